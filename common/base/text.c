@@ -1,0 +1,289 @@
+#include "common/base/text.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const char hex_digits[] = "0123456789abcdef";
+static const char base32_alphabet[] = "abcdefghijklmnopqrstuvwxyz234567";
+static const char base64url_alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+static const char base64_alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+void rd_hex_encode(rd_bytes bytes, char *out)
+{
+    for (size_t i = 0; i < bytes.size; i++) {
+        *out++ = hex_digits[bytes.data[i] >> 4];
+        *out++ = hex_digits[bytes.data[i] & 15];
+    }
+    *out = '\0';
+}
+
+static int hex_value(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    if (c >= 'a' && c <= 'f')
+        return c - 'a' + 10;
+    if (c >= 'A' && c <= 'F')
+        return c - 'A' + 10;
+    return -1;
+}
+
+int rd_hex_decode(const char *text, size_t text_size, uint8_t *out, size_t out_size)
+{
+    if (text_size != out_size * 2)
+        return -1;
+    for (size_t i = 0; i < out_size; i++) {
+        int high = hex_value(text[2 * i]);
+        int low = hex_value(text[2 * i + 1]);
+        if (high < 0 || low < 0)
+            return -1;
+        out[i] = (uint8_t)(high << 4 | low);
+    }
+    return 0;
+}
+
+/* Writes groups of `bits` bits, most significant first, with the last group filled by zeros. */
+static char *encode_groups(rd_bytes bytes, unsigned bits, const char *alphabet, char *out)
+{
+    uint32_t pending = 0;
+    unsigned pending_bits = 0;
+    for (size_t i = 0; i < bytes.size; i++) {
+        pending = pending << 8 | bytes.data[i];
+        pending_bits += 8;
+        while (pending_bits >= bits) {
+            pending_bits -= bits;
+            *out++ = alphabet[pending >> pending_bits & ((1u << bits) - 1)];
+        }
+        pending &= (1u << pending_bits) - 1;
+    }
+    if (pending_bits)
+        *out++ = alphabet[pending << (bits - pending_bits) & ((1u << bits) - 1)];
+    return out;
+}
+
+static ssize_t decode_groups(const char *text, size_t text_size, unsigned bits, const char *alphabet, uint8_t *out,
+                             size_t out_max)
+{
+    uint32_t pending = 0;
+    unsigned pending_bits = 0;
+    size_t used = 0;
+    for (size_t i = 0; i < text_size; i++) {
+        const char *at = text[i] ? memchr(alphabet, text[i], (size_t)1 << bits) : NULL;
+        if (!at)
+            return -1;
+        pending = pending << bits | (uint32_t)(at - alphabet);
+        pending_bits += bits;
+        if (pending_bits < 8)
+            continue;
+        pending_bits -= 8;
+        if (used == out_max)
+            return -1;
+        out[used++] = (uint8_t)(pending >> pending_bits);
+        pending &= (1u << pending_bits) - 1;
+    }
+    if (pending_bits >= bits || pending != 0)
+        return -1;
+    return (ssize_t)used;
+}
+
+size_t rd_base32_size(size_t size)
+{
+    return (size * 8 + 4) / 5;
+}
+
+void rd_base32_encode(rd_bytes bytes, char *out)
+{
+    *encode_groups(bytes, 5, base32_alphabet, out) = '\0';
+}
+
+int rd_base32_decode(const char *text, size_t text_size, uint8_t *out, size_t out_size)
+{
+    if (text_size != rd_base32_size(out_size))
+        return -1;
+    return decode_groups(text, text_size, 5, base32_alphabet, out, out_size) == (ssize_t)out_size ? 0 : -1;
+}
+
+size_t rd_base64url_size(size_t size)
+{
+    return (size * 8 + 5) / 6;
+}
+
+void rd_base64url_encode(rd_bytes bytes, char *out)
+{
+    *encode_groups(bytes, 6, base64url_alphabet, out) = '\0';
+}
+
+bool rd_buf_append_base64url(rd_buf *buf, rd_bytes bytes)
+{
+    size_t size = rd_base64url_size(bytes.size);
+    uint8_t *room = rd_buf_reserve(buf, size);
+    if (!room)
+        return false;
+    (void)encode_groups(bytes, 6, base64url_alphabet, (char *)room);
+    rd_buf_commit(buf, size);
+    return true;
+}
+
+ssize_t rd_base64url_decode(const char *text, size_t text_size, uint8_t *out, size_t out_max)
+{
+    return decode_groups(text, text_size, 6, base64url_alphabet, out, out_max);
+}
+
+bool rd_buf_append_base64(rd_buf *buf, rd_bytes bytes)
+{
+    size_t size = (bytes.size + 2) / 3 * 4;
+    uint8_t *room = rd_buf_reserve(buf, size);
+    if (!room)
+        return false;
+    char *end = encode_groups(bytes, 6, base64_alphabet, (char *)room);
+    while (end < (char *)room + size)
+        *end++ = '=';
+    rd_buf_commit(buf, size);
+    return true;
+}
+
+ssize_t rd_base64_decode(const char *text, size_t text_size, uint8_t *out, size_t out_max)
+{
+    if (text_size % 4 != 0)
+        return -1;
+    for (int i = 0; i < 2 && text_size > 0 && text[text_size - 1] == '='; i++)
+        text_size--;
+    return decode_groups(text, text_size, 6, base64_alphabet, out, out_max);
+}
+
+/* Days since 1970-01-01 of a proleptic Gregorian date, and back (Hinnant's civil calendar arithmetic). */
+static int64_t days_from_civil(int64_t year, unsigned month, unsigned day)
+{
+    year -= month <= 2;
+    int64_t era = year / 400;
+    unsigned year_of_era = (unsigned)(year - era * 400);
+    unsigned day_of_year = (153 * (month > 2 ? month - 3 : month + 9) + 2) / 5 + day - 1;
+    unsigned day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+    return era * 146097 + (int64_t)day_of_era - 719468;
+}
+
+static void civil_from_days(int64_t days, int64_t *year, unsigned *month, unsigned *day)
+{
+    days += 719468;
+    int64_t era = days / 146097;
+    unsigned day_of_era = (unsigned)(days - era * 146097);
+    unsigned year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146096) / 365;
+    unsigned day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    unsigned shifted = (5 * day_of_year + 2) / 153;
+    *day = day_of_year - (153 * shifted + 2) / 5 + 1;
+    *month = shifted < 10 ? shifted + 3 : shifted - 9;
+    *year = (int64_t)year_of_era + era * 400 + (*month <= 2);
+}
+
+void rd_time_format(int64_t time_us, char out[RD_TIME_TEXT_SIZE])
+{
+    if (time_us < 0)
+        time_us = 0;
+    int64_t seconds = time_us / 1000000;
+    int64_t year;
+    unsigned month;
+    unsigned day;
+    civil_from_days(seconds / 86400, &year, &month, &day);
+    unsigned second_of_day = (unsigned)(seconds % 86400);
+    (void)snprintf(out, RD_TIME_TEXT_SIZE, "%04u-%02u-%02uT%02u:%02u:%02u.%06uZ", (unsigned)(year % 10000), month % 100,
+                   day % 100, second_of_day / 3600 % 100, second_of_day / 60 % 60, second_of_day % 60,
+                   (unsigned)(time_us % 1000000));
+}
+
+static int read_digits(const char *text, size_t count, unsigned *ret)
+{
+    unsigned value = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (text[i] < '0' || text[i] > '9')
+            return -1;
+        value = value * 10 + (unsigned)(text[i] - '0');
+    }
+    *ret = value;
+    return 0;
+}
+
+static unsigned days_in_month(unsigned year, unsigned month)
+{
+    static const uint8_t days[] = { 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31 };
+    bool is_leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
+    return days[month - 1] + (month == 2 && is_leap ? 1 : 0);
+}
+
+/* The fraction and the Z after the seconds. */
+static int parse_fraction(const char *text, size_t text_size, int64_t *ret_us)
+{
+    int64_t fraction = 0;
+    size_t at = 0;
+    if (text_size > 1 && text[0] == '.') {
+        int64_t weight = 100000;
+        for (at = 1; at < text_size && text[at] >= '0' && text[at] <= '9'; at++, weight /= 10)
+            fraction += weight * (text[at] - '0');
+        if (at == 1 || at > 10)
+            return -1;
+    }
+    *ret_us = fraction;
+    return at + 1 == text_size && text[at] == 'Z' ? 0 : -1;
+}
+
+int rd_time_parse(const char *text, size_t text_size, int64_t *ret_us)
+{
+    unsigned year, month, day, hour, minute, second;
+    int64_t fraction;
+    if (text_size < 20 || text[4] != '-' || text[7] != '-' || text[10] != 'T' || text[13] != ':' || text[16] != ':')
+        return -1;
+    if (read_digits(text, 4, &year) < 0 || read_digits(text + 5, 2, &month) < 0 || read_digits(text + 8, 2, &day) < 0)
+        return -1;
+    if (read_digits(text + 11, 2, &hour) < 0 || read_digits(text + 14, 2, &minute) < 0 ||
+        read_digits(text + 17, 2, &second) < 0)
+        return -1;
+    if (year < 1970 || month < 1 || month > 12 || day < 1 || day > days_in_month(year, month))
+        return -1;
+    if (hour > 23 || minute > 59 || second > 59 || parse_fraction(text + 19, text_size - 19, &fraction) < 0)
+        return -1;
+    *ret_us = (days_from_civil(year, month, day) * 86400 + hour * 3600 + minute * 60 + second) * 1000000 + fraction;
+    return 0;
+}
+
+bool rd_starts_with(const char *text, const char *prefix)
+{
+    return strncmp(text, prefix, strlen(prefix)) == 0;
+}
+
+int rd_parse_u64(const char *text, size_t text_size, uint64_t max, uint64_t *ret)
+{
+    if (text_size == 0 || text_size > 20 || (text_size > 1 && text[0] == '0'))
+        return -1;
+    uint64_t value = 0;
+    for (size_t i = 0; i < text_size; i++) {
+        if (text[i] < '0' || text[i] > '9')
+            return -1;
+        if (__builtin_mul_overflow(value, 10, &value) ||
+            __builtin_add_overflow(value, (uint64_t)(text[i] - '0'), &value))
+            return -1;
+    }
+    if (value > max)
+        return -1;
+    *ret = value;
+    return 0;
+}
+
+bool rd_is_utf8(rd_bytes bytes)
+{
+    for (size_t i = 0; i < bytes.size;) {
+        uint8_t lead = bytes.data[i++];
+        if (lead < 0x80)
+            continue;
+        size_t more = lead >= 0xf0 ? 3 : lead >= 0xe0 ? 2 : 1;
+        if (lead < 0xc2 || lead > 0xf4 || more > bytes.size - i)
+            return false;
+        uint8_t low = lead == 0xe0 ? 0xa0 : lead == 0xf0 ? 0x90 : 0x80;
+        uint8_t high = lead == 0xed ? 0x9f : lead == 0xf4 ? 0x8f : 0xbf;
+        if (bytes.data[i] < low || bytes.data[i] > high)
+            return false;
+        for (size_t k = 1; k < more; k++)
+            if ((bytes.data[i + k] & 0xc0) != 0x80)
+                return false;
+        i += more;
+    }
+    return true;
+}
