@@ -1,0 +1,55 @@
+/* head: what is current for an app: which releases, under which policy, in which class.
+ * Used by the CLI, the API and enclaves. Whoever has seen number n refuses less than n, and another head with n.
+ * Keeps no memory of its own: the highest head known comes in as an argument. */
+#ifndef RD_MODEL_HEAD_H
+#define RD_MODEL_HEAD_H
+
+#include "common/model/envelope.h"
+#include "common/model/policy.h"
+
+#define RD_HEAD_RELEASES_MAX 64
+
+typedef struct rd_head {
+    rd_app_id app;
+    uint64_t seq; /* from 1 */
+    bool has_prev;
+    rd_digest prev;
+    rd_class class;
+    rd_digest releases[RD_HEAD_RELEASES_MAX]; /* in the owner's order, none twice */
+    size_t releases_count;
+    rd_policy policy;
+    int64_t not_before_us;
+    bool has_expires;
+    int64_t expires_us;
+} rd_head;
+
+int rd_head_parse(rd_bytes canonical, rd_head *ret, rd_err *err) RD_NODISCARD;
+/* Appends the canonical form. */
+int rd_head_encode(const rd_head *head, rd_buf *out, rd_err *err) RD_NODISCARD;
+/* H("head-v1", canonical). */
+void rd_head_digest(rd_bytes canonical, rd_digest *ret);
+bool rd_head_lists(const rd_head *head, const rd_digest *release);
+
+/* The highest head that the asker has seen. */
+typedef struct rd_head_known {
+    uint64_t seq;
+    rd_digest digest;
+} rd_head_known;
+
+typedef struct rd_head_check {
+    const rd_genesis *genesis;
+    const rd_app_id *app;
+    const rd_head_known *known; /* NULL: none seen yet */
+    bool is_next_demanded;      /* the plane's rule: seq is known + 1 (or 1), with no number left out */
+    const int64_t *now_us;      /* NULL: the time window is not checked */
+    const rd_class *class;      /* NULL: any */
+} rd_head_check;
+
+/* Verifies and accepts a head. The known head again is accepted, also where the next is demanded.
+ * Codes: SIGNATURE, PURPOSE (another type), GENESIS_MISMATCH (another app), CLASS_MISMATCH, HEAD_ROLLBACK (lower
+ * number), HEAD_FORK (same number, other digest), HEAD_CHAIN (prev is not the known head, or a number left out where
+ * the next is demanded), HEAD_TIME. ret_digest may be NULL. */
+int rd_head_accept(const rd_envelope *envelope, const rd_head_check *check, rd_head *ret, rd_digest *ret_digest,
+                   rd_err *err) RD_NODISCARD;
+
+#endif
