@@ -1,0 +1,100 @@
+/* guest: what the files of the guest share. Compiled to WebAssembly with the engine, never linked natively.
+ * The guest sees four imports and nothing else of the machine.
+ * Everything here may be corrupted by a hostile script: the host checks what it reads. */
+#ifndef RD_GUEST_H
+#define RD_GUEST_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "quickjs.h"
+
+#define RD_IMPORT(name) __attribute__((import_module("env"), import_name(name)))
+#define RD_EXPORT(name) __attribute__((export_name(name)))
+
+enum { RD_CLOCK_WALL = 0, RD_CLOCK_MONOTONIC = 1 };
+enum { RD_LEVEL_DEBUG, RD_LEVEL_INFO, RD_LEVEL_WARN, RD_LEVEL_ERROR };
+
+RD_IMPORT("clock") uint64_t rd_host_clock(uint32_t kind); /* microseconds; stands at 0 while a handler loads */
+RD_IMPORT("random") void rd_host_random(uint8_t *out, uint32_t size);
+RD_IMPORT("interrupt") uint32_t rd_host_interrupt(void); /* not 0: the time is up */
+RD_IMPORT("log") void rd_host_log(uint32_t level, const char *text, uint32_t size);
+
+/* Mirrored in enclave/engine/guest_abi.h. */
+enum rd_state {
+    RD_STATE_WAITING = 0, /* no job left; due_us says when the next timer is, -1 never */
+    RD_STATE_DONE = 1,    /* a response is in out, or the background work is finished */
+    RD_STATE_FAILED = 2,  /* kind says why, out holds a sentence */
+};
+enum rd_kind {
+    RD_KIND_NONE = 0,
+    RD_KIND_EXCEPTION = 1,
+    RD_KIND_REJECTED = 2,
+    RD_KIND_BAD_RESPONSE = 3,
+    RD_KIND_TIME = 4,
+    RD_KIND_MEMORY = 5,
+    RD_KIND_OUTPUT = 6,
+    RD_KIND_NO_HANDLER = 7,
+    RD_KIND_ENTROPY = 8,
+    RD_KIND_MODULE = 9,
+    RD_KIND_REQUEST = 10,
+};
+
+/* Read by the host at the address that rd_init returns. */
+struct rd_result {
+    uint32_t state;
+    uint32_t kind;
+    uint32_t out;
+    uint32_t out_size;
+    int64_t due_us;
+    uint32_t background; /* ctx.waitUntil promises that are still pending */
+    uint32_t has_response;
+};
+
+struct rd_guest {
+    JSRuntime *rt;
+    JSContext *ctx;
+    JSValue hooks; /* the platform's entry points: setHandler, start, fire */
+    struct rd_result result;
+    uint32_t output_max;
+    int is_serving;     /* the snapshot was taken: time and randomness exist */
+    int is_interrupted; /* the time is up; no job runs any more */
+    int is_out_of_memory;
+};
+extern struct rd_guest rd_guest;
+
+/* guest.c */
+void rd_fail(uint32_t kind, const char *sentence);
+/* Takes the pending exception. with_place puts "file:line:column: " in front; with_log logs the stack. */
+void rd_fail_pending(uint32_t kind, int with_place, int with_log);
+/* As above with a value that was thrown; borrowed. */
+void rd_fail_value(uint32_t kind, JSValueConst thrown, int with_place, int with_log);
+void rd_set_out(uint8_t *data, uint32_t size); /* takes malloc memory */
+
+/* native.c */
+JSValue rd_native_new(JSContext *ctx);
+void rd_native_replace_random(JSContext *ctx);
+
+/* modules.c */
+char *rd_module_normalize(JSContext *ctx, const char *base, const char *name, void *opaque);
+JSModuleDef *rd_module_load(JSContext *ctx, const char *name, void *opaque);
+const char *rd_module_source(const char *name, size_t *size); /* NULL: not in the table */
+
+/* utf8.c */
+/* Size of the longest well-formed prefix of data. */
+size_t rd_utf8_valid(const uint8_t *data, size_t size);
+/* Bytes at the end that begin a character which more input could complete: 0 to 3. */
+size_t rd_utf8_tail(const uint8_t *data, size_t size);
+/* The WHATWG decoder's replacement of malformed parts by U+FFFD; malloc memory, or NULL. */
+uint8_t *rd_utf8_mend(const uint8_t *data, size_t size, size_t *ret_size);
+
+/* sha.c: FIPS 180-4. Returns the digest's size, or 0 for an unknown name (1, 256, 384, 512). */
+size_t rd_sha(int bits, const uint8_t *data, size_t size, uint8_t out[64]);
+
+/* guest_wire.c */
+/* Runs the platform's start hook with the request in data (layout: enclave/engine/wire.h). Takes data. */
+void rd_wire_start(uint8_t *data, uint32_t size);
+/* The native respond(status, [name, value, …], Uint8Array). */
+JSValue rd_wire_respond(JSContext *ctx, JSValueConst this_val, int argc, JSValueConst *argv);
+
+#endif

@@ -1,0 +1,1 @@
+/* Included by the engine's number printing, which uses nothing of it. */

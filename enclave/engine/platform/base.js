@@ -1,0 +1,37 @@
+// base: helpers that the other files share through `hooks`, and the errors of the web platform.
+(function (native, hooks) {
+    'use strict';
+    // Standard functions are writable, configurable and not enumerable (Web IDL, 3.7.7).
+    hooks.define = (target, members) => {
+        for (const name of Reflect.ownKeys(members)) {
+            const d = Object.getOwnPropertyDescriptor(members, name);
+            d.enumerable = false;
+            Object.defineProperty(target, name, d);
+        }
+    };
+    hooks.encode = (text) => new Uint8Array(native.encode(`${text}`.toWellFormed()));
+    // The bytes of a BufferSource, not copied.
+    hooks.bytesOf = (source, what) => {
+        if (source instanceof ArrayBuffer) return new Uint8Array(source);
+        if (ArrayBuffer.isView(source)) return new Uint8Array(source.buffer, source.byteOffset, source.byteLength);
+        throw new TypeError(`${what} must be an ArrayBuffer or a view of one`);
+    };
+
+    const codes = { IndexSizeError: 1, InvalidCharacterError: 5, NotSupportedError: 9, InvalidStateError: 11,
+        SyntaxError: 12, InvalidAccessError: 15, AbortError: 20, QuotaExceededError: 22, TimeoutError: 23,
+        DataCloneError: 25 };
+    class DOMException extends Error {
+        #name;
+        constructor(message = '', name = 'Error') {
+            super(message);
+            this.#name = `${name}`;
+        }
+        get name() { return this.#name; }
+        get code() { return codes[this.#name] ?? 0; }
+    }
+    hooks.define(globalThis, { DOMException, self: globalThis });
+
+    // One thread and no shared memory: what cannot be used should not be found.
+    delete globalThis.SharedArrayBuffer;
+    delete globalThis.Atomics;
+})

@@ -1,0 +1,52 @@
+// entry: what the guest calls: setHandler once while loading, start for each request.
+(function (native, hooks) {
+    'use strict';
+    const EXCEPTION = 1, REJECTED = 2, BAD_RESPONSE = 3;
+    const then = Promise.prototype.then, resolve = Promise.resolve.bind(Promise), call = Reflect.apply;
+    let handler = null, self, env, pending = 0;
+
+    hooks.setHandler = (given, envText) => {
+        env = envText === '' ? {} : JSON.parse(envText);
+        if (typeof given === 'function') {
+            handler = given;
+        } else if (given !== null && typeof given === 'object' && typeof given.fetch === 'function') {
+            handler = given.fetch;
+            self = given;
+        } else if (given === undefined) {
+            throw new TypeError('the main module has no default export');
+        } else {
+            throw new TypeError('the default export is neither a function nor an object with a function "fetch"');
+        }
+    };
+
+    const settle = () => { native.background(--pending); };
+    const context = () => ({
+        waitUntil(work) {
+            native.background(++pending);
+            call(then, resolve(work), [settle, (e) => { hooks.report(e); settle(); }]);
+        },
+        passThroughOnException() {},
+    });
+    const describe = (v) => (v === null ? 'null' : typeof v === 'object' ? `an object of ${v.constructor?.name ?? 'no class'}` : `a value of type ${typeof v}`);
+    const finish = (value) => {
+        try {
+            if (!hooks.isResponse(value)) throw new TypeError(`the handler gave ${describe(value)}, not a Response`);
+            hooks.send(value);
+        } catch (e) {
+            native.fail(BAD_RESPONSE, e);
+        }
+    };
+
+    hooks.start = (method, url, headers, body) => {
+        hooks.startClock();
+        hooks.currentUrl = url;
+        let answer;
+        try {
+            answer = call(handler, self, [hooks.newRequest(method, url, headers, body), env, context()]);
+        } catch (e) {
+            native.fail(EXCEPTION, e);
+            return;
+        }
+        call(then, resolve(answer), [finish, (e) => native.fail(REJECTED, e)]);
+    };
+})

@@ -1,0 +1,218 @@
+// http: Headers, Request and Response (Fetch standard, section 5), with bodies that are always whole in memory.
+(function (native, hooks) {
+    'use strict';
+    const { define, encode, bytesOf } = hooks;
+    const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
+    const own = Symbol('headers given by the host, already checked');
+
+    const nameOf = (name) => {
+        const s = `${name}`;
+        if (!TOKEN.test(s)) throw new TypeError(`"${s}" is not a header name`);
+        return s.toLowerCase();
+    };
+    const valueOf = (value) => {
+        const s = `${value}`.replace(/^[\t\n\r ]+|[\t\n\r ]+$/g, '');
+        if (/[\0\r\n]/.test(s)) throw new TypeError('a header value holds a line break or NUL');
+        if (/[^\x00-\xff]/.test(s)) throw new TypeError('a header value holds a character beyond U+00FF');
+        return s;
+    };
+
+    class Headers {
+        #map = new Map();
+        constructor(init, mark) {
+            if (mark === own) {
+                for (let i = 0; i < init.length; i += 2) this.#push(init[i].toLowerCase(), init[i + 1]);
+            } else if (init != null) {
+                if (typeof init !== 'object') throw new TypeError('headers must be an object, pairs or Headers');
+                const pairs = typeof init[Symbol.iterator] === 'function' ? init : Object.entries(init);
+                for (const pair of pairs) {
+                    const two = [...pair];
+                    if (two.length !== 2) throw new TypeError('each header needs a name and a value');
+                    this.append(two[0], two[1]);
+                }
+            }
+        }
+        #push(name, value) {
+            const list = this.#map.get(name);
+            if (list) list.push(value);
+            else this.#map.set(name, [value]);
+        }
+        append(name, value) { this.#push(nameOf(name), valueOf(value)); }
+        set(name, value) { this.#map.set(nameOf(name), [valueOf(value)]); }
+        get(name) { return this.#map.get(nameOf(name))?.join(', ') ?? null; }
+        has(name) { return this.#map.has(nameOf(name)); }
+        delete(name) { this.#map.delete(nameOf(name)); }
+        getSetCookie() { return [...(this.#map.get('set-cookie') ?? [])]; }
+        forEach(f, self) { for (const [k, v] of this) f.call(self, v, k, this); }
+        *entries() {
+            for (const name of [...this.#map.keys()].sort()) {
+                const list = this.#map.get(name);
+                if (list === undefined) continue;
+                if (name === 'set-cookie') for (const v of list) yield [name, v];
+                else yield [name, list.join(', ')];
+            }
+        }
+        *keys() { for (const [k] of this.entries()) yield k; }
+        *values() { for (const [, v] of this.entries()) yield v; }
+        [Symbol.iterator]() { return this.entries(); }
+        static flat(headers) {
+            const out = [];
+            for (const [name, list] of headers.#map) {
+                if (name === 'set-cookie') for (const v of list) out.push(name, v);
+                else out.push(name, list.join(', '));
+            }
+            return out;
+        }
+    }
+    const flat = Headers.flat;
+    delete Headers.flat;
+
+    // A body is null, a text that is not encoded yet, or bytes.
+    const extract = (body) => {
+        if (body == null) return [null, null];
+        if (typeof body === 'string') return [body, 'text/plain;charset=UTF-8'];
+        if (body instanceof ArrayBuffer || ArrayBuffer.isView(body)) return [bytesOf(body, 'body').slice(), null];
+        if (body instanceof URLSearchParams) return [`${body}`, 'application/x-www-form-urlencoded;charset=UTF-8'];
+        if (typeof body === 'object' && (Symbol.asyncIterator in body || 'getReader' in body))
+            throw new TypeError('streaming bodies are not available in this release');
+        return [`${body}`, 'text/plain;charset=UTF-8'];
+    };
+    const bytesOfBody = (body) => (body === null ? null : typeof body === 'string' ? encode(body) : body);
+
+    class Body {
+        #body = null; #used = false;
+        static put(b, body) { b.#body = body; }
+        static peek(b) { return b.#body; }
+        static use(b) { b.#used = true; }
+        get bodyUsed() { return this.#used; }
+        #take() {
+            if (this.#used) throw new TypeError('the body was read already');
+            if (this.#body !== null) this.#used = true;
+            return this.#body;
+        }
+        async text() {
+            const body = this.#take();
+            return body === null ? '' : typeof body === 'string' ? body.toWellFormed() : hooks.decode(body);
+        }
+        async json() {
+            const body = this.#take();
+            return JSON.parse(body === null ? '' : typeof body === 'string' ? body : hooks.decode(body));
+        }
+        async bytes() {
+            const body = bytesOfBody(this.#take());
+            return body === null ? new Uint8Array(0) : body.slice();
+        }
+        async arrayBuffer() { return (await this.bytes()).buffer; }
+        async formData() { throw new TypeError('formData is not available in this release'); }
+        async blob() { throw new TypeError('blob is not available in this release'); }
+    }
+    const { put, peek, use } = Body;
+    delete Body.put;
+    delete Body.peek;
+    delete Body.use;
+    const setBody = (target, headers, body) => {
+        const [content, type] = extract(body);
+        put(target, content);
+        if (type !== null && !headers.has('content-type')) headers.set('content-type', type);
+    };
+
+    class Request extends Body {
+        #method; #url; #headers; #signal;
+        constructor(input, init = {}, mark) {
+            super();
+            if (mark === own) {
+                this.#method = init.method;
+                this.#url = input;
+                this.#headers = new Headers(init.headers, own);
+                this.#signal = hooks.newSignal();
+                put(this, init.body);
+                return;
+            }
+            const from = input instanceof Request ? input : null;
+            this.#url = from ? from.url : new URL(`${input}`).href;
+            const method = `${init.method ?? from?.method ?? 'GET'}`;
+            if (!TOKEN.test(method) || /^(connect|trace|track)$/i.test(method)) throw new TypeError(`"${method}" is not a method`);
+            this.#method = /^(get|head|post|put|delete|options|patch)$/i.test(method) ? method.toUpperCase() : method;
+            this.#headers = new Headers(init.headers ?? from?.headers);
+            this.#signal = init.signal ?? from?.signal ?? hooks.newSignal();
+            if (init.body != null) {
+                if (this.#method === 'GET' || this.#method === 'HEAD') throw new TypeError(`${this.#method} has no body`);
+                setBody(this, this.#headers, init.body);
+            } else if (from) {
+                if (from.bodyUsed) throw new TypeError('the body was read already');
+                put(this, peek(from));
+                if (peek(from) !== null) use(from);
+            }
+        }
+        get method() { return this.#method; }
+        get url() { return this.#url; }
+        get headers() { return this.#headers; }
+        get signal() { return this.#signal; }
+        get redirect() { return 'follow'; }
+        clone() {
+            if (this.bodyUsed) throw new TypeError('the body was read already');
+            const copy = new Request(this.#url, { method: this.#method, headers: this.#headers, signal: this.#signal });
+            put(copy, peek(this));
+            return copy;
+        }
+    }
+
+    const EMPTY = [204, 205, 304];
+    class Response extends Body {
+        #status; #statusText; #headers; #type = 'default';
+        constructor(body = null, init = {}) {
+            super();
+            const status = Number(init?.status ?? 200);
+            if (!Number.isInteger(status) || status < 200 || status > 599) throw new RangeError(`the status ${status} is not within 200 to 599`);
+            this.#status = status;
+            this.#statusText = `${init?.statusText ?? ''}`;
+            this.#headers = new Headers(init?.headers);
+            if (body != null && EMPTY.includes(status)) throw new TypeError(`a response with status ${status} has no body`);
+            setBody(this, this.#headers, body);
+        }
+        static json(data, init = {}) {
+            const text = JSON.stringify(data);
+            if (text === undefined) throw new TypeError('the value has no JSON form');
+            const headers = new Headers(init?.headers);
+            if (!headers.has('content-type')) headers.set('content-type', 'application/json');
+            return new Response(text, { ...init, headers });
+        }
+        static redirect(url, status = 302) {
+            if (![301, 302, 303, 307, 308].includes(status)) throw new RangeError(`the status ${status} is no redirection`);
+            return new Response(null, { status, headers: { location: hooks.location(`${url}`) } });
+        }
+        static error() {
+            const r = new Response(null, { status: 500 });
+            r.#type = 'error';
+            return r;
+        }
+        get status() { return this.#status; }
+        get statusText() { return this.#statusText; }
+        get ok() { return this.#status >= 200 && this.#status <= 299; }
+        get headers() { return this.#headers; }
+        get type() { return this.#type; }
+        get url() { return ''; }
+        get redirected() { return false; }
+        clone() {
+            if (this.bodyUsed) throw new TypeError('the body was read already');
+            const copy = new Response(null, { status: this.#status, statusText: this.#statusText, headers: this.#headers });
+            put(copy, peek(this));
+            return copy;
+        }
+    }
+    define(globalThis, {
+        Headers, Request, Response,
+        async fetch() {
+            native.guard();
+            throw new TypeError('outgoing fetch is not available in this release');
+        },
+    });
+    hooks.location = (url) => new URL(url, hooks.currentUrl).href;
+    hooks.newRequest = (method, url, headers, body) =>
+        new Request(url, { method, headers, body: body === null ? null : new Uint8Array(body) }, own);
+    hooks.isResponse = (v) => v instanceof Response;
+    hooks.send = (response) => {
+        if (response.bodyUsed) throw new TypeError('the response was read already and cannot be sent');
+        native.respond(response.status, flat(response.headers), bytesOfBody(peek(response)));
+    };
+})
