@@ -97,7 +97,5 @@ int rd_chain_verify(const rd_cert *leaf, const rd_certs *others, const rd_chain_
 bool rd_cert_verify_raw(const rd_cert *cert, rd_bytes message, const uint8_t signature[64]);
 /* ECDSA-P384-SHA384, r then s, 48 bytes each, big-endian. */
 bool rd_cert_verify_raw_p384(const rd_cert *cert, rd_bytes message, const uint8_t signature[96]);
-/* ECDSA-P256-SHA256 by a bare point, x then y. *ret_is_on_curve (may be NULL) tells a bad key from a bad signature. */
-bool rd_p256_verify_raw(const uint8_t point[64], rd_bytes message, const uint8_t signature[64], bool *ret_is_on_curve);
 
 #endif

@@ -1,28 +1,16 @@
-/* x509_issue: P-256 keys, certificate requests, certificates and revocation lists that we issue ourselves.
+/* x509_issue: certificate requests, certificates and revocation lists that we issue ourselves, all P-256.
  * Used by the plane CA (enrolment, links), by the agent for its request, and by the simulation PKI.
  * Reads no clock and no file: dates come in, PEM and DER go out. */
 #ifndef RD_CRYPTO_X509_ISSUE_H
 #define RD_CRYPTO_X509_ISSUE_H
 
+#include "common/crypto/sign.h"
 #include "common/crypto/x509.h"
 
-/* A P-256 private key. Its memory is wiped when freed. */
-typedef struct rd_x509_key rd_x509_key;
-
-int rd_x509_key_generate(rd_x509_key **ret, rd_err *err) RD_NODISCARD;
-/* PKCS #8 PEM without passphrase; KEY_FORMAT for anything but P-256. */
-int rd_x509_key_parse_pem(rd_bytes pem, rd_x509_key **ret, rd_err *err) RD_NODISCARD;
-rd_x509_key *rd_x509_key_free(rd_x509_key *key);
-void rd_x509_key_free_p(rd_x509_key **key);
-/* Appends PKCS #8 PEM: a secret; free the buffer with rd_buf_wipe. */
-int rd_x509_key_to_pem(const rd_x509_key *key, rd_buf *out, rd_err *err) RD_NODISCARD;
-/* SubjectPublicKeyInfo, DER, borrowed from the key. */
-rd_bytes rd_x509_key_spki(const rd_x509_key *key);
-void rd_x509_key_spki_digest(const rd_x509_key *key, uint8_t ret[32]);
-/* The public point, x then y. */
-void rd_x509_key_point(const rd_x509_key *key, uint8_t ret[64]);
-/* ECDSA-SHA256 over message: r then s, 32 bytes each, big-endian. */
-int rd_x509_key_sign_raw(const rd_x509_key *key, rd_bytes message, uint8_t ret[64], rd_err *err) RD_NODISCARD;
+/* SubjectPublicKeyInfo of a P-256 key, DER: always 91 bytes; and its SHA-256. */
+#define RD_P256_SPKI_SIZE 91
+void rd_p256_key_spki(const rd_p256_key *key, uint8_t ret[RD_P256_SPKI_SIZE]);
+void rd_p256_key_spki_digest(const rd_p256_key *key, uint8_t ret[32]);
 
 /* What the certificate is for; decides basicConstraints, keyUsage and extendedKeyUsage. */
 typedef enum rd_cert_kind {
@@ -51,7 +39,7 @@ typedef struct rd_cert_spec {
 
 /* Issues a certificate for a SubjectPublicKeyInfo with a random serial of 16 bytes, subject and authority key
  * identifiers. issuer NULL: self-signed, spki must be the issuer key's. *ret is the caller's. */
-int rd_cert_issue(const rd_cert_spec *spec, rd_bytes spki, const rd_cert *issuer, const rd_x509_key *issuer_key,
+int rd_cert_issue(const rd_cert_spec *spec, rd_bytes spki, const rd_cert *issuer, const rd_p256_key *issuer_key,
                   rd_cert **ret, rd_err *err) RD_NODISCARD;
 
 /* A CRL v2, DER, appended to out. serials are big-endian as rd_cert_serial gives them. */
@@ -61,7 +49,7 @@ typedef struct rd_crl_spec {
     const rd_bytes *revoked;
     size_t revoked_count;
 } rd_crl_spec;
-int rd_crl_issue(const rd_crl_spec *spec, const rd_cert *issuer, const rd_x509_key *issuer_key, rd_buf *out,
+int rd_crl_issue(const rd_crl_spec *spec, const rd_cert *issuer, const rd_p256_key *issuer_key, rd_buf *out,
                  rd_err *err) RD_NODISCARD;
 
 /* A certificate request (PKCS #10, RFC 2986). */
@@ -72,7 +60,7 @@ typedef struct rd_csr {
 } rd_csr;
 
 /* Appends PEM. */
-int rd_csr_create(const rd_x509_key *key, const char *common_name, rd_buf *out, rd_err *err) RD_NODISCARD;
+int rd_csr_create(const rd_p256_key *key, const char *common_name, rd_buf *out, rd_err *err) RD_NODISCARD;
 /* PEM, at most 8 KiB, P-256, self-signature valid (KEY_FORMAT, SIGNATURE). Whatever else the request asks for is
  * ignored: who issues decides names and usage. Free with rd_csr_done. */
 int rd_csr_parse(rd_bytes pem, rd_csr *ret, rd_err *err) RD_NODISCARD;
