@@ -1,0 +1,16 @@
+/* seccomp: the list of system calls an instance may make; any other ends the process.
+ * Used by confine: built once in the zygote, loaded by every instance as its last step before it reads anything.
+ * Has no exec, open, socket, clone or executable memory in it.
+ */
+#ifndef ENCL_SECCOMP_H
+#define ENCL_SECCOMP_H
+
+#include "common/base/bytes.h"
+#include "common/base/err.h"
+
+/* Builds the BPF program (struct sock_filter rows) into ret. Errors: SANDBOX. */
+int encl_seccomp_build(rd_buf *ret, rd_err *err) RD_NODISCARD;
+/* Loads it for this process; no_new_privs must be set. Errors: SANDBOX. */
+int encl_seccomp_load(rd_bytes program, rd_err *err) RD_NODISCARD;
+
+#endif
