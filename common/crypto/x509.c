@@ -108,8 +108,7 @@ static int check_extensions(const rd_cert *cert, rd_err *err)
 static int read_fields(rd_cert *cert, rd_err *err)
 {
     if (X509_get_version(cert->x509) != X509_VERSION_3)
-        return rd_err_set(err, RD_E_CHAIN_PROFILE, "X.509 version %ld, expected 3",
-                          X509_get_version(cert->x509) + 1);
+        return rd_err_set(err, RD_E_CHAIN_PROFILE, "X.509 version %ld, expected 3", X509_get_version(cert->x509) + 1);
     if (check_extensions(cert, err) < 0)
         return -1;
     cert->serial_size = rd_x509_integer(X509_get0_serialNumber(cert->x509), cert->serial, sizeof cert->serial);

@@ -87,8 +87,9 @@ typedef struct rd_chain {
 } rd_chain;
 
 /* Builds the path from leaf by issuer name and key through others (in any order, extra ones are left aside) to a pinned
- * root, then checks it by RFC 5280 section 6: signatures and profile, validity, basicConstraints, keyUsage, path length.
- * CHAIN_ROOT no path to a pinned root, CHAIN_SIG, CHAIN_TIME, CHAIN_USAGE, CHAIN_PROFILE, CHAIN_SHAPE (length). */
+ * root, then checks it by RFC 5280 section 6: signatures and profile, validity, basicConstraints, keyUsage, path
+ * length. CHAIN_ROOT no path to a pinned root, CHAIN_SIG, CHAIN_TIME, CHAIN_USAGE, CHAIN_PROFILE, CHAIN_SHAPE (length).
+ */
 int rd_chain_verify(const rd_cert *leaf, const rd_certs *others, const rd_chain_rules *rules, rd_chain *ret,
                     rd_err *err) RD_NODISCARD;
 

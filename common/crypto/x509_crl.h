@@ -18,8 +18,8 @@ void rd_crl_free_p(rd_crl **crl);
 
 /* The list was issued and signed by issuer (CRL_ISSUER otherwise; the issuer must have cRLSign) and
  * thisUpdate <= time <= nextUpdate (CRL_TIME; a list without nextUpdate is refused). */
-int rd_crl_verify(const rd_crl *crl, const rd_cert *issuer, rd_cert_profile profile, int64_t time_us, rd_err *err)
-    RD_NODISCARD;
+int rd_crl_verify(const rd_crl *crl, const rd_cert *issuer, rd_cert_profile profile, int64_t time_us,
+                  rd_err *err) RD_NODISCARD;
 /* The certificate's serial stands in the list. Only its issuer's list has a meaning: check that with rd_crl_verify. */
 bool rd_crl_contains(const rd_crl *crl, const rd_cert *cert);
 

@@ -27,11 +27,11 @@ typedef struct rd_cert_extra {
 
 typedef struct rd_cert_spec {
     rd_cert_kind kind;
-    const char *common_name;  /* required, at most 64 bytes */
-    const char *organization; /* NULL: none */
-    const char *san_uri;      /* NULL: none */
-    const char *const *san_dns; /* names or IP literals, NULL-terminated; NULL: none */
-    int path_length;            /* CA only; -1: unlimited */
+    const char *common_name;             /* required, at most 64 bytes */
+    const char *organization;            /* NULL: none */
+    const char *san_uri;                 /* NULL: none */
+    const char *const *san_dns;          /* names or IP literals, NULL-terminated; NULL: none */
+    int path_length;                     /* CA only; -1: unlimited */
     int64_t not_before_us, not_after_us; /* cut to whole seconds */
     const rd_cert_extra *extras;
     size_t extra_count;

@@ -1,10 +1,7 @@
 #include <string.h>
 
 #include "common/base/text.h"
-#include "common/crypto/x509.h"
-
-#define PEM_BEGIN "-----BEGIN CERTIFICATE-----"
-#define PEM_END   "-----END CERTIFICATE-----"
+#include "common/crypto/x509_priv.h"
 
 static bool is_space(uint8_t c)
 {
@@ -26,25 +23,40 @@ static bool skip_text(rd_bytes *in, const char *text)
     return true;
 }
 
-/* RFC 7468: base64 in lines between the two boundaries; white space is dropped, everything else must be base64. */
-static int take_block(rd_bytes *in, rd_cert **ret, rd_err *err)
+static bool skip_boundary(rd_bytes *in, const char *edge, const char *label)
 {
-    if (!skip_text(in, PEM_BEGIN))
-        return rd_err_set(err, RD_E_X509_FORMAT, "PEM: expected a certificate block");
-    RD_CLEANUP(rd_buf_done) rd_buf text = { .size_max = RD_CERT_SIZE_MAX * 4 / 3 + 4 };
+    return skip_text(in, "-----") && skip_text(in, edge) && skip_text(in, label) && skip_text(in, "-----");
+}
+
+/* RFC 7468: base64 in lines between the two boundaries; white space is dropped, everything else must be base64, so that
+ * headers (RFC 1421), and encryption with them, refuse. */
+int rd_x509_pem_take(rd_bytes *in, const char *label, size_t size_max, rd_buf *der, rd_err *err)
+{
+    skip_space(in);
+    if (!skip_boundary(in, "BEGIN ", label))
+        return rd_err_set(err, RD_E_X509_FORMAT, "PEM: expected a block %s", label);
+    RD_CLEANUP(rd_buf_done) rd_buf text = { .size_max = size_max / 3 * 4 + 8 };
     while (in->size > 0 && in->data[0] != '-') {
         if (!is_space(in->data[0]) && !rd_buf_append_u8(&text, in->data[0]))
-            return rd_err_set(err, RD_E_X509_DER_LIMIT, "certificate larger than %zu bytes", RD_CERT_SIZE_MAX);
+            return rd_err_set(err, RD_E_X509_DER_LIMIT, "%s larger than %zu bytes", label, size_max);
         *in = rd_bytes_of(in->data + 1, in->size - 1);
     }
-    if (!skip_text(in, PEM_END))
-        return rd_err_set(err, RD_E_X509_FORMAT, "PEM: a certificate block does not end");
-    RD_CLEANUP(rd_buf_done) rd_buf der = { .size_max = RD_CERT_SIZE_MAX + 4 };
-    uint8_t *room = rd_buf_reserve(&der, RD_CERT_SIZE_MAX + 4);
-    ssize_t size = rd_base64_decode(rd_buf_text(&text), text.size, room, RD_CERT_SIZE_MAX + 4);
+    if (!skip_boundary(in, "END ", label))
+        return rd_err_set(err, RD_E_X509_FORMAT, "PEM: the block %s does not end", label);
+    uint8_t *room = rd_buf_reserve(der, text.size + 4);
+    ssize_t size = room ? rd_base64_decode(rd_buf_text(&text), text.size, room, text.size + 4) : -1;
     if (size < 0)
         return rd_err_set(err, RD_E_X509_FORMAT, "PEM: not base64");
-    rd_buf_commit(&der, (size_t)size);
+    rd_buf_commit(der, (size_t)size);
+    skip_space(in);
+    return 0;
+}
+
+static int take_cert(rd_bytes *in, rd_cert **ret, rd_err *err)
+{
+    RD_CLEANUP(rd_buf_done) rd_buf der = { .size_max = RD_CERT_SIZE_MAX * 2 };
+    if (rd_x509_pem_take(in, "CERTIFICATE", RD_CERT_SIZE_MAX, &der, err) < 0)
+        return -1;
     return rd_cert_parse_der(rd_buf_bytes(&der), ret, err);
 }
 
@@ -58,10 +70,9 @@ int rd_certs_parse_pem(rd_bytes pem, size_t count_max, rd_certs *ret, rd_err *er
     while (in.size > 0) {
         if (certs.count >= RD_MIN(count_max, RD_CERT_COUNT_MAX))
             return rd_err_set(err, RD_E_CHAIN_SHAPE, "more than %zu certificates", count_max);
-        if (take_block(&in, &certs.items[certs.count], err) < 0)
+        if (take_cert(&in, &certs.items[certs.count], err) < 0)
             return rd_err_wrap(err, "certificate %zu", certs.count + 1);
         certs.count++;
-        skip_space(&in);
     }
     if (certs.count == 0)
         return rd_err_set(err, RD_E_CHAIN_SHAPE, "no certificate");
@@ -83,10 +94,10 @@ void rd_cert_to_pem(const rd_cert *cert, rd_buf *out)
 {
     RD_CLEANUP(rd_buf_done) rd_buf text = { 0 };
     rd_buf_append_base64(&text, rd_cert_der(cert));
-    rd_buf_append_str(out, PEM_BEGIN "\n");
+    rd_buf_append_str(out, "-----BEGIN CERTIFICATE-----\n");
     for (size_t at = 0; at < text.size; at += 64) {
         rd_buf_append(out, text.data + at, RD_MIN((size_t)64, text.size - at));
         rd_buf_append_str(out, "\n");
     }
-    rd_buf_append_str(out, PEM_END "\n");
+    rd_buf_append_str(out, "-----END CERTIFICATE-----\n");
 }

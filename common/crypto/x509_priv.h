@@ -32,8 +32,8 @@ size_t rd_x509_integer(const ASN1_INTEGER *integer, uint8_t *out, size_t max);
 int rd_x509_time(const ASN1_TIME *time, int64_t *ret_us);
 /* The key is one that the profile knows; is_ca chooses among AMD's two kinds. */
 bool rd_x509_key_fits(EVP_PKEY *key, rd_cert_profile profile, bool is_ca);
-/* The signature algorithm is the profile's. */
-bool rd_x509_signature_fits(const X509_ALGOR *algorithm, rd_cert_profile profile);
+/* Takes one PEM block with this label off the front of *in, with white space around it; appends its DER. */
+int rd_x509_pem_take(rd_bytes *in, const char *label, size_t size_max, rd_buf *der, rd_err *err) RD_NODISCARD;
 /* r then s, each half bytes, big-endian, by a key of the profile's size. */
 bool rd_x509_verify_raw(EVP_PKEY *key, const EVP_MD *md, rd_bytes message, const uint8_t *signature, size_t half);
 
