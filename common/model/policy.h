@@ -10,7 +10,9 @@
 #define RD_MEASUREMENTS_MAX 64
 #define RD_MRTD_SIZE        48
 
-typedef enum rd_tee { RD_TEE_TDX = 1, RD_TEE_COUNT } rd_tee;
+typedef enum rd_tee { RD_TEE_TDX = 1, RD_TEE_SGX, RD_TEE_SNP, RD_TEE_COUNT } rd_tee;
+
+extern const char *const rd_tee_names[]; /* "tdx", "sgx", "snp", by value, NULL-terminated; slot 0 is "" */
 
 /* Intel's TCB states (PCS API v4, tcbStatus). */
 typedef enum rd_tcb_status {
@@ -22,6 +24,8 @@ typedef enum rd_tcb_status {
     RD_TCB_OUT_OF_DATE,
     RD_TCB_OUT_OF_DATE_CONFIGURATION_NEEDED,
     RD_TCB_REVOKED,
+    RD_TCB_TD_RELAUNCH_ADVISED,                      /* a verifier's finding, never in vendor collateral */
+    RD_TCB_TD_RELAUNCH_ADVISED_CONFIGURATION_NEEDED, /* likewise */
     RD_TCB_STATUS_COUNT
 } rd_tcb_status;
 
