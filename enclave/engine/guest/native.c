@@ -176,7 +176,8 @@ static JSValue native_base64(JSContext *ctx, JSValueConst this_val, int argc, JS
         return JS_EXCEPTION;
     for (i = 0; i < size; i += 3) {
         size_t left = size - i;
-        uint32_t v = (uint32_t)data[i] << 16 | (left > 1 ? (uint32_t)data[i + 1] << 8 : 0) | (left > 2 ? data[i + 2] : 0);
+        uint32_t v =
+            (uint32_t)data[i] << 16 | (left > 1 ? (uint32_t)data[i + 1] << 8 : 0) | (left > 2 ? data[i + 2] : 0);
         text[to++] = base64[v >> 18];
         text[to++] = base64[v >> 12 & 63];
         text[to++] = left > 1 ? base64[v >> 6 & 63] : '=';
@@ -256,10 +257,12 @@ static const struct {
     JSCFunction *function;
     int argc;
 } functions[] = {
-    { "clock", native_clock, 1 },         { "random", native_random, 1 },     { "guard", native_guard, 1 },
-    { "log", native_log, 2 },             { "digest", native_digest, 2 },     { "encode", native_encode, 1 },
-    { "decode", native_decode, 2 },       { "tail", native_tail, 1 },         { "base64", native_base64, 1 },
-    { "unbase64", native_unbase64, 1 },   { "respond", rd_wire_respond, 3 },  { "fail", native_fail, 2 },
+    { "clock", native_clock, 1 },           { "random", native_random, 1 },
+    { "guard", native_guard, 1 },           { "log", native_log, 2 },
+    { "digest", native_digest, 2 },         { "encode", native_encode, 1 },
+    { "decode", native_decode, 2 },         { "tail", native_tail, 1 },
+    { "base64", native_base64, 1 },         { "unbase64", native_unbase64, 1 },
+    { "respond", rd_wire_respond, 3 },      { "fail", native_fail, 2 },
     { "background", native_background, 1 },
 };
 

@@ -1,4 +1,5 @@
-/* sha: SHA-1, SHA-256, SHA-384 and SHA-512 as in FIPS 180-4, inside the guest so that a digest needs no fifth import. */
+/* sha: SHA-1, SHA-256, SHA-384 and SHA-512 as in FIPS 180-4, inside the guest so that a digest needs no fifth import.
+ */
 #include <string.h>
 
 #include "guest.h"
@@ -71,7 +72,10 @@ static void block1(uint32_t h[8], const uint8_t *p)
     for (; i < 80; i++)
         w[i] = rotl32(w[i - 3] ^ w[i - 8] ^ w[i - 14] ^ w[i - 16], 1);
     for (i = 0; i < 80; i++) {
-        uint32_t f = i < 20 ? (b & c) | (~b & d) : i < 40 ? b ^ c ^ d : i < 60 ? (b & c) | (b & d) | (c & d) : b ^ c ^ d;
+        uint32_t f = i < 20   ? (b & c) | (~b & d)
+                     : i < 40 ? b ^ c ^ d
+                     : i < 60 ? (b & c) | (b & d) | (c & d)
+                              : b ^ c ^ d;
         uint32_t k = i < 20 ? 0x5a827999 : i < 40 ? 0x6ed9eba1 : i < 60 ? 0x8f1bbcdc : 0xca62c1d6;
         uint32_t t = rotl32(a, 5) + f + e + k + w[i];
         e = d;

@@ -84,8 +84,8 @@
     add(RegExp, {
         escape(text) {
             if (typeof text !== 'string') throw new TypeError('not a string');
-            return text.replace(/^[0-9a-zA-Z]/, (c) => `\\x${c.charCodeAt(0).toString(16)}`)
-                .replace(/[\^$\\.*+?()[\]{}|/]/g, '\\$&')
+            return text.replace(/[\^$\\.*+?()[\]{}|/]/g, '\\$&')
+                .replace(/^[0-9a-zA-Z]/, (c) => `\\x${c.charCodeAt(0).toString(16)}`)
                 .replace(/[,\-=<>#&!%:;@~'`" \t\n\v\f\r]/g, (c) => `\\x${c.charCodeAt(0).toString(16).padStart(2, '0')}`);
         },
     });

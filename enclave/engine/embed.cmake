@@ -1,0 +1,12 @@
+# cmake -DOUT=x.c -DDIR=platform -P embed.cmake: the platform's files as a C table, in the order of loading.
+set(order base polyfill encoding events console timers clone crypto url url_api http entry)
+set(text "/* Generated from enclave/engine/platform. */\n#include \"enclave/engine/platform_source.h\"\n\n")
+set(rows "")
+foreach(name ${order})
+  file(READ ${DIR}/${name}.js hex HEX)
+  string(REGEX REPLACE "([0-9a-f][0-9a-f])" "0x\\1," bytes "${hex}")
+  string(APPEND text "static const uint8_t file_${name}[] = {${bytes}};\n")
+  string(APPEND rows "    { \"redoubt:${name}\", { file_${name}, sizeof(file_${name}) } },\n")
+endforeach()
+string(APPEND text "\nconst encl_platform_file encl_platform_files[] = {\n${rows}    { NULL, { NULL, 0 } },\n};\n")
+file(WRITE ${OUT} "${text}")

@@ -1,0 +1,327 @@
+#include "enclave/engine/guest_link.h"
+
+#include <errno.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/time.h>
+
+#include "wasm-rt.h"
+#include "rd_guest.h"
+
+#include "common/base/mem.h"
+#include "enclave/engine/guest_abi.h"
+
+#define RESERVATION ((size_t)8 << 30) /* what wasm_rt_allocate_memory maps */
+#define GROWN_MAX   ((size_t)256 << 20)
+#define TRAP_RANDOM 100
+#define EXPIRED     101
+/* A signal stack with room for AddressSanitizer's bookkeeping in siglongjmp. */
+#define SIGNAL_STACK    ((size_t)64 << 10)
+#define ALARM_REPEAT_US 20000
+
+struct encl_guest {
+    Z_rd_instance_t instance;
+    encl_guest_imports imports;
+    int trap;
+    uint8_t *image;
+    size_t image_size;
+    Z_rd_instance_t image_instance;
+    wasm_rt_funcref_t *image_table;
+};
+
+/* The signal handlers' view of the one guest of the process. */
+static struct {
+    sigjmp_buf jump;
+    encl_guest *guest;
+    volatile sig_atomic_t is_inside; /* guest code is running, not an import of ours */
+    volatile sig_atomic_t has_expired;
+    bool has_handlers;
+    uint8_t *signal_stack;
+} door;
+
+void encl_guest_on_trap(int code) RD_NORETURN;
+
+void encl_guest_on_trap(int code)
+{
+    door.is_inside = 0;
+    siglongjmp(door.jump, code);
+}
+
+/* A fault in guest code is a trap: guard pages are its bounds checks, and the end of the C stack its depth limit.
+ * Any other fault is ours and kills the process as it should. */
+static void on_fault(int signal, siginfo_t *info, void *ucontext)
+{
+    (void)ucontext;
+    if (door.is_inside)
+        encl_guest_on_trap(info->si_code == SEGV_ACCERR ? WASM_RT_TRAP_OOB : WASM_RT_TRAP_EXHAUSTION);
+    (void)sigaction(signal, &(struct sigaction){ .sa_handler = SIG_DFL }, NULL);
+}
+
+static void on_alarm(int signal)
+{
+    (void)signal;
+    door.has_expired = 1;
+    if (door.is_inside)
+        encl_guest_on_trap(EXPIRED);
+}
+
+/* SA_NODEFER: leaving by siglongjmp without a saved mask must not leave the signal blocked. */
+static int install_handlers(rd_err *err)
+{
+    struct sigaction fault = { .sa_sigaction = on_fault, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER };
+    struct sigaction alarm = { .sa_handler = on_alarm, .sa_flags = SA_ONSTACK | SA_NODEFER };
+    stack_t stack = { .ss_size = SIGNAL_STACK };
+
+    if (door.has_handlers)
+        return 0;
+    door.signal_stack = rd_alloc(SIGNAL_STACK);
+    stack.ss_sp = door.signal_stack;
+    if (sigaltstack(&stack, NULL) < 0 || sigaction(SIGSEGV, &fault, NULL) < 0 || sigaction(SIGBUS, &fault, NULL) < 0 ||
+        sigaction(SIGALRM, &alarm, NULL) < 0)
+        return rd_err_set_errno(err, RD_E_INTERNAL, errno, "signal handlers of the engine");
+    door.has_handlers = true;
+    return 0;
+}
+
+static void remove_handlers(void)
+{
+    if (!door.has_handlers)
+        return;
+    (void)sigaction(SIGSEGV, &(struct sigaction){ .sa_handler = SIG_DFL }, NULL);
+    (void)sigaction(SIGBUS, &(struct sigaction){ .sa_handler = SIG_DFL }, NULL);
+    (void)sigaction(SIGALRM, &(struct sigaction){ .sa_handler = SIG_DFL }, NULL);
+    (void)sigaltstack(&(stack_t){ .ss_flags = SS_DISABLE }, NULL);
+    free(door.signal_stack);
+    door.signal_stack = NULL;
+    door.has_handlers = false;
+}
+
+/* Imports run outside: our own faults stay ours, and an alarm waits for the way back. */
+static encl_guest *leave(struct Z_env_instance_t *env)
+{
+    door.is_inside = 0;
+    return (encl_guest *)env;
+}
+
+static void enter(void)
+{
+    door.is_inside = 1;
+    if (door.has_expired)
+        encl_guest_on_trap(EXPIRED);
+}
+
+u64 Z_envZ_clock(struct Z_env_instance_t *env, u32 kind)
+{
+    encl_guest *guest = leave(env);
+    u64 now = guest->imports.clock(guest->imports.context, kind);
+
+    enter();
+    return now;
+}
+
+u32 Z_envZ_interrupt(struct Z_env_instance_t *env)
+{
+    encl_guest *guest = leave(env);
+    bool is_over = guest->imports.interrupt(guest->imports.context);
+
+    enter();
+    return is_over;
+}
+
+void Z_envZ_log(struct Z_env_instance_t *env, u32 level, u32 address, u32 size)
+{
+    encl_guest *guest = leave(env);
+    const uint8_t *text = encl_guest_at(guest, address, size);
+
+    if (!text)
+        encl_guest_on_trap(WASM_RT_TRAP_OOB);
+    guest->imports.log(guest->imports.context, level, rd_bytes_of(text, size));
+    enter();
+}
+
+void Z_envZ_random(struct Z_env_instance_t *env, u32 address, u32 size)
+{
+    encl_guest *guest = leave(env);
+    uint8_t *out = encl_guest_at(guest, address, size);
+
+    if (!out)
+        encl_guest_on_trap(WASM_RT_TRAP_OOB);
+    if (guest->imports.random(guest->imports.context, out, size) < 0)
+        encl_guest_on_trap(TRAP_RANDOM);
+    enter();
+}
+
+static uint32_t run_export(Z_rd_instance_t *in, encl_guest_fn fn, uint32_t a, uint32_t b, uint32_t c)
+{
+    switch (fn) {
+    case ENCL_FN_ALLOC:
+        return Z_rdZ_rd_alloc(in, a);
+    case ENCL_FN_INIT:
+        Z_rdZ__initialize(in);
+        return Z_rdZ_rd_init(in, a, b);
+    case ENCL_FN_PLATFORM:
+        return Z_rdZ_rd_platform(in, a, b);
+    case ENCL_FN_MODULE:
+        return Z_rdZ_rd_module(in, a, b);
+    case ENCL_FN_LOAD:
+        return Z_rdZ_rd_load(in, a, b);
+    case ENCL_FN_START:
+        return Z_rdZ_rd_start(in, a, b, c);
+    case ENCL_FN_SEAL:
+        Z_rdZ_rd_seal(in);
+        return 0;
+    case ENCL_FN_RUN:
+        return Z_rdZ_rd_run(in, a);
+    }
+    return 0;
+}
+
+int encl_guest_call(encl_guest *guest, encl_guest_fn fn, uint32_t a, uint32_t b, uint32_t c, uint32_t *ret)
+{
+    int code;
+
+    code = sigsetjmp(door.jump, 0);
+    if (code != 0) {
+        guest->trap = code;
+        return code == EXPIRED ? ENCL_GUEST_EXPIRED : ENCL_GUEST_TRAPPED;
+    }
+    enter();
+    uint32_t value = run_export(&guest->instance, fn, a, b, c);
+    door.is_inside = 0;
+    *ret = value;
+    return 0;
+}
+
+const char *encl_guest_trap_text(const encl_guest *guest)
+{
+    if (guest->trap == TRAP_RANDOM)
+        return "no randomness";
+    return guest->trap == EXPIRED ? "time limit" : wasm_rt_strerror((wasm_rt_trap_t)guest->trap);
+}
+
+void encl_guest_alarm(encl_guest *guest, int64_t delay_us)
+{
+    struct itimerval timer = { 0 };
+
+    (void)guest;
+    if (delay_us > 0) {
+        timer.it_value.tv_sec = delay_us / 1000000;
+        timer.it_value.tv_usec = delay_us % 1000000;
+        timer.it_interval.tv_usec = ALARM_REPEAT_US;
+    }
+    (void)setitimer(ITIMER_REAL, &timer, NULL);
+    door.has_expired = 0;
+}
+
+int encl_guest_new(const encl_guest_imports *imports, encl_guest **ret, rd_err *err)
+{
+    void *probe;
+
+    if (door.guest)
+        return rd_err_set(err, RD_E_ENGINE_STATE, "this process has an engine already");
+    /* wasm2c's run-time aborts when the reservation fails, so ask first. */
+    probe = mmap(NULL, RESERVATION, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (probe == MAP_FAILED)
+        return rd_err_set_errno(err, RD_E_NO_MEMORY, errno, "8 GiB of address space for the engine");
+    (void)munmap(probe, RESERVATION);
+    if (install_handlers(err) < 0)
+        return -1;
+    encl_guest *guest = rd_alloc(sizeof(*guest));
+    guest->imports = *imports;
+    door.guest = guest;
+    door.has_expired = 0;
+    Z_rd_init_module();
+    Z_rd_instantiate(&guest->instance, (struct Z_env_instance_t *)guest);
+    *ret = guest;
+    return 0;
+}
+
+encl_guest *encl_guest_free(encl_guest *guest)
+{
+    if (!guest)
+        return NULL;
+    encl_guest_alarm(guest, 0);
+    if (guest->instance.w2c_memory.data)
+        (void)munmap(guest->instance.w2c_memory.data, RESERVATION);
+    wasm_rt_free_funcref_table(&guest->instance.w2c_T0);
+    if (guest->image) {
+        if (mprotect(guest->image, guest->image_size, PROT_READ | PROT_WRITE) == 0)
+            rd_wipe(guest->image, guest->image_size);
+        (void)munmap(guest->image, guest->image_size);
+    }
+    free(guest->image_table);
+    free(guest);
+    door.guest = NULL;
+    remove_handlers();
+    return NULL;
+}
+
+uint8_t *encl_guest_at(encl_guest *guest, uint32_t address, size_t size)
+{
+    const wasm_rt_memory_t *memory = &guest->instance.w2c_memory;
+
+    if (size > memory->size || address > memory->size - size)
+        return NULL;
+    return memory->data + address;
+}
+
+rd_bytes encl_guest_memory(const encl_guest *guest)
+{
+    return rd_bytes_of(guest->instance.w2c_memory.data, guest->instance.w2c_memory.size);
+}
+
+int encl_guest_snapshot(encl_guest *guest, rd_err *err)
+{
+    const wasm_rt_memory_t *memory = &guest->instance.w2c_memory;
+    const wasm_rt_funcref_table_t *table = &guest->instance.w2c_T0;
+    void *image;
+
+    if (guest->image)
+        return rd_err_set(err, RD_E_ENGINE_STATE, "the snapshot is there already");
+    image = mmap(NULL, memory->size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (image == MAP_FAILED)
+        return rd_err_set_errno(err, RD_E_NO_MEMORY, errno, "a snapshot of %u bytes", memory->size);
+    memcpy(image, memory->data, memory->size);
+    /* Nothing may change the image any more, this process included. */
+    if (mprotect(image, memory->size, PROT_READ) < 0) {
+        (void)munmap(image, memory->size);
+        return rd_err_set_errno(err, RD_E_INTERNAL, errno, "the snapshot cannot be made read-only");
+    }
+    guest->image = image;
+    guest->image_size = memory->size;
+    guest->image_instance = guest->instance;
+    guest->image_table = rd_alloc_array(table->size, sizeof(*table->data));
+    memcpy(guest->image_table, table->data, table->size * sizeof(*table->data));
+    return 0;
+}
+
+void encl_guest_restore(encl_guest *guest)
+{
+    uint8_t *memory = guest->image_instance.w2c_memory.data;
+    size_t size = guest->instance.w2c_memory.size;
+
+    /* A trap may have come in the middle of growing, when pages are open that the size does not show yet. */
+    if (guest->trap != 0)
+        size = GROWN_MAX;
+    if (size > guest->image_size) {
+        (void)madvise(memory + guest->image_size, size - guest->image_size, MADV_DONTNEED);
+        (void)mprotect(memory + guest->image_size, size - guest->image_size, PROT_NONE);
+    }
+    memcpy(memory, guest->image, guest->image_size);
+    guest->instance = guest->image_instance;
+    memcpy(guest->instance.w2c_T0.data, guest->image_table, guest->instance.w2c_T0.size * sizeof(*guest->image_table));
+    guest->trap = 0;
+}
+
+rd_bytes encl_guest_image(const encl_guest *guest)
+{
+    return rd_bytes_of(guest->image, guest->image_size);
+}
+
+uint32_t encl_guest_image_global(const encl_guest *guest)
+{
+    return guest->image_instance.w2c_g0;
+}
