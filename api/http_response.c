@@ -1,0 +1,258 @@
+#include "api/http_response.h"
+
+#include <ctype.h>
+#include <string.h>
+#include <strings.h>
+
+enum { PHASE_HEAD, PHASE_BODY, PHASE_DONE };
+
+void api_http_response_begin(api_http_response *response, bool is_head_request, uint64_t body_max)
+{
+    if (response->head.size_max == 0)
+        rd_buf_init(&response->head, API_HTTP_HEAD_MAX + 1);
+    rd_buf_clear(&response->head);
+    response->is_head_request = is_head_request;
+    response->body_max = body_max;
+    response->scanned = 0;
+    response->phase = PHASE_HEAD;
+    response->status = 0;
+    response->header_count = 0;
+    response->content_length = 0;
+    response->body_left = 0;
+    response->keeps_alive = false;
+}
+
+void api_http_response_done(api_http_response *response)
+{
+    rd_buf_done(&response->head);
+}
+
+static bool is_tchar(unsigned char c)
+{
+    return isalnum(c) || (c != 0 && strchr("!#$%&'*+-.^_`|~", c) != NULL);
+}
+
+bool api_http_is_token(const char *text)
+{
+    if (*text == 0)
+        return false;
+    for (; *text; text++)
+        if (!is_tchar((unsigned char)*text))
+            return false;
+    return true;
+}
+
+bool api_http_is_value(const char *text)
+{
+    for (; *text; text++) {
+        unsigned char c = (unsigned char)*text;
+        if ((c < 0x20 && c != '\t') || c == 0x7f)
+            return false;
+    }
+    return true;
+}
+
+/* RFC 9110, 5.6.1: a comma-separated list, any case. */
+static bool list_has(const char *list, const char *token)
+{
+    size_t size = strlen(token);
+    while (list && *list) {
+        list += strspn(list, ", \t");
+        size_t item = strcspn(list, ", \t");
+        if (item == size && strncasecmp(list, token, size) == 0)
+            return true;
+        list += item;
+    }
+    return false;
+}
+
+bool api_http_is_hop_by_hop(const char *name, const char *connection)
+{
+    static const char *const names[] = {
+        "connection", "keep-alive",        "proxy-connection", "proxy-authenticate", "proxy-authorization", "te",
+        "trailer",    "transfer-encoding", "upgrade",          "content-length"
+    };
+    for (size_t i = 0; i < RD_ARRAY_LEN(names); i++)
+        if (strcasecmp(name, names[i]) == 0)
+            return true;
+    return list_has(connection, name);
+}
+
+const char *api_http_response_header(const api_http_response *response, const char *name)
+{
+    for (size_t i = 0; i < response->header_count; i++)
+        if (strcmp(response->headers[i].name, name) == 0)
+            return response->headers[i].value;
+    return NULL;
+}
+
+static int invalid(rd_err *err, const char *what)
+{
+    return rd_err_set(err, RD_E_RESPONSE_INVALID, "instance's response: %s", what);
+}
+
+/* RFC 9112, 4: HTTP-version SP 3DIGIT SP [reason]. */
+static int parse_status_line(api_http_response *response, const char *line, rd_err *err)
+{
+    if (strncmp(line, "HTTP/1.1 ", 9) != 0)
+        return invalid(err, "no HTTP/1.1 status line");
+    const char *digits = line + 9;
+    for (int i = 0; i < 3; i++)
+        if (!isdigit((unsigned char)digits[i]))
+            return invalid(err, "status is not three digits");
+    if (digits[3] != 0 && digits[3] != ' ')
+        return invalid(err, "status is longer than three digits");
+    if (!api_http_is_value(digits + 3))
+        return invalid(err, "control character in the reason");
+    response->status = (digits[0] - '0') * 100 + (digits[1] - '0') * 10 + (digits[2] - '0');
+    if (response->status < 200 || response->status > 599)
+        return invalid(err, "status outside 200 to 599");
+    return 0;
+}
+
+/* RFC 9112, 5: field-name ":" OWS value OWS; no space before the colon, no folding. */
+static int parse_field(api_http_response *response, char *line, rd_err *err)
+{
+    char *colon = strchr(line, ':');
+    if (!colon)
+        return invalid(err, "header line without a colon");
+    *colon = 0;
+    if (!api_http_is_token(line))
+        return invalid(err, "header name is not a token");
+    for (char *p = line; *p; p++)
+        *p = (char)tolower((unsigned char)*p);
+    char *value = colon + 1 + strspn(colon + 1, " \t");
+    size_t size = strlen(value);
+    while (size > 0 && (value[size - 1] == ' ' || value[size - 1] == '\t'))
+        value[--size] = 0;
+    if (!api_http_is_value(value))
+        return invalid(err, "control character in a header value");
+    if (response->header_count == API_HTTP_HEADERS_MAX)
+        return invalid(err, "more than 64 headers");
+    response->headers[response->header_count++] = (api_http_header){ line, value };
+    return 0;
+}
+
+static int parse_length(const char *text, uint64_t *ret)
+{
+    uint64_t value = 0;
+    size_t size = strlen(text);
+    if (size == 0 || size > 15)
+        return -1;
+    for (; *text; text++) {
+        if (!isdigit((unsigned char)*text))
+            return -1;
+        value = value * 10 + (uint64_t)(*text - '0');
+    }
+    *ret = value;
+    return 0;
+}
+
+/* RFC 9112, 6.3, narrowed: a length, once, and nothing else frames a body. */
+static int decide_framing(api_http_response *response, rd_err *err)
+{
+    bool has_length = false;
+    for (size_t i = 0; i < response->header_count; i++) {
+        const api_http_header *header = &response->headers[i];
+        if (strcmp(header->name, "transfer-encoding") == 0)
+            return invalid(err, "transfer-encoding is not spoken here");
+        if (strcmp(header->name, "content-length") != 0)
+            continue;
+        if (has_length)
+            return invalid(err, "two content-length headers");
+        if (parse_length(header->value, &response->content_length) < 0)
+            return invalid(err, "content-length is not a number");
+        has_length = true;
+    }
+    bool is_bodiless = response->is_head_request || response->status == 204 || response->status == 304;
+    if (!has_length && !is_bodiless)
+        return invalid(err, "no content-length");
+    if (response->content_length > response->body_max)
+        return rd_err_set(err, RD_E_TOO_LARGE, "instance's response: body of %llu bytes, at most %llu",
+                          (unsigned long long)response->content_length, (unsigned long long)response->body_max);
+    response->body_left = is_bodiless ? 0 : response->content_length;
+    response->keeps_alive = !list_has(api_http_response_header(response, "connection"), "close");
+    return 0;
+}
+
+/* head holds everything up to and including the empty line. */
+static int parse_head(api_http_response *response, rd_err *err)
+{
+    char *text = (char *)response->head.data;
+    char *end = text + response->head.size - 2;
+    if (memchr(text, 0, response->head.size))
+        return invalid(err, "NUL in the head");
+    bool is_first = true;
+    for (char *line = text; line < end;) {
+        char *stop = memchr(line, '\r', (size_t)(end - line));
+        if (!stop || stop[1] != '\n')
+            return invalid(err, "line without CR LF");
+        if (memchr(line, '\n', (size_t)(stop - line)))
+            return invalid(err, "bare LF");
+        *stop = 0;
+        if ((is_first ? parse_status_line(response, line, err) : parse_field(response, line, err)) < 0)
+            return -1;
+        is_first = false;
+        line = stop + 2;
+    }
+    if (is_first)
+        return invalid(err, "no HTTP/1.1 status line");
+    return decide_framing(response, err);
+}
+
+/* Moves input into head up to the empty line; true when it is complete. */
+static bool take_head(api_http_response *response, rd_bytes *input)
+{
+    size_t room = API_HTTP_HEAD_MAX - response->head.size;
+    size_t size = RD_MIN(room, input->size);
+    size_t before = response->head.size;
+    (void)rd_buf_append(&response->head, input->data, size);
+    size_t from = response->scanned > 3 ? response->scanned - 3 : 0;
+    const uint8_t *found = memmem(response->head.data + from, response->head.size - from, "\r\n\r\n", 4);
+    response->scanned = response->head.size;
+    size_t taken = size;
+    if (found) {
+        size_t end = (size_t)(found - response->head.data) + 4;
+        taken = end - before;
+        response->head.size = end;
+    }
+    input->data += taken;
+    input->size -= taken;
+    return found != NULL;
+}
+
+int api_http_response_step(api_http_response *response, rd_bytes *input, rd_bytes *ret_body, rd_err *err)
+{
+    if (response->phase == PHASE_DONE)
+        return API_HTTP_DONE;
+    if (response->phase == PHASE_HEAD) {
+        if (input->size == 0)
+            return API_HTTP_MORE;
+        if (!take_head(response, input)) {
+            if (response->head.size >= API_HTTP_HEAD_MAX)
+                return rd_err_set(err, RD_E_TOO_LARGE, "instance's response: head above %zu bytes", API_HTTP_HEAD_MAX);
+            return API_HTTP_MORE;
+        }
+        if (parse_head(response, err) < 0)
+            return -1;
+        response->phase = PHASE_BODY;
+        return API_HTTP_HEAD;
+    }
+    if (response->body_left == 0) {
+        response->phase = PHASE_DONE;
+        return API_HTTP_DONE;
+    }
+    if (input->size == 0)
+        return API_HTTP_MORE;
+    size_t size = (size_t)RD_MIN((uint64_t)input->size, response->body_left);
+    *ret_body = rd_bytes_of(input->data, size);
+    response->body_left -= size;
+    input->data += size;
+    input->size -= size;
+    return API_HTTP_BODY;
+}
+
+void api_http_response_unread(api_http_response *response, size_t size)
+{
+    response->body_left += size;
+}

@@ -1,0 +1,57 @@
+/* http_response: a strict, incremental reader of HTTP/1.1 responses from instances, and the writer of requests to them.
+ * Used by the relay inside CONNECT pipes. Bounded head, Content-Length framing only (RFC 9112, 4 and 6).
+ * Refuses chunked bodies, several lengths, folded lines, bare CR or LF, 1xx, and whatever it does not know. */
+#ifndef API_HTTP_RESPONSE_H
+#define API_HTTP_RESPONSE_H
+
+#include "common/base/bytes.h"
+#include "common/base/err.h"
+
+#define API_HTTP_HEAD_MAX    ((size_t)64 << 10)
+#define API_HTTP_HEADERS_MAX 64
+
+/* Borrowed from the reader's head; both NUL-terminated; name in lower case. */
+typedef struct api_http_header {
+    const char *name;
+    const char *value;
+} api_http_header;
+
+typedef enum api_http_step {
+    API_HTTP_MORE, /* all input taken, more is needed */
+    API_HTTP_HEAD, /* status, headers and content_length are set; once a response */
+    API_HTTP_BODY, /* *ret_body holds the next piece, borrowed from the input */
+    API_HTTP_DONE  /* complete; input may be left over (then the peer is at fault) */
+} api_http_step;
+
+typedef struct api_http_response {
+    bool is_head_request; /* the answer to HEAD has no body whatever it says (RFC 9110, 9.3.2) */
+    uint64_t body_max;
+    rd_buf head;
+    size_t scanned; /* of head */
+    int phase;      /* 0 head, 1 body, 2 done */
+    int status;
+    api_http_header headers[API_HTTP_HEADERS_MAX];
+    size_t header_count;
+    uint64_t content_length;
+    uint64_t body_left;
+    bool keeps_alive; /* the pipe may carry another request afterwards */
+} api_http_response;
+
+/* Ready for the next response; keeps the head's memory. */
+void api_http_response_begin(api_http_response *response, bool is_head_request, uint64_t body_max);
+void api_http_response_done(api_http_response *response);
+/* One step: takes bytes from the front of *input. RESPONSE_INVALID, TOO_LARGE (head, or length above body_max). */
+int api_http_response_step(api_http_response *response, rd_bytes *input, rd_bytes *ret_body, rd_err *err) RD_NODISCARD;
+/* Puts back the last size bytes of a body piece that nobody took; they are offered again by the next step. */
+void api_http_response_unread(api_http_response *response, size_t size);
+/* First header of a lower-case name, or NULL. */
+const char *api_http_response_header(const api_http_response *response, const char *name);
+
+/* Whether a header belongs to one hop (RFC 9110, 7.6.1) or to framing and is never passed on; name in any case.
+ * connection: value of the message's Connection header or NULL; what it names counts too. */
+bool api_http_is_hop_by_hop(const char *name, const char *connection);
+/* A token (RFC 9110, 5.6.2), and a value without control characters other than tab. */
+bool api_http_is_token(const char *text);
+bool api_http_is_value(const char *text);
+
+#endif

@@ -1,0 +1,520 @@
+#include "api/relay.h"
+
+#include "api/relay_pool.h"
+#include "common/base/mem.h"
+
+#include <inttypes.h>
+#include <string.h>
+#include <strings.h>
+
+#define CALL_MAGIC       0x63616c6cu
+#define TRIES_MAX        4u
+#define TIME_MARGIN_US   2000000 /* beyond the release's own limit: queue, link, start */
+#define SWEEP_US         250000
+#define HEAD_MAX         ((size_t)48 << 10)
+#define LINES_MAX        ((size_t)32 << 10)
+#define WRITE_PIECE      ((size_t)128 << 10)
+#define LATENCY_BUCKETS  14
+
+static const int64_t latency_bounds_us[LATENCY_BUCKETS] = { 250,    500,    1000,   2000,   4000,    8000,    16000,
+                                                            32000,  64000,  128000, 512000, 1000000, 5000000, 30000000 };
+
+struct api_call {
+    uint32_t magic;
+    api_relay *relay;
+    api_pipe_user user; /* of the pool */
+    api_call_events events;
+    void *context;
+    rd_app_id app;
+    bool has_instance;
+    rd_id instance;
+    char method[16];
+    rd_buf head; /* request line and headers, ready to send */
+    rd_bytes body;
+    size_t body_sent;
+    bool is_safe, is_head_request;
+    api_target *target; /* held */
+    const api_target *tried[TRIES_MAX];
+    size_t tried_count;
+    api_pipe *pipe;
+    api_http_response response;
+    bool has_head; /* of an answer: on_head was called */
+    bool has_bytes;
+    bool has_failed; /* on_done is due with err */
+    rd_err err;
+    int64_t started_us, deadline_us;
+    api_call *next, *previous;
+};
+
+struct api_relay {
+    api_relay_options options;
+    api_targets *targets;
+    api_pools *pools;
+    rd_timer *timer;
+    api_call *first;
+    size_t count;
+    uint64_t started, answered, failed, retried, timed_out;
+    uint64_t latency[LATENCY_BUCKETS + 1];
+    uint64_t latency_sum_us;
+    unsigned sweeps;
+};
+
+static void on_granted(api_pipe_user *user, api_pipe *pipe);
+static size_t on_data(api_pipe_user *user, rd_bytes bytes);
+static void on_room(api_pipe_user *user);
+static void on_lost(api_pipe_user *user, api_pipe_loss loss, bool was_open);
+
+static int64_t boot_us(const api_relay *relay)
+{
+    return rd_clock_boot_us(relay->options.clock);
+}
+
+/* ---- calls: life ---- */
+
+static void target_leave(api_call *call)
+{
+    if (!call->target)
+        return;
+    call->target->in_flight--;
+    api_target_release(call->relay->targets, call->target);
+    call->target = NULL;
+}
+
+static void call_free(api_call *call)
+{
+    api_relay *relay = call->relay;
+    api_pools_leave(&call->user);
+    if (call->pipe)
+        api_pipe_return(call->pipe, false, boot_us(relay));
+    target_leave(call);
+    if (call->next)
+        call->next->previous = call->previous;
+    *(call->previous ? &call->previous->next : &relay->first) = call->next;
+    relay->count--;
+    rd_buf_done(&call->head);
+    api_http_response_done(&call->response);
+    call->magic = 0;
+    free(call);
+}
+
+static void note_latency(api_relay *relay, int64_t duration_us)
+{
+    size_t i = 0;
+    while (i < LATENCY_BUCKETS && duration_us > latency_bounds_us[i])
+        i++;
+    relay->latency[i]++;
+    relay->latency_sum_us += (uint64_t)duration_us;
+}
+
+static void call_end(api_call *call, const rd_err *err)
+{
+    api_relay *relay = call->relay;
+    api_call_events events = call->events;
+    void *context = call->context;
+    if (err)
+        relay->failed++;
+    else
+        relay->answered++;
+    note_latency(relay, boot_us(relay) - call->started_us);
+    rd_err copy = RD_ERR_INIT;
+    if (err)
+        copy = *err;
+    call_free(call);
+    events.on_done(context, err ? &copy : NULL);
+}
+
+void api_call_cancel(api_call *call)
+{
+    call->relay->failed++;
+    call_free(call);
+}
+
+/* ---- sending ---- */
+
+/* As much of the body as the pipe takes; the rest goes when there is room. */
+static void send_body(api_call *call)
+{
+    rd_link_stream *stream = api_pipe_stream(call->pipe);
+    while (call->body_sent < call->body.size) {
+        size_t size = RD_MIN(call->body.size - call->body_sent, RD_MIN(rd_link_stream_room(stream), WRITE_PIECE));
+        rd_err err = RD_ERR_INIT;
+        if (size == 0 ||
+            rd_link_stream_write(stream, rd_bytes_of(call->body.data + call->body_sent, size), &err) < 0)
+            return;
+        call->body_sent += size;
+    }
+}
+
+static void begin_on_pipe(api_call *call, api_pipe *pipe)
+{
+    call->pipe = pipe;
+    call->body_sent = 0;
+    call->has_bytes = false;
+    api_http_response_begin(&call->response, call->is_head_request, call->target->limits.response_bytes);
+    rd_err err = RD_ERR_INIT;
+    if (rd_link_stream_write(api_pipe_stream(pipe), rd_buf_bytes(&call->head), &err) < 0) {
+        call->has_failed = true; /* an empty queue has room for a head; whoever says no is closing */
+        call->err = err;
+        return;
+    }
+    send_body(call);
+}
+
+static bool is_reachable(void *context, const api_target *target)
+{
+    api_relay *relay = context;
+    return relay->options.find_link(relay->options.context, &target->host) != NULL;
+}
+
+static int choose(api_call *call, api_target **ret, rd_err *err)
+{
+    api_relay *relay = call->relay;
+    api_app *app = api_targets_app(relay->targets, &call->app);
+    if (!app)
+        return rd_err_set(err, RD_E_APP_UNKNOWN, "no such app");
+    if (app->is_paused)
+        return rd_err_set(err, RD_E_APP_PAUSED, "the app is paused");
+    int64_t now_us = rd_clock_wall_us(relay->options.clock);
+    if (call->has_instance) {
+        api_target *target = api_targets_instance(relay->targets, &call->instance);
+        if (!target || target->app != app || !api_target_is_valid(target, now_us) || call->tried_count > 0)
+            return rd_err_set(err, RD_E_NO_INSTANCE, "the instance does not serve");
+        if (!is_reachable(relay, target))
+            return rd_err_set(err, RD_E_INSTANCE_ELSEWHERE, "the instance's link is at another replica");
+        *ret = target;
+        return 0;
+    }
+    bool is_elsewhere = false;
+    api_pick pick = { .now_us = now_us,
+                      .is_reachable = is_reachable,
+                      .context = relay,
+                      .tried = call->tried,
+                      .tried_count = call->tried_count };
+    *ret = api_targets_pick(app, &pick, &is_elsewhere);
+    if (*ret)
+        return 0;
+    if (is_elsewhere)
+        return rd_err_set(err, RD_E_INSTANCE_ELSEWHERE, "the app's instances are linked to other replicas");
+    return rd_err_set(err, RD_E_NO_INSTANCE, "no instance serves this app");
+}
+
+/* One try after another until a pipe is had or waited for. */
+static int attempt(api_call *call, rd_err *err)
+{
+    api_relay *relay = call->relay;
+    for (;;) {
+        api_target *target;
+        if (call->tried_count == TRIES_MAX)
+            return rd_err_set(err, RD_E_NO_INSTANCE, "%u instances could not take the call", TRIES_MAX);
+        if (choose(call, &target, err) < 0)
+            return -1;
+        if (call->body.size > target->limits.request_bytes)
+            return rd_err_set(err, RD_E_REQUEST_TOO_LARGE, "request body of %zu bytes, at most %" PRIu64,
+                              call->body.size, target->limits.request_bytes);
+        call->tried[call->tried_count++] = target;
+        call->target = target;
+        api_target_hold(target);
+        target->in_flight++;
+        call->deadline_us = call->started_us + target->limits.time_us + TIME_MARGIN_US;
+        rd_link *link = relay->options.find_link(relay->options.context, &target->host);
+        api_pipe *pipe = NULL;
+        rd_err reason = RD_ERR_INIT;
+        if (link && api_pools_take(relay->pools, target, link, &call->user, boot_us(relay), &pipe, &reason) == 0) {
+            if (pipe)
+                begin_on_pipe(call, pipe);
+            return 0;
+        }
+        target_leave(call);
+    }
+}
+
+static void retry(api_call *call)
+{
+    call->relay->retried++;
+    target_leave(call);
+    rd_err err = RD_ERR_INIT;
+    if (attempt(call, &err) < 0)
+        call_end(call, &err);
+}
+
+/* ---- events of the pipe ---- */
+
+static api_call *call_of(api_pipe_user *user)
+{
+    api_call *call = RD_CONTAINER_OF(user, api_call, user);
+    return call->magic == CALL_MAGIC ? call : NULL;
+}
+
+static void on_granted(api_pipe_user *user, api_pipe *pipe)
+{
+    begin_on_pipe(call_of(user), pipe);
+}
+
+static void on_room(api_pipe_user *user)
+{
+    send_body(call_of(user));
+}
+
+static void on_lost(api_pipe_user *user, api_pipe_loss loss, bool was_open)
+{
+    api_call *call = call_of(user);
+    api_relay *relay = call->relay;
+    call->pipe = NULL;
+    if (loss != API_PIPE_LOST) {
+        call->target->is_draining = true;
+        if (relay->options.on_stale)
+            relay->options.on_stale(relay->options.context, &call->app);
+    }
+    /* Nothing reached the instance, or repeating is harmless (RFC 9110, 9.2.1). */
+    if (!was_open || (call->is_safe && !call->has_bytes)) {
+        retry(call);
+        return;
+    }
+    rd_err err = RD_ERR_INIT;
+    (void)rd_err_set(&err, RD_E_INSTANCE_GONE, "the instance ended %s",
+                     call->has_bytes ? "while it answered" : "before it answered");
+    call_end(call, &err);
+}
+
+/* The enclave refused before it ran anything (enclave.md: 8 DRAIN): another one may take the call. */
+static bool is_refusal_of_draining(const api_call *call)
+{
+    const char *code = api_http_response_header(&call->response, "redoubt-error");
+    return call->response.status == 503 && code && strcmp(code, "draining") == 0;
+}
+
+static void give_pipe_back(api_call *call, bool is_reusable)
+{
+    api_pipe *pipe = RD_TAKE(call->pipe);
+    api_pipe_return(pipe, is_reusable, boot_us(call->relay));
+}
+
+static void complete(api_call *call, bool is_clean)
+{
+    give_pipe_back(call, is_clean && call->response.keeps_alive && call->body_sent == call->body.size);
+    call_end(call, NULL);
+}
+
+static void fail_with(api_call *call, const rd_err *err)
+{
+    give_pipe_back(call, false);
+    call_end(call, err);
+}
+
+static size_t on_data(api_pipe_user *user, rd_bytes bytes)
+{
+    api_call *call = call_of(user);
+    rd_bytes input = bytes;
+    call->has_bytes = true;
+    for (;;) {
+        rd_bytes piece = RD_BYTES_NULL;
+        rd_err err = RD_ERR_INIT;
+        int step = api_http_response_step(&call->response, &input, &piece, &err);
+        if (step < 0) {
+            fail_with(call, &err);
+            return bytes.size;
+        }
+        if (step == API_HTTP_MORE)
+            return bytes.size;
+        if (step == API_HTTP_DONE) {
+            complete(call, input.size == 0);
+            return bytes.size;
+        }
+        if (step == API_HTTP_HEAD) {
+            if (is_refusal_of_draining(call) && !call->has_instance) {
+                call->target->is_draining = true;
+                give_pipe_back(call, false);
+                retry(call);
+                return bytes.size;
+            }
+            call->has_head = true;
+            call->events.on_head(call->context, &call->response, call->target);
+            continue;
+        }
+        size_t taken = call->events.on_body(call->context, piece);
+        if (taken < piece.size) {
+            api_http_response_unread(&call->response, piece.size - taken);
+            return bytes.size - input.size - (piece.size - taken);
+        }
+    }
+}
+
+void api_call_resume(api_call *call)
+{
+    if (call->pipe)
+        rd_link_stream_resume(api_pipe_stream(call->pipe));
+}
+
+/* ---- starting ---- */
+
+bool api_relay_add_header(rd_buf *lines, const char *name, const char *value)
+{
+    if (lines->size_max == 0)
+        rd_buf_init(lines, LINES_MAX);
+    if (!api_http_is_token(name) || !api_http_is_value(value))
+        return false;
+    return rd_buf_append_str(lines, name) && rd_buf_append(lines, ": ", 2) && rd_buf_append_str(lines, value) &&
+           rd_buf_append(lines, "\r\n", 2);
+}
+
+static bool is_target(const char *target)
+{
+    if (target[0] != '/')
+        return false;
+    for (const char *c = target; *c; c++)
+        if (*c <= ' ' || (unsigned char)*c >= 0x7f)
+            return false;
+    return true;
+}
+
+static int build_head(api_call *call, const api_call_spec *spec, rd_err *err)
+{
+    rd_buf_init(&call->head, HEAD_MAX);
+    if (!api_http_is_token(spec->method) || strlen(spec->method) >= sizeof call->method)
+        return rd_err_set(err, RD_E_HTTP_SYNTAX, "method");
+    if (!is_target(spec->target))
+        return rd_err_set(err, RD_E_HTTP_SYNTAX, "request target");
+    strcpy(call->method, spec->method);
+    (void)rd_buf_printf(&call->head, "%s %s HTTP/1.1\r\nhost: instance\r\n", spec->method, spec->target);
+    if (spec->lines)
+        (void)rd_buf_append_bytes(&call->head, rd_buf_bytes(spec->lines));
+    (void)rd_buf_printf(&call->head, "content-length: %zu\r\n\r\n", spec->body.size);
+    if (call->head.has_failed || (spec->lines && spec->lines->has_failed))
+        return rd_err_set(err, RD_E_HTTP_HEADERS_TOO_LARGE, "headers above %zu bytes", LINES_MAX);
+    return 0;
+}
+
+static api_call *call_new(api_relay *relay, const api_call_spec *spec, const api_call_events *events, void *context)
+{
+    api_call *call = rd_alloc(sizeof *call);
+    call->magic = CALL_MAGIC;
+    call->relay = relay;
+    call->user = (api_pipe_user){ .on_granted = on_granted, .on_data = on_data, .on_room = on_room, .on_lost = on_lost };
+    call->events = *events;
+    call->context = context;
+    call->app = *spec->app;
+    call->has_instance = spec->instance != NULL;
+    if (spec->instance)
+        call->instance = *spec->instance;
+    call->body = spec->body;
+    call->is_head_request = strcmp(spec->method, "HEAD") == 0;
+    call->is_safe = call->is_head_request || strcmp(spec->method, "GET") == 0 || strcmp(spec->method, "OPTIONS") == 0;
+    call->started_us = boot_us(relay);
+    call->next = relay->first;
+    if (call->next)
+        call->next->previous = call;
+    relay->first = call;
+    relay->count++;
+    return call;
+}
+
+int api_relay_call(api_relay *relay, const api_call_spec *spec, const api_call_events *events, void *context,
+                   api_call **ret, rd_err *err)
+{
+    if (relay->count >= API_RELAY_CALLS_MAX)
+        return rd_err_set(err, RD_E_UNAVAILABLE, "%d calls are in flight in this replica", API_RELAY_CALLS_MAX);
+    api_call *call = call_new(relay, spec, events, context);
+    if (build_head(call, spec, err) < 0 || attempt(call, err) < 0) {
+        relay->failed++;
+        call_free(call);
+        return -1;
+    }
+    if (spec->lines)
+        rd_buf_done(spec->lines);
+    relay->started++;
+    *ret = call;
+    return 0;
+}
+
+/* ---- time ---- */
+
+static void on_timer(void *context)
+{
+    api_relay *relay = context;
+    int64_t now_us = boot_us(relay);
+    for (api_call *call = relay->first, *next; call; call = next) {
+        next = call->next;
+        if (call->has_failed) {
+            rd_err err = call->err;
+            call_end(call, &err);
+            break; /* the list may have changed: the rest at the next turn of the timer */
+        }
+        if (now_us < call->deadline_us)
+            continue;
+        relay->timed_out++;
+        rd_err err = RD_ERR_INIT;
+        (void)rd_err_set(&err, RD_E_TIMEOUT, "no whole answer within the release's time limit");
+        call_end(call, &err);
+        next = relay->first;
+    }
+    if (++relay->sweeps % 16 == 0)
+        api_pools_sweep(relay->pools, now_us);
+}
+
+api_relay *api_relay_new(const api_relay_options *options)
+{
+    api_relay *relay = rd_alloc(sizeof *relay);
+    relay->options = *options;
+    relay->pools = api_pools_new();
+    relay->targets = api_targets_new(api_pools_target_gone, relay->pools);
+    api_pools_set_targets(relay->pools, relay->targets);
+    relay->timer = rd_timer_new(options->loop, on_timer, relay);
+    rd_timer_start(relay->timer, SWEEP_US, SWEEP_US);
+    return relay;
+}
+
+api_relay *api_relay_free(api_relay *relay)
+{
+    if (!relay)
+        return NULL;
+    rd_timer_free(relay->timer);
+    rd_err err = RD_ERR_INIT;
+    (void)rd_err_set(&err, RD_E_CANCELLED, "this replica is stopping");
+    while (relay->first)
+        call_end(relay->first, &err);
+    relay->targets = api_targets_free(relay->targets);
+    api_pools_free(relay->pools);
+    free(relay);
+    return NULL;
+}
+
+api_targets *api_relay_targets(api_relay *relay)
+{
+    return relay->targets;
+}
+
+void api_relay_metrics(void *context, rd_buf *out)
+{
+    api_relay *relay = context;
+    (void)rd_buf_printf(out, "# HELP redoubt_relay_calls_total Calls to applications by outcome.\n"
+                             "# TYPE redoubt_relay_calls_total counter\n");
+    (void)rd_buf_printf(out, "redoubt_relay_calls_total{outcome=\"answered\"} %" PRIu64 "\n", relay->answered);
+    (void)rd_buf_printf(out, "redoubt_relay_calls_total{outcome=\"failed\"} %" PRIu64 "\n", relay->failed);
+    (void)rd_buf_printf(out, "redoubt_relay_calls_total{outcome=\"timeout\"} %" PRIu64 "\n", relay->timed_out);
+    (void)rd_buf_printf(out, "# TYPE redoubt_relay_retries_total counter\nredoubt_relay_retries_total %" PRIu64 "\n",
+                        relay->retried);
+    (void)rd_buf_printf(out, "# TYPE redoubt_relay_calls_in_flight gauge\nredoubt_relay_calls_in_flight %zu\n",
+                        relay->count);
+    (void)rd_buf_printf(out, "# HELP redoubt_relay_duration_seconds Whole time of a call.\n"
+                             "# TYPE redoubt_relay_duration_seconds histogram\n");
+    uint64_t sum = 0;
+    for (size_t i = 0; i < LATENCY_BUCKETS; i++) {
+        sum += relay->latency[i];
+        (void)rd_buf_printf(out, "redoubt_relay_duration_seconds_bucket{le=\"%g\"} %" PRIu64 "\n",
+                            (double)latency_bounds_us[i] / 1e6, sum);
+    }
+    sum += relay->latency[LATENCY_BUCKETS];
+    (void)rd_buf_printf(out, "redoubt_relay_duration_seconds_bucket{le=\"+Inf\"} %" PRIu64 "\n", sum);
+    (void)rd_buf_printf(out, "redoubt_relay_duration_seconds_sum %.6f\nredoubt_relay_duration_seconds_count %" PRIu64 "\n",
+                        (double)relay->latency_sum_us / 1e6, sum);
+    api_pools_stats pools = api_pools_statistics(relay->pools);
+    (void)rd_buf_printf(out, "# TYPE redoubt_relay_pipes gauge\n"
+                             "redoubt_relay_pipes{state=\"open\"} %zu\nredoubt_relay_pipes{state=\"idle\"} %zu\n"
+                             "redoubt_relay_pipes{state=\"waited\"} %zu\n",
+                        pools.open, pools.idle, pools.waiting);
+    (void)rd_buf_printf(out, "# TYPE redoubt_relay_pipes_opened_total counter\nredoubt_relay_pipes_opened_total %" PRIu64
+                             "\n# TYPE redoubt_relay_pipes_refused_total counter\nredoubt_relay_pipes_refused_total %" PRIu64
+                             "\n",
+                        pools.opened, pools.refused);
+    (void)rd_buf_printf(out, "# TYPE redoubt_targets gauge\nredoubt_targets %zu\n", api_targets_count(relay->targets));
+}

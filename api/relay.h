@@ -1,0 +1,64 @@
+/* relay: one call to an application: choice of the instance, pipe, request, answer, limits, time, safe retries.
+ * Used by the applications' listener and by REST routes of the link side. No thread hop and no SQL for a call.
+ * Passes bytes on as they come; the slower side stops the other through the windows. Loop thread. */
+#ifndef API_RELAY_H
+#define API_RELAY_H
+
+#include "api/http_response.h"
+#include "api/targets.h"
+#include "common/base/clock.h"
+#include "common/io/link.h"
+
+#define API_RELAY_CALLS_MAX 20000 /* in flight in one replica */
+
+typedef struct api_relay api_relay;
+typedef struct api_call api_call;
+
+typedef struct api_relay_options {
+    rd_loop *loop;
+    const rd_clock *clock;
+    /* The open link of a host, or NULL. */
+    rd_link *(*find_link)(void *context, const rd_id *host);
+    /* An agent said 421 or 503 for this instance: what is known of the app may be old. May be NULL. */
+    void (*on_stale)(void *context, const rd_app_id *app);
+    void *context;
+} api_relay_options;
+
+api_relay *api_relay_new(const api_relay_options *options);
+/* Ends all calls with CANCELLED, closes all pipes. */
+api_relay *api_relay_free(api_relay *relay);
+api_targets *api_relay_targets(api_relay *relay);
+
+/* The lines of an end-to-end header are collected by this; false past 32 KiB or for what HTTP does not allow. */
+bool api_relay_add_header(rd_buf *lines, const char *name, const char *value);
+
+typedef struct api_call_spec {
+    const rd_app_id *app;
+    const rd_id *instance; /* NULL: any */
+    const char *method;
+    const char *target; /* begins with '/' */
+    rd_buf *lines;      /* headers; taken */
+    rd_bytes body;      /* borrowed until on_done */
+} api_call_spec;
+
+typedef struct api_call_events {
+    /* Status and headers; response and target are borrowed for the call. */
+    void (*on_head)(void *context, const api_http_response *response, const api_target *target);
+    /* A piece of the body; returns how much was taken. Less pauses until api_call_resume. */
+    size_t (*on_body)(void *context, rd_bytes piece);
+    /* The last call. NULL: the answer is complete. After on_head an error means that it was cut. */
+    void (*on_done)(void *context, const rd_err *err);
+} api_call_events;
+
+/* -1: nothing was started: APP_UNKNOWN, APP_PAUSED, NO_INSTANCE, INSTANCE_ELSEWHERE, REQUEST_TOO_LARGE, UNAVAILABLE.
+ * Otherwise on_done follows, never before it returns. */
+int api_relay_call(api_relay *relay, const api_call_spec *spec, const api_call_events *events, void *context,
+                   api_call **ret, rd_err *err) RD_NODISCARD;
+void api_call_resume(api_call *call);
+/* Without on_done. */
+void api_call_cancel(api_call *call);
+
+/* Prometheus text of calls, latency and pipes. */
+void api_relay_metrics(void *relay, rd_buf *out);
+
+#endif

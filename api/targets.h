@@ -1,0 +1,98 @@
+/* targets: which apps exist, and which of their instances may be called: live lease, serving, verdict not run out.
+ * Used by the relay for each call; filled from PostgreSQL by routes_load.c (levels: the whole of an app at a time).
+ * Knows nothing of links and sockets; keeps no clock: callers pass the time. Loop thread. */
+#ifndef API_TARGETS_H
+#define API_TARGETS_H
+
+#include "common/base/table.h"
+#include "common/model/ids.h"
+
+#define API_TARGETS_PER_APP_MAX 10000
+
+typedef struct api_app api_app;
+
+/* What a call must keep to; from the release. */
+typedef struct api_target_limits {
+    uint64_t request_bytes, response_bytes;
+    int64_t time_us;
+    bool is_open; /* callers need no token */
+} api_target_limits;
+
+/* One instance. Lives until targets_replace leaves it out and nobody holds it. */
+typedef struct api_target {
+    rd_id instance;
+    uint64_t epoch;
+    rd_id host;
+    rd_digest release;
+    int64_t valid_until_us; /* wall clock: end of its verdict */
+    api_target_limits limits;
+    uint32_t in_flight;
+    bool is_draining; /* it said so itself */
+    bool is_gone;     /* left out of the table; freed with the last holder */
+    uint32_t holders;
+    void *pool; /* relay_pool's, freed by on_gone */
+    api_app *app;
+    char authority[64]; /* "ins_….epoch" */
+} api_target;
+
+struct api_app {
+    rd_app_id id;
+    uint8_t org[16];
+    bool is_paused;
+    uint64_t version; /* of the load that filled it */
+    api_target **targets;
+    size_t count;
+    size_t next; /* where the search begins: spreads equal ones */
+};
+
+typedef struct api_targets api_targets;
+/* on_gone is called when a target is about to be freed (its pool goes with it). */
+api_targets *api_targets_new(void (*on_gone)(void *context, api_target *target), void *context);
+api_targets *api_targets_free(api_targets *targets);
+
+/* One row of a load. */
+typedef struct api_target_row {
+    rd_id instance;
+    uint64_t epoch;
+    rd_id host;
+    rd_digest release;
+    int64_t valid_until_us;
+    api_target_limits limits;
+} api_target_row;
+
+typedef struct api_app_row {
+    rd_app_id id;
+    uint8_t org[16];
+    bool is_live; /* false: the app is gone */
+    bool is_paused;
+} api_app_row;
+
+/* Sets all that is known of an app. Instances that stay (same epoch) keep calls and pipes; of two epochs of one
+ * instance the newer stays. Loads older than what stands (by version) change nothing. */
+void api_targets_replace(api_targets *targets, uint64_t version, const api_app_row *app, const api_target_row *rows,
+                         size_t count);
+api_app *api_targets_app(const api_targets *targets, const rd_app_id *app);
+/* The target of an instance with its newest epoch, or NULL. */
+api_target *api_targets_instance(const api_targets *targets, const rd_id *instance);
+size_t api_targets_app_count(const api_targets *targets);
+size_t api_targets_count(const api_targets *targets);
+/* Visits all targets; start with *iterator = 0. */
+bool api_targets_next(const api_targets *targets, size_t *iterator, api_target **ret);
+
+/* What a choice looks at besides the table. */
+typedef struct api_pick {
+    int64_t now_us;                                                /* wall clock */
+    bool (*is_reachable)(void *context, const api_target *target); /* its link is here and open */
+    void *context;
+    const api_target *const *tried; /* not these again */
+    size_t tried_count;
+} api_pick;
+
+/* Least calls in flight among those that serve; beyond 16 instances of some drawn ones. NULL: none; *ret_elsewhere then
+ * says whether one would serve that is linked to another replica. */
+api_target *api_targets_pick(api_app *app, const api_pick *pick, bool *ret_elsewhere);
+bool api_target_is_valid(const api_target *target, int64_t now_us);
+void api_target_hold(api_target *target);
+void api_target_release(api_targets *targets, api_target *target);
+
+#endif
