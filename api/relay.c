@@ -4,20 +4,21 @@
 #include "common/base/mem.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
-#define CALL_MAGIC       0x63616c6cu
-#define TRIES_MAX        4u
-#define TIME_MARGIN_US   2000000 /* beyond the release's own limit: queue, link, start */
-#define SWEEP_US         250000
-#define HEAD_MAX         ((size_t)48 << 10)
-#define LINES_MAX        ((size_t)32 << 10)
-#define WRITE_PIECE      ((size_t)128 << 10)
-#define LATENCY_BUCKETS  14
+#define CALL_MAGIC      0x63616c6cu
+#define TRIES_MAX       4u
+#define TIME_MARGIN_US  2000000 /* beyond the release's own limit: queue, link, start */
+#define SWEEP_US        250000
+#define HEAD_MAX        ((size_t)48 << 10)
+#define LINES_MAX       ((size_t)32 << 10)
+#define WRITE_PIECE     ((size_t)128 << 10)
+#define LATENCY_BUCKETS 14
 
-static const int64_t latency_bounds_us[LATENCY_BUCKETS] = { 250,    500,    1000,   2000,   4000,    8000,    16000,
-                                                            32000,  64000,  128000, 512000, 1000000, 5000000, 30000000 };
+static const int64_t latency_bounds_us[LATENCY_BUCKETS] = { 250,   500,   1000,   2000,   4000,    8000,    16000,
+                                                            32000, 64000, 128000, 512000, 1000000, 5000000, 30000000 };
 
 struct api_call {
     uint32_t magic;
@@ -138,8 +139,7 @@ static void send_body(api_call *call)
     while (call->body_sent < call->body.size) {
         size_t size = RD_MIN(call->body.size - call->body_sent, RD_MIN(rd_link_stream_room(stream), WRITE_PIECE));
         rd_err err = RD_ERR_INIT;
-        if (size == 0 ||
-            rd_link_stream_write(stream, rd_bytes_of(call->body.data + call->body_sent, size), &err) < 0)
+        if (size == 0 || rd_link_stream_write(stream, rd_bytes_of(call->body.data + call->body_sent, size), &err) < 0)
             return;
         call->body_sent += size;
     }
@@ -389,7 +389,8 @@ static api_call *call_new(api_relay *relay, const api_call_spec *spec, const api
     api_call *call = rd_alloc(sizeof *call);
     call->magic = CALL_MAGIC;
     call->relay = relay;
-    call->user = (api_pipe_user){ .on_granted = on_granted, .on_data = on_data, .on_room = on_room, .on_lost = on_lost };
+    call->user =
+        (api_pipe_user){ .on_granted = on_granted, .on_data = on_data, .on_room = on_room, .on_lost = on_lost };
     call->events = *events;
     call->context = context;
     call->app = *spec->app;
@@ -505,16 +506,19 @@ void api_relay_metrics(void *context, rd_buf *out)
     }
     sum += relay->latency[LATENCY_BUCKETS];
     (void)rd_buf_printf(out, "redoubt_relay_duration_seconds_bucket{le=\"+Inf\"} %" PRIu64 "\n", sum);
-    (void)rd_buf_printf(out, "redoubt_relay_duration_seconds_sum %.6f\nredoubt_relay_duration_seconds_count %" PRIu64 "\n",
+    (void)rd_buf_printf(out,
+                        "redoubt_relay_duration_seconds_sum %.6f\nredoubt_relay_duration_seconds_count %" PRIu64 "\n",
                         (double)relay->latency_sum_us / 1e6, sum);
     api_pools_stats pools = api_pools_statistics(relay->pools);
-    (void)rd_buf_printf(out, "# TYPE redoubt_relay_pipes gauge\n"
-                             "redoubt_relay_pipes{state=\"open\"} %zu\nredoubt_relay_pipes{state=\"idle\"} %zu\n"
-                             "redoubt_relay_pipes{state=\"waited\"} %zu\n",
+    (void)rd_buf_printf(out,
+                        "# TYPE redoubt_relay_pipes gauge\n"
+                        "redoubt_relay_pipes{state=\"open\"} %zu\nredoubt_relay_pipes{state=\"idle\"} %zu\n"
+                        "redoubt_relay_pipes{state=\"waited\"} %zu\n",
                         pools.open, pools.idle, pools.waiting);
-    (void)rd_buf_printf(out, "# TYPE redoubt_relay_pipes_opened_total counter\nredoubt_relay_pipes_opened_total %" PRIu64
-                             "\n# TYPE redoubt_relay_pipes_refused_total counter\nredoubt_relay_pipes_refused_total %" PRIu64
-                             "\n",
+    (void)rd_buf_printf(out,
+                        "# TYPE redoubt_relay_pipes_opened_total counter\nredoubt_relay_pipes_opened_total %" PRIu64
+                        "\n# TYPE redoubt_relay_pipes_refused_total counter\nredoubt_relay_pipes_refused_total %" PRIu64
+                        "\n",
                         pools.opened, pools.refused);
     (void)rd_buf_printf(out, "# TYPE redoubt_targets gauge\nredoubt_targets %zu\n", api_targets_count(relay->targets));
 }

@@ -2,6 +2,7 @@
 
 #include "common/base/mem.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #define PIPE_MAGIC 0x70697065u
