@@ -15,6 +15,10 @@ int rd_canonical_write(const json_t *value, rd_buf *out, rd_err *err) RD_NODISCA
 int rd_canonical_check(rd_bytes bytes, json_t **ret, rd_err *err) RD_NODISCARD;
 /* rd_canonical_check and rd_json_read, refusing unknown members. */
 int rd_canonical_load(rd_bytes bytes, const rd_json_field *fields, void *into, rd_err *err) RD_NODISCARD;
+/* As rd_canonical_load for a document of ours: PURPOSE when its "type" is another (checked before the other members).
+ */
+int rd_document_load(rd_bytes bytes, const char *type, const rd_json_field *fields, void *into,
+                     rd_err *err) RD_NODISCARD;
 
 /* Parts for writers that make canonical text without a tree. The text must be UTF-8. */
 bool rd_canonical_put_string(rd_buf *out, rd_bytes text);

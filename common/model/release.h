@@ -45,7 +45,7 @@ typedef struct rd_resources {
 typedef struct rd_release {
     rd_app_id app;
     uint32_t number; /* 1..2^31 - 1 */
-    bool is_open; /* member "open", required: callers need no token of the organisation */
+    bool is_open;    /* member "open", required: callers need no token of the organisation */
     rd_digest code_digest;
     uint64_t code_size;
     rd_env_entry *env; /* owned, in the canonical order of names */

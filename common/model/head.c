@@ -1,0 +1,210 @@
+#include "common/model/head.h"
+
+#include "common/base/mem.h"
+#include "common/model/canonical.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#define TYPE "redoubt/head/v1"
+
+static int read_release(const json_t *item, size_t index, void *context, const char *pointer, rd_err *err)
+{
+    rd_head *head = context;
+    rd_digest release;
+    if (rd_json_digest(item, pointer, &release, err) < 0)
+        return -1;
+    if (rd_head_lists(head, &release)) {
+        (void)rd_err_set(err, RD_E_JSON_RANGE, "a release stands twice");
+        return rd_err_at(err, pointer);
+    }
+    head->releases[index] = release;
+    head->releases_count = index + 1;
+    return 0;
+}
+
+static int read_releases(const json_t *value, void *into, const char *pointer, rd_err *err)
+{
+    return rd_json_each(value, 0, RD_HEAD_RELEASES_MAX, pointer, read_release, into, err);
+}
+
+static int read_policy(const json_t *value, void *into, const char *pointer, rd_err *err)
+{
+    return rd_policy_read(value, pointer, into, err);
+}
+
+static int read_empty_array(const json_t *value, void *into RD_UNUSED, const char *pointer, rd_err *err)
+{
+    return rd_json_each(value, 0, 0, pointer, NULL, NULL, err);
+}
+
+static void no_secrets_root(rd_digest *ret)
+{
+    rd_h(RD_HASH_SECRETS, NULL, 0, ret->b);
+}
+
+static int read_no_secrets_root(const json_t *value, void *into RD_UNUSED, const char *pointer, rd_err *err)
+{
+    rd_digest given, wanted;
+    if (rd_json_digest(value, pointer, &given, err) < 0)
+        return -1;
+    no_secrets_root(&wanted);
+    if (rd_digest_equal(&given, &wanted))
+        return 0;
+    (void)rd_err_set(err, RD_E_JSON_RANGE, "not the root of an empty set");
+    return rd_err_at(err, pointer);
+}
+
+static int read_zero(const json_t *value, void *into RD_UNUSED, const char *pointer, rd_err *err)
+{
+    if (json_is_integer(value) && json_integer_value(value) == 0)
+        return 0;
+    (void)rd_err_set(err, RD_E_UNSUPPORTED, "secrets come with the confidential path");
+    return rd_err_at(err, pointer);
+}
+
+static const rd_json_field no_fields[] = { RD_JSON_END };
+
+static const rd_json_field secrets_fields[] = {
+    { "count", RD_JSON_CUSTOM, 0, RD_REQUIRED, .parse = read_zero },
+    { "root", RD_JSON_CUSTOM, 0, RD_REQUIRED, .parse = read_no_secrets_root },
+    RD_JSON_END,
+};
+
+static const rd_json_field head_fields[] = {
+    { "app", RD_JSON_APP_ID, offsetof(rd_head, app), RD_REQUIRED },
+    { "class", RD_JSON_ENUM, offsetof(rd_head, class), RD_REQUIRED, .names = rd_class_names },
+    { "expires", RD_JSON_TIME, offsetof(rd_head, expires_us), RD_NULLABLE, .has = RD_HAS(rd_head, has_expires) },
+    { "kms", RD_JSON_CUSTOM, 0, RD_REQUIRED, .parse = read_empty_array },
+    { "limits", RD_JSON_OBJECT, 0, RD_REQUIRED, .fields = no_fields },
+    { "not_before", RD_JSON_TIME, offsetof(rd_head, not_before_us), RD_REQUIRED },
+    { "policy", RD_JSON_CUSTOM, offsetof(rd_head, policy), RD_REQUIRED, .parse = read_policy },
+    { "prev", RD_JSON_DIGEST, offsetof(rd_head, prev), RD_NULLABLE, .has = RD_HAS(rd_head, has_prev) },
+    { "releases", RD_JSON_CUSTOM, 0, RD_REQUIRED, .parse = read_releases },
+    { "secrets", RD_JSON_OBJECT, 0, RD_REQUIRED, .fields = secrets_fields },
+    { "seq", RD_JSON_U64, offsetof(rd_head, seq), RD_REQUIRED, .min = 1 },
+    { "type", RD_JSON_CONST, 0, RD_REQUIRED, .text = TYPE },
+    RD_JSON_END,
+};
+
+static int refuse_at(rd_err *err, const char *pointer, rd_code code, const char *sentence)
+{
+    (void)rd_err_set(err, code, "head: %s", sentence);
+    return rd_err_at(err, pointer);
+}
+
+int rd_head_parse(rd_bytes canonical, rd_head *ret, rd_err *err)
+{
+    rd_head head = { 0 };
+    if (rd_document_load(canonical, TYPE, head_fields, &head, err) < 0)
+        return rd_err_wrap(err, "head");
+    if (head.has_prev != (head.seq > 1))
+        return refuse_at(err, "/prev", RD_E_HEAD_CHAIN, "number 1 has no prev, every later one has");
+    if (head.policy.is_simulated != (head.class == RD_CLASS_SIMULATED))
+        return refuse_at(err, "/policy/simulated", RD_E_CLASS_MISMATCH, "policy and class disagree on simulated");
+    if (head.has_expires && head.expires_us <= head.not_before_us)
+        return refuse_at(err, "/expires", RD_E_JSON_RANGE, "expires is not after not_before");
+    *ret = head;
+    return 0;
+}
+
+static json_t *secrets_to_json(void)
+{
+    json_t *secrets = json_object();
+    rd_digest root;
+    no_secrets_root(&root);
+    rd_json_set_int(secrets, "count", 0);
+    rd_json_set_digest(secrets, "root", &root);
+    return secrets;
+}
+
+int rd_head_encode(const rd_head *head, rd_buf *out, rd_err *err)
+{
+    RD_CLEANUP(rd_json_free_p) json_t *document = json_object();
+    json_t *releases = json_array();
+    for (size_t i = 0; i < head->releases_count; i++)
+        (void)json_array_append_new(releases, rd_json_new_digest(&head->releases[i]));
+    rd_json_set_str(document, "type", TYPE);
+    rd_json_set_app_id(document, "app", &head->app);
+    rd_json_set_int(document, "seq", (int64_t)head->seq);
+    rd_json_set_digest(document, "prev", head->has_prev ? &head->prev : NULL);
+    rd_json_set_str(document, "class", rd_class_name(head->class));
+    rd_json_set(document, "releases", releases);
+    rd_json_set(document, "policy", rd_policy_to_json(&head->policy));
+    rd_json_set(document, "secrets", secrets_to_json());
+    rd_json_set(document, "kms", json_array());
+    rd_json_set(document, "limits", json_object());
+    rd_json_set_time(document, "not_before", head->not_before_us);
+    if (head->has_expires)
+        rd_json_set_time(document, "expires", head->expires_us);
+    else
+        rd_json_set_null(document, "expires");
+    return rd_canonical_write(document, out, err);
+}
+
+void rd_head_digest(rd_bytes canonical, rd_digest *ret)
+{
+    RD_H(ret->b, RD_HASH_HEAD, canonical);
+}
+
+bool rd_head_lists(const rd_head *head, const rd_digest *release)
+{
+    for (size_t i = 0; i < head->releases_count; i++)
+        if (rd_digest_equal(&head->releases[i], release))
+            return true;
+    return false;
+}
+
+static int check_chain(const rd_head *head, const rd_digest *digest, const rd_head_check *check, rd_err *err)
+{
+    const rd_head_known *known = check->known;
+    uint64_t known_seq = known ? known->seq : 0;
+    if (known && head->seq < known_seq)
+        return rd_err_set(err, RD_E_HEAD_ROLLBACK, "head %" PRIu64 " is older than head %" PRIu64, head->seq,
+                          known_seq);
+    if (known && head->seq == known_seq) {
+        if (rd_digest_equal(digest, &known->digest))
+            return 0;
+        return rd_err_set(err, RD_E_HEAD_FORK, "another head %" PRIu64 " is known", head->seq);
+    }
+    if (check->is_next_demanded && head->seq != known_seq + 1)
+        return rd_err_set(err, RD_E_HEAD_CHAIN, "head %" PRIu64 " where %" PRIu64 " comes next", head->seq,
+                          known_seq + 1);
+    if (known && head->seq == known_seq + 1 && !rd_digest_equal(&head->prev, &known->digest))
+        return refuse_at(err, "/prev", RD_E_HEAD_CHAIN, "prev is not the digest of the head before");
+    return 0;
+}
+
+static int check_time(const rd_head *head, int64_t now_us, rd_err *err)
+{
+    if (now_us < head->not_before_us)
+        return refuse_at(err, "/not_before", RD_E_HEAD_TIME, "not yet valid");
+    if (head->has_expires && now_us >= head->expires_us)
+        return refuse_at(err, "/expires", RD_E_HEAD_TIME, "expired");
+    return 0;
+}
+
+int rd_head_accept(const rd_envelope *envelope, const rd_head_check *check, rd_head *ret, rd_digest *ret_digest,
+                   rd_err *err)
+{
+    rd_bytes document = rd_buf_bytes(&envelope->document);
+    if (rd_envelope_verify(envelope, check->genesis, RD_SIGN_HEAD, err) < 0)
+        return rd_err_wrap(err, "head");
+    rd_head head;
+    if (rd_head_parse(document, &head, err) < 0)
+        return -1;
+    if (!rd_app_id_equal(&head.app, check->app))
+        return refuse_at(err, "/app", RD_E_GENESIS_MISMATCH, "of another app");
+    if (check->class && head.class != *check->class)
+        return refuse_at(err, "/class", RD_E_CLASS_MISMATCH, "of the other class");
+    rd_digest digest;
+    rd_head_digest(document, &digest);
+    if (check_chain(&head, &digest, check, err) < 0)
+        return -1;
+    if (check->now_us && check_time(&head, *check->now_us, err) < 0)
+        return -1;
+    *ret = head;
+    if (ret_digest)
+        *ret_digest = digest;
+    return 0;
+}
