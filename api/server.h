@@ -19,6 +19,7 @@ typedef struct api_server_options {
     size_t queue_max;          /* requests waiting for a worker; past it 503 with Retry-After; 0: 256 */
     size_t connections_max;    /* 0: 4096 */
     size_t body_memory_max;    /* bytes of request bodies held at once; past it 503; 0: 256 MiB */
+    bool is_bare;              /* a pass-through: adds no cache or content headers of the API's own */
     const char *tls_cert_pem, *tls_key_pem; /* texts; NULL: plain HTTP */
 } api_server_options;
 
