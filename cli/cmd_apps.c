@@ -1,0 +1,176 @@
+#include "cli/cmd.h"
+
+#include "cli/apps.h"
+#include "cli/client.h"
+#include "cli/keys.h"
+#include "common/base/mem.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *text_of(const json_t *object, const char *name)
+{
+    const char *text = json_string_value(json_object_get(object, name));
+    return text ? text : "-";
+}
+
+static int run_create(cli_context *context, const cli_args *args, rd_err *err)
+{
+    if (cli_args_expect(args, 1, 1, "NAME", err) < 0)
+        return -1;
+    cli_client *client = cli_context_client(context, err);
+    RD_CLEANUP(rd_signing_key_free_p) rd_signing_key *key = NULL;
+    json_t *app = NULL;
+    if (!client || cli_keys_load(context->profile, &key, err) < 0 ||
+        cli_app_create(client, args->positional[0], key, &app, err) < 0)
+        return -1;
+    if (context->out.form == CLI_JSON)
+        cli_print_json(&context->out, app);
+    else
+        cli_print(&context->out, "%s", text_of(app, "id"));
+    json_decref(app);
+    return 0;
+}
+
+static void fill_row(const json_t *app, const char **cells, char *serving, size_t serving_size, char *id,
+                     size_t id_size)
+{
+    const json_t *instances = json_object_get(app, "instances");
+    (void)snprintf(serving, serving_size, "%lld of %lld",
+                   (long long)json_integer_value(json_object_get(instances, "serving")),
+                   (long long)json_integer_value(json_object_get(instances, "wanted")));
+    const json_t *head = json_object_get(app, "head");
+    cells[0] = text_of(app, "name");
+    cells[1] = cli_short_id(text_of(app, "id"), id, id_size);
+    cells[2] = json_is_object(head) ? text_of(head, "class") : "-";
+    cells[3] = serving;
+    cells[4] = text_of(app, "url");
+}
+
+static int run_list(cli_context *context, const cli_args *args, rd_err *err)
+{
+    if (cli_args_expect(args, 0, 0, "", err) < 0)
+        return -1;
+    cli_client *client = cli_context_client(context, err);
+    json_t *items = NULL;
+    if (!client || cli_client_list(client, "/v1/apps", 10000, &items, err) < 0)
+        return -1;
+    size_t count = json_array_size(items);
+    if (context->out.form == CLI_JSON) {
+        cli_print_json(&context->out, items);
+    } else if (count == 0 && context->out.form == CLI_TABLE) {
+        cli_note(&context->out, "No apps yet. Deploy one: redoubt deploy examples/echo");
+    } else {
+        RD_CLEANUP(rd_free_p) const char **cells = rd_alloc_array(count * 5, sizeof *cells);
+        RD_CLEANUP(rd_free_p) char(*texts)[2][32] = rd_alloc_array(count, sizeof *texts);
+        for (size_t i = 0; i < count; i++)
+            fill_row(json_array_get(items, i), cells + i * 5, texts[i][0], 32, texts[i][1], 32);
+        static const char *const header[] = { "NAME", "ID", "CLASS", "SERVING", "URL" };
+        cli_print_table(&context->out, header, 5, cells, count);
+    }
+    json_decref(items);
+    return 0;
+}
+
+static void print_instances(cli_context *context, const json_t *instances)
+{
+    size_t count = json_array_size(instances);
+    RD_CLEANUP(rd_free_p) const char **cells = rd_alloc_array(count * 5, sizeof *cells);
+    for (size_t i = 0; i < count; i++) {
+        const json_t *instance = json_array_get(instances, i);
+        const json_t *verdict = json_object_get(instance, "verdict");
+        cells[i * 5] = text_of(instance, "id");
+        cells[i * 5 + 1] = text_of(instance, "host");
+        cells[i * 5 + 2] = text_of(instance, "phase");
+        cells[i * 5 + 3] = json_is_object(verdict) ? text_of(verdict, "result") : "-";
+        cells[i * 5 + 4] = !json_is_object(verdict)                              ? "-"
+                           : json_is_true(json_object_get(verdict, "simulated")) ? "SIMULATED, reported by the plane"
+                                                                                 : "reported by the plane";
+    }
+    static const char *const header[] = { "INSTANCE", "HOST", "PHASE", "VERDICT", "MARK" };
+    cli_print_table(&context->out, header, 5, cells, count);
+}
+
+static int run_show(cli_context *context, const cli_args *args, rd_err *err)
+{
+    if (cli_args_expect(args, 1, 1, "APP", err) < 0)
+        return -1;
+    cli_client *client = cli_context_client(context, err);
+    json_t *app = NULL;
+    json_t *instances = NULL;
+    if (!client || cli_client_find_app(client, args->positional[0], &app, err) < 0)
+        return -1;
+    RD_CLEANUP(rd_free_p) char *path = rd_asprintf("/v1/apps/%s/instances", text_of(app, "id"));
+    int status = cli_client_list(client, path, 1000, &instances, err);
+    if (status == 0 && context->out.form == CLI_JSON) {
+        (void)json_object_set(app, "instance_list", instances);
+        cli_print_json(&context->out, app);
+    } else if (status == 0) {
+        cli_print(&context->out, "%s   %s   %s", text_of(app, "name"), text_of(app, "id"), text_of(app, "url"));
+        const json_t *deployment = json_object_get(app, "deployment");
+        if (json_is_object(deployment))
+            cli_print(&context->out, "deployment %s   %s", text_of(deployment, "id"), text_of(deployment, "state"));
+        if (json_array_size(instances))
+            print_instances(context, instances);
+        else
+            cli_note(&context->out, "No instances. Deploy: redoubt deploy");
+    }
+    json_decref(instances);
+    json_decref(app);
+    return status;
+}
+
+static int run_delete(cli_context *context, const cli_args *args, rd_err *err)
+{
+    if (cli_args_expect(args, 1, 1, "APP", err) < 0)
+        return -1;
+    cli_client *client = cli_context_client(context, err);
+    json_t *app = NULL;
+    if (!client || cli_client_find_app(client, args->positional[0], &app, err) < 0)
+        return -1;
+    int status =
+        cli_confirm_name(&context->out, "This stops all instances and deletes the app.", text_of(app, "name"), err);
+    if (status == 0) {
+        RD_CLEANUP(rd_free_p) char *path = rd_asprintf("/v1/apps/%s", text_of(app, "id"));
+        cli_answer answer = { .status = 0 };
+        status = cli_client_send(client, &(cli_request){ .method = "GET", .path = path }, &answer, err);
+        const char *etag = status == 0 ? cli_answer_header(&answer, "etag") : NULL;
+        RD_CLEANUP(rd_free_p) char *match = rd_asprintf("If-Match: %s", etag ? etag : "*");
+        cli_answer_done(&answer);
+        const char *const headers[] = { match, NULL };
+        if (status == 0) {
+            status = cli_client_send(client, &(cli_request){ .method = "DELETE", .path = path, .headers = headers },
+                                     &answer, err);
+            cli_answer_done(&answer);
+        }
+    }
+    if (status == 0)
+        cli_note(&context->out, "Deleting %s; its instances are being stopped.", text_of(app, "name"));
+    json_decref(app);
+    return status;
+}
+
+const cli_command cli_apps_commands[] = {
+    { .name = "apps create",
+      .purpose = "register an app that your owner key owns",
+      .arguments = "NAME",
+      .examples = "redoubt apps create private-score",
+      .run = run_create },
+    { .name = "apps list",
+      .purpose = "list the organisation's apps",
+      .arguments = "",
+      .examples = "redoubt apps list\nredoubt apps list -o name\nredoubt apps list --json | jq '.[].id'",
+      .run = run_list },
+    { .name = "apps show",
+      .purpose = "one app with its instances",
+      .arguments = "APP",
+      .examples = "redoubt apps show private-score\nredoubt apps show private-score --json",
+      .run = run_show },
+    { .name = "apps delete",
+      .purpose = "stop all instances and delete the app",
+      .arguments = "APP",
+      .examples = "redoubt apps delete private-score\nredoubt apps delete private-score --yes",
+      .run = run_delete },
+    { .name = NULL },
+};

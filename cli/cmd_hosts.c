@@ -1,0 +1,189 @@
+#include "cli/cmd.h"
+
+#include "cli/apps.h"
+#include "cli/client.h"
+#include "common/base/mem.h"
+#include "common/base/text.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *text_of(const json_t *object, const char *name)
+{
+    return json_string_value(json_object_get(object, name));
+}
+
+static int run_list(cli_context *context, const cli_args *args, rd_err *err)
+{
+    if (cli_args_expect(args, 0, 0, "", err) < 0)
+        return -1;
+    cli_client *client = cli_context_client(context, err);
+    json_t *items = NULL;
+    if (!client || cli_client_list(client, "/v1/hosts", 100000, &items, err) < 0)
+        return -1;
+    size_t count = json_array_size(items);
+    if (context->out.form == CLI_JSON) {
+        cli_print_json(&context->out, items);
+    } else if (count == 0 && context->out.form == CLI_TABLE) {
+        cli_note(&context->out, "No hosts yet. Enrol one: redoubt enroll-token");
+    } else {
+        RD_CLEANUP(rd_free_p) const char **cells = rd_alloc_array(count * 6, sizeof *cells);
+        RD_CLEANUP(rd_free_p) char(*slots)[32] = rd_alloc_array(count, sizeof *slots);
+        for (size_t i = 0; i < count; i++) {
+            const json_t *host = json_array_get(items, i);
+            (void)snprintf(slots[i], sizeof slots[i], "%lld of %lld",
+                           (long long)json_integer_value(json_object_get(json_object_get(host, "used"), "slots")),
+                           (long long)json_integer_value(json_object_get(json_object_get(host, "capacity"), "slots")));
+            cells[i * 6] = text_of(host, "id");
+            cells[i * 6 + 1] = text_of(host, "name");
+            cells[i * 6 + 2] = text_of(host, "state");
+            cells[i * 6 + 3] = text_of(host, "link");
+            cells[i * 6 + 4] = slots[i];
+            cells[i * 6 + 5] = json_is_true(json_object_get(host, "simulated")) ? "SIMULATED" : text_of(host, "tee");
+        }
+        static const char *const header[] = { "HOST", "NAME", "STATE", "LINK", "SLOTS", "TEE" };
+        cli_print_table(&context->out, header, 6, cells, count);
+    }
+    json_decref(items);
+    return 0;
+}
+
+static int run_show(cli_context *context, const cli_args *args, rd_err *err)
+{
+    if (cli_args_expect(args, 1, 1, "HOST", err) < 0)
+        return -1;
+    cli_client *client = cli_context_client(context, err);
+    RD_CLEANUP(rd_free_p) char *escaped = cli_url_escape(args->positional[0]);
+    RD_CLEANUP(rd_free_p) char *path = rd_asprintf("/v1/hosts/%s", escaped);
+    json_t *host = NULL;
+    if (!client || cli_client_json(client, "GET", path, NULL, &host, err) < 0)
+        return -1;
+    if (context->out.form == CLI_JSON) {
+        cli_print_json(&context->out, host);
+    } else {
+        const char *name;
+        json_t *value;
+        json_object_foreach(host, name, value)
+        {
+            RD_CLEANUP(rd_free_p)
+            char *text = json_is_string(value) ? rd_strdup(json_string_value(value))
+                                               : json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
+            cli_print(&context->out, "%-12s %s", name, text);
+        }
+    }
+    json_decref(host);
+    return 0;
+}
+
+static int post_host(cli_context *context, const cli_args *args, const char *action, const char *note, rd_err *err)
+{
+    if (cli_args_expect(args, 1, 1, "HOST", err) < 0)
+        return -1;
+    cli_client *client = cli_context_client(context, err);
+    RD_CLEANUP(rd_free_p) char *escaped = cli_url_escape(args->positional[0]);
+    RD_CLEANUP(rd_free_p) char *path = rd_asprintf("/v1/hosts/%s/%s", escaped, action);
+    json_t *host = NULL;
+    if (!client || cli_post_once(client, path, RD_BYTES_LIT("{}"), &host, err) < 0)
+        return -1;
+    if (context->out.form == CLI_JSON)
+        cli_print_json(&context->out, host);
+    else
+        cli_note(&context->out, "%s %s", args->positional[0], note);
+    json_decref(host);
+    return 0;
+}
+
+static int run_drain(cli_context *context, const cli_args *args, rd_err *err)
+{
+    return post_host(context, args, "drain", "is draining: its instances move elsewhere and no request is lost.", err);
+}
+
+static int run_undrain(cli_context *context, const cli_args *args, rd_err *err)
+{
+    return post_host(context, args, "undrain", "takes work again.", err);
+}
+
+/* "90", "90s", "15m", "1h", "2d" as seconds. */
+static int parse_duration(const char *text, uint64_t *ret_s, rd_err *err)
+{
+    size_t size = strlen(text);
+    uint64_t unit = 1;
+    if (size && strchr("smhd", text[size - 1])) {
+        unit = text[size - 1] == 'm' ? 60 : text[size - 1] == 'h' ? 3600 : text[size - 1] == 'd' ? 86400 : 1;
+        size--;
+    }
+    if (rd_parse_u64(text, size, 3650, ret_s) < 0 && rd_parse_u64(text, size, 86400 * 30, ret_s) < 0)
+        return rd_err_set(err, RD_E_USAGE, "--expires takes 90s, 15m, 1h or 2d, not %s", text);
+    *ret_s *= unit;
+    return 0;
+}
+
+static int run_token(cli_context *context, const cli_args *args, rd_err *err)
+{
+    if (cli_args_expect(args, 0, 0, "", err) < 0)
+        return -1;
+    json_t *body = json_object();
+    const char *region = cli_args_value(args, "region");
+    const char *expires = cli_args_value(args, "expires");
+    uint64_t seconds = 600;
+    if (expires && parse_duration(expires, &seconds, err) < 0) {
+        json_decref(body);
+        return -1;
+    }
+    if (region)
+        (void)json_object_set_new(body, "region", json_string(region));
+    (void)json_object_set_new(body, "expires_in_s", json_integer((json_int_t)seconds));
+    RD_CLEANUP(rd_free_p) char *text = json_dumps(body, JSON_COMPACT);
+    json_decref(body);
+    cli_client *client = cli_context_client(context, err);
+    json_t *answer = NULL;
+    if (!client || cli_post_once(client, "/v1/enrol-tokens", rd_bytes_str(text ? text : "{}"), &answer, err) < 0)
+        return -1;
+    if (context->out.form == CLI_JSON) {
+        cli_print_json(&context->out, answer);
+    } else if (context->out.form == CLI_NAME) {
+        cli_print(&context->out, "%s", text_of(answer, "token"));
+    } else {
+        cli_note(&context->out, "Run on the machine, before %s, once:", text_of(answer, "expires"));
+        cli_print(&context->out, "  %s", text_of(answer, "command"));
+    }
+    json_decref(answer);
+    return 0;
+}
+
+static const cli_flag token_flags[] = {
+    { "region", 0, "NAME", "the region that the host will belong to" },
+    { "expires", 0, "DURATION", "10m by default" },
+    { NULL, 0, NULL, NULL },
+};
+
+const cli_command cli_hosts_commands[] = {
+    { .name = "hosts list",
+      .purpose = "list the fleet's hosts",
+      .arguments = "",
+      .examples = "redoubt hosts list\nredoubt hosts list -o name",
+      .run = run_list },
+    { .name = "hosts show",
+      .purpose = "one host with capacity, platform and verdict",
+      .arguments = "HOST",
+      .examples = "redoubt hosts show hst_01jd…",
+      .run = run_show },
+    { .name = "hosts drain",
+      .purpose = "move everything off a host without losing a request",
+      .arguments = "HOST",
+      .examples = "redoubt hosts drain hst_01jd…",
+      .run = run_drain },
+    { .name = "hosts undrain",
+      .purpose = "let a host take work again",
+      .arguments = "HOST",
+      .examples = "redoubt hosts undrain hst_01jd…",
+      .run = run_undrain },
+    { .name = "enroll-token",
+      .purpose = "a one-time token that enrols one TEE machine",
+      .arguments = "",
+      .examples = "redoubt enroll-token\nredoubt enroll-token --region fra --expires 1h",
+      .flags = token_flags,
+      .run = run_token },
+    { .name = NULL },
+};

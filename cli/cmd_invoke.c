@@ -1,0 +1,167 @@
+#include "cli/cmd.h"
+
+#include "cli/exchange.h"
+#include "cli/steps.h"
+#include "common/base/mem.h"
+#include "common/base/text.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <unistd.h>
+
+/* --data: text, @file, or @- for stdin. */
+static int read_data(const char *data, rd_buf *into, rd_err *err)
+{
+    if (!data)
+        return 0;
+    if (data[0] != '@')
+        return rd_buf_append_str(into, data) ? 0 : rd_err_set(err, RD_E_TOO_LARGE, "the request is too large");
+    uint8_t *content = NULL;
+    size_t size;
+    if (cli_read_file(data + 1, CLI_ANSWER_MAX, &content, &size, err) < 0)
+        return -1;
+    (void)rd_buf_append(into, content, size);
+    rd_wipe(content, size);
+    free(content);
+    return 0;
+}
+
+static void fill_request(const cli_args *args, cli_exchange *exchange)
+{
+    const char *method = cli_args_value(args, "method");
+    const char *path = cli_args_value(args, "path");
+    const char *type = cli_args_value(args, "content-type");
+    bool has_body = exchange->request_body.size > 0;
+    exchange->method = rd_strdup(method ? method : has_body ? "POST" : "GET");
+    exchange->target = rd_asprintf("%s%s", path && path[0] == '/' ? "" : "/", path ? path : "");
+    exchange->request_type = rd_strdup(type ? type : has_body ? "application/json" : "");
+}
+
+static void print_body(const cli_exchange *exchange)
+{
+    (void)fwrite(exchange->response_body.data, 1, exchange->response_body.size, stdout);
+    bool ends_line =
+        exchange->response_body.size && exchange->response_body.data[exchange->response_body.size - 1] == '\n';
+    if (isatty(STDOUT_FILENO) && !ends_line)
+        (void)putchar('\n');
+    (void)fflush(stdout);
+}
+
+static json_t *body_to_json(const cli_exchange *exchange)
+{
+    json_t *value = NULL;
+    if (strncasecmp(exchange->response_type, "application/json", 16) == 0)
+        value =
+            json_loadb((const char *)exchange->response_body.data, exchange->response_body.size, JSON_DECODE_ANY, NULL);
+    if (!value)
+        value = json_stringn((const char *)exchange->response_body.data, exchange->response_body.size);
+    return value ? value : json_null();
+}
+
+static void print_json(const cli_out *out, const cli_exchange *exchange, const json_t *steps, bool is_verified,
+                       bool is_simulated)
+{
+    json_t *document =
+        json_pack("{s:i, s:o, s:s, s:s, s:I, s:s}", "status", (int)exchange->status, "body", body_to_json(exchange),
+                  "content_type", exchange->response_type, "instance", exchange->instance, "elapsed_us",
+                  (json_int_t)exchange->elapsed_us, "receipt", exchange->receipt);
+    (void)json_object_set_new(document, "verified", json_boolean(is_verified));
+    (void)json_object_set_new(document, "simulated", json_boolean(is_simulated));
+    (void)json_object_set_new(document, "steps", json_incref((json_t *)steps));
+    cli_print_json(out, document);
+    json_decref(document);
+}
+
+static int verify_answer(cli_context *context, cli_client *client, const cli_args *args, cli_exchange *exchange,
+                         json_t *steps, bool *ret_simulated, rd_err *err)
+{
+    if (cli_exchange_fetch_proof(client, exchange, err) < 0)
+        return -1;
+    int64_t now_us = rd_clock_wall_us(context->clock);
+    int status = cli_exchange_verify(context, exchange, now_us, steps, ret_simulated, err);
+    const char *save = cli_args_value(args, "save");
+    if (save && status == 0)
+        status = cli_exchange_save(exchange, save, err);
+    return status;
+}
+
+static void report(cli_context *context, const cli_exchange *exchange, const json_t *steps, bool is_simulated)
+{
+    cli_note(&context->out, "  invoke     HTTP %u from %s                %.1f ms", exchange->status, exchange->instance,
+             (double)exchange->elapsed_us / 1000);
+    cli_note(&context->out, "  receipt    verified in %zu steps: owner, evidence, enclave key, request, answer",
+             json_array_size(steps));
+    if (is_simulated)
+        cli_note(&context->out, "  %snote       SIMULATED: everything was checked, nothing is confidential%s",
+                 cli_style_code(&context->out, CLI_MAGENTA), cli_style_code(&context->out, CLI_PLAIN));
+}
+
+static int call(cli_context *context, const cli_args *args, const json_t *app, cli_exchange *exchange, rd_err *err)
+{
+    cli_client *client = cli_context_client(context, err);
+    const char *id = json_string_value(json_object_get(app, "id"));
+    const char *url = json_string_value(json_object_get(app, "url"));
+    if (!client || !id || !url || rd_app_id_parse(id, strlen(id), &exchange->app, err) < 0)
+        return rd_err_set(err, RD_E_UNAVAILABLE, "the control plane names no address for this app");
+    if (cli_exchange_send(client, url, exchange, context->timeout_us, err) < 0)
+        return -1;
+    json_t *steps = json_array();
+    bool is_simulated = false;
+    bool must_verify = !cli_args_has(args, "unverified");
+    int status = must_verify ? verify_answer(context, client, args, exchange, steps, &is_simulated, err) : 0;
+    if (context->out.form == CLI_JSON && status == 0)
+        print_json(&context->out, exchange, steps, must_verify, is_simulated);
+    else if (status == 0)
+        print_body(exchange);
+    if (status == 0 && must_verify)
+        report(context, exchange, steps, is_simulated);
+    if (status < 0 && !cli_steps_are_ok(steps))
+        cli_note(&context->out, "The answer is withheld: its receipt does not verify. Look: redoubt verify %s", id);
+    json_decref(steps);
+    if (status == 0 && exchange->status >= 400)
+        return 1;
+    return status;
+}
+
+static int run_invoke(cli_context *context, const cli_args *args, rd_err *err)
+{
+    if (cli_args_expect(args, 1, 1, "APP", err) < 0)
+        return -1;
+    cli_exchange exchange;
+    cli_exchange_init(&exchange);
+    json_t *app = NULL;
+    cli_client *client = cli_context_client(context, err);
+    int status = client ? read_data(cli_args_value(args, "data"), &exchange.request_body, err) : -1;
+    if (status == 0) {
+        fill_request(args, &exchange);
+        status = cli_client_find_app(client, args->positional[0], &app, err);
+    }
+    if (status == 0)
+        status = call(context, args, app, &exchange, err);
+    json_decref(app);
+    cli_exchange_done(&exchange);
+    return status;
+}
+
+static const cli_flag invoke_flags[] = {
+    { "data", 'd', "TEXT|@FILE|@-", "the request body" },
+    { "method", 'X', "METHOD", "default: POST with a body, else GET" },
+    { "path", 0, "PATH", "path and query as the function sees them (default /)" },
+    { "content-type", 0, "TYPE", "default: application/json with a body" },
+    { "save", 0, "FILE", "keep receipt, evidence and exchange for redoubt verify FILE" },
+    { "unverified", 0, NULL, "do not verify evidence and receipt" },
+    { NULL, 0, NULL, NULL },
+};
+
+const cli_command cli_invoke_commands[] = {
+    { .name = "invoke",
+      .purpose = "send a request to an app and verify the receipt of its answer (plain: the relay sees both)",
+      .arguments = "APP",
+      .examples = "redoubt invoke private-score --data @examples/private-score/request.json\n"
+                  "redoubt invoke echo --path /hello --save answer.json && redoubt verify answer.json",
+      .flags = invoke_flags,
+      .run = run_invoke },
+    { .name = NULL },
+};

@@ -1,0 +1,59 @@
+#include "cli/cmd.h"
+
+#include "cli/keys.h"
+#include "common/base/mem.h"
+
+#include <stdlib.h>
+
+static int print_key(cli_context *context, const char *path, const rd_signing_key *key)
+{
+    char text[CLI_KEY_TEXT_SIZE];
+    cli_keys_text(key, text);
+    if (context->out.form == CLI_JSON) {
+        json_t *document = json_pack("{s:s, s:s, s:s}", "path", path, "alg", "ed25519", "key", text);
+        cli_print_json(&context->out, document);
+        json_decref(document);
+        return 0;
+    }
+    cli_print(&context->out, "%s", text);
+    return 0;
+}
+
+static int run_new(cli_context *context, const cli_args *args, rd_err *err)
+{
+    if (cli_args_expect(args, 0, 1, "PATH", err) < 0)
+        return -1;
+    RD_CLEANUP(rd_free_p)
+    char *path = args->positional_count ? rd_strdup(args->positional[0]) : cli_keys_path(context->profile);
+    RD_CLEANUP(rd_signing_key_free_p) rd_signing_key *key = NULL;
+    if (cli_keys_create(path, &key, err) < 0)
+        return -1;
+    cli_note(&context->out, "Owner key made at %s. Keep a copy where only you can read it:", path);
+    cli_note(&context->out, "whoever loses it can never change the apps that it owns.");
+    return print_key(context, path, key);
+}
+
+static int run_show(cli_context *context, const cli_args *args, rd_err *err)
+{
+    if (cli_args_expect(args, 0, 0, "", err) < 0)
+        return -1;
+    RD_CLEANUP(rd_free_p) char *path = cli_keys_path(context->profile);
+    RD_CLEANUP(rd_signing_key_free_p) rd_signing_key *key = NULL;
+    if (cli_keys_load(context->profile, &key, err) < 0)
+        return -1;
+    return print_key(context, path, key);
+}
+
+const cli_command cli_keys_commands[] = {
+    { .name = "keys new",
+      .purpose = "make an owner key on this machine; it never leaves it",
+      .arguments = "[PATH]",
+      .examples = "redoubt keys new\nredoubt keys new ~/keys/prod.pem",
+      .run = run_new },
+    { .name = "keys show",
+      .purpose = "print the public half of the owner key",
+      .arguments = "",
+      .examples = "redoubt keys show\nredoubt keys show --json",
+      .run = run_show },
+    { .name = NULL },
+};

@@ -1,0 +1,214 @@
+#include "cli/cmd.h"
+
+#include "cli/docs.h"
+#include "cli/exchange.h"
+#include "cli/proof.h"
+#include "cli/steps.h"
+#include "common/base/mem.h"
+#include "common/base/text.h"
+#include "common/crypto/random.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static void print_mark(const cli_out *out, const char *title, bool is_simulated)
+{
+    cli_print(out, "%s%s%s%s%s", title, is_simulated ? "   " : "", cli_style_code(out, CLI_MAGENTA),
+              is_simulated ? "SIMULATED: not confidential" : "", cli_style_code(out, CLI_PLAIN));
+}
+
+static int read_instant(cli_context *context, const cli_args *args, int64_t *ret_us, rd_err *err)
+{
+    const char *at = cli_args_value(args, "at");
+    *ret_us = rd_clock_wall_us(context->clock);
+    if (at && rd_time_parse(at, strlen(at), ret_us) < 0)
+        return rd_err_set(err, RD_E_USAGE, "--at takes a time like 2026-11-22T20:00:00Z, not %s", at);
+    return 0;
+}
+
+static int verify_file(cli_context *context, const cli_args *args, const char *path, rd_err *err)
+{
+    cli_exchange exchange;
+    json_t *steps = json_array();
+    bool is_simulated = false;
+    int64_t now_us;
+    int status = cli_exchange_load(path, &exchange, err);
+    if (status == 0)
+        status = read_instant(context, args, &now_us, err);
+    if (status == 0) {
+        status = cli_exchange_verify(context, &exchange, now_us, steps, &is_simulated, err);
+        if (context->out.form == CLI_JSON) {
+            json_t *document =
+                json_pack("{s:b, s:b, s:O}", "verified", status == 0, "simulated", is_simulated, "steps", steps);
+            cli_print_json(&context->out, document);
+            json_decref(document);
+        } else {
+            print_mark(&context->out, path, is_simulated);
+            cli_steps_print(&context->out, steps);
+        }
+        if (status < 0)
+            err->code = RD_E_CLI_VERIFY;
+    }
+    json_decref(steps);
+    cli_exchange_done(&exchange);
+    return status;
+}
+
+typedef struct verify_run {
+    cli_context *context;
+    cli_client *client;
+    rd_app_id app;
+    rd_buf collateral;
+    json_t *results;
+    size_t verified;
+    rd_err first_failure;
+} verify_run;
+
+static int fetch_bytes(cli_client *client, const char *path, size_t size_max, rd_buf *ret, rd_err *err)
+{
+    rd_buf_init(ret, size_max);
+    cli_answer answer;
+    int status = cli_client_send(client, &(cli_request){ .method = "GET", .path = path }, &answer, err);
+    if (status == 0 && !rd_buf_append_bytes(ret, rd_buf_bytes(&answer.body)))
+        status = rd_err_set(err, RD_E_TOO_LARGE, "%s: the answer is too large", path);
+    cli_answer_done(&answer);
+    return status;
+}
+
+/* Fresh evidence over a nonce drawn here, and everything that it names. */
+static int verify_instance(verify_run *run, const char *instance, json_t *steps, bool *ret_simulated, rd_err *err)
+{
+    uint8_t nonce[32];
+    char nonce_text[44];
+    rd_random_bytes(nonce, sizeof nonce);
+    rd_base64url_encode(RD_BYTES_ARRAY(nonce), nonce_text);
+    RD_CLEANUP(rd_free_p) char *escaped = cli_url_escape(instance);
+    RD_CLEANUP(rd_free_p) char *docs_path = rd_asprintf("/v1/instances/%s/docs", escaped);
+    RD_CLEANUP(rd_free_p) char *evidence_path = rd_asprintf("/v1/instances/%s/evidence?nonce=%s", escaped, nonce_text);
+    const char *state_dir = cli_profile_get(run->context->profile, CLI_SET_STATE_DIR);
+    int64_t start_us = rd_clock_boot_us(run->context->clock);
+    int64_t now_us = rd_clock_wall_us(run->context->clock);
+    rd_buf evidence = { .data = NULL };
+    json_t *docs_json = NULL;
+    if (cli_client_json(run->client, "GET", docs_path, NULL, &docs_json, err) < 0 ||
+        fetch_bytes(run->client, evidence_path, 128 << 10, &evidence, err) < 0) {
+        json_decref(docs_json);
+        rd_buf_done(&evidence);
+        return cli_step_failed(steps, "answer", err);
+    }
+    int64_t waited_us = rd_clock_boot_us(run->context->clock) - start_us;
+    cli_docs docs;
+    cli_proof proof = { .is_simulated = false };
+    int status = cli_docs_open(docs_json, &run->app, state_dir, &now_us, &docs, steps, err);
+    const cli_proof_request wanted = {
+        .evidence = rd_buf_bytes(&evidence),
+        .collateral = rd_buf_bytes(&run->collateral),
+        .docs = &docs,
+        .purpose = RD_PURPOSE_CLIENT,
+        .nonce = nonce,
+        .now_us = now_us,
+    };
+    if (status == 0)
+        status = cli_proof_check(run->context->profile, &wanted, &proof, steps, err);
+    if (status == 0)
+        cli_step(steps, "freshness", true, "answered this nonce in %.1f ms", (double)waited_us / 1000);
+    *ret_simulated = proof.is_simulated;
+    cli_proof_done(&proof);
+    cli_docs_done(&docs);
+    json_decref(docs_json);
+    rd_buf_done(&evidence);
+    return status;
+}
+
+static void verify_one(verify_run *run, const json_t *instance)
+{
+    const char *id = json_string_value(json_object_get(instance, "id"));
+    const char *host = json_string_value(json_object_get(instance, "host"));
+    json_t *steps = json_array();
+    bool is_simulated = false;
+    rd_err err = RD_ERR_INIT;
+    int status = id ? verify_instance(run, id, steps, &is_simulated, &err) : -1;
+    run->verified += status == 0;
+    if (status < 0 && run->first_failure.code == RD_OK)
+        run->first_failure = err;
+    if (run->context->out.form != CLI_JSON) {
+        RD_CLEANUP(rd_free_p) char *title = rd_asprintf("%s   %s", id ? id : "?", host ? host : "");
+        print_mark(&run->context->out, title, is_simulated);
+        cli_steps_print(&run->context->out, steps);
+    }
+    (void)json_array_append_new(run->results, json_pack("{s:s, s:b, s:b, s:o}", "instance", id ? id : "?", "verified",
+                                                        status == 0, "simulated", is_simulated, "steps", steps));
+}
+
+static int verify_all(verify_run *run, const json_t *app, rd_err *err)
+{
+    const char *id = json_string_value(json_object_get(app, "id"));
+    const char *name = json_string_value(json_object_get(app, "name"));
+    if (!id || rd_app_id_parse(id, strlen(id), &run->app, err) < 0)
+        return rd_err_set(err, RD_E_ID_FORMAT, "the control plane answered without a proper app id");
+    RD_CLEANUP(rd_free_p) char *path = rd_asprintf("/v1/apps/%s/instances", id);
+    json_t *instances = NULL;
+    if (fetch_bytes(run->client, "/v1/collateral", 2 << 20, &run->collateral, err) < 0 ||
+        cli_client_list(run->client, path, 1000, &instances, err) < 0)
+        return -1;
+    if (run->context->out.form != CLI_JSON)
+        cli_print(&run->context->out, "%s   %s", name ? name : "?", id);
+    size_t i, asked = 0;
+    json_t *instance;
+    json_array_foreach(instances, i, instance)
+    {
+        if (!json_is_true(json_object_get(instance, "serving")))
+            continue;
+        verify_one(run, instance);
+        asked++;
+    }
+    json_decref(instances);
+    if (run->context->out.form == CLI_JSON)
+        cli_print_json(&run->context->out, run->results);
+    else
+        cli_print(&run->context->out, "%zu of %zu verified.", run->verified, asked);
+    if (asked == 0)
+        return rd_err_set(err, RD_E_CLI_VERIFY, "no instance serves, so there is nothing to verify");
+    if (run->verified < asked)
+        return rd_err_set(err, RD_E_CLI_VERIFY, "%zu of %zu instances did not verify: %s", asked - run->verified, asked,
+                          run->first_failure.text);
+    return 0;
+}
+
+static int run_verify(cli_context *context, const cli_args *args, rd_err *err)
+{
+    if (cli_args_expect(args, 1, 1, "APP|FILE", err) < 0)
+        return -1;
+    const char *what = args->positional[0];
+    bool looks_like_file = strchr(what, '/') || strchr(what, '.') || strcmp(what, "-") == 0;
+    if (looks_like_file || access(what, R_OK) == 0)
+        return verify_file(context, args, what, err);
+    verify_run run = { .context = context, .results = json_array(), .first_failure = RD_ERR_INIT };
+    json_t *app = NULL;
+    run.client = cli_context_client(context, err);
+    int status = run.client ? cli_client_find_app(run.client, what, &app, err) : -1;
+    if (status == 0)
+        status = verify_all(&run, app, err);
+    json_decref(app);
+    json_decref(run.results);
+    rd_buf_done(&run.collateral);
+    return status;
+}
+
+static const cli_flag verify_flags[] = {
+    { "at", 0, "RFC3339", "judge a saved receipt as of this instant (default: now)" },
+    { NULL, 0, NULL, NULL },
+};
+
+const cli_command cli_verify_commands[] = {
+    { .name = "verify",
+      .purpose = "check an app's instances, or a saved receipt, on this machine, step by step",
+      .arguments = "APP|FILE",
+      .examples = "redoubt verify private-score\nredoubt verify answer.json --json\nredoubt verify answer.json --at "
+                  "2026-12-01T00:00:00Z",
+      .flags = verify_flags,
+      .run = run_verify },
+    { .name = NULL },
+};

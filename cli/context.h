@@ -1,0 +1,23 @@
+/* context: what every verb works with: profile, output form, the client.
+ * Made by main.c from global flags, environment and profile; passed down, never global. */
+#ifndef CLI_CONTEXT_H
+#define CLI_CONTEXT_H
+
+#include "cli/out.h"
+#include "cli/profile.h"
+#include "common/base/clock.h"
+
+typedef struct cli_client cli_client;
+
+typedef struct cli_context {
+    cli_profile *profile;
+    cli_out out;
+    const rd_clock *clock;
+    cli_client *client; /* made on first use by cli_context_client */
+    int64_t timeout_us; /* 0: the verb's own default */
+} cli_context;
+
+/* The client of this run; NULL with err when no control plane or token is known. */
+cli_client *cli_context_client(cli_context *context, rd_err *err);
+
+#endif

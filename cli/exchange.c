@@ -1,0 +1,163 @@
+#include "cli/exchange.h"
+
+#include "cli/docs.h"
+#include "cli/proof.h"
+#include "cli/steps.h"
+#include "common/base/mem.h"
+#include "common/base/text.h"
+#include "common/crypto/random.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+void cli_exchange_init(cli_exchange *exchange)
+{
+    *exchange = (cli_exchange){ .status = 0 };
+    rd_buf_init(&exchange->request_body, CLI_ANSWER_MAX);
+    rd_buf_init(&exchange->response_body, CLI_ANSWER_MAX);
+    rd_buf_init(&exchange->evidence, 128 << 10);
+    rd_buf_init(&exchange->collateral, 2 << 20);
+}
+
+void cli_exchange_done(cli_exchange *exchange)
+{
+    free(exchange->method);
+    free(exchange->target);
+    free(exchange->request_type);
+    free(exchange->response_type);
+    free(exchange->receipt);
+    free(exchange->instance);
+    rd_wipe(exchange->salt, sizeof exchange->salt);
+    rd_buf_wipe(&exchange->request_body);
+    rd_buf_wipe(&exchange->response_body);
+    rd_buf_done(&exchange->evidence);
+    rd_buf_done(&exchange->collateral);
+    json_decref(exchange->docs);
+}
+
+static char *copy_header(const cli_answer *answer, const char *name)
+{
+    const char *value = cli_answer_header(answer, name);
+    return rd_strdup(value ? value : "");
+}
+
+static int take_answer(cli_exchange *exchange, cli_answer *answer, rd_err *err)
+{
+    const char *receipt = cli_answer_header(answer, "redoubt-receipt");
+    const char *instance = cli_answer_header(answer, "redoubt-instance");
+    if (!receipt || !instance) {
+        json_t *problem = json_loadb((const char *)answer->body.data, answer->body.size, 0, NULL);
+        const char *name = json_string_value(json_object_get(problem, "code"));
+        const char *detail = json_string_value(json_object_get(problem, "detail"));
+        rd_code code = name ? rd_code_by_name(name) : RD_OK;
+        (void)rd_err_set(err, code ? code : RD_E_UNAVAILABLE, "%s",
+                         detail ? detail : "an answer without a receipt: no enclave signed it");
+        json_decref(problem);
+        return -1;
+    }
+    exchange->receipt = rd_strdup(receipt);
+    exchange->instance = rd_strdup(instance);
+    exchange->response_type = copy_header(answer, "content-type");
+    exchange->status = (uint32_t)answer->status;
+    exchange->elapsed_us = answer->elapsed_us;
+    (void)rd_buf_append_bytes(&exchange->response_body, rd_buf_bytes(&answer->body));
+    return 0;
+}
+
+static char *b64_header(const char *name, const uint8_t bytes[32])
+{
+    char text[44];
+    rd_base64url_encode(rd_bytes_of(bytes, 32), text);
+    return rd_asprintf("%s: %s", name, text);
+}
+
+int cli_exchange_send(cli_client *client, const char *url, cli_exchange *exchange, int64_t timeout_us, rd_err *err)
+{
+    rd_random_bytes(exchange->salt, sizeof exchange->salt);
+    rd_random_bytes(exchange->nonce, sizeof exchange->nonce);
+    exchange->has_nonce = true;
+    RD_CLEANUP(rd_free_p) char *salt = b64_header("Redoubt-Salt", exchange->salt);
+    RD_CLEANUP(rd_free_p) char *nonce = b64_header("Redoubt-Nonce", exchange->nonce);
+    size_t url_size = strlen(url);
+    while (url_size && url[url_size - 1] == '/')
+        url_size--;
+    RD_CLEANUP(rd_free_p) char *full = rd_asprintf("%.*s%s", (int)url_size, url, exchange->target);
+    const char *const headers[] = { salt, nonce, NULL };
+    bool has_body = exchange->request_body.size > 0 || exchange->request_type[0];
+    const cli_request request = {
+        .method = exchange->method,
+        .path = full,
+        .body = rd_buf_bytes(&exchange->request_body),
+        .content_type = has_body ? exchange->request_type : NULL,
+        .headers = headers,
+        .accept_any_status = true,
+        .timeout_us = timeout_us,
+    };
+    cli_answer answer;
+    int status = cli_client_send(client, &request, &answer, err);
+    if (status == 0)
+        status = take_answer(exchange, &answer, err);
+    rd_wipe(salt, strlen(salt));
+    cli_answer_done(&answer);
+    return status;
+}
+
+static int fetch(cli_client *client, const char *path, rd_buf *ret, rd_err *err)
+{
+    cli_answer answer;
+    int status = cli_client_send(client, &(cli_request){ .method = "GET", .path = path }, &answer, err);
+    if (status == 0 && !rd_buf_append_bytes(ret, rd_buf_bytes(&answer.body)))
+        status = rd_err_set(err, RD_E_TOO_LARGE, "%s: the answer is too large", path);
+    cli_answer_done(&answer);
+    return status;
+}
+
+int cli_exchange_fetch_proof(cli_client *client, cli_exchange *exchange, rd_err *err)
+{
+    RD_CLEANUP(rd_free_p) char *instance = rd_strdup(exchange->instance);
+    instance[strcspn(instance, ".")] = '\0';
+    RD_CLEANUP(rd_free_p) char *escaped = cli_url_escape(instance);
+    RD_CLEANUP(rd_free_p) char *docs = rd_asprintf("/v1/instances/%s/docs", escaped);
+    RD_CLEANUP(rd_free_p) char *evidence = rd_asprintf("/v1/instances/%s/evidence", escaped);
+    if (cli_client_json(client, "GET", docs, NULL, &exchange->docs, err) < 0)
+        return -1;
+    if (fetch(client, evidence, &exchange->evidence, err) < 0)
+        return -1;
+    return fetch(client, "/v1/collateral", &exchange->collateral, err);
+}
+
+int cli_exchange_verify(cli_context *context, const cli_exchange *exchange, int64_t now_us, json_t *steps,
+                        bool *ret_simulated, rd_err *err)
+{
+    const char *state_dir = cli_profile_get(context->profile, CLI_SET_STATE_DIR);
+    cli_docs docs;
+    cli_proof proof = { .is_simulated = false };
+    int status = cli_docs_open(exchange->docs, &exchange->app, state_dir, &now_us, &docs, steps, err);
+    const cli_proof_request wanted = {
+        .evidence = rd_buf_bytes(&exchange->evidence),
+        .collateral = rd_buf_bytes(&exchange->collateral),
+        .docs = &docs,
+        .purpose = RD_PURPOSE_STATUS,
+        .now_us = now_us,
+    };
+    if (status == 0)
+        status = cli_proof_check(context->profile, &wanted, &proof, steps, err);
+    const cli_receipt_request receipt = {
+        .receipt = exchange->receipt,
+        .salt = exchange->salt,
+        .nonce = exchange->has_nonce ? exchange->nonce : NULL,
+        .method = rd_bytes_str(exchange->method),
+        .target = rd_bytes_str(exchange->target),
+        .request_type = rd_bytes_str(exchange->request_type),
+        .request_body = rd_buf_bytes(&exchange->request_body),
+        .status = exchange->status,
+        .response_type = rd_bytes_str(exchange->response_type),
+        .response_body = rd_buf_bytes(&exchange->response_body),
+    };
+    if (status == 0)
+        status = cli_receipt_check(&receipt, &docs, &proof, steps, err);
+    *ret_simulated = proof.is_simulated;
+    cli_proof_done(&proof);
+    cli_docs_done(&docs);
+    return status;
+}

@@ -1,0 +1,41 @@
+/* exchange: one request to a function with everything that its receipt needs, saved or live.
+ * Used by invoke and verify. A saved exchange verifies offline: receipt, salt, both bodies, evidence, documents,
+ * collateral. */
+#ifndef CLI_EXCHANGE_H
+#define CLI_EXCHANGE_H
+
+#include "cli/client.h"
+#include "common/model/ids.h"
+
+typedef struct cli_exchange {
+    rd_app_id app;
+    uint8_t salt[32];
+    bool has_nonce;
+    uint8_t nonce[32];
+    char *method, *target, *request_type, *response_type, *receipt; /* receipt: base64url as in the header */
+    char *instance;                                                 /* ins_….epoch, reported by the plane */
+    rd_buf request_body, response_body;
+    uint32_t status;
+    int64_t elapsed_us;
+    json_t *docs;      /* genesis, head, release */
+    rd_buf evidence;   /* bundle, purpose status */
+    rd_buf collateral; /* JSON set */
+} cli_exchange;
+
+void cli_exchange_init(cli_exchange *exchange);
+void cli_exchange_done(cli_exchange *exchange);
+
+/* Sends the request to the app's own origin with a fresh salt and nonce and reads answer and receipt. Statuses that the
+ * function or its runtime chose are answers; the relay's own refusals are errors. */
+int cli_exchange_send(cli_client *client, const char *url, cli_exchange *exchange, int64_t timeout_us,
+                      rd_err *err) RD_NODISCARD;
+/* Fetches documents, evidence and collateral of the instance that answered. */
+int cli_exchange_fetch_proof(cli_client *client, cli_exchange *exchange, rd_err *err) RD_NODISCARD;
+/* Verifies documents, evidence and receipt; steps are appended. now_us is the instant of every date check. */
+int cli_exchange_verify(cli_context *context, const cli_exchange *exchange, int64_t now_us, json_t *steps,
+                        bool *ret_simulated, rd_err *err) RD_NODISCARD;
+
+int cli_exchange_save(const cli_exchange *exchange, const char *path, rd_err *err) RD_NODISCARD;
+int cli_exchange_load(const char *path, cli_exchange *ret, rd_err *err) RD_NODISCARD;
+
+#endif

@@ -1,0 +1,178 @@
+#include "cli/manifest.h"
+
+#include "cli/profile.h"
+#include "cli/yaml.h"
+#include "common/base/mem.h"
+#include "common/base/text.h"
+#include "common/model/json.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define MANIFEST_SIZE_MAX 65536
+
+static bool name_is_ok(const char *name)
+{
+    size_t size = strlen(name);
+    if (size == 0 || size > 63 || name[0] < 'a' || name[0] > 'z')
+        return false;
+    return strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-") == size;
+}
+
+static int read_env(const json_t *value, void *into, const char *pointer RD_UNUSED, rd_err *err)
+{
+    rd_release *release = into;
+    const char *name;
+    json_t *text;
+    if (!json_is_object(value))
+        return rd_err_set(err, RD_E_JSON_TYPE, "env must map names to texts");
+    json_object_foreach((json_t *)value, name, text)
+    {
+        if (!json_is_string(text))
+            return rd_err_set(err, RD_E_JSON_TYPE, "env.%s must be a text; put it in quotes", name);
+        if (rd_release_set_env(release, name, json_string_value(text), err) < 0)
+            return rd_err_wrap(err, "env.%s", name);
+    }
+    return 0;
+}
+
+#define AT(member)  offsetof(cli_manifest, member)
+#define AT_L(limit) offsetof(rd_release_limits, limit)
+
+static const rd_json_field limit_fields[] = {
+    { "request_bytes", RD_JSON_U32, AT_L(request_bytes), RD_OPTIONAL, RD_BODY_BYTES_MIN, RD_BODY_BYTES_MAX },
+    { "response_bytes", RD_JSON_U32, AT_L(response_bytes), RD_OPTIONAL, RD_BODY_BYTES_MIN, RD_BODY_BYTES_MAX },
+    { "time_ms", RD_JSON_U32, AT_L(time_ms), RD_OPTIONAL, 1, RD_TIME_MS_MAX },
+    { "heap_bytes", RD_JSON_U32, AT_L(heap_bytes), RD_OPTIONAL, RD_HEAP_BYTES_MIN, RD_HEAP_BYTES_MAX },
+    RD_JSON_END,
+};
+
+static const rd_json_field resource_fields[] = {
+    { "cpu_m", RD_JSON_U32, offsetof(rd_resources, cpu_m), RD_OPTIONAL, RD_CPU_M_MIN, RD_CPU_M_MAX },
+    { "memory_bytes", RD_JSON_U64, offsetof(rd_resources, memory_bytes), RD_OPTIONAL, RD_MEMORY_MIN, RD_MEMORY_MAX },
+    RD_JSON_END,
+};
+
+static const rd_json_field instance_fields[] = {
+    { "min", RD_JSON_U64, AT(instances_min), RD_OPTIONAL, 0, 1000 },
+    { "max", RD_JSON_U64, AT(instances_max), RD_OPTIONAL, 1, 1000 },
+    RD_JSON_END,
+};
+
+static const rd_json_field manifest_fields[] = {
+    { "name", RD_JSON_TEXT, AT(name), RD_REQUIRED, 1, 63 },
+    { "main", RD_JSON_STRING, AT(main), RD_OPTIONAL, 1, 255 },
+    { "kind", RD_JSON_CONST, 0, RD_OPTIONAL, 0, 0, "function" },
+    { "engine", RD_JSON_CONST, 0, RD_OPTIONAL, 0, 0, "quickjs" },
+    { "class", RD_JSON_ENUM, AT(class), RD_OPTIONAL, .names = rd_class_names, .has = RD_HAS(cli_manifest, has_class) },
+    { "open", RD_JSON_BOOL, AT(is_open), RD_OPTIONAL },
+    { "env", RD_JSON_CUSTOM, AT(release), RD_OPTIONAL, .parse = read_env },
+    { "limits", RD_JSON_OBJECT, AT(release.limits), RD_OPTIONAL, .fields = limit_fields },
+    { "resources", RD_JSON_OBJECT, AT(release.resources), RD_OPTIONAL, .fields = resource_fields },
+    { "instances", RD_JSON_OBJECT, 0, RD_OPTIONAL, .fields = instance_fields },
+    RD_JSON_END,
+};
+
+static int read_manifest(cli_manifest *manifest, rd_err *err)
+{
+    RD_CLEANUP(rd_free_p) uint8_t *data = NULL;
+    size_t size;
+    if (cli_read_file(manifest->path, MANIFEST_SIZE_MAX, &data, &size, err) < 0)
+        return -1;
+    RD_CLEANUP(rd_json_free_p) json_t *document = NULL;
+    const char *ending = strrchr(manifest->path, '.');
+    bool is_json = ending && strcmp(ending, ".json") == 0;
+    int status = is_json ? rd_json_parse(rd_bytes_of(data, size), NULL, &document, err)
+                         : cli_yaml_parse(rd_bytes_of(data, size), &document, err);
+    if (status < 0 || rd_json_read(document, manifest_fields, RD_UNKNOWN_REFUSED, "", manifest, err) < 0)
+        return rd_err_wrap(err, "%s", manifest->path);
+    return 0;
+}
+
+static int check(cli_manifest *manifest, rd_err *err)
+{
+    if (!name_is_ok(manifest->name))
+        return rd_err_set(err, RD_E_CLI_MANIFEST,
+                          "name \"%s\": a lower-case letter, then letters, digits and dashes, at most 63",
+                          manifest->name);
+    if (manifest->instances_min > manifest->instances_max)
+        return rd_err_set(err, RD_E_CLI_MANIFEST, "instances.min %llu is above instances.max %llu",
+                          (unsigned long long)manifest->instances_min, (unsigned long long)manifest->instances_max);
+    if (!manifest->main)
+        manifest->main = rd_strdup("index.js");
+    return 0;
+}
+
+/* A script alone: its name without the ending, made to fit. */
+static void name_after_file(cli_manifest *manifest, const char *file)
+{
+    size_t used = 0;
+    for (const char *at = file; *at && *at != '.' && used < sizeof manifest->name - 1; at++) {
+        char c = (char)(*at >= 'A' && *at <= 'Z' ? *at + 32 : *at);
+        bool is_letter = c >= 'a' && c <= 'z';
+        if (used == 0 && !is_letter)
+            continue;
+        manifest->name[used++] = is_letter || (c >= '0' && c <= '9') ? c : '-';
+    }
+    manifest->name[used] = '\0';
+    if (!used)
+        (void)strcpy(manifest->name, "function");
+}
+
+static void split_path(cli_manifest *manifest, const char *path, char **ret_file)
+{
+    const char *slash = strrchr(path, '/');
+    manifest->dir = slash == path ? rd_strdup("/") : slash ? rd_strndup(path, (size_t)(slash - path)) : rd_strdup(".");
+    *ret_file = rd_strdup(slash ? slash + 1 : path);
+}
+
+static int find_in_folder(cli_manifest *manifest, const char *folder, rd_err *err)
+{
+    static const char *const names[] = { "redoubt.yaml", "redoubt.yml", "redoubt.json" };
+    for (size_t i = 0; i < RD_ARRAY_LEN(names); i++) {
+        char *path = rd_asprintf("%s/%s", folder, names[i]);
+        if (access(path, R_OK) == 0) {
+            manifest->path = path;
+            manifest->dir = rd_strdup(folder);
+            return 0;
+        }
+        free(path);
+    }
+    return rd_err_set(err, RD_E_CLI_FILE, "no redoubt.yaml in %s; name a script or a folder that has one", folder);
+}
+
+int cli_manifest_load(const char *path, cli_manifest *ret, rd_err *err)
+{
+    *ret = (cli_manifest){ .instances_min = 1, .instances_max = 1 };
+    rd_release_init(&ret->release);
+    path = path ? path : ".";
+    struct stat status;
+    if (stat(path, &status) < 0)
+        return rd_err_set(err, RD_E_CLI_FILE, "%s: no such file or folder", path);
+    if (S_ISDIR(status.st_mode)) {
+        if (find_in_folder(ret, path, err) < 0)
+            return -1;
+        return read_manifest(ret, err) < 0 ? -1 : check(ret, err);
+    }
+    RD_CLEANUP(rd_free_p) char *file = NULL;
+    split_path(ret, path, &file);
+    ret->path = rd_strdup(path);
+    const char *ending = strrchr(file, '.');
+    if (ending && (strcmp(ending, ".js") == 0 || strcmp(ending, ".mjs") == 0)) {
+        name_after_file(ret, file);
+        ret->main = RD_TAKE(file);
+        return check(ret, err);
+    }
+    return read_manifest(ret, err) < 0 ? -1 : check(ret, err);
+}
+
+void cli_manifest_done(cli_manifest *manifest)
+{
+    free(manifest->main);
+    free(manifest->dir);
+    free(manifest->path);
+    rd_release_done(&manifest->release);
+    *manifest = (cli_manifest){ .dir = NULL };
+}

@@ -1,0 +1,30 @@
+/* manifest: redoubt.yaml (or .json) as a checked struct.
+ * Used by deploy. Read with libfyaml into JSON and then through one field list, so that both forms mean the same.
+ * Refuses aliases, tags, deep nesting and unknown members. */
+#ifndef CLI_MANIFEST_H
+#define CLI_MANIFEST_H
+
+#include "common/model/class.h"
+#include "common/model/release.h"
+
+typedef struct cli_manifest {
+    char name[64]; /* [a-z][a-z0-9-]{0,62} */
+    char *main;    /* relative to dir */
+    char *dir;     /* where the manifest, or the single file, lies */
+    char *path;    /* what was read */
+    bool has_class;
+    rd_class class;
+    bool is_open;
+    uint64_t instances_min, instances_max;
+    rd_release release; /* env, limits and resources only */
+} cli_manifest;
+
+/* path: a folder with redoubt.yaml, redoubt.yml or redoubt.json, such a file, a .js or .mjs file, or NULL for ".".
+ * A single script gets its file name as its name and the default limits. */
+int cli_manifest_load(const char *path, cli_manifest *ret, rd_err *err) RD_NODISCARD;
+void cli_manifest_done(cli_manifest *manifest);
+
+/* The script and everything that it imports by a relative name, encoded as a code bundle (docs/protocol/formats.md). */
+int cli_bundle_collect(const cli_manifest *manifest, rd_buf *ret_bundle, size_t *ret_modules, rd_err *err) RD_NODISCARD;
+
+#endif

@@ -1,0 +1,186 @@
+#include "cli/out.h"
+
+#include "common/base/text.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+const char *cli_style_code(const cli_out *out, cli_style style)
+{
+    static const char *const codes[] = {
+        "\033[0m", "\033[1m", "\033[2m", "\033[31m", "\033[32m", "\033[33m", "\033[35m"
+    };
+    return out->has_color ? codes[style] : "";
+}
+
+void cli_note(const cli_out *out, const char *fmt, ...)
+{
+    if (out->is_quiet)
+        return;
+    va_list args;
+    va_start(args, fmt);
+    (void)vfprintf(stderr, fmt, args);
+    va_end(args);
+    (void)fputc('\n', stderr);
+}
+
+void cli_print(const cli_out *out RD_UNUSED, const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    (void)vprintf(fmt, args);
+    va_end(args);
+    (void)putchar('\n');
+    (void)fflush(stdout);
+}
+
+void cli_print_json(const cli_out *out RD_UNUSED, const json_t *document)
+{
+    size_t flags = JSON_ENCODE_ANY | (isatty(STDOUT_FILENO) ? JSON_INDENT(2) : JSON_COMPACT);
+    (void)json_dumpf(document, stdout, flags);
+    (void)putchar('\n');
+    (void)fflush(stdout);
+}
+
+static void print_error_json(const rd_err *err, const char *request_id)
+{
+    const rd_code_info *info = rd_code_describe(err->code);
+    json_t *document = json_pack("{s:s, s:s, s:s, s:b, s:s*}", "code", info->name, "detail", err->text, "hint",
+                                 info->hint, "retryable", info->is_retryable, "request_id", request_id);
+    (void)json_dumpf(document, stderr, JSON_COMPACT);
+    (void)fputc('\n', stderr);
+    json_decref(document);
+}
+
+void cli_print_error(const cli_out *out, const rd_err *err, const char *request_id)
+{
+    if (out->form == CLI_JSON) {
+        print_error_json(err, request_id);
+        return;
+    }
+    const rd_code_info *info = rd_code_describe(err->code);
+    (void)fprintf(stderr, "%serror:%s %s\n", cli_style_code(out, CLI_RED), cli_style_code(out, CLI_PLAIN), err->text);
+    if (info->hint[0])
+        (void)fprintf(stderr, "  hint   %s\n", info->hint);
+    (void)fprintf(stderr, "  code   %s%s%s\n", info->name, request_id ? "   request " : "",
+                  request_id ? request_id : "");
+}
+
+/* Columns on the screen: UTF-8 lead bytes only. */
+static size_t width_of(const char *text)
+{
+    size_t width = 0;
+    for (; *text; text++)
+        width += ((unsigned char)*text & 0xc0) != 0x80;
+    return width;
+}
+
+static const char *cell_text(const char *cell)
+{
+    return cell && cell[0] ? cell : "-";
+}
+
+static void print_row(const char *const *cells, const size_t *widths, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        const char *text = cell_text(cells[i]);
+        (void)fputs(text, stdout);
+        for (size_t pad = width_of(text); i + 1 < count && pad < widths[i] + 2; pad++)
+            (void)putchar(' ');
+    }
+    (void)putchar('\n');
+}
+
+void cli_print_table(const cli_out *out, const char *const *header, size_t column_count, const char *const *cells,
+                     size_t row_count)
+{
+    if (out->form == CLI_NAME) {
+        for (size_t row = 0; row < row_count; row++)
+            (void)puts(cell_text(cells[row * column_count]));
+        (void)fflush(stdout);
+        return;
+    }
+    size_t widths[16] = { 0 };
+    column_count = RD_MIN(column_count, RD_ARRAY_LEN(widths));
+    for (size_t i = 0; i < column_count; i++) {
+        widths[i] = width_of(header[i]);
+        for (size_t row = 0; row < row_count; row++)
+            widths[i] = RD_MAX(widths[i], width_of(cell_text(cells[row * column_count + i])));
+    }
+    (void)fputs(cli_style_code(out, CLI_DIM), stdout);
+    print_row(header, widths, column_count);
+    (void)fputs(cli_style_code(out, CLI_PLAIN), stdout);
+    for (size_t row = 0; row < row_count; row++)
+        print_row(cells + row * column_count, widths, column_count);
+    (void)fflush(stdout);
+}
+
+const char *cli_age(const char *rfc3339, int64_t now_us, char *buffer, size_t size)
+{
+    int64_t then_us;
+    if (!rfc3339)
+        return "-";
+    if (!isatty(STDOUT_FILENO) || rd_time_parse(rfc3339, strlen(rfc3339), &then_us) < 0)
+        return rfc3339;
+    int64_t seconds = RD_MAX((now_us - then_us) / 1000000, 0);
+    if (seconds < 120)
+        (void)snprintf(buffer, size, "%lld s ago", (long long)seconds);
+    else if (seconds < 7200)
+        (void)snprintf(buffer, size, "%lld min ago", (long long)(seconds / 60));
+    else if (seconds < 172800)
+        (void)snprintf(buffer, size, "%lld h ago", (long long)(seconds / 3600));
+    else
+        (void)snprintf(buffer, size, "%lld days ago", (long long)(seconds / 86400));
+    return buffer;
+}
+
+const char *cli_short_id(const char *id, char *buffer, size_t size)
+{
+    size_t id_size = strlen(id);
+    if (id_size < 20)
+        (void)snprintf(buffer, size, "%s", id);
+    else
+        (void)snprintf(buffer, size, "%.8s…%s", id, id + id_size - 4);
+    return buffer;
+}
+
+static int read_answer(char *answer, size_t size, rd_err *err)
+{
+    if (!fgets(answer, (int)size, stdin))
+        return rd_err_set(err, RD_E_CANCELLED, "no answer");
+    answer[strcspn(answer, "\n")] = '\0';
+    return 0;
+}
+
+int cli_confirm(const cli_out *out, const char *question, bool default_yes, bool *ret_yes, rd_err *err)
+{
+    *ret_yes = out->assume_yes;
+    if (out->assume_yes)
+        return 0;
+    if (!out->may_ask)
+        return rd_err_set(err, RD_E_USAGE, "%s needs --yes when nobody can be asked", question);
+    (void)fprintf(stderr, "%s [%s] ", question, default_yes ? "Y/n" : "y/N");
+    char answer[16];
+    if (read_answer(answer, sizeof answer, err) < 0)
+        return -1;
+    *ret_yes = answer[0] ? answer[0] == 'y' || answer[0] == 'Y' : default_yes;
+    return 0;
+}
+
+int cli_confirm_name(const cli_out *out, const char *question, const char *name, rd_err *err)
+{
+    if (out->assume_yes)
+        return 0;
+    if (!out->may_ask)
+        return rd_err_set(err, RD_E_USAGE, "%s needs --yes when nobody can be asked", question);
+    (void)fprintf(stderr, "%s\nType %s to go on: ", question, name);
+    char answer[256];
+    if (read_answer(answer, sizeof answer, err) < 0)
+        return -1;
+    if (strcmp(answer, name) != 0)
+        return rd_err_set(err, RD_E_CANCELLED, "not confirmed; nothing was changed");
+    return 0;
+}

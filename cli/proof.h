@@ -1,0 +1,43 @@
+/* proof: evidence of an instance checked on this machine, and receipts checked against it.
+ * Used by invoke and verify. Trusts the vendors' roots, the simulation roots and the runtime measurements of the
+ * profile, the owner's policy, and nothing that the plane says. */
+#ifndef CLI_PROOF_H
+#define CLI_PROOF_H
+
+#include "cli/docs.h"
+#include "common/model/statement.h"
+
+typedef struct cli_proof {
+    rd_buf statement; /* canonical */
+    rd_public_key receipt_key;
+    bool is_simulated;
+} cli_proof;
+
+typedef struct cli_proof_request {
+    rd_bytes evidence;   /* bundle */
+    rd_bytes collateral; /* JSON set */
+    const cli_docs *docs;
+    rd_purpose purpose;
+    const uint8_t *nonce; /* 32 bytes, or NULL */
+    int64_t now_us;
+} cli_proof_request;
+
+/* Verifies; steps are appended also on failure. */
+int cli_proof_check(const cli_profile *profile, const cli_proof_request *request, cli_proof *ret, json_t *steps,
+                    rd_err *err) RD_NODISCARD;
+void cli_proof_done(cli_proof *proof);
+
+typedef struct cli_receipt_request {
+    const char *receipt; /* base64url text of the header */
+    const uint8_t *salt;
+    const uint8_t *nonce; /* or NULL */
+    rd_bytes method, target, request_type, request_body;
+    uint32_t status;
+    rd_bytes response_type, response_body;
+} cli_receipt_request;
+
+/* Verifies a receipt under a checked proof; steps are appended also on failure. */
+int cli_receipt_check(const cli_receipt_request *request, const cli_docs *docs, const cli_proof *proof, json_t *steps,
+                      rd_err *err) RD_NODISCARD;
+
+#endif

@@ -1,0 +1,14 @@
+/* yaml: a YAML document as JSON values, by libfyaml.
+ * Used by manifest alone. Refuses aliases, anchors, tags, documents over 64 KiB or deeper than 16 levels. */
+#ifndef CLI_YAML_H
+#define CLI_YAML_H
+
+#include "common/base/bytes.h"
+#include "common/base/err.h"
+
+#include <jansson.h>
+
+/* A new reference. Plain scalars follow the YAML 1.2 core schema (null, booleans, decimal integers), else texts. */
+int cli_yaml_parse(rd_bytes text, json_t **ret, rd_err *err) RD_NODISCARD;
+
+#endif
