@@ -9,7 +9,7 @@
 #define COLLATERAL_AGE_MIN_S 3600
 #define COLLATERAL_AGE_MAX_S 31536000
 
-static const char *const tee_names[] = { "", "tdx", NULL };
+const char *const rd_tee_names[] = { "", "tdx", "sgx", "snp", NULL };
 
 const char *const rd_tcb_status_names[] = {
     "",
@@ -20,6 +20,8 @@ const char *const rd_tcb_status_names[] = {
     "OutOfDate",
     "OutOfDateConfigurationNeeded",
     "Revoked",
+    "TDRelaunchAdvised",
+    "TDRelaunchAdvisedConfigurationNeeded",
     NULL,
 };
 
@@ -41,7 +43,7 @@ static int read_tee(const json_t *item, size_t index, void *context, const char 
 {
     rd_policy *policy = context;
     int tee = 0;
-    if (rd_json_enum(item, pointer, tee_names, &tee, err) < 0)
+    if (rd_json_enum(item, pointer, rd_tee_names, &tee, err) < 0)
         return -1;
     if (rd_policy_accepts_tee(policy, (rd_tee)tee))
         return refuse_item(err, pointer, RD_E_JSON_RANGE, "a TEE stands twice");
@@ -136,7 +138,7 @@ json_t *rd_policy_to_json(const rd_policy *policy)
     json_t *tcb = json_array();
     json_t *measurements = json_array();
     for (size_t i = 0; i < policy->tees_count; i++)
-        (void)json_array_append_new(tees, json_string(tee_names[policy->tees[i]]));
+        (void)json_array_append_new(tees, json_string(rd_tee_names[policy->tees[i]]));
     for (size_t i = 0; i < policy->tcb_count; i++)
         (void)json_array_append_new(tcb, json_string(rd_tcb_status_names[policy->tcb[i]]));
     for (size_t i = 0; i < policy->measurements_count; i++) {
