@@ -58,8 +58,8 @@ typedef struct rd_collateral {
     rd_bytes tcb_info_chain; /* PEM */
     rd_bytes qe_identity;
     rd_bytes qe_identity_chain;
-    rd_bytes snp_chain;      /* AMD: VCEK or VLEK, ASK, ARK, PEM or DER one after another */
-    rd_bytes snp_crl;        /* AMD: of the ARK; may be missing */
+    rd_bytes snp_chain; /* AMD: VCEK or VLEK, ASK, ARK, PEM or DER one after another */
+    rd_bytes snp_crl;   /* AMD: of the ARK; may be missing */
 } rd_collateral;
 
 #define RD_COLLATERAL_SIZE_MAX ((size_t)1 << 20)
@@ -93,7 +93,8 @@ typedef struct rd_attest_step {
 
 /* What keeps the platform from the next better TCB level. */
 typedef struct rd_tcb_shortfall {
-    char component[40]; /* "sgxtcbcomponents[4]", "pcesvn", "tdxtcbcomponents[0]", "tdx_module isvsvn", "qe isvsvn"; "" none */
+    char component[40]; /* "sgxtcbcomponents[4]", "pcesvn", "tdxtcbcomponents[0]", "tdx_module isvsvn", "qe isvsvn"; ""
+                           none */
     uint32_t has;
     uint32_t needs;
 } rd_tcb_shortfall;
@@ -113,7 +114,7 @@ typedef struct rd_verdict {
     bool is_genuine;
     rd_code reason; /* RD_OK, or why not genuine */
     rd_tcb_verdict tcb;
-    int64_t collateral_issued_us;  /* the earliest issue date of what was used (TCB info, identity, CRL of the PCK CA) */
+    int64_t collateral_issued_us; /* the earliest issue date of what was used (TCB info, identity, CRL of the PCK CA) */
     int64_t collateral_expires_us; /* the earliest end: from then on this verdict is void */
     int64_t pck_crl_number, root_crl_number;
     size_t padding; /* zero bytes behind the quote */
@@ -131,7 +132,7 @@ int rd_attest_verify(const rd_attest_input *input, rd_verdict *ret, rd_err *err)
 
 /* The verifier's own rules beside the policy, which an app's policy cannot loosen. Zero: none. */
 typedef struct rd_attest_floor {
-    uint32_t evaluation_number; /* the highest seen: less is refused (COLLATERAL_EVALNUM) */
+    uint32_t evaluation_number;              /* the highest seen: less is refused (COLLATERAL_EVALNUM) */
     int64_t pck_crl_number, root_crl_number; /* the highest seen: less is refused (CRL_ROLLBACK) */
     uint32_t max_collateral_age_s;           /* tightens the policy's */
     const char *const *denied_advisories;    /* ids, NULL-terminated */
@@ -151,8 +152,8 @@ typedef struct rd_expect {
 } rd_expect;
 
 /* Appraises a genuine verdict: the policy's own safety, class (from the anchors) against the policy's, TEE, debug, TD
- * attributes, TCB status, advisories, age and floor of the collateral, measurement. Steps are appended to the verdict's.
- * 0: accepted. -1: refused by the first rule that did, err.code says which. floor may be NULL. */
+ * attributes, TCB status, advisories, age and floor of the collateral, measurement. Steps are appended to the
+ * verdict's. 0: accepted. -1: refused by the first rule that did, err.code says which. floor may be NULL. */
 int rd_appraise(rd_verdict *verdict, const rd_policy *policy, const rd_attest_floor *floor, int64_t time_us,
                 rd_err *err) RD_NODISCARD;
 
@@ -170,9 +171,9 @@ typedef struct rd_evidence_check {
 
 typedef struct rd_attest_report {
     bool is_accepted;
-    rd_code reason;       /* RD_OK, or the first refusal */
-    rd_err refusal;       /* the sentence; rd_code_describe(reason)->hint says what would mend it */
-    rd_verdict verdict;   /* with the steps of everything */
+    rd_code reason;     /* RD_OK, or the first refusal */
+    rd_err refusal;     /* the sentence; rd_code_describe(reason)->hint says what would mend it */
+    rd_verdict verdict; /* with the steps of everything */
     rd_statement statement;
     rd_digest statement_digest; /* H("statement-v1", S): what receipts name */
     rd_digest evidence_digest;  /* plain SHA-256 of the bundle */
@@ -182,7 +183,8 @@ typedef struct rd_attest_report {
  * exactly redoubt.app and redoubt.closed. *ret is written in any case. 0: accepted. */
 int rd_attest_check_evidence(const rd_evidence_check *check, rd_attest_report *ret, rd_err *err) RD_NODISCARD;
 
-/* Members for API and CLI: {"accepted","reason","detail","hint","genuine","class","tee","tcb":{…},"claims":{…},"collateral":{…},
+/* Members for API and CLI:
+ * {"accepted","reason","detail","hint","genuine","class","tee","tcb":{…},"claims":{…},"collateral":{…},
  * "steps":[{"name","ok","detail"}…]}. A new reference. */
 json_t *rd_attest_report_to_json(const rd_attest_report *report);
 

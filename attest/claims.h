@@ -19,8 +19,8 @@ typedef struct rd_tdx_claims {
     uint8_t mr_owner[48];
     uint8_t mr_owner_config[48];
     uint8_t rtmr[4][48];
-    bool has_15;                /* the two that follow exist: TD report 1.5 */
-    uint8_t tee_tcb_svn_2[16];  /* the module that runs now */
+    bool has_15;               /* the two that follow exist: TD report 1.5 */
+    uint8_t tee_tcb_svn_2[16]; /* the module that runs now */
     uint8_t mr_service_td[48];
 } rd_tdx_claims;
 
@@ -73,7 +73,7 @@ typedef struct rd_pck_claims {
 
 typedef struct rd_claims {
     rd_tee tee;
-    rd_class class; /* of the root that the chain ended in */
+    rd_class class;          /* of the root that the chain ended in */
     uint16_t format_version; /* quote version 3, 4, 5; SNP report version */
     uint16_t body_type;      /* Intel quotes: 1 SGX, 2 TD 1.0, 3 TD 1.5 */
     bool is_debug;           /* the host can read it: any bit of the TD's debug group, SGX DEBUG, SNP policy DEBUG */

@@ -1,0 +1,235 @@
+#include <stdio.h>
+#include <string.h>
+
+#include "attest/intel.h"
+#include "attest/tcb.h"
+#include "common/base/text.h"
+#include "common/crypto/hash.h"
+#include "common/crypto/sign.h"
+
+static bool is_zero(const uint8_t *bytes, size_t size)
+{
+    uint8_t any = 0;
+    for (size_t i = 0; i < size; i++)
+        any |= bytes[i];
+    return any == 0;
+}
+
+/* attestation.md 2.7: this collateral is for this platform and TEE. */
+int rd_intel_scope(rd_intel *intel, rd_err *err)
+{
+    const rd_claims *claims = &intel->verdict->claims;
+    const rd_tcb_info *info = &intel->tcb_info;
+    if (info->tee != claims->tee)
+        return rd_err_set(err, RD_E_TCB_MISMATCH, "TCB info for %s, the quote is of %s", rd_tee_names[info->tee],
+                          rd_tee_names[claims->tee]);
+    if (memcmp(info->fmspc, claims->pck.fmspc, sizeof info->fmspc) != 0) {
+        char theirs[13], ours[13];
+        rd_hex_encode(RD_BYTES_ARRAY(info->fmspc), theirs);
+        rd_hex_encode(RD_BYTES_ARRAY(claims->pck.fmspc), ours);
+        return rd_err_set(err, RD_E_TCB_MISMATCH, "TCB info for FMSPC %s, the platform's is %s", theirs, ours);
+    }
+    if (memcmp(info->pce_id, claims->pck.pce_id, sizeof info->pce_id) != 0)
+        return rd_err_set(err, RD_E_TCB_MISMATCH, "TCB info for another PCE id");
+    const char *id = claims->tee == RD_TEE_TDX ? "TD_QE" : "QE";
+    if (strcmp(intel->qe_identity.id, id) != 0)
+        return rd_err_set(err, RD_E_QE_IDENTITY_ID, "identity of %s, expected %s", intel->qe_identity.id, id);
+    rd_intel_say(intel, "TCB info and identity are for this platform and TEE");
+    return 0;
+}
+
+/* attestation.md 2.8 */
+int rd_intel_module(rd_intel *intel, rd_err *err)
+{
+    const rd_claims *claims = &intel->verdict->claims;
+    if (claims->tee != RD_TEE_TDX) {
+        rd_intel_say(intel, "none: not a TD");
+        return 0;
+    }
+    uint8_t major = claims->tdx.tee_tcb_svn[1];
+    const rd_tdx_module *module = &intel->tcb_info.module;
+    if (major > 0)
+        module = intel->module = rd_tcb_module(&intel->tcb_info, major);
+    if (!module)
+        return rd_err_set(err, RD_E_TDX_MODULE, "TDX module of version %u has no identity in the TCB info", major);
+    if (memcmp(module->mr_signer, claims->tdx.mr_signer_seam, sizeof module->mr_signer) != 0)
+        return rd_err_set(err, RD_E_TDX_MODULE, "MRSIGNERSEAM is not the module's signer");
+    if (!is_zero(claims->tdx.seam_attributes, 8))
+        return rd_err_set(err, RD_E_TDX_MODULE, "SEAMATTRIBUTES are not zero");
+    for (size_t i = 0; i < 8; i++)
+        if ((claims->tdx.seam_attributes[i] & module->attributes_mask[i]) != module->attributes[i])
+            return rd_err_set(err, RD_E_TDX_MODULE, "SEAMATTRIBUTES are not the module's");
+    rd_intel_say(intel, "TDX module version %u, SVN %u", major, claims->tdx.tee_tcb_svn[0]);
+    return 0;
+}
+
+/* attestation.md 2.9 */
+int rd_intel_qe_signature(rd_intel *intel, rd_err *err)
+{
+    const rd_intel_quote *quote = &intel->quote;
+    if (!rd_cert_verify_raw(intel->pck_chain.items[0], quote->qe_report, quote->qe_report_signature.data))
+        return rd_err_set(err, RD_E_QE_SIG, "the QE report was not signed by the PCK key");
+    rd_intel_say(intel, "QE report signed by the PCK key");
+    return 0;
+}
+
+/* attestation.md 2.10: SHA-256(attestation key ‖ authentication data), then 32 zero bytes. */
+int rd_intel_qe_binding(rd_intel *intel, rd_err *err)
+{
+    uint8_t wanted[64] = { 0 };
+    rd_hasher hasher;
+    rd_hasher_init(&hasher, RD_SHA256);
+    rd_hasher_update(&hasher, intel->quote.attestation_key);
+    rd_hasher_update(&hasher, intel->quote.qe_auth_data);
+    rd_hasher_final(&hasher, wanted);
+    if (!rd_equal_ct(wanted, intel->qe_report_data, sizeof wanted))
+        return rd_err_set(err, RD_E_QE_BINDING, "the QE report is not about this attestation key");
+    rd_intel_say(intel, "attestation key bound by the QE report");
+    return 0;
+}
+
+static bool equals_masked(const uint8_t *value, const uint8_t *mask, const uint8_t *wanted, size_t size)
+{
+    for (size_t i = 0; i < size; i++)
+        if ((value[i] & mask[i]) != wanted[i])
+            return false;
+    return true;
+}
+
+/* attestation.md 2.11. miscselect is the text of a number; every value in the field is zero, as is the mask's effect.
+ */
+static int check_identity(const rd_sgx_claims *qe, const rd_qe_identity *identity, rd_err *err)
+{
+    if (qe->attributes[0] & 0x02)
+        return rd_err_set(err, RD_E_QE_DEBUG, "a debug quoting enclave");
+    if (!equals_masked(qe->misc_select, identity->misc_select_mask, identity->misc_select, 4))
+        return rd_err_set(err, RD_E_QE_IDENTITY, "MISCSELECT is not the quoting enclave's");
+    if (!equals_masked(qe->attributes, identity->attributes_mask, identity->attributes, 16))
+        return rd_err_set(err, RD_E_QE_IDENTITY, "ATTRIBUTES are not the quoting enclave's");
+    if (memcmp(qe->mr_signer, identity->mr_signer, 32) != 0)
+        return rd_err_set(err, RD_E_QE_IDENTITY, "MRSIGNER is not the quoting enclave's");
+    if (qe->isv_prod_id != identity->isv_prod_id)
+        return rd_err_set(err, RD_E_QE_IDENTITY, "ISVPRODID is %u, expected %u", qe->isv_prod_id,
+                          identity->isv_prod_id);
+    return 0;
+}
+
+int rd_intel_qe(rd_intel *intel, rd_err *err)
+{
+    const rd_sgx_claims *qe = &intel->verdict->claims.qe;
+    rd_tcb_shortfall shortfall = { 0 };
+    if (check_identity(qe, &intel->qe_identity, err) < 0)
+        return -1;
+    const rd_tcb_level *level = rd_tcb_match_isv(&intel->qe_identity.levels, qe->isv_svn, "qe isvsvn", &shortfall);
+    if (!level)
+        return rd_err_set(err, RD_E_QE_TCB, "quoting enclave SVN %u, the lowest known is %u", qe->isv_svn,
+                          shortfall.needs);
+    intel->verdict->tcb.qe = level->status;
+    rd_intel_say(intel, "%s, SVN %u: %s", intel->qe_identity.id, qe->isv_svn, rd_tcb_status_names[level->status]);
+    return 0;
+}
+
+/* attestation.md 2.12 */
+int rd_intel_quote_signature(rd_intel *intel, rd_err *err)
+{
+    const rd_intel_quote *quote = &intel->quote;
+    rd_err why = RD_ERR_INIT;
+    if (rd_p256_verify(quote->attestation_key.data, quote->signed_range, quote->signature.data, &why) < 0) {
+        if (why.code == RD_E_KEY_FORMAT)
+            return rd_err_set(err, RD_E_ATT_KEY, "the attestation key is not a point on P-256");
+        return rd_err_set(err, RD_E_QUOTE_SIG, "the quote was not signed by its attestation key");
+    }
+    rd_intel_say(intel, "header and body signed by the attestation key");
+    return 0;
+}
+
+/* --- attestation.md 2.13 to 2.16 --- */
+
+typedef struct evaluation {
+    const rd_tcb_level *platform, *module;
+    rd_tcb_status status;
+    rd_tcb_shortfall platform_shortfall, module_shortfall;
+} evaluation;
+
+static int evaluate_module(rd_intel *intel, const uint8_t *tee_tcb_svn, evaluation *ret, rd_err *err)
+{
+    if (!tee_tcb_svn || tee_tcb_svn[1] == 0)
+        return 0;
+    const rd_tdx_module *module = rd_tcb_module(&intel->tcb_info, tee_tcb_svn[1]);
+    if (!module)
+        return rd_err_set(err, RD_E_TDX_MODULE, "TDX module of version %u has no identity in the TCB info",
+                          tee_tcb_svn[1]);
+    ret->module = rd_tcb_match_isv(&module->levels, tee_tcb_svn[0], "tdx_module isvsvn", &ret->module_shortfall);
+    if (!ret->module)
+        return rd_err_set(err, RD_E_TCB_UNSUPPORTED, "TDX module SVN %u, the lowest known is %u", tee_tcb_svn[0],
+                          ret->module_shortfall.needs);
+    return 0;
+}
+
+static int evaluate(rd_intel *intel, const uint8_t *tee_tcb_svn, evaluation *ret, rd_err *err)
+{
+    const rd_pck_claims *pck = &intel->verdict->claims.pck;
+    rd_platform_svns svns = { .sgx = pck->sgx_svn, .pce_svn = pck->pce_svn, .tdx = tee_tcb_svn };
+    *ret = (evaluation){ 0 };
+    ret->platform = rd_tcb_match_platform(&intel->tcb_info.levels, &svns, &ret->platform_shortfall);
+    if (!ret->platform) {
+        intel->verdict->tcb.shortfall = ret->platform_shortfall;
+        return rd_err_set(err, RD_E_TCB_UNSUPPORTED, "no TCB level matches: %s is %u, the lowest level asks %u",
+                          ret->platform_shortfall.component, ret->platform_shortfall.has,
+                          ret->platform_shortfall.needs);
+    }
+    if (evaluate_module(intel, tee_tcb_svn, ret, err) < 0)
+        return -1;
+    rd_tcb_status module = ret->module ? ret->module->status : RD_TCB_UP_TO_DATE;
+    ret->status = rd_tcb_converge(ret->platform->status, intel->verdict->tcb.qe, module);
+    return 0;
+}
+
+/* The part that is worst off says what is lacking: platform, quoting enclave, module. */
+static void note_shortfall(rd_intel *intel, const evaluation *launch)
+{
+    rd_tcb_verdict *tcb = &intel->verdict->tcb;
+    if (launch->platform->status != RD_TCB_UP_TO_DATE && launch->platform_shortfall.component[0])
+        tcb->shortfall = launch->platform_shortfall;
+    else if (tcb->qe != RD_TCB_UP_TO_DATE)
+        (void)rd_tcb_match_isv(&intel->qe_identity.levels, intel->verdict->claims.qe.isv_svn, "qe isvsvn",
+                               &tcb->shortfall);
+    else if (launch->module)
+        tcb->shortfall = launch->module_shortfall;
+}
+
+static void note_levels(rd_intel *intel, const evaluation *launch)
+{
+    rd_tcb_verdict *tcb = &intel->verdict->tcb;
+    rd_tcb_shortfall unused = { 0 };
+    const rd_tcb_level *qe =
+        rd_tcb_match_isv(&intel->qe_identity.levels, intel->verdict->claims.qe.isv_svn, "", &unused);
+    tcb->platform = launch->platform->status;
+    tcb->module = launch->module ? launch->module->status : RD_TCB_UNKNOWN;
+    rd_tcb_add_level(tcb, launch->platform);
+    if (qe)
+        rd_tcb_add_level(tcb, qe);
+    if (launch->module)
+        rd_tcb_add_level(tcb, launch->module);
+}
+
+int rd_intel_tcb(rd_intel *intel, rd_err *err)
+{
+    const rd_claims *claims = &intel->verdict->claims;
+    rd_tcb_verdict *tcb = &intel->verdict->tcb;
+    bool is_td = claims->tee == RD_TEE_TDX;
+    evaluation launch, current;
+    if (evaluate(intel, is_td ? claims->tdx.tee_tcb_svn : NULL, &launch, err) < 0)
+        return -1;
+    tcb->status = launch.status;
+    note_levels(intel, &launch);
+    note_shortfall(intel, &launch);
+    if (is_td && claims->tdx.has_15) {
+        if (evaluate(intel, claims->tdx.tee_tcb_svn_2, &current, err) < 0)
+            return rd_err_wrap(err, "the module that runs now");
+        tcb->status = rd_tcb_relaunch(launch.status, current.status);
+    }
+    rd_intel_say(intel, "%s%s%s", rd_tcb_status_names[tcb->status], tcb->shortfall.component[0] ? ", for " : "",
+                 tcb->shortfall.component);
+    return 0;
+}
