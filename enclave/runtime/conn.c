@@ -1,0 +1,174 @@
+#include "enclave/runtime/conn.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "common/base/mem.h"
+
+#define READ_STEP  ((size_t)16 << 10)
+#define IDLE_KEPT  ((size_t)8 << 10) /* larger buffers are freed between requests */
+#define INPUT_MAX  (ENCL_HTTP_HEAD_MAX + ((size_t)16 << 20))
+#define OUTPUT_MAX ((size_t)17 << 20)
+
+void encl_conn_open(encl_conn *conn, int fd)
+{
+    memset(conn, 0, sizeof(*conn));
+    conn->state = ENCL_CONN_READING;
+    conn->fd = fd;
+    conn->may_read = true;
+    rd_buf_init(&conn->in, INPUT_MAX);
+    rd_buf_init(&conn->head, (size_t)256 << 10);
+    rd_buf_init(&conn->receipt, (size_t)32 << 10);
+    rd_buf_init(&conn->body, OUTPUT_MAX);
+}
+
+void encl_conn_close(encl_conn *conn)
+{
+    rd_close_p(&conn->fd);
+    rd_buf_wipe(&conn->in);
+    rd_buf_done(&conn->head);
+    rd_buf_done(&conn->receipt);
+    rd_buf_wipe(&conn->body);
+    memset(conn, 0, sizeof(*conn));
+    conn->fd = -1;
+}
+
+/* How many more bytes the current request may bring. */
+static size_t room(const encl_conn *conn)
+{
+    size_t end = conn->has_head ? conn->head_size + (size_t)conn->content_length : ENCL_HTTP_HEAD_MAX + 1;
+    return conn->in.size < end ? RD_MIN(end - conn->in.size, READ_STEP) : 0;
+}
+
+encl_conn_outcome encl_conn_fill(encl_conn *conn)
+{
+    size_t wanted = room(conn);
+    if (wanted == 0)
+        return ENCL_CONN_DONE;
+    uint8_t *into = rd_buf_reserve(&conn->in, wanted);
+    if (into == NULL)
+        return ENCL_CONN_GONE;
+    ssize_t got;
+    do {
+        got = recv(conn->fd, into, wanted, MSG_DONTWAIT);
+    } while (got < 0 && errno == EINTR);
+    if (got < 0 && errno == EAGAIN) {
+        conn->may_read = false;
+        return ENCL_CONN_WAIT;
+    }
+    if (got <= 0)
+        return ENCL_CONN_GONE;
+    rd_buf_commit(&conn->in, (size_t)got);
+    /* epoll(7): a short read of a stream means that it is drained; the next bytes make a new edge. */
+    if ((size_t)got < wanted)
+        conn->may_read = false;
+    return ENCL_CONN_DONE;
+}
+
+bool encl_conn_has_body(const encl_conn *conn)
+{
+    return conn->in.size - conn->head_size >= conn->content_length;
+}
+
+rd_bytes encl_conn_body(const encl_conn *conn)
+{
+    return rd_bytes_of(conn->in.data + conn->head_size, (size_t)conn->content_length);
+}
+
+void encl_conn_begin(encl_conn *conn, unsigned status)
+{
+    rd_buf_clear(&conn->head);
+    rd_buf_clear(&conn->receipt);
+    rd_buf_clear(&conn->body);
+    conn->written = 0;
+    rd_buf_printf(&conn->head, "HTTP/1.1 %u %s\r\n", status, encl_http_reason(status));
+}
+
+void encl_conn_line(encl_conn *conn, const char *name, rd_bytes value)
+{
+    rd_buf_append_str(&conn->head, name);
+    rd_buf_append_str(&conn->head, ": ");
+    rd_buf_append_bytes(&conn->head, value);
+    rd_buf_append_str(&conn->head, "\r\n");
+}
+
+bool encl_conn_end(encl_conn *conn, rd_bytes body, bool has_no_body)
+{
+    rd_buf_printf(&conn->head, "Content-Length: %zu\r\n", body.size);
+    if (conn->closes)
+        rd_buf_append_str(&conn->head, "Connection: close\r\n");
+    if (!has_no_body)
+        rd_buf_append_bytes(&conn->body, body);
+    return !conn->head.has_failed && !conn->body.has_failed;
+}
+
+static void add_part(struct iovec *parts, int *count, size_t *skip, rd_bytes bytes)
+{
+    if (*skip >= bytes.size) {
+        *skip -= bytes.size;
+        return;
+    }
+    parts[(*count)++] =
+        (struct iovec){ .iov_base = (void *)(uintptr_t)(bytes.data + *skip), .iov_len = bytes.size - *skip };
+    *skip = 0;
+}
+
+encl_conn_outcome encl_conn_flush(encl_conn *conn)
+{
+    static const rd_bytes receipt_name = { (const uint8_t *)"Redoubt-Receipt: ", 17 };
+    for (;;) {
+        struct iovec parts[5];
+        int count = 0;
+        size_t skip = conn->written;
+        add_part(parts, &count, &skip, rd_buf_bytes(&conn->head));
+        if (conn->receipt.size > 0) {
+            add_part(parts, &count, &skip, receipt_name);
+            add_part(parts, &count, &skip, rd_buf_bytes(&conn->receipt));
+            add_part(parts, &count, &skip, RD_BYTES_LIT("\r\n\r\n"));
+        } else {
+            add_part(parts, &count, &skip, RD_BYTES_LIT("\r\n"));
+        }
+        add_part(parts, &count, &skip, rd_buf_bytes(&conn->body));
+        if (count == 0)
+            return ENCL_CONN_DONE;
+        struct msghdr message = { .msg_iov = parts, .msg_iovlen = (size_t)count };
+        ssize_t put = sendmsg(conn->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+        if (put < 0 && errno == EINTR)
+            continue;
+        if (put < 0)
+            return errno == EAGAIN ? ENCL_CONN_WAIT : ENCL_CONN_GONE;
+        conn->written += (size_t)put;
+    }
+}
+
+static void shrink(rd_buf *buf)
+{
+    size_t size_max = buf->size_max;
+    if (buf->capacity <= IDLE_KEPT || buf->size > 0)
+        return;
+    rd_buf_wipe(buf);
+    rd_buf_init(buf, size_max);
+}
+
+void encl_conn_next(encl_conn *conn)
+{
+    size_t used = conn->head_size + (size_t)conn->content_length;
+    rd_buf_consume(&conn->in, RD_MIN(used, conn->in.size));
+    rd_buf_clear(&conn->head);
+    rd_buf_clear(&conn->receipt);
+    rd_buf_clear(&conn->body);
+    shrink(&conn->in);
+    shrink(&conn->head);
+    shrink(&conn->receipt);
+    shrink(&conn->body);
+    conn->scanned = 0;
+    conn->has_head = false;
+    conn->head_size = 0;
+    conn->content_length = 0;
+    conn->deadline_us = 0;
+    conn->written = 0;
+    conn->state = ENCL_CONN_READING;
+}

@@ -1,0 +1,65 @@
+/* conn: one HTTP connection of an instance: bytes in up to a whole request, an answer out, and its deadline.
+ * Used by the server, which decides what to do with requests. Buffers are bounded and given back while it idles.
+ * Knows nothing of functions or receipts.
+ */
+#ifndef ENCL_CONN_H
+#define ENCL_CONN_H
+
+#include "enclave/runtime/http.h"
+
+typedef enum encl_conn_state {
+    ENCL_CONN_FREE,
+    ENCL_CONN_READING,  /* waits for a request's bytes */
+    ENCL_CONN_PARKED,   /* a body is to come, but the instance's buffers are full */
+    ENCL_CONN_READY,    /* a whole request is there */
+    ENCL_CONN_ANSWERED, /* waits for its burst's signature */
+    ENCL_CONN_WRITING,
+} encl_conn_state;
+
+typedef struct encl_conn {
+    encl_conn_state state;
+    int fd;
+    rd_buf in;
+    size_t scanned; /* encl_http_parse */
+    bool has_head;  /* content_length and head_size are known */
+    bool may_read;  /* edge-triggered: the socket may hold bytes */
+    bool closes;    /* after the answer */
+    size_t head_size;
+    uint64_t content_length;
+    size_t reserved; /* bytes counted against the instance's bound */
+    rd_buf head;     /* status line and headers, without receipt and empty line */
+    rd_buf receipt;
+    rd_buf body;
+    size_t written;
+    int64_t deadline_us;    /* of the current request or answer; 0 while idle */
+    struct encl_conn *next; /* in the queue of ready requests */
+} encl_conn;
+
+typedef enum encl_conn_outcome {
+    ENCL_CONN_WAIT = 0, /* nothing to do until the socket says more */
+    ENCL_CONN_DONE = 1, /* read: a head or a whole request is there; write: everything went out */
+    ENCL_CONN_GONE = 2, /* the peer left or the socket failed */
+} encl_conn_outcome;
+
+/* The connection owns fd from here on. */
+void encl_conn_open(encl_conn *conn, int fd);
+void encl_conn_close(encl_conn *conn);
+
+/* Reads what is there, at most up to the end of the current request's head (unknown: its bound) or body. DONE when the
+ * socket gave bytes or is drained of what was wanted. */
+encl_conn_outcome encl_conn_fill(encl_conn *conn);
+/* The body of the request is complete. */
+bool encl_conn_has_body(const encl_conn *conn);
+rd_bytes encl_conn_body(const encl_conn *conn);
+
+/* Starts an answer: status line; then add lines and the body. */
+void encl_conn_begin(encl_conn *conn, unsigned status);
+void encl_conn_line(encl_conn *conn, const char *name, rd_bytes value);
+/* Adds Content-Length and, when it closes, Connection. body is copied; has_no_body leaves the bytes out (HEAD). */
+bool encl_conn_end(encl_conn *conn, rd_bytes body, bool has_no_body);
+/* Writes head, receipt line and body as far as the socket takes them. */
+encl_conn_outcome encl_conn_flush(encl_conn *conn);
+/* Forgets the answered request; bytes of a next one stay. */
+void encl_conn_next(encl_conn *conn);
+
+#endif

@@ -1,0 +1,247 @@
+#include "enclave/runtime/function.h"
+
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "common/base/mem.h"
+#include "common/model/canonical.h"
+
+#define HEAP_PRELOADED ((size_t)64 << 20)
+#define HEAP_MAX       ((size_t)192 << 20) /* engine.h */
+
+struct encl_function {
+    encl_engine *engine;
+    encl_function_host host;
+    int caller_fd;
+    bool has_background;
+    rd_buf url;
+    encl_header headers[ENCL_HTTP_COUNT_MAX];
+};
+
+/* --- the engine's callbacks ------------------------------------------------------------------------------------- */
+
+static int64_t host_wall_us(void *context)
+{
+    encl_function *function = context;
+    return function->host.time_us(function->host.context);
+}
+
+static int64_t host_monotonic_us(void *context)
+{
+    (void)context;
+    struct timespec now;
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+static int host_random(void *context, uint8_t *out, size_t size)
+{
+    encl_function *function = context;
+    return function->host.random(function->host.context, out, size);
+}
+
+static void host_log(void *context, encl_log_level level, rd_bytes line)
+{
+    static const char *const names[] = { "debug", "info", "warn", "error" };
+    encl_function *function = context;
+    function->host.log(function->host.context, names[RD_MIN((unsigned)level, 3u)], line);
+}
+
+/* A handler's timer: sleep until it is due, but notice a caller who left. */
+static int host_wait(void *context, int64_t until_us)
+{
+    encl_function *function = context;
+    for (;;) {
+        int64_t left_us = until_us - host_monotonic_us(NULL);
+        if (left_us <= 0)
+            return 0;
+        struct pollfd caller = { .fd = function->caller_fd, .events = POLLRDHUP };
+        int ready = poll(&caller, 1, (int)RD_MIN((left_us + 999) / 1000, 60000));
+        if (ready > 0 && (caller.revents & (POLLHUP | POLLERR | POLLRDHUP)) != 0)
+            return -1;
+    }
+}
+
+/* Before an instance has taken the engine over there is nothing to tell and nothing to draw. */
+static int64_t preload_zero(void *context)
+{
+    (void)context;
+    return 0;
+}
+
+static int preload_random(void *context, uint8_t *out, size_t size)
+{
+    (void)context, (void)out, (void)size;
+    return -1;
+}
+
+int encl_function_preload(encl_engine **ret, rd_err *err)
+{
+    const encl_engine_host host = { .wall_us = preload_zero,
+                                    .monotonic_us = host_monotonic_us,
+                                    .random = preload_random };
+    const encl_engine_limits limits = { .heap_size = HEAP_PRELOADED };
+    return encl_engine_new(&host, &limits, ret, err);
+}
+
+/* --- loading ---------------------------------------------------------------------------------------------------- */
+
+static encl_engine_limits limits_of(const rd_release *release)
+{
+    return (encl_engine_limits){
+        .time_us = (int64_t)release->limits.time_ms * 1000,
+        .heap_size = RD_MIN((size_t)release->limits.heap_bytes, HEAP_MAX),
+        .request_size = release->limits.request_bytes + ENCL_HTTP_HEAD_MAX,
+        .output_size = release->limits.response_bytes,
+    };
+}
+
+static int configure(encl_function *function, encl_engine **engine, const rd_release *release, rd_err *err)
+{
+    const encl_engine_host host = { .wall_us = host_wall_us,
+                                    .monotonic_us = host_monotonic_us,
+                                    .random = host_random,
+                                    .log = host_log,
+                                    .wait = host_wait,
+                                    .context = function };
+    const encl_engine_limits limits = limits_of(release);
+    if (limits.heap_size == HEAP_PRELOADED)
+        return encl_engine_configure(*engine, &host, &limits, err);
+    /* Another heap than the zygote's: a machine of its own, which costs the platform's load once more. */
+    *engine = encl_engine_free(*engine);
+    return encl_engine_new(&host, &limits, engine, err);
+}
+
+static void write_env(const rd_release *release, rd_buf *out)
+{
+    rd_buf_append_u8(out, '{');
+    for (size_t i = 0; i < release->env_count; i++) {
+        if (i > 0)
+            rd_buf_append_u8(out, ',');
+        (void)rd_canonical_put_string(out, rd_bytes_str(release->env[i].name));
+        rd_buf_append_u8(out, ':');
+        (void)rd_canonical_put_string(out, rd_bytes_str(release->env[i].value));
+    }
+    rd_buf_append_u8(out, '}');
+}
+
+static int load(encl_engine *engine, const rd_release *release, const rd_code_bundle *code, rd_err *err)
+{
+    RD_CLEANUP(rd_buf_done) rd_buf env = { 0 };
+    write_env(release, &env);
+    RD_CLEANUP(rd_free_p) encl_module *modules = rd_alloc_array(code->modules_count, sizeof(*modules));
+    for (size_t i = 0; i < code->modules_count; i++)
+        modules[i] = (encl_module){ .name = code->modules[i].name,
+                                    .source = rd_bytes_of(code->modules[i].source, code->modules[i].source_size) };
+    return encl_engine_load(engine, modules, code->modules_count, code->main, rd_buf_bytes(&env), err);
+}
+
+int encl_function_load(encl_engine *engine, const encl_function_host *host, const rd_release *release,
+                       const rd_code_bundle *code, encl_function **ret, rd_err *err)
+{
+    encl_function *function = rd_alloc(sizeof(*function));
+    function->host = *host;
+    function->caller_fd = -1;
+    int outcome = configure(function, &engine, release, err);
+    if (outcome == 0)
+        outcome = load(engine, release, code, err);
+    function->engine = engine;
+    if (outcome < 0) {
+        encl_function_free(function);
+        return -1;
+    }
+    *ret = function;
+    return 0;
+}
+
+encl_function *encl_function_free(encl_function *function)
+{
+    if (function != NULL) {
+        encl_engine_free(function->engine);
+        rd_buf_done(&function->url);
+        free(function);
+    }
+    return NULL;
+}
+
+void encl_function_free_p(encl_function **function)
+{
+    *function = encl_function_free(*function);
+}
+
+/* --- calls ------------------------------------------------------------------------------------------------------ */
+
+/* The public name of a failure, and a sentence that tells nothing of what the handler threw. */
+static int rename_failure(const rd_err *cause, rd_err *err)
+{
+    static const struct {
+        rd_code from, to;
+        const char *sentence;
+    } rows[] = {
+        { RD_E_ENGINE_TIME_LIMIT, RD_E_FUNCTION_TIMEOUT, "the function ran longer than its release allows" },
+        { RD_E_ENGINE_MEMORY_LIMIT, RD_E_FUNCTION_MEMORY, "the function used more memory than its release allows" },
+        { RD_E_ENGINE_OUTPUT_LIMIT, RD_E_FUNCTION_OUTPUT, "the function's answer is larger than its release allows" },
+        { RD_E_ENGINE_BAD_RESPONSE, RD_E_FUNCTION_BAD_RESPONSE, "the function did not return a response" },
+        { RD_E_ENGINE_REQUEST, RD_E_HTTP_SYNTAX, "the function's engine does not take this request" },
+        { RD_E_ENGINE_CANCELLED, RD_E_CANCELLED, "the caller left" },
+        { RD_E_ENGINE_STALLED, RD_E_FUNCTION_ERROR, "the function waits for something that cannot happen" },
+        { RD_E_ENGINE_TRAP, RD_E_FUNCTION_ERROR, "the function's machine failed and was reset" },
+    };
+    for (size_t i = 0; i < RD_ARRAY_LEN(rows); i++) {
+        if (rows[i].from == cause->code)
+            return rd_err_set(err, rows[i].to, "%s", rows[i].sentence);
+    }
+    return rd_err_set(err, RD_E_FUNCTION_ERROR, "the function threw");
+}
+
+static size_t copy_headers(encl_function *function, const encl_http_request *request)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < request->headers_count; i++) {
+        const encl_http_header *header = &request->headers[i];
+        if (!encl_http_is_reserved(header->name))
+            function->headers[count++] = (encl_header){ .name = header->name, .value = header->value };
+    }
+    return count;
+}
+
+int encl_function_call(encl_function *function, const encl_http_request *request, rd_bytes body, int caller_fd,
+                       encl_response *ret, rd_err *err)
+{
+    rd_buf_clear(&function->url);
+    rd_buf_append_str(&function->url, "https://");
+    rd_buf_append_bytes(&function->url, request->host.size > 0 ? request->host : RD_BYTES_LIT("app.invalid"));
+    rd_buf_append_bytes(&function->url, request->target);
+    encl_request call = { .method = request->method,
+                          .url = rd_buf_bytes(&function->url),
+                          .headers = function->headers,
+                          .header_count = copy_headers(function, request),
+                          .body = body };
+    function->caller_fd = caller_fd;
+    function->has_background = false;
+    rd_err cause = RD_ERR_INIT;
+    int outcome = encl_engine_call(function->engine, &call, ret, &cause);
+    function->caller_fd = -1;
+    if (outcome == 0) {
+        function->has_background = ret->has_background;
+        return 0;
+    }
+    function->host.log(function->host.context, "error", rd_bytes_str(cause.text));
+    return rename_failure(&cause, err);
+}
+
+bool encl_function_has_background(const encl_function *function)
+{
+    return function->has_background;
+}
+
+void encl_function_finish(encl_function *function)
+{
+    rd_err err = RD_ERR_INIT;
+    if (function->has_background && encl_engine_finish(function->engine, &err) < 0)
+        function->host.log(function->host.context, "error", rd_bytes_str(err.text));
+    function->has_background = false;
+    encl_engine_reset(function->engine);
+}

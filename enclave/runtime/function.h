@@ -1,0 +1,43 @@
+/* function: the tenant's handler behind the engine: loaded once, called for a request, its failures given public names.
+ * Used by the server. The engine's side of an instance: includes neither identity nor receipts.
+ * What a handler threw goes to the log callback alone, never into an answer.
+ */
+#ifndef ENCL_FUNCTION_H
+#define ENCL_FUNCTION_H
+
+#include "common/model/code_bundle.h"
+#include "common/model/release.h"
+#include "enclave/engine/engine.h"
+#include "enclave/runtime/http.h"
+
+typedef struct encl_function encl_function;
+
+/* What a function reaches of its host. */
+typedef struct encl_function_host {
+    int64_t (*time_us)(void *context); /* the platform's floored time */
+    int (*random)(void *context, uint8_t *out, size_t size);
+    void (*log)(void *context, const char *level, rd_bytes line);
+    void *context;
+} encl_function_host;
+
+/* The engine of a zygote, with limits of its own until encl_function_load; log lines before that are dropped. */
+int encl_function_preload(encl_engine **ret, rd_err *err) RD_NODISCARD;
+
+/* Loads the handler and takes its snapshot; takes the engine over, also on failure. Errors: those of encl_engine_load
+ * (their sentences are for the app's owner). */
+int encl_function_load(encl_engine *engine, const encl_function_host *host, const rd_release *release,
+                       const rd_code_bundle *code, encl_function **ret, rd_err *err) RD_NODISCARD;
+encl_function *encl_function_free(encl_function *function);
+void encl_function_free_p(encl_function **function);
+
+/* Calls the handler. caller_fd is watched while it sleeps in a timer; -1: nothing is. ret is borrowed until the next
+ * call or encl_function_reset. Errors: FUNCTION_ERROR, FUNCTION_TIMEOUT, FUNCTION_MEMORY, FUNCTION_OUTPUT,
+ * FUNCTION_BAD_RESPONSE, HTTP_SYNTAX (the engine does not take this URL), CANCELLED (the caller is gone). */
+int encl_function_call(encl_function *function, const encl_http_request *request, rd_bytes body, int caller_fd,
+                       encl_response *ret, rd_err *err) RD_NODISCARD;
+/* The last call left waitUntil work, which encl_function_finish runs. */
+bool encl_function_has_background(const encl_function *function);
+/* After the answer was copied: runs what waitUntil left, then puts the pristine machine back. */
+void encl_function_finish(encl_function *function);
+
+#endif

@@ -1,0 +1,120 @@
+#include "enclave/runtime/identity.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/mem.h"
+#include "common/model/evidence.h"
+
+struct encl_identity {
+    encl_platform *platform;
+    rd_signing_key *receipt_key;
+    uint8_t header[RD_LAUNCH_HEADER_SIZE];
+    rd_statement statement; /* all but purpose and nonce */
+    bool has_status;
+    rd_digest status;
+};
+
+static int extend_event(encl_platform *platform, const char *name, rd_bytes payload, rd_err *err)
+{
+    uint8_t digest[RD_RTMR_SIZE];
+    rd_event_digest(name, payload, digest);
+    if (encl_platform_extend(platform, digest, err) < 0)
+        return rd_err_wrap(err, "event %s", name);
+    return 0;
+}
+
+int encl_identity_measure(encl_platform *platform, const uint8_t header[RD_LAUNCH_HEADER_SIZE], rd_err *err)
+{
+    if (extend_event(platform, RD_EVENT_APP, rd_bytes_of(header, RD_LAUNCH_HEADER_SIZE), err) < 0 ||
+        extend_event(platform, RD_EVENT_CLOSED, RD_BYTES_NULL, err) < 0)
+        return -1;
+    encl_platform_close_register(platform);
+    return 0;
+}
+
+static int draw_key(encl_platform *platform, rd_signing_key **ret, rd_err *err)
+{
+    uint8_t seed[RD_SEED_SIZE];
+    if (encl_platform_random(platform, seed, sizeof(seed), err) < 0)
+        return -1;
+    *ret = rd_signing_key_from_seed(seed);
+    rd_wipe(seed, sizeof(seed));
+    return 0;
+}
+
+int encl_identity_new(encl_platform *platform, const uint8_t header[RD_LAUNCH_HEADER_SIZE], const encl_app *app,
+                      const rd_id *instance, uint64_t epoch, encl_identity **ret, rd_err *err)
+{
+    RD_CLEANUP(rd_signing_key_free_p) rd_signing_key *key = NULL;
+    if (draw_key(platform, &key, err) < 0)
+        return -1;
+    encl_identity *identity = rd_alloc(sizeof(*identity));
+    identity->platform = platform;
+    memcpy(identity->header, header, sizeof(identity->header));
+    identity->statement = (rd_statement){ .class = app->class,
+                                          .has_app = true,
+                                          .has_release = true,
+                                          .has_head = true,
+                                          .has_instance = true,
+                                          .has_receipt_key = true,
+                                          .app = app->id,
+                                          .release = app->release,
+                                          .head = app->head,
+                                          .instance = *instance,
+                                          .epoch = epoch,
+                                          .receipt_key = *rd_signing_key_public(key) };
+    identity->receipt_key = RD_TAKE(key);
+    *ret = identity;
+    return 0;
+}
+
+encl_identity *encl_identity_free(encl_identity *identity)
+{
+    if (identity != NULL) {
+        rd_signing_key_free(identity->receipt_key);
+        free(identity);
+    }
+    return NULL;
+}
+
+void encl_identity_free_p(encl_identity **identity)
+{
+    *identity = encl_identity_free(*identity);
+}
+
+int encl_identity_evidence(encl_identity *identity, rd_purpose purpose, const uint8_t nonce[RD_NONCE_SIZE], rd_buf *ret,
+                           rd_err *err)
+{
+    if (purpose != RD_PURPOSE_STATUS && purpose != RD_PURPOSE_CLIENT)
+        return rd_err_set(err, RD_E_PURPOSE, "an instance gives evidence for status and client, not %s",
+                          rd_purpose_name(purpose));
+    rd_statement statement = identity->statement;
+    statement.purpose = purpose;
+    memcpy(statement.nonce, nonce, RD_NONCE_SIZE);
+    RD_CLEANUP(rd_buf_done) rd_buf text = { 0 };
+    RD_CLEANUP(rd_buf_done) rd_buf quote = { 0 };
+    uint8_t report_data[RD_REPORT_DATA_SIZE];
+    if (rd_statement_encode(&statement, &text, err) < 0)
+        return -1;
+    rd_statement_report_data(rd_buf_bytes(&text), report_data);
+    if (encl_platform_quote(identity->platform, report_data, &quote, err) < 0)
+        return -1;
+    if (rd_evidence_encode(rd_buf_bytes(&quote), rd_buf_bytes(&text), identity->header, ret, err) < 0)
+        return -1;
+    if (purpose == RD_PURPOSE_STATUS && !identity->has_status) {
+        rd_statement_digest(rd_buf_bytes(&text), &identity->status);
+        identity->has_status = true;
+    }
+    return 0;
+}
+
+const rd_digest *encl_identity_status(const encl_identity *identity)
+{
+    return &identity->status;
+}
+
+const rd_signing_key *encl_identity_receipt_key(const encl_identity *identity)
+{
+    return identity->receipt_key;
+}

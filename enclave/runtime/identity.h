@@ -1,0 +1,36 @@
+/* identity: the keys of an instance and the evidence over them.
+ * Used by the instance and its evidence endpoint. With receipts it is what moves into a process of its own once the
+ * engine gets one (docs/decisions/0005): nothing of the engine's side includes it.
+ * The private key never leaves; there is no call that signs bytes chosen outside.
+ */
+#ifndef ENCL_IDENTITY_H
+#define ENCL_IDENTITY_H
+
+#include "common/crypto/sign.h"
+#include "common/model/statement.h"
+#include "enclave/platform/platform.h"
+#include "enclave/runtime/specialise.h"
+
+typedef struct encl_identity encl_identity;
+
+/* Extends redoubt.app with the header, then redoubt.closed, and shuts the register: before anything else is read. */
+int encl_identity_measure(encl_platform *platform, const uint8_t header[RD_LAUNCH_HEADER_SIZE],
+                          rd_err *err) RD_NODISCARD;
+
+/* Draws the receipt key. platform is borrowed; app's facts are copied. */
+int encl_identity_new(encl_platform *platform, const uint8_t header[RD_LAUNCH_HEADER_SIZE], const encl_app *app,
+                      const rd_id *instance, uint64_t epoch, encl_identity **ret, rd_err *err) RD_NODISCARD;
+/* Wipes the key. */
+encl_identity *encl_identity_free(encl_identity *identity);
+void encl_identity_free_p(encl_identity **identity);
+
+/* Appends an evidence bundle. purpose is STATUS or CLIENT (else PURPOSE). The digest of a status statement becomes what
+ * receipts name as their evidence. Errors: TEE_UNAVAILABLE, TEE_REFUSED. */
+int encl_identity_evidence(encl_identity *identity, rd_purpose purpose, const uint8_t nonce[RD_NONCE_SIZE], rd_buf *ret,
+                           rd_err *err) RD_NODISCARD;
+/* H("statement-v1", S) of the first status statement: what receipts name (formats.md). Needs one made. */
+const rd_digest *encl_identity_status(const encl_identity *identity);
+/* For receipts alone. Borrowed. */
+const rd_signing_key *encl_identity_receipt_key(const encl_identity *identity);
+
+#endif

@@ -1,0 +1,320 @@
+#include "enclave/runtime/instance.h"
+
+#include <errno.h>
+#include <malloc.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "common/base/mem.h"
+#include "enclave/runtime/server.h"
+#include "enclave/runtime/uplink.h"
+
+#define ORPHAN_US  (INT64_C(600) * 1000000) /* how long an instance serves without a controller */
+#define EVENTS_MAX 64
+
+typedef enum instance_phase { PHASE_BLANK, PHASE_SERVING, PHASE_DRAINING, PHASE_ENDED } instance_phase;
+
+typedef struct encl_instance {
+    encl_platform *platform;
+    encl_engine *engine;
+    int http_fd;
+    int epoll_fd;
+    encl_uplink uplink;
+    instance_phase phase;
+    int exit_status;
+    encl_documents documents;
+    encl_start start;
+    encl_app app;
+    encl_identity *identity;
+    encl_receipts *receipts;
+    encl_function *function;
+    encl_server *server;
+    int64_t orphan_until_us; /* 0: has a controller */
+} encl_instance;
+
+static int64_t now_us(void)
+{
+    struct timespec now;
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+static void end(encl_instance *instance, int status)
+{
+    instance->phase = PHASE_ENDED;
+    instance->exit_status = status;
+}
+
+/* Says why and ends. */
+static void fail(encl_instance *instance, const rd_err *err)
+{
+    encl_uplink_phase(&instance->uplink, "failed", rd_code_describe(err->code)->name, err->text);
+    end(instance, 1);
+}
+
+/* --- what the function and the reports reach -------------------------------------------------------------------- */
+
+static int64_t function_time(void *context)
+{
+    return encl_platform_time_us(((encl_instance *)context)->platform);
+}
+
+static int function_random(void *context, uint8_t *out, size_t size)
+{
+    return encl_platform_random(((encl_instance *)context)->platform, out, size, NULL);
+}
+
+static void function_log(void *context, const char *level, rd_bytes line)
+{
+    encl_uplink_log(&((encl_instance *)context)->uplink, level, line);
+}
+
+static void send_blank(encl_instance *instance, const encl_confine_report *report)
+{
+    RD_CLEANUP(rd_buf_done) rd_buf text = { 0 };
+    rd_buf_printf(&text,
+                  "{\"missing\":\"%s\",\"sandbox\":{\"empty_root\":%s,\"landlock\":%s,\"namespaces\":%s,\"own_uid\":%s,"
+                  "\"seccomp\":%s},\"version\":\"" REDOUBT_VERSION "\"}",
+                  report->missing, report->has_empty_root ? "true" : "false", report->has_landlock ? "true" : "false",
+                  report->has_namespaces ? "true" : "false", report->has_own_uid ? "true" : "false",
+                  report->has_seccomp ? "true" : "false");
+    encl_uplink_send(&instance->uplink, ENCL_CONTROL_BLANK, rd_buf_bytes(&text));
+}
+
+static void send_state(encl_instance *instance)
+{
+    char id[RD_ID_TEXT_SIZE];
+    rd_id_format(RD_PREFIX_INSTANCE, &instance->start.instance, id);
+    RD_CLEANUP(rd_buf_done) rd_buf text = { 0 };
+    rd_buf_printf(&text, "{\"answers\":%llu,\"epoch\":%llu,\"instance\":\"%s\",\"phase\":\"%s\"}",
+                  (unsigned long long)encl_server_answers(instance->server), (unsigned long long)instance->start.epoch,
+                  id, instance->phase == PHASE_DRAINING ? "draining" : "serving");
+    encl_uplink_send(&instance->uplink, ENCL_CONTROL_STATE, rd_buf_bytes(&text));
+}
+
+static int send_evidence(encl_instance *instance, const uint8_t nonce[RD_NONCE_SIZE], rd_err *err)
+{
+    RD_CLEANUP(rd_buf_done) rd_buf bundle = { 0 };
+    if (encl_identity_evidence(instance->identity, RD_PURPOSE_STATUS, nonce, &bundle, err) < 0)
+        return rd_err_wrap(err, "evidence");
+    encl_uplink_send(&instance->uplink, ENCL_CONTROL_EVIDENCE_BUNDLE, rd_buf_bytes(&bundle));
+    return 0;
+}
+
+/* --- from blank to serving -------------------------------------------------------------------------------------- */
+
+static int open_app(encl_instance *instance, rd_bytes start, rd_err *err)
+{
+    rd_class class;
+    if (!rd_class_parse(encl_platform_class(instance->platform), &class))
+        return rd_err_set(err, RD_E_CLASS_MISMATCH, "the platform has no class");
+    if (encl_start_parse(start, &instance->start, err) < 0)
+        return -1;
+    /* A guest's own clock may not have been set; the agent's word can raise it, never lower it. */
+    encl_platform_raise_floor(instance->platform, instance->start.host_time_us);
+    return encl_app_open(&instance->documents, class, encl_platform_time_us(instance->platform), &instance->app, err);
+}
+
+static int load_function(encl_instance *instance, rd_err *err)
+{
+    const encl_function_host host = {
+        .time_us = function_time, .random = function_random, .log = function_log, .context = instance
+    };
+    if (encl_function_load(RD_TAKE(instance->engine), &host, &instance->app.manifest, &instance->app.code,
+                           &instance->function, err) < 0)
+        return rd_err_wrap(err, "code");
+    rd_code_bundle_done(&instance->app.code);
+    memset(&instance->app.code, 0, sizeof(instance->app.code));
+    rd_buf_done(&instance->documents.code);
+    rd_buf_init(&instance->documents.code, 0);
+    return 0;
+}
+
+static int open_server(encl_instance *instance, rd_err *err)
+{
+    instance->receipts = encl_receipts_new(instance->identity, instance->platform, &instance->app);
+    const encl_server_parts parts = { .epoll_fd = instance->epoll_fd,
+                                      .listen_fd = instance->http_fd,
+                                      .function = instance->function,
+                                      .identity = instance->identity,
+                                      .receipts = instance->receipts,
+                                      .app = &instance->app,
+                                      .documents = &instance->documents };
+    if (encl_server_new(&parts, &instance->server, err) < 0)
+        return -1;
+    return encl_uplink_listen(&instance->uplink, err);
+}
+
+static int specialise(encl_instance *instance, rd_bytes start, rd_err *err)
+{
+    encl_uplink_phase(&instance->uplink, "launching", "", "");
+    if (open_app(instance, start, err) < 0 ||
+        encl_identity_new(instance->platform, instance->documents.header, &instance->app, &instance->start.instance,
+                          instance->start.epoch, &instance->identity, err) < 0 ||
+        load_function(instance, err) < 0 || send_evidence(instance, instance->start.nonce, err) < 0)
+        return -1;
+    encl_uplink_phase(&instance->uplink, "attesting", "", "");
+    if (open_server(instance, err) < 0)
+        return -1;
+    instance->phase = PHASE_SERVING;
+    encl_uplink_phase(&instance->uplink, "serving", "", "");
+    (void)malloc_trim(0);
+    return 0;
+}
+
+/* --- the control stream ----------------------------------------------------------------------------------------- */
+
+static int measure(encl_instance *instance, rd_bytes header, rd_err *err)
+{
+    memcpy(instance->documents.header, header.data, RD_LAUNCH_HEADER_SIZE);
+    if (encl_identity_measure(instance->platform, instance->documents.header, err) < 0)
+        return -1;
+    encl_control_measured(&instance->uplink.control);
+    return 0;
+}
+
+static int renew(encl_instance *instance, rd_bytes order, rd_err *err)
+{
+    uint8_t nonce[RD_NONCE_SIZE];
+    if (encl_evidence_order_parse(order, nonce, err) < 0)
+        return -1;
+    return send_evidence(instance, nonce, err);
+}
+
+static int obey(encl_instance *instance, const encl_control_message *message, rd_err *err)
+{
+    switch (message->type) {
+    case ENCL_CONTROL_HEADER:
+        return measure(instance, message->payload, err);
+    case ENCL_CONTROL_GENESIS:
+        rd_buf_append_bytes(&instance->documents.genesis, message->payload);
+        return 0;
+    case ENCL_CONTROL_HEAD:
+        rd_buf_append_bytes(&instance->documents.head, message->payload);
+        return 0;
+    case ENCL_CONTROL_RELEASE:
+        rd_buf_append_bytes(&instance->documents.release, message->payload);
+        return 0;
+    case ENCL_CONTROL_CODE:
+        rd_buf_append_bytes(&instance->documents.code, message->payload);
+        return 0;
+    case ENCL_CONTROL_START:
+        return specialise(instance, message->payload, err);
+    case ENCL_CONTROL_EVIDENCE:
+        return renew(instance, message->payload, err);
+    case ENCL_CONTROL_DRAIN:
+        encl_server_drain(instance->server);
+        instance->phase = PHASE_DRAINING;
+        return 0;
+    case ENCL_CONTROL_STOP:
+        end(instance, 0);
+        return 0;
+    default:
+        return rd_err_set(err, RD_E_CONTROL_FRAME, "control frame %u goes the other way", message->type);
+    }
+}
+
+static void hear(encl_instance *instance)
+{
+    rd_err err = RD_ERR_INIT;
+    int outcome = encl_uplink_read(&instance->uplink, &err);
+    if (outcome > 0) {
+        if (instance->phase == PHASE_BLANK)
+            end(instance, 0); /* a blank without a controller is of no use to anybody */
+        instance->orphan_until_us = now_us() + ORPHAN_US;
+        return;
+    }
+    encl_control_message message;
+    while (outcome == 0 && instance->phase != PHASE_ENDED) {
+        outcome = encl_control_next(&instance->uplink.control, &message, &err);
+        if (outcome == 0)
+            return;
+        outcome = outcome > 0 ? obey(instance, &message, &err) : outcome;
+    }
+    if (outcome < 0)
+        fail(instance, &err);
+}
+
+static void take_event(encl_instance *instance, const struct epoll_event *event)
+{
+    if (event->data.u32 >= ENCL_SERVER_TAG) {
+        encl_server_event(instance->server, event->data.u32, event->events);
+        return;
+    }
+    if (event->data.u32 == ENCL_UPLINK_LISTEN_TAG) {
+        if (encl_uplink_accept(&instance->uplink)) {
+            instance->orphan_until_us = 0;
+            send_state(instance);
+        }
+        return;
+    }
+    if ((event->events & EPOLLOUT) != 0)
+        encl_uplink_flush(&instance->uplink);
+    if ((event->events & ~(uint32_t)EPOLLOUT) != 0)
+        hear(instance);
+}
+
+static int timeout_ms(const encl_instance *instance)
+{
+    int timeout = instance->server == NULL ? -1 : encl_server_timeout_ms(instance->server);
+    if (instance->orphan_until_us == 0)
+        return timeout;
+    int64_t left = (instance->orphan_until_us - now_us()) / 1000 + 1;
+    int orphan = left < 0 ? 0 : (int)left;
+    return timeout < 0 ? orphan : RD_MIN(timeout, orphan);
+}
+
+static void turn(encl_instance *instance)
+{
+    struct epoll_event events[EVENTS_MAX];
+    int count = epoll_wait(instance->epoll_fd, events, EVENTS_MAX, timeout_ms(instance));
+    if (count < 0 && errno != EINTR)
+        end(instance, 1);
+    for (int i = 0; i < count && instance->phase != PHASE_ENDED; i++)
+        take_event(instance, &events[i]);
+    if (instance->phase != PHASE_SERVING && instance->phase != PHASE_DRAINING)
+        return;
+    encl_server_work(instance->server);
+    if (instance->phase == PHASE_DRAINING && encl_server_is_idle(instance->server)) {
+        encl_uplink_send(&instance->uplink, ENCL_CONTROL_DRAINED, RD_BYTES_NULL);
+        end(instance, 0);
+    }
+    if (instance->orphan_until_us != 0 && now_us() > instance->orphan_until_us)
+        end(instance, 0);
+}
+
+static void instance_done(encl_instance *instance)
+{
+    encl_uplink_finish(&instance->uplink);
+    encl_server_free(instance->server);
+    encl_function_free(instance->function);
+    encl_receipts_free(instance->receipts);
+    encl_identity_free(instance->identity);
+    encl_app_done(&instance->app);
+    encl_documents_done(&instance->documents);
+    encl_uplink_done(&instance->uplink);
+    encl_engine_free(instance->engine);
+    encl_platform_free(instance->platform);
+}
+
+int encl_instance_run(const encl_instance_parts *parts)
+{
+    RD_CLEANUP(rd_free_p) encl_instance *instance = rd_alloc(sizeof(*instance));
+    instance->platform = parts->platform;
+    instance->engine = parts->engine;
+    instance->http_fd = parts->http_fd;
+    instance->epoll_fd = parts->epoll_fd;
+    rd_release_init(&instance->app.manifest);
+    rd_err err = RD_ERR_INIT;
+    if (encl_uplink_init(&instance->uplink, parts->epoll_fd, parts->control_fd, parts->control_listen_fd, &err) < 0)
+        end(instance, 1);
+    else
+        send_blank(instance, parts->report);
+    while (instance->phase != PHASE_ENDED)
+        turn(instance);
+    instance_done(instance);
+    return instance->exit_status;
+}

@@ -1,0 +1,386 @@
+#include "enclave/runtime/server.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "common/base/mem.h"
+#include "enclave/runtime/exchange.h"
+
+#define CONNS_MAX    256
+#define REQUEST_US   (INT64_C(30) * 1000000) /* for a request to arrive, and for an answer to leave */
+#define SWEEP_US     INT64_C(1000000)
+#define BURST_US     500 /* how long the first answer of a burst waits at most */
+#define BUFFERED_MIN ((size_t)24 << 20)
+#define CONN_EVENTS  (EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET)
+
+struct encl_server {
+    encl_server_parts parts;
+    encl_conn conns[CONNS_MAX];
+    size_t open_count;
+    bool is_draining;
+    bool is_accepting;
+    encl_conn *ready_first, *ready_last; /* whole requests, in order of arrival */
+    encl_conn *burst[ENCL_BURST_MAX];
+    size_t burst_count;
+    size_t buffered, buffered_max; /* bodies in memory */
+    size_t parked_count;
+    int64_t sweep_us; /* when deadlines are looked at next; 0: none is set */
+    uint64_t answers;
+    encl_http_request request; /* scratch */
+};
+
+static int64_t now_us(void)
+{
+    struct timespec now;
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+static int watch_listener(encl_server *server, bool is_on)
+{
+    struct epoll_event event = { .events = EPOLLIN, .data.u32 = ENCL_SERVER_TAG };
+    server->is_accepting = is_on;
+    return epoll_ctl(server->parts.epoll_fd, is_on ? EPOLL_CTL_ADD : EPOLL_CTL_DEL, server->parts.listen_fd, &event);
+}
+
+int encl_server_new(const encl_server_parts *parts, encl_server **ret, rd_err *err)
+{
+    encl_server *server = rd_alloc(sizeof(*server));
+    server->parts = *parts;
+    for (size_t i = 0; i < CONNS_MAX; i++)
+        server->conns[i].fd = -1;
+    server->buffered_max = RD_MAX(BUFFERED_MIN, (size_t)parts->app->manifest.resources.memory_bytes / 4);
+    if (watch_listener(server, true) < 0) {
+        free(server);
+        return rd_err_set_errno(err, RD_E_IO, errno, "watching the instance's socket");
+    }
+    *ret = server;
+    return 0;
+}
+
+encl_server *encl_server_free(encl_server *server)
+{
+    if (server != NULL) {
+        for (size_t i = 0; i < CONNS_MAX; i++)
+            encl_conn_close(&server->conns[i]);
+        free(server);
+    }
+    return NULL;
+}
+
+/* --- connections ------------------------------------------------------------------------------------------------ */
+
+static void set_deadline(encl_server *server, encl_conn *conn)
+{
+    int64_t now = now_us();
+    conn->deadline_us = now + REQUEST_US;
+    if (server->sweep_us == 0)
+        server->sweep_us = now + SWEEP_US;
+}
+
+static void release(encl_server *server, encl_conn *conn)
+{
+    server->buffered -= conn->reserved;
+    conn->reserved = 0;
+}
+
+static void drop(encl_server *server, encl_conn *conn)
+{
+    release(server, conn);
+    if (conn->state == ENCL_CONN_PARKED)
+        server->parked_count--;
+    encl_conn_close(conn);
+    server->open_count--;
+    if (!server->is_accepting)
+        (void)watch_listener(server, true);
+}
+
+static void enqueue(encl_server *server, encl_conn *conn)
+{
+    conn->state = ENCL_CONN_READY;
+    conn->next = NULL;
+    if (server->ready_last != NULL)
+        server->ready_last->next = conn;
+    else
+        server->ready_first = conn;
+    server->ready_last = conn;
+}
+
+static encl_conn *dequeue(encl_server *server)
+{
+    encl_conn *conn = server->ready_first;
+    server->ready_first = conn->next;
+    if (server->ready_first == NULL)
+        server->ready_last = NULL;
+    conn->next = NULL;
+    return conn;
+}
+
+static void begin_reading(encl_server *server, encl_conn *conn);
+
+static void finish_writing(encl_server *server, encl_conn *conn)
+{
+    conn->state = ENCL_CONN_WRITING;
+    encl_conn_outcome outcome = encl_conn_flush(conn);
+    if (outcome == ENCL_CONN_WAIT)
+        return;
+    if (outcome == ENCL_CONN_GONE || conn->closes) {
+        if (outcome == ENCL_CONN_DONE)
+            (void)shutdown(conn->fd, SHUT_WR);
+        drop(server, conn);
+        return;
+    }
+    release(server, conn);
+    encl_conn_next(conn);
+    begin_reading(server, conn);
+}
+
+/* Bounds all bodies together: a request whose body does not fit waits until others are done. */
+static bool reserve(encl_server *server, encl_conn *conn)
+{
+    size_t size = (size_t)conn->content_length;
+    if (server->buffered > 0 && server->buffered + size > server->buffered_max)
+        return false;
+    server->buffered += size;
+    conn->reserved = size;
+    return true;
+}
+
+/* --- reading ---------------------------------------------------------------------------------------------------- */
+
+static void queue_answer(encl_server *server, encl_conn *conn, encl_exchange_outcome outcome);
+
+/* 0: go on reading, the head may be complete now; -1: the connection is parked, being answered, or gone. */
+static int take_head(encl_server *server, encl_conn *conn)
+{
+    rd_err err = RD_ERR_INIT;
+    encl_http_request *request = &server->request;
+    int outcome = encl_http_parse(rd_buf_bytes(&conn->in), &conn->scanned, request, &err);
+    if (outcome == ENCL_HTTP_MORE)
+        return 0;
+    if (outcome < 0) {
+        encl_exchange_malformed(conn, &err);
+        finish_writing(server, conn);
+        return -1;
+    }
+    conn->has_head = true;
+    conn->head_size = request->head_size;
+    conn->closes = !request->keeps_alive;
+    uint64_t bound = server->parts.app->manifest.limits.request_bytes;
+    if (request->content_length > bound) {
+        (void)rd_err_set(&err, RD_E_REQUEST_TOO_LARGE, "a body of %llu bytes, the release allows %llu",
+                         (unsigned long long)request->content_length, (unsigned long long)bound);
+        queue_answer(server, conn, encl_exchange_refuse(&server->parts, conn, request, &err));
+        return -1;
+    }
+    conn->content_length = request->content_length;
+    if (reserve(server, conn))
+        return 0;
+    conn->state = ENCL_CONN_PARKED;
+    server->parked_count++;
+    return -1;
+}
+
+/* Takes what is buffered and what the socket holds until a request is whole or nothing more comes. */
+static void begin_reading(encl_server *server, encl_conn *conn)
+{
+    conn->state = ENCL_CONN_READING;
+    for (;;) {
+        if (conn->in.size > 0 && conn->deadline_us == 0)
+            set_deadline(server, conn);
+        if (!conn->has_head && conn->in.size > 0 && take_head(server, conn) < 0)
+            return;
+        if (conn->has_head && encl_conn_has_body(conn)) {
+            enqueue(server, conn);
+            return;
+        }
+        if (!conn->may_read)
+            return;
+        encl_conn_outcome outcome = encl_conn_fill(conn);
+        if (outcome == ENCL_CONN_WAIT)
+            return;
+        if (outcome == ENCL_CONN_GONE) {
+            drop(server, conn);
+            return;
+        }
+    }
+}
+
+static void unpark(encl_server *server)
+{
+    for (size_t i = 0; i < CONNS_MAX && server->parked_count > 0; i++) {
+        encl_conn *conn = &server->conns[i];
+        if (conn->state != ENCL_CONN_PARKED || !reserve(server, conn))
+            continue;
+        server->parked_count--;
+        begin_reading(server, conn);
+    }
+}
+
+static void accept_some(encl_server *server)
+{
+    for (size_t i = 0; i < CONNS_MAX; i++) {
+        encl_conn *conn = &server->conns[i];
+        if (conn->state != ENCL_CONN_FREE)
+            continue;
+        int fd = accept4(server->parts.listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd < 0)
+            return;
+        struct epoll_event event = { .events = CONN_EVENTS, .data.u32 = ENCL_SERVER_TAG + 1 + (uint32_t)i };
+        if (epoll_ctl(server->parts.epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0) {
+            (void)close(fd);
+            return;
+        }
+        encl_conn_open(conn, fd);
+        server->open_count++;
+        begin_reading(server, conn);
+    }
+    if (server->open_count == CONNS_MAX)
+        (void)watch_listener(server, false);
+}
+
+void encl_server_event(encl_server *server, uint32_t tag, uint32_t events)
+{
+    if (tag == ENCL_SERVER_TAG) {
+        accept_some(server);
+        return;
+    }
+    encl_conn *conn = &server->conns[(tag - ENCL_SERVER_TAG - 1) % CONNS_MAX];
+    if (conn->state == ENCL_CONN_FREE)
+        return;
+    if ((events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0)
+        conn->may_read = true;
+    if (conn->state == ENCL_CONN_WRITING && (events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) != 0)
+        finish_writing(server, conn);
+    else if (conn->state == ENCL_CONN_READING)
+        begin_reading(server, conn);
+}
+
+/* --- calls and bursts ------------------------------------------------------------------------------------------- */
+
+static void sign_burst(encl_server *server)
+{
+    rd_err err = RD_ERR_INIT;
+    encl_conn *burst[ENCL_BURST_MAX];
+    size_t count = server->burst_count;
+    memcpy(burst, server->burst, count * sizeof(burst[0]));
+    server->burst_count = 0; /* writing may bring the first answers of a next burst */
+    int outcome = encl_receipts_sign(server->parts.receipts, &err);
+    for (size_t i = 0; i < count; i++) {
+        if (outcome < 0) {
+            drop(server, burst[i]); /* an answer without its receipt must not leave */
+            continue;
+        }
+        server->answers++;
+        set_deadline(server, burst[i]);
+        finish_writing(server, burst[i]);
+    }
+}
+
+static void queue_answer(encl_server *server, encl_conn *conn, encl_exchange_outcome outcome)
+{
+    if (outcome == ENCL_EXCHANGE_DROP) {
+        drop(server, conn);
+        return;
+    }
+    /* What was read is not needed any more; what is to be written counts until it is gone. */
+    release(server, conn);
+    conn->reserved = conn->body.size;
+    server->buffered += conn->reserved;
+    if (outcome == ENCL_EXCHANGE_READY) {
+        set_deadline(server, conn);
+        finish_writing(server, conn);
+        return;
+    }
+    conn->state = ENCL_CONN_ANSWERED;
+    server->burst[server->burst_count++] = conn;
+    if (server->burst_count == ENCL_BURST_MAX)
+        sign_burst(server);
+}
+
+static void run_one(encl_server *server, encl_conn *conn)
+{
+    rd_err err = RD_ERR_INIT;
+    size_t scanned = 0;
+    /* Parsed again rather than kept: the buffer may have moved since, and 3 KiB a connection are saved. */
+    if (encl_http_parse(rd_buf_bytes(&conn->in), &scanned, &server->request, &err) != ENCL_HTTP_DONE) {
+        drop(server, conn);
+        return;
+    }
+    queue_answer(server, conn, encl_exchange_run(&server->parts, conn, &server->request, server->is_draining));
+    if (encl_function_has_background(server->parts.function))
+        sign_burst(server); /* waitUntil may last: the answer leaves first */
+    encl_function_finish(server->parts.function);
+}
+
+static void expire(encl_server *server)
+{
+    int64_t now = now_us();
+    if (server->sweep_us == 0 || now < server->sweep_us)
+        return;
+    server->sweep_us = 0;
+    for (size_t i = 0; i < CONNS_MAX; i++) {
+        encl_conn *conn = &server->conns[i];
+        bool waits =
+            conn->state == ENCL_CONN_READING || conn->state == ENCL_CONN_WRITING || conn->state == ENCL_CONN_PARKED;
+        if (waits && conn->deadline_us != 0 && conn->deadline_us < now)
+            drop(server, conn);
+        if (conn->state != ENCL_CONN_FREE && conn->deadline_us != 0)
+            server->sweep_us = now + SWEEP_US;
+    }
+}
+
+void encl_server_work(encl_server *server)
+{
+    int64_t first = 0;
+    int64_t last_took = 0;
+    while (server->ready_first != NULL && server->buffered <= 2 * server->buffered_max) {
+        int64_t began = now_us();
+        /* Sign before a call that would make the burst's first answer wait too long. */
+        if (server->burst_count > 0 && began - first + last_took > BURST_US)
+            sign_burst(server);
+        if (server->burst_count == 0)
+            first = began;
+        run_one(server, dequeue(server));
+        last_took = now_us() - began;
+        if (server->burst_count == 1)
+            first = now_us();
+    }
+    sign_burst(server);
+    unpark(server);
+    expire(server);
+}
+
+int encl_server_timeout_ms(const encl_server *server)
+{
+    if (server->sweep_us == 0)
+        return -1;
+    int64_t left = server->sweep_us - now_us();
+    return left <= 0 ? 0 : (int)(left / 1000 + 1);
+}
+
+void encl_server_drain(encl_server *server)
+{
+    server->is_draining = true;
+}
+
+bool encl_server_is_idle(const encl_server *server)
+{
+    for (size_t i = 0; i < CONNS_MAX; i++) {
+        const encl_conn *conn = &server->conns[i];
+        bool is_quiet = conn->state == ENCL_CONN_FREE || (conn->state == ENCL_CONN_READING && conn->in.size == 0);
+        if (!is_quiet)
+            return false;
+    }
+    return true;
+}
+
+uint64_t encl_server_answers(const encl_server *server)
+{
+    return server->answers;
+}
