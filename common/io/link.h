@@ -53,8 +53,8 @@ rd_link_stats rd_link_statistics(const rd_link *link);
 /* ---- streams, both ends ---- */
 
 typedef struct rd_link_stream_events {
-    /* Plane: the answer's status. Only 200 goes on as a stream; else on_closed follows after the body (which is given
-     * to on_data as well, at most RD_LINK_BODY_MAX). May be NULL. */
+    /* Plane: the answer's status. Only 200 goes on as a stream; otherwise the body is dropped and on_closed follows
+     * with RD_E_LINK_REFUSED. May be NULL. */
     void (*on_response)(rd_link_stream *stream, void *context, int status);
     /* Bytes from the peer; returns how many it took. Taking less pauses reading until rd_link_stream_resume, when the
      * rest is offered again; the window opens only by what was taken. NULL: all bytes are dropped. */
@@ -75,7 +75,9 @@ int rd_link_stream_write(rd_link_stream *stream, rd_bytes bytes, rd_err *err) RD
 size_t rd_link_stream_room(const rd_link_stream *stream);
 /* Half-close: nothing more will be written. Idempotent. */
 void rd_link_stream_end(rd_link_stream *stream);
-/* Offers the bytes that on_data left. */
+/* No on_data until rd_link_stream_resume; for readers that took everything but want no more yet. */
+void rd_link_stream_pause(rd_link_stream *stream);
+/* Offers the bytes that on_data left, on a later turn. */
 void rd_link_stream_resume(rd_link_stream *stream);
 /* Ends both directions at once (RST_STREAM CANCEL); on_closed comes on a later turn unless is_silent: then never. */
 void rd_link_stream_reset(rd_link_stream *stream, bool is_silent);
@@ -179,12 +181,15 @@ void rd_link_on_abandoned(rd_link_stream *stream, rd_loop_fn fn, void *context);
 typedef struct rd_link_agent rd_link_agent;
 /* Dials and goes on dialling until freed. */
 int rd_link_agent_new(rd_loop *loop, const rd_link_agent_config *config, rd_link_agent **ret, rd_err *err) RD_NODISCARD;
-/* The link that is up, or NULL. */
+/* The newest link that is up, or NULL. */
 rd_link *rd_link_agent_link(const rd_link_agent *agent);
 /* Replaces the addresses and dials again at the next occasion. */
 int rd_link_agent_set_endpoints(rd_link_agent *agent, const rd_endpoint *endpoints, size_t count,
                                 rd_err *err) RD_NODISCARD;
-/* Closes the link, frees on later turns; on_down is called if it was up. */
+/* Dials one more address now and keeps the present link (the plane said that it is degraded). on_up tells of it; the
+ * owner closes the one that it does not want. No effect while a dial is in progress. */
+void rd_link_agent_try_other(rd_link_agent *agent);
+/* Closes the links, frees on later turns; on_down is called for those that were up. */
 rd_link_agent *rd_link_agent_free(rd_link_agent *agent);
 
 #endif
