@@ -1,0 +1,154 @@
+# Shared by deploy/quickstart and tests/run: progress lines, packages, the build. Sourced, never run.
+# Needs ROOT (the tree), STATE (a folder for state) and LOG (a file) to be set.
+
+SELF_UID=$(id -u)
+
+now_ms() { date +%s%3N; }
+
+took() {
+    local ms=$(($(now_ms) - $1))
+    if [ "$ms" -lt 10000 ]; then printf '%d.%d s' $((ms / 1000)) $((ms % 1000 / 100)); else printf '%d s' $((ms / 1000)); fi
+}
+
+# line NAME TEXT [START_MS]: a progress line, with the time it took.
+line() {
+    if [ -n "${3:-}" ]; then printf '  %-10s %-62s %7s\n' "$1" "$2" "$(took "$3")"; else printf '  %-10s %s\n' "$1" "$2"; fi
+}
+
+fail() {
+    printf 'error: %s\n' "$1" >&2
+    [ -n "${2:-}" ] && printf '  hint   %s\n' "$2" >&2
+    [ -s "${LOG:-}" ] && { printf '  log    %s, its end:\n' "$LOG" >&2; tail -n 15 "$LOG" | sed 's/^/    /' >&2; }
+    exit 1
+}
+
+# logged NAME COMMAND…: runs with all output in the log; fails with the log's end.
+logged() {
+    local name=$1
+    shift
+    printf '\n== %s: %s\n' "$name" "$*" >>"$LOG"
+    "$@" >>"$LOG" 2>&1 </dev/null || fail "$name failed" "the command was: $*"
+}
+
+as_root() {
+    if [ "$SELF_UID" -eq 0 ]; then "$@"; else sudo "$@"; fi
+}
+
+# What each package is for stands here once; install_packages shows it before it asks.
+PACKAGES_BUILD='
+gcc            compiles everything
+cmake          build system
+ninja-build    build system
+pkg-config     finds libraries
+ccache         makes later builds fast
+clang          compiles the JavaScript engine to WebAssembly
+lld            links it
+wasi-libc      its C library
+libclang-rt-14-dev-wasm32  its compiler runtime
+wabt           translates it back to C (wasm2c)
+dpkg-dev       unpacks the engine source package
+libmicrohttpd-dev  REST API
+libuv1-dev     event loops
+libnghttp2-dev agent links (HTTP/2)
+libpq-dev      PostgreSQL client
+libhiredis-dev Redis client
+libjansson-dev JSON
+libssl-dev     TLS, signatures, certificates
+libcurl4-openssl-dev  HTTP client
+libseccomp-dev sandbox of enclaves
+libfyaml-dev   manifests (redoubt.yaml)
+libcmocka-dev  unit tests (found by the build)
+xz-utils       unpacks the engine source
+'
+PACKAGES_RUN='
+postgresql     the private database
+redis-server   the private queue
+curl           asks whether the API is ready
+openssl        fingerprints
+util-linux     runs PostgreSQL under an unprivileged account
+'
+
+# install_packages YES LISTS…: installs what is missing, after saying what and why. YES=1: do not ask.
+install_packages() {
+    local yes=$1 missing='' why='' name purpose start
+    shift
+    while read -r name purpose; do
+        [ -n "$name" ] || continue
+        dpkg-query -W -f='${db:Status-Status}\n' "$name" 2>/dev/null | grep -qx installed && continue
+        missing="$missing $name"
+        why="$why$(printf '    %-26s %s' "$name" "$purpose")
+"
+    done <<EOT
+$(printf '%s\n' "$@")
+EOT
+    if [ -z "$missing" ]; then
+        line packages 'all there'
+        return
+    fi
+    line packages "$(wc -w <<<"$missing") Debian packages to install:"
+    printf '%s' "$why"
+    [ "${NO_INSTALL:-0}" = 1 ] && fail "packages are missing:$missing" "run without --no-install, or: apt-get install$missing"
+    command -v apt-get >/dev/null || fail 'this is not Debian: apt-get is missing' 'install the libraries above by hand and use --no-install'
+    if [ "$yes" != 1 ] && [ -t 0 ]; then
+        printf '  Install them%s? [Y/n] ' "$([ "$SELF_UID" -eq 0 ] || printf ' with sudo')"
+        read -r answer
+        case "$answer" in [nN]*) fail 'not installed' 'install them yourself and use --no-install' ;; esac
+    fi
+    start=$(now_ms)
+    [ "$SELF_UID" -eq 0 ] || sudo -v || fail 'sudo is needed to install packages' 'run as root, or install them yourself and use --no-install'
+    printf '\n== packages\n' >>"$LOG"
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get update -q >>"$LOG" 2>&1 </dev/null || fail 'apt-get update failed' 'is a Debian mirror reachable?'
+    # postgresql-common would start a cluster of its own; ours is private.
+    if ! dpkg-query -W postgresql-common >/dev/null 2>&1 && [ ! -e /etc/postgresql-common/createcluster.conf ]; then
+        as_root mkdir -p /etc/postgresql-common
+        printf 'create_main_cluster = false\n' | as_root tee /etc/postgresql-common/createcluster.conf >/dev/null
+    fi
+    # shellcheck disable=SC2086
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $missing >>"$LOG" 2>&1 </dev/null ||
+        fail 'installing packages failed' "try: apt-get install$missing"
+    line packages installed "$start"
+}
+
+# build DIR CMAKE_ARGUMENT… -- TARGET…: configures and builds with a live count.
+build() {
+    local dir=$1 start configure=() total
+    shift
+    while [ $# -gt 0 ] && [ "$1" != -- ]; do configure+=("$1"); shift; done
+    [ $# -gt 0 ] && shift
+    start=$(now_ms)
+    [ -t 1 ] && printf '  %-10s configuring …\r' build
+    logged configure cmake -S "$ROOT" -B "$dir" -G Ninja "${configure[@]}"
+    total=$(NINJA_STATUS='' ninja -C "$dir" -n "$@" 2>/dev/null | grep -c '^\(Building\|Linking\|Generating\)' || true)
+    printf '\n== build\n' >>"$LOG"
+    if [ -t 1 ]; then
+        NINJA_STATUS='[%f/%t] ' ninja -C "$dir" "$@" 2>&1 </dev/null | tee -a "$LOG" |
+            sed -u -n 's/^\(\[[0-9]*\/[0-9]*\]\) \(.\{0,60\}\).*/  build      \1 \2/p' |
+            while IFS= read -r status; do printf '\r%-80s' "$status"; done
+        [ "${PIPESTATUS[0]}" -eq 0 ] || { printf '\r%-80s\r' ''; fail 'the build failed' "look at $LOG"; }
+        printf '\r%-80s\r' ''
+    else
+        ninja -C "$dir" "$@" >>"$LOG" 2>&1 </dev/null || fail 'the build failed' "look at $LOG"
+    fi
+    line build "$([ "$total" -gt 0 ] && printf '%s steps' "$total" || printf 'up to date')" "$start"
+}
+
+# port_is_free PORT on loopback.
+port_is_free() { ! (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
+
+# free_ports START COUNT: the first run of COUNT free ports at or above START.
+free_ports() {
+    local base=$1 count=$2 offset
+    while [ "$base" -lt 65000 ]; do
+        for ((offset = 0; offset < count; offset++)); do
+            port_is_free $((base + offset)) || break
+        done
+        [ "$offset" -eq "$count" ] && { printf '%d\n' "$base"; return; }
+        base=$((base + 10))
+    done
+    return 1
+}
+
+pg_bin() {
+    local dir
+    for dir in /usr/lib/postgresql/*/bin; do [ -x "$dir/initdb" ] && printf '%s\n' "$dir"; done | sort -V | tail -n 1
+}

@@ -1,0 +1,111 @@
+# A private PostgreSQL and Redis in a folder, and the processes of Redoubt. Sourced by deploy/quickstart and by tests.
+# Needs lib.sh. STATE: the folder that is kept. RUN: a short path for sockets, made by prepare_run.
+
+PIDS=()       # processes of ours, newest last
+NAMES=()
+
+# prepare_run: RUN is short enough for socket addresses (107 bytes) and belongs to us alone.
+prepare_run() {
+    local hash
+    hash=$(printf '%s' "$STATE" | cksum | cut -d' ' -f1)
+    RUN=${REDOUBT_RUN_DIR:-/tmp/redoubt-$SELF_UID-$hash}
+    mkdir -p -m 0711 "$RUN"
+    [ -O "$RUN" ] || fail "$RUN belongs to somebody else" 'set REDOUBT_RUN_DIR to a short path of your own'
+    chmod 0711 "$RUN"
+}
+
+# PostgreSQL refuses to run as root: then its cluster belongs to the account that Debian's package made.
+pg_setup() {
+    PG_BIN=$(pg_bin)
+    [ -n "$PG_BIN" ] || fail 'no PostgreSQL server found' 'apt-get install postgresql'
+    PG_DATA=$STATE/postgres
+    PG_SOCKETS=$RUN/pg
+    PG_AS=()
+    if [ "$SELF_UID" -eq 0 ]; then
+        PG_AS=(runuser -u postgres --)
+        if ! runuser -u postgres -- test -x "$STATE" 2>/dev/null; then
+            PG_DATA=/var/lib/redoubt-quickstart/$(printf '%s' "$STATE" | cksum | cut -d' ' -f1)
+            mkdir -p -m 0711 /var/lib/redoubt-quickstart
+        fi
+    fi
+    mkdir -p "$PG_DATA" "$PG_SOCKETS"
+    chmod 0700 "$PG_DATA"
+    chmod 0700 "$PG_SOCKETS"
+    [ "$SELF_UID" -ne 0 ] || chown postgres "$PG_DATA" "$PG_SOCKETS"
+}
+
+pg_start() {
+    pg_setup
+    if [ ! -s "$PG_DATA/PG_VERSION" ]; then
+        logged initdb "${PG_AS[@]}" "$PG_BIN/initdb" -D "$PG_DATA" -U rd_admin --auth=trust --no-instructions -E UTF8 --locale=C.UTF-8
+        {
+            printf "listen_addresses = ''\n"
+            printf 'max_prepared_transactions = 0\nmax_connections = 100\nshared_buffers = 256MB\nwal_compression = lz4\n'
+            printf 'max_wal_size = 2GB\ncheckpoint_timeout = 15min\nautovacuum_naptime = 10s\nlogging_collector = off\n'
+        } | "${PG_AS[@]}" tee -a "$PG_DATA/postgresql.conf" >/dev/null
+    fi
+    # A server left by a killed run: its postmaster.pid is stale or it is still ours to stop.
+    "${PG_AS[@]}" "$PG_BIN/pg_ctl" -D "$PG_DATA" status >/dev/null 2>&1 &&
+        "${PG_AS[@]}" "$PG_BIN/pg_ctl" -D "$PG_DATA" -m fast -w stop >>"$LOG" 2>&1
+    logged 'PostgreSQL' "${PG_AS[@]}" "$PG_BIN/pg_ctl" -D "$PG_DATA" -w -t 60 -l "$PG_DATA/server.log" \
+        -o "-c unix_socket_directories='$PG_SOCKETS'" start
+    PG_RUNS=1
+    DATABASE="host=$PG_SOCKETS dbname=redoubt"
+    if ! psql -h "$PG_SOCKETS" -U rd_admin -d postgres -Atqc "SELECT 1 FROM pg_database WHERE datname='redoubt'" | grep -qx 1; then
+        logged 'create database' psql -h "$PG_SOCKETS" -U rd_admin -d postgres -qc 'CREATE DATABASE redoubt'
+    fi
+}
+
+pg_stop() {
+    [ "${PG_RUNS:-0}" = 1 ] || return 0
+    "${PG_AS[@]}" "$PG_BIN/pg_ctl" -D "$PG_DATA" -m fast -w stop >>"$LOG" 2>&1 || true
+    PG_RUNS=0
+}
+
+# spawn NAME COMMAND…: in the background, in a process group of its own, with its output in STATE/logs/NAME.log.
+spawn() {
+    local name=$1
+    shift
+    mkdir -p "$STATE/logs"
+    setsid "$@" >>"$STATE/logs/$name.log" 2>&1 </dev/null &
+    PIDS+=($!)
+    NAMES+=("$name")
+}
+
+# await NAME SECONDS COMMAND…: until the command succeeds, or the process NAME has died, or the time is up.
+await() {
+    local name=$1 tries=$(($2 * 20)) i
+    shift 2
+    while [ "$tries" -gt 0 ]; do
+        "$@" >/dev/null 2>&1 && return 0
+        for i in "${!NAMES[@]}"; do
+            [ "${NAMES[$i]}" = "$name" ] && ! kill -0 "${PIDS[$i]}" 2>/dev/null && { tail -n 20 "$STATE/logs/$name.log" >>"$LOG"; fail "$name ended while it started" "see $STATE/logs/$name.log"; }
+        done
+        sleep 0.05
+        tries=$((tries - 1))
+    done
+    tail -n 20 "$STATE/logs/$name.log" >>"$LOG" 2>/dev/null
+    fail "$name is not ready" "see $STATE/logs/$name.log"
+}
+
+redis_start() {
+    mkdir -p -m 0700 "$STATE/redis"
+    rm -f "$RUN/redis.sock"
+    spawn redis redis-server --port 0 --unixsocket "$RUN/redis.sock" --unixsocketperm 700 --dir "$STATE/redis" --save '' \
+        --appendonly yes --appendfsync everysec --maxmemory 256mb --maxmemory-policy noeviction --daemonize no
+    await redis 20 redis-cli -s "$RUN/redis.sock" ping
+    REDIS=$RUN/redis.sock
+}
+
+# stop_all: newest first, politely, then firmly after five seconds.
+stop_all() {
+    local i
+    for ((i = ${#PIDS[@]} - 1; i >= 0; i--)); do
+        kill -TERM "${PIDS[$i]}" 2>/dev/null || continue
+        timeout 5 tail --pid="${PIDS[$i]}" -f /dev/null 2>/dev/null || kill -KILL -- "-${PIDS[$i]}" 2>/dev/null
+        wait "${PIDS[$i]}" 2>/dev/null
+    done
+    PIDS=()
+    NAMES=()
+    pg_stop
+}
