@@ -229,6 +229,15 @@ static void start_limits(encl_engine *engine, int64_t time_us)
 
 /* ---- life ---- */
 
+static int set_heap(encl_engine *engine, size_t size, rd_err *err)
+{
+    uint32_t ret;
+
+    if (engine->state != ENGINE_BLANK)
+        return rd_err_set(err, RD_E_ENGINE_LIMITS, "the heap's size is part of the snapshot");
+    return enter(engine, ENCL_FN_HEAP, (uint32_t)size, 0, 0, &ret, err);
+}
+
 static int set_limits(encl_engine *engine, const encl_engine_limits *given, rd_err *err)
 {
     encl_engine_limits limits = *given;
@@ -253,8 +262,8 @@ static int set_limits(encl_engine *engine, const encl_engine_limits *given, rd_e
     if (limits.request_size > ((size_t)64 << 20) || limits.output_size > ((size_t)64 << 20) ||
         limits.log_line_size > ((size_t)1 << 20) || limits.response_header_count > 10000)
         return rd_err_set(err, RD_E_ENGINE_LIMITS, "a size limit is above 64 MiB, 1 MiB a line or 10000 headers");
-    if (engine->guest && limits.heap_size != engine->limits.heap_size)
-        return rd_err_set(err, RD_E_ENGINE_LIMITS, "the heap's size is fixed when the engine is made");
+    if (engine->guest && limits.heap_size != engine->limits.heap_size && set_heap(engine, limits.heap_size, err) < 0)
+        return -1;
     engine->limits = limits;
     free(engine->headers);
     engine->headers = rd_alloc_array(limits.response_header_count, sizeof(*engine->headers));

@@ -86,7 +86,8 @@ int encl_engine_new(const encl_engine_host *host, const encl_engine_limits *limi
 encl_engine *encl_engine_free(encl_engine *engine);
 void encl_engine_free_p(encl_engine **engine);
 
-/* Replaces host or limits other than heap_size, e.g. in the child after a fork. NULL keeps what was set. */
+/* Replaces host or limits, e.g. in the child after a fork; heap_size only before load (0 keeps it). NULL keeps what was
+ * set. Errors: ENGINE_LIMITS. */
 int encl_engine_configure(encl_engine *engine, const encl_engine_host *host, const encl_engine_limits *limits,
                           rd_err *err) RD_NODISCARD;
 

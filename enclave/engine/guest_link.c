@@ -38,8 +38,7 @@ static struct {
     encl_guest *guest;
     volatile sig_atomic_t is_inside; /* guest code is running, not an import of ours */
     volatile sig_atomic_t has_expired;
-    bool has_handlers;
-    uint8_t *signal_stack;
+    uint8_t *signal_stack; /* for the life of the process */
 } door;
 
 void encl_guest_on_trap(int code) RD_NORETURN;
@@ -75,28 +74,13 @@ static int install_handlers(rd_err *err)
     struct sigaction alarm = { .sa_handler = on_alarm, .sa_flags = SA_ONSTACK | SA_NODEFER };
     stack_t stack = { .ss_size = SIGNAL_STACK };
 
-    if (door.has_handlers)
-        return 0;
-    door.signal_stack = rd_alloc(SIGNAL_STACK);
+    if (!door.signal_stack)
+        door.signal_stack = rd_alloc(SIGNAL_STACK);
     stack.ss_sp = door.signal_stack;
     if (sigaltstack(&stack, NULL) < 0 || sigaction(SIGSEGV, &fault, NULL) < 0 || sigaction(SIGBUS, &fault, NULL) < 0 ||
         sigaction(SIGALRM, &alarm, NULL) < 0)
         return rd_err_set_errno(err, RD_E_INTERNAL, errno, "signal handlers of the engine");
-    door.has_handlers = true;
     return 0;
-}
-
-static void remove_handlers(void)
-{
-    if (!door.has_handlers)
-        return;
-    (void)sigaction(SIGSEGV, &(struct sigaction){ .sa_handler = SIG_DFL }, NULL);
-    (void)sigaction(SIGBUS, &(struct sigaction){ .sa_handler = SIG_DFL }, NULL);
-    (void)sigaction(SIGALRM, &(struct sigaction){ .sa_handler = SIG_DFL }, NULL);
-    (void)sigaltstack(&(stack_t){ .ss_flags = SS_DISABLE }, NULL);
-    free(door.signal_stack);
-    door.signal_stack = NULL;
-    door.has_handlers = false;
 }
 
 /* Imports run outside: our own faults stay ours, and an alarm waits for the way back. */
@@ -162,6 +146,9 @@ static uint32_t run_export(Z_rd_instance_t *in, encl_guest_fn fn, uint32_t a, ui
     case ENCL_FN_INIT:
         Z_rdZ__initialize(in);
         return Z_rdZ_rd_init(in, a, b);
+    case ENCL_FN_HEAP:
+        Z_rdZ_rd_heap(in, a);
+        return 0;
     case ENCL_FN_PLATFORM:
         return Z_rdZ_rd_platform(in, a, b);
     case ENCL_FN_MODULE:
@@ -254,8 +241,8 @@ encl_guest *encl_guest_free(encl_guest *guest)
     }
     free(guest->image_table);
     free(guest);
+    /* The handlers stay: outside a guest they only restore the default, and a sandbox may forbid to change them now. */
     door.guest = NULL;
-    remove_handlers();
     return NULL;
 }
 

@@ -21,6 +21,7 @@ typedef struct encl_guest_imports {
 typedef enum encl_guest_fn {
     ENCL_FN_ALLOC,    /* (size) → address or 0 */
     ENCL_FN_INIT,     /* (heap_max, stack_max) → address of the result block or 0 */
+    ENCL_FN_HEAP,     /* (heap_max) */
     ENCL_FN_PLATFORM, /* (data, size) → state; takes data, as the next three do */
     ENCL_FN_MODULE,   /* (data, size) → 0 */
     ENCL_FN_LOAD,     /* (data, size) → state */

@@ -177,11 +177,15 @@ void rd_fail_value(uint32_t kind, JSValueConst thrown, int with_place, int with_
         JS_FreeValue(ctx, JS_GetException(ctx));
     if (with_place && stack)
         place_of(stack, place, sizeof(place));
-    snprintf(sentence, sizeof(sentence), "%s%s%s", place, place[0] ? ": " : "", text ? text : "a value without text");
     if (rd_guest.is_out_of_memory && (!text || strcmp(text, "null") == 0))
         kind = RD_KIND_MEMORY;
     else
         kind = kind_of(kind, code, text);
+    snprintf(sentence, sizeof(sentence), "%s%s%s", place, place[0] ? ": " : "",
+             kind == RD_KIND_MEMORY ? "out of memory"
+             : kind == RD_KIND_TIME ? "the time limit was reached"
+             : text                 ? text
+                                    : "a value without text");
     if (with_log)
         log_thrown(sentence, stack);
     JS_FreeCString(ctx, text);
@@ -223,6 +227,12 @@ RD_EXPORT("rd_init") struct rd_result *rd_init(uint32_t heap_max, uint32_t stack
     rd_guest.hooks = JS_NewObject(ctx);
     rd_native_replace_random(ctx);
     return &rd_guest.result;
+}
+
+/* Another heap limit, before the snapshot. */
+RD_EXPORT("rd_heap") void rd_heap(uint32_t heap_max)
+{
+    JS_SetMemoryLimit(rd_guest.rt, heap_max);
 }
 
 /* One file of the platform: an expression that is a function of (native, hooks). data is "name\0source\0". */

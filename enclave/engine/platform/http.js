@@ -2,6 +2,7 @@
 (function (native, hooks) {
     'use strict';
     const { define, encode, bytesOf } = hooks;
+    const VALUE_MAX = 65536;
     const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
     const own = Symbol('headers given by the host, already checked');
 
@@ -11,7 +12,9 @@
         return s.toLowerCase();
     };
     const valueOf = (value) => {
-        const s = `${value}`.replace(/^[\t\n\r ]+|[\t\n\r ]+$/g, '');
+        const given = `${value}`;
+        if (given.length > VALUE_MAX) throw new TypeError(`a header value is longer than ${VALUE_MAX} characters`);
+        const s = given.replace(/^[\t\n\r ]+|[\t\n\r ]+$/g, '');
         if (/[\0\r\n]/.test(s)) throw new TypeError('a header value holds a line break or NUL');
         if (/[^\x00-\xff]/.test(s)) throw new TypeError('a header value holds a character beyond U+00FF');
         return s;

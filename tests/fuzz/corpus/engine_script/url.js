@@ -1,0 +1,1 @@
+structuredClone(new URL("https://bücher.example/?a=b#c"))

@@ -1,0 +1,141 @@
+#include "tests/unit/enclave/engine/engine_fixture.h"
+
+#include <stdlib.h>
+
+#define RESETS 1000
+
+static int compare_words(const void *a, const void *b)
+{
+    return memcmp(a, b, 8);
+}
+
+/* Four sources of randomness, a thousand requests: no value twice. */
+static void test_no_random_value_repeats(void **state)
+{
+    static char values[RESETS * 4][8];
+    fixture f = { 0 };
+
+    (void)state;
+    fixture_start(&f, NULL,
+                  "const hex = (n) => new Uint8Array(Float64Array.of(n).buffer).toHex();\n"
+                  "export default async () => { const key = await crypto.subtle.generateKey({ name: 'HMAC', hash: "
+                  "'SHA-256' }, true, ['sign']);\n"
+                  "return new Response([hex(Math.random()), crypto.getRandomValues(new Uint8Array(8)).toHex(),\n"
+                  "crypto.randomUUID().slice(0, 18).replaceAll('-', ''), new Uint8Array(await "
+                  "crypto.subtle.exportKey('raw', key)).toHex().slice(0, 16)].join('')) }");
+    for (size_t i = 0; i < RESETS; i++) {
+        rd_err err = RD_ERR_INIT;
+        encl_response response;
+        if (fixture_call(&f, "/", "", &response, &err) < 0)
+            fail_msg("%s", err.text);
+        assert_int_equal(response.body.size, 64);
+        for (size_t j = 0; j < 4; j++) {
+            for (size_t k = 0; k < 8; k++)
+                (void)sscanf((const char *)response.body.data + j * 16 + k * 2, "%2hhx",
+                             (unsigned char *)&values[i * 4 + j][k]);
+        }
+        encl_engine_reset(f.engine);
+    }
+    qsort(values, RESETS * 4, sizeof(values[0]), compare_words);
+    for (size_t i = 1; i < (size_t)RESETS * 4; i++)
+        assert_true(memcmp(values[i - 1], values[i], 8) != 0);
+    fixture_close(&f);
+}
+
+static void test_state_does_not_leak(void **state)
+{
+    fixture f = { 0 };
+
+    (void)state;
+    fixture_start(
+        &f, NULL,
+        "let n = 0; const seen = []; globalThis.g = 0; const w = new WeakMap(); const c = class { static s = 0; };\n"
+        "export default async (r, env) => { n++; g++; c.s++; seen.push(r.url); env.x = (env.x ?? 0) + 1; "
+        "Array.prototype.bad = [].bad || n;\n"
+        "setTimeout(() => {}, 100000); return new Response([n, g, c.s, seen.length, env.x, [].bad, "
+        "Object.keys(globalThis)].join()) }");
+    for (int i = 0; i < 20; i++)
+        fixture_expect(&f, i % 2 ? "/a" : "/b", "", "1,1,1,1,1,1,g");
+    fixture_close(&f);
+}
+
+static bool contains(rd_bytes memory, const char *marker)
+{
+    return memmem(memory.data, memory.size, marker, strlen(marker)) != NULL;
+}
+
+/* A marker is put together at run time, so that the image of the module does not hold it. */
+static void test_grown_memory_is_gone(void **state)
+{
+    static const char marker[] = "MARKER-8f14e45fceea167a-RERKAM";
+    fixture f = { 0 };
+    rd_err err = RD_ERR_INIT;
+    encl_response response;
+    static char body[200000];
+
+    (void)state;
+    for (size_t i = 0; i + sizeof(marker) < sizeof(body); i += sizeof(marker) - 1)
+        memcpy(body + i, marker, sizeof(marker) - 1);
+    fixture_start(
+        &f, NULL,
+        "const kept = []; export default async (r) => { const t = await r.text(); if (!t) { let sum = 0, n = 0; \n"
+        "for (let i = 0; i < 20; i++) { const b = new Uint8Array(1 << 20); for (let j = 0; j < b.length; j += 4096) { "
+        "sum += b[j]; n++; } kept.push(b); } return new Response(`${sum}`); }\n"
+        "for (let i = 0; i < 50; i++) kept.push(new TextEncoder().encode(t)); console.log(kept.length); return new "
+        "Response(t); }");
+    size_t image_size = encl_engine_image_size(f.engine);
+    uint64_t generation = encl_engine_generation(f.engine);
+    assert_int_equal(fixture_call(&f, "/", body, &response, &err), 0);
+    assert_true(response.generation == generation);
+    assert_true(encl_engine_memory(f.engine).size > image_size);
+    assert_true(contains(encl_engine_memory(f.engine), marker));
+    assert_true(contains(response.body, marker));
+    rd_bytes output = response.body;
+    encl_engine_reset(f.engine);
+    assert_int_equal(encl_engine_memory(f.engine).size, image_size);
+    assert_false(contains(encl_engine_memory(f.engine), marker));
+    assert_int_equal(encl_engine_generation(f.engine), generation + 1);
+    (void)output;
+    /* The next request grows into the same addresses and finds zeros. */
+    assert_int_equal(fixture_call(&f, "/", "", &response, &err), 0);
+    assert_int_equal(response.body.size, 1);
+    assert_true(encl_engine_memory(f.engine).size > image_size);
+    assert_false(contains(encl_engine_memory(f.engine), marker));
+    fixture_close(&f);
+}
+
+/* Every byte of the machine after a reset is the snapshot's. */
+static void test_reset_restores_every_byte(void **state)
+{
+    fixture f = { 0 };
+    rd_err err = RD_ERR_INIT;
+    encl_response response;
+
+    (void)state;
+    fixture_start(&f, NULL,
+                  "let n = 0; export default async (r) => { n++; if (r.url.endsWith('t')) throw 1; return new "
+                  "Response(await r.text()) }");
+    size_t size = encl_engine_image_size(f.engine);
+    uint8_t *before = rd_alloc(size);
+    memcpy(before, encl_engine_memory(f.engine).data, size);
+    for (int i = 0; i < 10; i++) {
+        (void)!fixture_call(&f, i % 2 ? "/t" : "/", "body", &response, &err);
+        encl_engine_reset(f.engine);
+        assert_int_equal(encl_engine_memory(f.engine).size, size);
+        assert_memory_equal(encl_engine_memory(f.engine).data, before, size);
+    }
+    free(before);
+    fixture_close(&f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_no_random_value_repeats),
+        cmocka_unit_test(test_state_does_not_leak),
+        cmocka_unit_test(test_grown_memory_is_gone),
+        cmocka_unit_test(test_reset_restores_every_byte),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
