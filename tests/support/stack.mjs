@@ -1,0 +1,339 @@
+// A whole Redoubt on loopback for tests: private PostgreSQL and Redis, API, scheduler, simulated hosts, in a folder of its own.
+// Every process can be killed and started again; nothing outlives close(). Needs the programs in build/bin (REDOUBT_BIN).
+import { spawn, execFileSync, execFile } from "node:child_process";
+import { mkdtempSync, mkdirSync, writeFileSync, readFileSync, rmSync, chownSync, chmodSync, existsSync, openSync, closeSync, readdirSync } from "node:fs";
+import { createServer, connect } from "node:net";
+import { once } from "node:events";
+import { createHash, X509Certificate } from "node:crypto";
+import { tmpdir, userInfo } from "node:os";
+import { join, resolve, dirname } from "node:path";
+import { fileURLToPath } from "node:url";
+
+export const ROOT = resolve(dirname(fileURLToPath(import.meta.url)), "../..");
+export const BIN = process.env.REDOUBT_BIN || join(ROOT, "build", "bin");
+
+const isRoot = process.getuid() === 0;
+
+function pgBin() {
+  const base = "/usr/lib/postgresql";
+  const version = readdirSync(base).filter((v) => existsSync(join(base, v, "bin", "initdb"))).sort((a, b) => b - a)[0];
+  if (!version) throw new Error("no PostgreSQL server below " + base);
+  return join(base, version, "bin");
+}
+
+// Runs to the end; throws with its output when it fails.
+function run(command, args, options = {}) {
+  try {
+    return execFileSync(command, args, { encoding: "utf8", timeout: 60000, stdio: ["ignore", "pipe", "pipe"], ...options });
+  } catch (error) {
+    throw new Error(`${command} ${args.join(" ")}: ${error.message}\n${error.stdout || ""}${error.stderr || ""}`);
+  }
+}
+
+export async function freePort() {
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address();
+  server.close();
+  await once(server, "close");
+  return port;
+}
+
+// Polls a condition that only the outside can see; for conditions with an event use events().
+export async function until(what, condition, timeoutMs = 15000, everyMs = 50) {
+  const end = Date.now() + timeoutMs;
+  let last;
+  while (Date.now() < end) {
+    try {
+      const value = await condition();
+      if (value) return value;
+    } catch (error) {
+      last = error;
+    }
+    await new Promise((done) => setTimeout(done, everyMs));
+  }
+  throw new Error(`not within ${timeoutMs} ms: ${what}${last ? ` (${last.message})` : ""}`);
+}
+
+class Process {
+  constructor(stack, name, command, args, env) {
+    Object.assign(this, { stack, name, command, args, env });
+    this.start();
+  }
+  start() {
+    const log = openSync(join(this.stack.dir, "logs", this.name + ".log"), "a");
+    this.child = spawn(this.command, this.args, { stdio: ["ignore", log, log], env: { ...process.env, ...this.env } });
+    closeSync(log);
+    this.exited = new Promise((done) => this.child.once("exit", (code, signal) => done({ code, signal })));
+    this.exited.then((result) => { this.result = result; });
+    this.result = null;
+    return this;
+  }
+  get pid() { return this.child.pid; }
+  isRunning() { return this.result === null; }
+  signal(name) { this.child.kill(name); return this; }
+  async kill() { this.child.kill("SIGKILL"); return this.exited; }
+  async stop(timeoutMs = 8000) {
+    if (!this.isRunning()) return this.result;
+    this.child.kill("SIGTERM");
+    const timer = setTimeout(() => this.child.kill("SIGKILL"), timeoutMs);
+    const result = await this.exited;
+    clearTimeout(timer);
+    return result;
+  }
+  async restart() { await this.kill(); return this.start(); }
+  log() { return readFileSync(join(this.stack.dir, "logs", this.name + ".log"), "utf8"); }
+}
+
+export class Stack {
+  // options: hosts (1), schedulers (1), apis (1), api/scheduler/agent: further flags, env: per process name.
+  static async start(options = {}) {
+    const stack = new Stack();
+    stack.options = { hosts: 1, schedulers: 1, apiFlags: [], schedulerFlags: [], agentFlags: [], env: {}, ...options };
+    try {
+      await stack.#boot();
+    } catch (error) {
+      error.message += "\n" + stack.tail();
+      await stack.close();
+      throw error;
+    }
+    return stack;
+  }
+
+  async #boot() {
+    this.dir = mkdtempSync(join(tmpdir(), "rd-"));
+    chmodSync(this.dir, 0o711);
+    for (const name of ["logs", "pg", "pgs", "redis", "blobs", "agents", "cli"]) mkdirSync(join(this.dir, name), { mode: 0o700 });
+    this.processes = new Map();
+    this.#startPostgres();
+    await this.startRedis();
+    this.#makeTrust();
+    this.ports = { api: await freePort(), apps: await freePort(), link: await freePort() };
+    this.api = `http://127.0.0.1:${this.ports.api}`;
+    this.startApi();
+    await until("the API is ready", async () => (await fetch(this.api + "/readyz")).ok, 30000);
+    for (let n = 1; n <= this.options.schedulers; n++) this.startScheduler(n);
+    this.#bootstrap();
+    for (let n = 1; n <= this.options.hosts; n++) await this.addHost(n);
+    if (this.options.hosts) await this.hostsReady(this.options.hosts);
+  }
+
+  #asPostgres(command, args, options = {}) {
+    return isRoot ? run("runuser", ["-u", "postgres", "--", command, ...args], options) : run(command, args, options);
+  }
+
+  #startPostgres() {
+    const bin = pgBin();
+    this.pgData = join(this.dir, "pg");
+    this.pgSockets = join(this.dir, "pgs");
+    if (isRoot) {
+      const [uid, gid] = ["-u", "-g"].map((flag) => Number(run("id", [flag, "postgres"])));
+      for (const path of [this.pgData, this.pgSockets]) chownSync(path, uid, gid);
+    }
+    this.#asPostgres(join(bin, "initdb"), ["-D", this.pgData, "-U", "rd_admin", "--auth=trust", "--no-instructions", "-E", "UTF8", "--locale=C.UTF-8"]);
+    this.startPostgres();
+    run("psql", ["-h", this.pgSockets, "-U", "rd_admin", "-d", "postgres", "-qc", "CREATE DATABASE redoubt"]);
+    this.database = `host=${this.pgSockets} dbname=redoubt`;
+    run(join(BIN, "redoubt-api"), ["migrate", "--database", this.database + " user=rd_admin"]);
+  }
+
+  startPostgres() {
+    this.#asPostgres(join(pgBin(), "pg_ctl"), ["-D", this.pgData, "-w", "-t", "60", "-l", join(this.pgData, "server.log"), "-o",
+      `-c unix_socket_directories='${this.pgSockets}' -c listen_addresses='' -c max_prepared_transactions=0 -c fsync=${this.options.fsync || "off"}`, "start"]);
+    this.pgRuns = true;
+  }
+
+  stopPostgres(mode = "fast") {
+    if (!this.pgRuns) return;
+    this.pgRuns = false;
+    this.#asPostgres(join(pgBin(), "pg_ctl"), ["-D", this.pgData, "-m", mode, "-w", "stop"]);
+  }
+
+  // Rows as arrays of texts.
+  sql(text) {
+    const out = run("psql", ["-h", this.pgSockets, "-U", "rd_admin", "-d", "redoubt", "-AtqF", "\t", "-c", text]);
+    return out.split("\n").filter((line) => line.length).map((line) => line.split("\t"));
+  }
+
+  async startRedis() {
+    this.redis = join(this.dir, "redis.sock");
+    this.#spawn("redis", "redis-server", ["--port", "0", "--unixsocket", this.redis, "--unixsocketperm", "700", "--dir", join(this.dir, "redis"),
+      "--save", "", "--appendonly", "yes", "--maxmemory-policy", "noeviction"]);
+    await until("Redis answers", () => run("redis-cli", ["-s", this.redis, "ping"]).includes("PONG"));
+  }
+
+  #makeTrust() {
+    const pki = join(this.dir, "pki");
+    run(join(BIN, "redoubt-agent"), ["sim-pki", "create", "--dir", pki]);
+    run(join(BIN, "redoubt-api"), ["init", "--state", join(this.dir, "api")]);
+    run(join(BIN, "redoubt"), ["keys", "new", join(this.dir, "cli", "owner.pem")]);
+    const root = new X509Certificate(readFileSync(join(pki, "root.pem")));
+    this.simulationRoot = createHash("sha256").update(root.raw).digest("hex");
+    this.measurement = JSON.parse(run(join(BIN, "redoubt-agent"), ["measure", join(BIN, "redoubt-enclave")])).mrtd;
+  }
+
+  #spawn(name, command, args) {
+    const process_ = new Process(this, name, command, args, this.options.env[name.replace(/-\d+$/, "")]);
+    this.processes.set(name, process_);
+    return process_;
+  }
+
+  startApi() {
+    const p = this.ports;
+    this.apiProcess = this.#spawn("api", join(BIN, "redoubt-api"), ["run", "--listen", `127.0.0.1:${p.api}`, "--apps-listen", `127.0.0.1:${p.apps}`,
+      "--apps-domain", "localhost", "--public-url", this.api, "--link-listen", `127.0.0.1:${p.link}`, "--link-address", `127.0.0.1:${p.link}`,
+      "--database", this.database, "--redis", this.redis, "--blob-dir", join(this.dir, "blobs"), "--state", join(this.dir, "api"),
+      "--collateral", join(this.dir, "pki", "collateral.json"), "--simulation-root", "sha256:" + this.simulationRoot,
+      "--web-dir", join(ROOT, "web-static"), ...this.options.apiFlags]);
+    return this.apiProcess;
+  }
+
+  startScheduler(n = 1) {
+    return this.#spawn(`scheduler-${n}`, join(BIN, "redoubt-scheduler"), ["--database", this.database, "--redis", this.redis, ...this.options.schedulerFlags]);
+  }
+
+  #bootstrap() {
+    const made = JSON.parse(run(join(BIN, "redoubt-api"), ["bootstrap", "--database", this.database, "--org", "tests", "--user", "tester"]));
+    this.token = made.token;
+    this.bootstrap = made;
+    writeFileSync(join(this.dir, "cli", "token"), this.token, { mode: 0o600 });
+    this.profile = join(this.dir, "profile.json");
+    writeFileSync(this.profile, JSON.stringify({
+      api: this.api, token_file: "cli/token", key_file: "cli/owner.pem", class: "simulated", state_dir: "cli/state",
+      simulation_roots: ["sha256:" + this.simulationRoot], measurements: [this.measurement],
+    }));
+  }
+
+  // A second organisation with a token of its own.
+  secondOrganisation(name = "others") {
+    return JSON.parse(run(join(BIN, "redoubt-api"), ["bootstrap", "--database", this.database, "--org", name, "--user", name]));
+  }
+
+  async addHost(n) {
+    const state = join(this.dir, "agents", String(n));
+    const platform = join(this.dir, "pki", "platform-" + n);
+    run(join(BIN, "redoubt-agent"), ["sim-pki", "platform", "--dir", join(this.dir, "pki"), "--out", platform]);
+    const { token } = await this.rest("POST", "/v1/enrol-tokens", {});
+    run(join(BIN, "redoubt-agent"), ["enroll", "--api", this.api, "--token", token, "--state", state, "--name", "sim-" + n, "--sim-platform", platform]);
+    return this.startAgent(n);
+  }
+
+  startAgent(n = 1) {
+    return this.#spawn(`agent-${n}`, join(BIN, "redoubt-agent"), ["run", "--state", join(this.dir, "agents", String(n)),
+      "--enclave", join(BIN, "redoubt-enclave"), ...this.options.agentFlags]);
+  }
+
+  agent(n = 1) { return this.processes.get("agent-" + n); }
+  scheduler(n = 1) { return this.processes.get("scheduler-" + n); }
+
+  async hosts() { return (await this.rest("GET", "/v1/hosts?limit=200")).items; }
+  async hostsReady(count, timeoutMs = 30000) {
+    return until(`${count} hosts are ready`, async () => (await this.hosts()).filter((h) => h.state === "ready" && h.link === "up").length >= count, timeoutMs);
+  }
+
+  // One request; answers {status, headers, body (parsed when JSON)}.
+  async request(method, path, body, headers = {}) {
+    const isRaw = typeof body === "string" || body instanceof Uint8Array;
+    const response = await fetch(path.startsWith("http") ? path : this.api + path, {
+      method,
+      headers: { authorization: "Bearer " + this.token, ...(body !== undefined && !isRaw ? { "content-type": "application/json" } : {}), ...headers },
+      body: body === undefined ? undefined : isRaw ? body : JSON.stringify(body),
+      redirect: "manual",
+      signal: AbortSignal.timeout(30000),
+    });
+    const text = await response.text();
+    const isJson = (response.headers.get("content-type") || "").includes("json");
+    return { status: response.status, headers: response.headers, body: isJson && text ? JSON.parse(text) : text };
+  }
+
+  // As request, but anything from 400 up throws.
+  async rest(method, path, body, headers) {
+    const answer = await this.request(method, path, body, headers);
+    if (answer.status >= 400) throw new Error(`${method} ${path}: ${answer.status} ${JSON.stringify(answer.body)}`);
+    return answer.body;
+  }
+
+  // The command line with this stack's profile: {code, stdout, stderr}; never throws for an exit code.
+  cli(...args) {
+    const options = typeof args.at(-1) === "object" ? args.pop() : {};
+    return new Promise((done) => {
+      const child = execFile(join(BIN, "redoubt"), args, {
+        env: { ...process.env, REDOUBT_PROFILE: this.profile, HOME: this.dir, XDG_CONFIG_HOME: "", XDG_STATE_HOME: "", ...options.env },
+        timeout: options.timeout || 90000, maxBuffer: 64 << 20, cwd: options.cwd || this.dir,
+      }, (error, stdout, stderr) => done({ code: error ? (typeof error.code === "number" ? error.code : 1) : 0, stdout, stderr }));
+      child.stdin.end(options.input || "");
+    });
+  }
+
+  // As cli with --json; throws unless it exits 0.
+  async json(...args) {
+    const result = await this.cli(...args, "--json");
+    if (result.code !== 0) throw new Error(`redoubt ${args.join(" ")}: exit ${result.code}\n${result.stderr}\n${this.tail()}`);
+    return JSON.parse(result.stdout);
+  }
+
+  // A script deployed under a name; resolves once it serves.
+  async deploy(name, source, manifest = {}) {
+    const dir = join(this.dir, "src-" + name);
+    mkdirSync(dir, { recursive: true });
+    writeFileSync(join(dir, "index.js"), source);
+    writeFileSync(join(dir, "redoubt.json"), JSON.stringify({ name, main: "index.js", ...manifest }));
+    return this.json("deploy", dir, "--yes", "--timeout", "60");
+  }
+
+  // A request on the apps origin by host name, without a resolver.
+  async invoke(app, path = "/", options = {}) {
+    const { request } = await import("node:http");
+    return new Promise((done, failed) => {
+      const outgoing = request({
+        host: "127.0.0.1", port: this.ports.apps, path, method: options.method || (options.body ? "POST" : "GET"),
+        headers: { host: `${app.replace("_", "-")}.localhost`, authorization: "Bearer " + this.token, ...options.headers }, timeout: options.timeout || 20000,
+      }, (response) => {
+        const parts = [];
+        response.on("data", (part) => parts.push(part));
+        response.on("end", () => done({ status: response.statusCode, headers: response.headers, body: Buffer.concat(parts).toString() }));
+        response.on("error", failed);
+      });
+      outgoing.on("timeout", () => outgoing.destroy(new Error("timeout")));
+      outgoing.on("error", failed);
+      outgoing.end(options.body);
+    });
+  }
+
+  // The ends of all logs, for messages of failed tests.
+  tail(lines = 12) {
+    let text = "";
+    for (const name of this.processes ? this.processes.keys() : []) {
+      const path = join(this.dir, "logs", name + ".log");
+      if (name === "redis" || !existsSync(path)) continue;
+      text += `--- ${name}\n${readFileSync(path, "utf8").split("\n").slice(-lines - 1).join("\n")}\n`;
+    }
+    return text;
+  }
+
+  async close() {
+    const all = [...(this.processes?.values() || [])].reverse();
+    await Promise.all(all.filter((p) => p.name !== "redis").map((p) => p.stop()));
+    this.#killEnclaves();
+    await Promise.all(all.filter((p) => p.name === "redis").map((p) => p.stop()));
+    try { this.stopPostgres("immediate"); } catch { /* it may be dead already, on purpose */ }
+    if (!process.env.REDOUBT_KEEP && this.dir) rmSync(this.dir, { recursive: true, force: true });
+  }
+
+  // Instances outlive their agent by design; a test's folder must not outlive the test.
+  #killEnclaves() {
+    for (const pid of this.enclavePids()) { try { process.kill(pid, "SIGKILL"); } catch { /* gone */ } }
+  }
+
+  // Processes that hold this stack's folder in their arguments or environment and are not ours to wait for.
+  enclavePids() {
+    const own = new Set([...(this.processes?.values() || [])].filter((p) => p.isRunning()).map((p) => p.pid));
+    return readdirSync("/proc").filter((name) => /^\d+$/.test(name)).map(Number).filter((pid) => {
+      if (own.has(pid) || pid === process.pid || !this.dir) return false;
+      try {
+        const text = readFileSync(`/proc/${pid}/cmdline`, "utf8");
+        return text.includes("redoubt-") && (text.includes(this.dir) || readFileSync(`/proc/${pid}/environ`, "utf8").includes(this.dir));
+      } catch { return false; }
+    });
+  }
+}
