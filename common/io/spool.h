@@ -11,9 +11,9 @@
 #define RD_SPOOL_PAYLOAD_MAX ((size_t)256 << 10)
 #define RD_SPOOL_ID_SIZE     16
 
-/* File: 48-byte header (magic "redoubt-spool/1\n", journal id, generation, CRC32C), then records of a 32-byte head
- * (magic, length, type, CRC32C over head and payload, sequence, and up to which offset the file was known to be
- * durable when the record was written) and the payload. Integers are big-endian.
+/* File: 48-byte header (magic "redoubt-spool/1\n", journal id, generation, 0, CRC32C), then records of a 36-byte head
+ * (magic, length, type, CRC32C over head and payload, sequence, up to which offset the file was known to be
+ * durable when the record was written, inverse of the length) and the payload. Integers are big-endian.
  * A bad record ends recovery as a torn tail when nothing valid behind it claims that it had been durable; otherwise the
  * file is corrupt and refused. */
 typedef struct rd_spool rd_spool;
@@ -37,13 +37,12 @@ typedef struct rd_spool_config {
 /* Opens or creates, locks against a second process, recovers. Blocks; for the start of a process.
  * RD_E_SPOOL_CORRUPT names the offset; the file is left as it is. */
 int rd_spool_open(rd_loop *loop, const rd_spool_config *config, rd_spool **ret, rd_err *err) RD_NODISCARD;
-/* Writes what is waiting and a closing mark, blocks, frees. Waiting callbacks are called. Accepts NULL. */
+/* Writes what is waiting and a closing mark, blocks, frees. Waiting callbacks are called. Accepts NULL. Not to be
+ * called from a callback of the loop. */
 rd_spool *rd_spool_close(rd_spool *spool);
 
 /* Random, made with the file, kept by compaction: a new one means that the history is gone. */
 const uint8_t *rd_spool_id(const rd_spool *spool);
-/* The last sequence given out. */
-uint64_t rd_spool_last_seq(const rd_spool *spool);
 uint64_t rd_spool_size(const rd_spool *spool);
 /* Bytes cut from a torn tail when it was opened. */
 uint64_t rd_spool_torn_bytes(const rd_spool *spool);
@@ -55,13 +54,14 @@ bool rd_spool_wants_compaction(const rd_spool *spool);
 /* error is NULL when the record is durable. */
 typedef void (*rd_spool_done_fn)(void *context, const rd_err *error);
 /* Queues a copy; fn (may be NULL) is called on a later turn, in order of the sequence.
- * RD_E_SPOOL_FULL past the cap, RD_E_SPOOL_FAILED after a failure. *ret_seq may be NULL. */
+ * RD_E_SPOOL_FULL past the cap, RD_E_SPOOL_FAILED after a failure. A full disk fails the records in hand with
+ * RD_E_SPOOL_FULL and leaves the spool usable. */
 int rd_spool_append(rd_spool *spool, uint16_t type, rd_bytes payload, rd_spool_done_fn fn, void *context,
-                    uint64_t *ret_seq, rd_err *err) RD_NODISCARD;
+                    rd_err *err) RD_NODISCARD;
 
-/* Rewrites the file from what is live. collect is called at once, while nothing is in flight or queued (else when that
- * is so), and adds records; they get new sequences. done (may be NULL) tells the outcome on a later turn. On failure
- * before the rename the old file stays in use. One at a time: -1 RD_E_UNAVAILABLE when one is running. */
+/* Rewrites the file from what is live. collect is called on a later turn, when nothing is being written, and adds the
+ * records whose callbacks have run; records still queued then follow in the new file. done (may be NULL) tells the
+ * outcome. On failure before the rename the old file stays in use. One at a time: -1 RD_E_UNAVAILABLE when one runs. */
 typedef struct rd_spool_writer rd_spool_writer;
 int rd_spool_writer_add(rd_spool_writer *writer, uint16_t type, rd_bytes payload, rd_err *err) RD_NODISCARD;
 typedef int (*rd_spool_collect_fn)(void *context, rd_spool_writer *writer, rd_err *err);
