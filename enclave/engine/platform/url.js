@@ -72,7 +72,7 @@
     };
     const toAscii = (domain) => {
         if (!/[^\x00-\x7f]/.test(domain)) return domain.toLowerCase();
-        const mapped = domain.normalize('NFKC').toLowerCase().normalize('NFC').replace(/[\u3002\uff0e\uff61]/g, '.');
+        const mapped = domain.replace(/[\u00ad\u200b\u2060\ufeff\ufe00-\ufe0f]/g, '').normalize('NFKC').toLowerCase().normalize('NFC').replace(/[\u3002\uff0e\uff61]/g, '.');
         return mapped.split('.').map((l) => (/[^\x00-\x7f]/.test(l) ? `xn--${punycode(l)}` : l)).join('.');
     };
 
@@ -130,7 +130,7 @@
             return percent(text, CONTROL);
         }
         const host = toAscii(unpercent(text));
-        if (host === '' || /[\x00-\x20#%/:<>?@[\\\]^`{|}\x7f]/.test(host)) fail(`the host "${text}"`);
+        if (host === '' || /(^|\.)xn--(\.|$)/.test(host) || /[\x00-\x20#%/:<>?@[\\\]^`{|}\x7f]/.test(host)) fail(`the host "${text}"`);
         return parse4(host) ?? host;
     };
     const parsePort = (text, scheme) => {
@@ -186,7 +186,7 @@
     };
     const parseRelative = (text, url, base) => {
         const slash = isSpecial(url.scheme) ? /^[/\\]/ : /^\//;
-        if (slash.test(text) && slash.test(text.slice(1))) return parseAuthority(text.slice(2), url);
+        if (slash.test(text) && slash.test(text.slice(1))) return parseAuthority(isSpecial(url.scheme) && url.scheme !== 'file' ? text.replace(/^[/\\]+/, '') : text.slice(2), url);
         Object.assign(url, { username: base.username, password: base.password, host: base.host, port: base.port });
         if (slash.test(text)) return parseRest(text, url);
         url.query = text === '' ? base.query : null;
