@@ -25,6 +25,7 @@ typedef struct cli_command {
 
 extern const cli_command cli_apps_commands[];
 extern const cli_command cli_deploy_commands[];
+extern const cli_command cli_approve_commands[];
 extern const cli_command cli_invoke_commands[];
 extern const cli_command cli_verify_commands[];
 extern const cli_command cli_hosts_commands[];

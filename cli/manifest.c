@@ -168,6 +168,17 @@ int cli_manifest_load(const char *path, cli_manifest *ret, rd_err *err)
     return read_manifest(ret, err) < 0 ? -1 : check(ret, err);
 }
 
+int cli_manifest_from_settings(const char *name, const json_t *settings, cli_manifest *ret, rd_err *err)
+{
+    *ret = (cli_manifest){ .instances_min = 1, .instances_max = 1, .path = rd_strdup("prepared in the dashboard") };
+    rd_release_init(&ret->release);
+    json_t *document = json_is_object(settings) ? json_deep_copy(settings) : json_object();
+    (void)json_object_set_new(document, "name", json_string(name));
+    int status = rd_json_read(document, manifest_fields, RD_UNKNOWN_REFUSED, "", ret, err);
+    json_decref(document);
+    return status < 0 ? -1 : check(ret, err);
+}
+
 void cli_manifest_done(cli_manifest *manifest)
 {
     free(manifest->main);

@@ -7,6 +7,8 @@
 #include "common/model/class.h"
 #include "common/model/release.h"
 
+#include <jansson.h>
+
 typedef struct cli_manifest {
     char name[64]; /* [a-z][a-z0-9-]{0,62} */
     char *main;    /* relative to dir */
@@ -22,6 +24,8 @@ typedef struct cli_manifest {
 /* path: a folder with redoubt.yaml, redoubt.yml or redoubt.json, such a file, a .js or .mjs file, or NULL for ".".
  * A single script gets its file name as its name and the default limits. */
 int cli_manifest_load(const char *path, cli_manifest *ret, rd_err *err) RD_NODISCARD;
+/* From what the dashboard prepared: the members of a manifest apart from name and main. settings may be NULL. */
+int cli_manifest_from_settings(const char *name, const json_t *settings, cli_manifest *ret, rd_err *err) RD_NODISCARD;
 void cli_manifest_done(cli_manifest *manifest);
 
 /* The script and everything that it imports by a relative name, encoded as a code bundle (docs/protocol/formats.md). */

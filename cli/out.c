@@ -8,12 +8,47 @@
 #include <string.h>
 #include <unistd.h>
 
+static const char *const style_codes[] = { "\033[0m",  "\033[1m",  "\033[2m", "\033[31m",
+                                           "\033[32m", "\033[33m", "\033[35m" };
+
 const char *cli_style_code(const cli_out *out, cli_style style)
 {
-    static const char *const codes[] = {
-        "\033[0m", "\033[1m", "\033[2m", "\033[31m", "\033[32m", "\033[33m", "\033[35m"
-    };
-    return out->has_color ? codes[style] : "";
+    return out->has_color ? style_codes[style] : "";
+}
+
+/* The size of one of our own style sequences at text, or 0. */
+static size_t style_size(const char *text)
+{
+    for (cli_style style = CLI_PLAIN; style <= CLI_MAGENTA; style++)
+        if (rd_starts_with(text, style_codes[style]))
+            return strlen(style_codes[style]);
+    return 0;
+}
+
+/* Bytes of a control character, a C1 control or a bidirectional override (U+202A-202E, U+2066-2069) at text, or 0. */
+static size_t hostile_size(const unsigned char *text)
+{
+    if ((text[0] < 0x20 && text[0] != '\n' && text[0] != '\t') || text[0] == 0x7f)
+        return 1;
+    if (text[0] == 0xc2 && text[1] >= 0x80 && text[1] <= 0x9f)
+        return 2;
+    bool is_override = text[0] == 0xe2 && ((text[1] == 0x80 && text[2] >= 0xaa && text[2] <= 0xae) ||
+                                           (text[1] == 0x81 && text[2] >= 0xa6 && text[2] <= 0xa9));
+    return is_override ? 3 : 0;
+}
+
+/* What the plane says reaches the terminal without its escapes: nothing may be hidden or painted over. */
+static void put_clean(FILE *stream, const char *text, bool may_style)
+{
+    while (*text) {
+        size_t style = may_style ? style_size(text) : 0;
+        size_t hostile = style ? 0 : hostile_size((const unsigned char *)text);
+        if (hostile)
+            (void)fputs("\xef\xbf\xbd", stream);
+        else
+            (void)fwrite(text, 1, style ? style : 1, stream);
+        text += hostile ? hostile : style ? style : 1;
+    }
 }
 
 void cli_note(const cli_out *out, const char *fmt, ...)
@@ -22,17 +57,23 @@ void cli_note(const cli_out *out, const char *fmt, ...)
         return;
     va_list args;
     va_start(args, fmt);
-    (void)vfprintf(stderr, fmt, args);
+    char *text = NULL;
+    if (vasprintf(&text, fmt, args) >= 0)
+        put_clean(stderr, text, out->has_color);
     va_end(args);
+    free(text);
     (void)fputc('\n', stderr);
 }
 
-void cli_print(const cli_out *out RD_UNUSED, const char *fmt, ...)
+void cli_print(const cli_out *out, const char *fmt, ...)
 {
     va_list args;
     va_start(args, fmt);
-    (void)vprintf(fmt, args);
+    char *text = NULL;
+    if (vasprintf(&text, fmt, args) >= 0)
+        put_clean(stdout, text, out->has_color);
     va_end(args);
+    free(text);
     (void)putchar('\n');
     (void)fflush(stdout);
 }
@@ -62,7 +103,9 @@ void cli_print_error(const cli_out *out, const rd_err *err, const char *request_
         return;
     }
     const rd_code_info *info = rd_code_describe(err->code);
-    (void)fprintf(stderr, "%serror:%s %s\n", cli_style_code(out, CLI_RED), cli_style_code(out, CLI_PLAIN), err->text);
+    (void)fprintf(stderr, "%serror:%s ", cli_style_code(out, CLI_RED), cli_style_code(out, CLI_PLAIN));
+    put_clean(stderr, err->text, false);
+    (void)fputc('\n', stderr);
     if (info->hint[0])
         (void)fprintf(stderr, "  hint   %s\n", info->hint);
     (void)fprintf(stderr, "  code   %s%s%s\n", info->name, request_id ? "   request " : "",
@@ -87,7 +130,7 @@ static void print_row(const char *const *cells, const size_t *widths, size_t cou
 {
     for (size_t i = 0; i < count; i++) {
         const char *text = cell_text(cells[i]);
-        (void)fputs(text, stdout);
+        put_clean(stdout, text, false);
         for (size_t pad = width_of(text); i + 1 < count && pad < widths[i] + 2; pad++)
             (void)putchar(' ');
     }
@@ -99,7 +142,7 @@ void cli_print_table(const cli_out *out, const char *const *header, size_t colum
 {
     if (out->form == CLI_NAME) {
         for (size_t row = 0; row < row_count; row++)
-            (void)puts(cell_text(cells[row * column_count]));
+            print_row(&cells[row * column_count], NULL, 1);
         (void)fflush(stdout);
         return;
     }

@@ -1,0 +1,89 @@
+#include "cli/cmd.h"
+
+#include "cli/apps.h"
+#include "cli/client.h"
+#include "cli/deploy_job.h"
+#include "cli/steps.h"
+#include "common/base/mem.h"
+#include "common/base/text.h"
+#include "common/model/code_bundle.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* What a served page prepared is the plane's word: the code itself is shown before it is signed. */
+static int show_code(cli_context *context, const rd_buf *bundle_bytes, size_t *ret_modules, rd_err *err)
+{
+    rd_code_bundle bundle = { .main = NULL };
+    int status = rd_code_bundle_parse(rd_buf_bytes(bundle_bytes), &bundle, err);
+    for (size_t i = 0; status == 0 && i < bundle.modules_count; i++) {
+        const rd_module *module = &bundle.modules[i];
+        cli_note(&context->out, "--- %s%s   %zu bytes", module->name,
+                 strcmp(module->name, bundle.main) == 0 ? " (main)" : "", module->source_size);
+        for (const char *line = module->source; *line;) {
+            size_t size = strcspn(line, "\n");
+            cli_note(&context->out, "    %.*s", (int)size, line);
+            line += size + (line[size] == '\n');
+        }
+    }
+    *ret_modules = bundle.modules_count;
+    rd_code_bundle_done(&bundle);
+    return status;
+}
+
+static int read_prepared(const json_t *prepared, cli_deploy_job *job, rd_err *err)
+{
+    const char *kind = json_string_value(json_object_get(prepared, "kind"));
+    const char *name = json_string_value(json_object_get(prepared, "name"));
+    if (!kind || strcmp(kind, "deploy") != 0 || !name)
+        return rd_err_set(err, RD_E_UNSUPPORTED, "prepared for \"%s\", which this version does not know",
+                          kind ? kind : "");
+    if (cli_manifest_from_settings(name, json_object_get(prepared, "settings"), &job->manifest, err) < 0)
+        return -1;
+    return cli_json_b64(prepared, "code", RD_CODE_BUNDLE_SIZE_MAX, &job->bundle, err);
+}
+
+static int run_approve(cli_context *context, const cli_args *args, rd_err *err)
+{
+    if (cli_args_expect(args, 1, 1, "CODE", err) < 0)
+        return -1;
+    cli_client *client = cli_context_client(context, err);
+    RD_CLEANUP(rd_free_p) char *code = cli_url_escape(args->positional[0]);
+    RD_CLEANUP(rd_free_p) char *path = rd_asprintf("/v1/prepared/%s", code);
+    RD_CLEANUP(rd_free_p) char *done_path = rd_asprintf("/v1/prepared/%s/done", code);
+    json_t *prepared = NULL;
+    cli_deploy_job job = { .context = context };
+    int status = client ? cli_client_json(client, "GET", path, NULL, &prepared, err) : -1;
+    if (status == 0)
+        status = read_prepared(prepared, &job, err);
+    if (status == 0)
+        status = show_code(context, &job.bundle, &job.modules, err);
+    if (status == 0)
+        status = cli_deploy_job_prepare(&job, err);
+    if (status == 0) {
+        cli_deploy_job_show(&job);
+        status = cli_deploy_job_confirm(&job, err);
+    }
+    if (status == 0)
+        status = cli_deploy_job_launch(&job, cli_args_has(args, "detach"), err);
+    if (status == 0)
+        status = cli_post_once(client, done_path, RD_BYTES_LIT("{}"), NULL, err);
+    cli_deploy_job_done(&job);
+    json_decref(prepared);
+    return status;
+}
+
+static const cli_flag approve_flags[] = {
+    { "detach", 'd', NULL, "return once it is accepted" },
+    { NULL, 0, NULL, NULL },
+};
+
+const cli_command cli_approve_commands[] = {
+    { .name = "approve",
+      .purpose = "show what the dashboard prepared, sign it here, and deploy it",
+      .arguments = "CODE",
+      .examples = "redoubt approve k3v9-2mxq",
+      .flags = approve_flags,
+      .run = run_approve },
+    { .name = NULL },
+};

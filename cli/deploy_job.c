@@ -1,0 +1,205 @@
+#include "cli/deploy_job.h"
+
+#include "cli/apps.h"
+#include "cli/docs.h"
+#include "cli/keys.h"
+#include "common/base/mem.h"
+#include "common/base/text.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define WATCH_TIMEOUT_US 120000000
+
+void cli_deploy_job_done(cli_deploy_job *job)
+{
+    cli_manifest_done(&job->manifest);
+    job->key = rd_signing_key_free(job->key);
+    json_decref(job->app_json);
+    json_decref(job->watch.last);
+    rd_buf_done(&job->bundle);
+    cli_signed_deploy_done(&job->signed_deploy);
+}
+
+static rd_class choose_class(const cli_deploy_job *job)
+{
+    rd_class class;
+    const char *given = cli_profile_get(job->context->profile, CLI_SET_CLASS);
+    if (job->manifest.has_class)
+        return job->manifest.class;
+    if (given && rd_class_parse(given, &class))
+        return class;
+    return job->context->profile->simulation_root_count ? RD_CLASS_SIMULATED : RD_CLASS_HARDWARE;
+}
+
+/* The owner key, made on the spot for the first deploy of a new user who agrees. */
+static int load_key(cli_deploy_job *job, rd_err *err)
+{
+    int status = cli_keys_load(job->context->profile, &job->key, err);
+    if (status == 0 || err->code != RD_E_CLI_NO_KEY)
+        return status;
+    if (!job->context->out.may_ask && !job->context->out.assume_yes)
+        return -1;
+    bool is_yes = false;
+    if (cli_confirm(&job->context->out, "There is no owner key on this machine yet. Make one?", true, &is_yes, err) < 0)
+        return -1;
+    RD_CLEANUP(rd_free_p) char *path = cli_keys_path(job->context->profile);
+    return is_yes ? cli_keys_create(path, &job->key, err) : -1;
+}
+
+static int find_or_create_app(cli_deploy_job *job, rd_err *err)
+{
+    int status = cli_client_find_app(job->client, job->manifest.name, &job->app_json, err);
+    if (status < 0 && err->code == RD_E_CLI_NOT_FOUND)
+        status = cli_app_create(job->client, job->manifest.name, job->key, &job->app_json, err);
+    if (status < 0)
+        return -1;
+    const char *id = json_string_value(json_object_get(job->app_json, "id"));
+    if (!id || rd_app_id_parse(id, strlen(id), &job->app, err) < 0)
+        return rd_err_set(err, RD_E_ID_FORMAT, "the control plane answered without a proper app id");
+    rd_app_id_format(&job->app, job->app_text);
+    return 0;
+}
+
+static int upload_code(cli_deploy_job *job, rd_err *err)
+{
+    char hex[65];
+    rd_hex_encode(RD_BYTES_ARRAY(job->code_digest.b), hex);
+    RD_CLEANUP(rd_free_p) char *path = rd_asprintf("/v1/blobs/%s", hex);
+    const cli_request request = {
+        .method = "PUT", .path = path, .body = rd_buf_bytes(&job->bundle), .content_type = "application/octet-stream"
+    };
+    cli_answer answer;
+    int status = cli_client_send(job->client, &request, &answer, err);
+    cli_answer_done(&answer);
+    return status < 0 ? rd_err_wrap(err, "uploading the code") : 0;
+}
+
+static int post_document(cli_deploy_job *job, const char *kind, const rd_buf *envelope, rd_err *err)
+{
+    RD_CLEANUP(rd_free_p) char *path = rd_asprintf("/v1/apps/%s/%s", job->app_text, kind);
+    return cli_post_once(job->client, path, rd_buf_bytes(envelope), NULL, err);
+}
+
+void cli_deploy_job_show(const cli_deploy_job *job)
+{
+    char key[CLI_KEY_TEXT_SIZE];
+    char digest[RD_DIGEST_TEXT_SIZE];
+    char id[32];
+    cli_keys_text(job->key, key);
+    rd_digest_format(&job->signed_deploy.release_digest, digest);
+    cli_note(&job->context->out, "%s   %s   owner key %.8s…   (%s)", job->manifest.name,
+             cli_short_id(job->app_text, id, sizeof id), key, job->manifest.path);
+    cli_note(&job->context->out, "  release %-4u  %.15s…   %.1f kB, %zu module%s, public code   signed",
+             job->signed_deploy.number, digest, (double)job->bundle.size / 1000, job->modules,
+             job->modules == 1 ? "" : "s");
+    cli_note(&job->context->out, "  head %-7llu  %s   %llu instance%s", (unsigned long long)job->signed_deploy.head_seq,
+             job->class == RD_CLASS_SIMULATED ? "SIMULATED: everything is checked, nothing is confidential"
+                                              : "hardware",
+             (unsigned long long)job->manifest.instances_max, job->manifest.instances_max == 1 ? "" : "s");
+}
+
+static int start_deployment(cli_watch *watch, void *start_context, rd_err *err)
+{
+    cli_deploy_job *job = start_context;
+    char digest[RD_DIGEST_TEXT_SIZE];
+    rd_digest_format(&job->signed_deploy.release_digest, digest);
+    RD_CLEANUP(rd_free_p)
+    char *body =
+        rd_asprintf("{\"release\":\"%s\",\"min\":%llu,\"max\":%llu,\"kind\":\"deploy\"}", digest,
+                    (unsigned long long)job->manifest.instances_min, (unsigned long long)job->manifest.instances_max);
+    RD_CLEANUP(rd_free_p) char *path = rd_asprintf("/v1/apps/%s/deployments", job->app_text);
+    json_t *accepted = NULL;
+    if (cli_post_once(job->client, path, rd_bytes_str(body), &accepted, err) < 0)
+        return -1;
+    const char *id = json_string_value(json_object_get(accepted, "id"));
+    (void)snprintf(watch->deployment_id, sizeof watch->deployment_id, "%s", id ? id : "");
+    json_decref(watch->last);
+    watch->last = accepted;
+    return id ? 0 : rd_err_set(err, RD_E_JSON_MISSING, "the deployment has no id");
+}
+
+static void print_result(cli_deploy_job *job, int64_t elapsed_us)
+{
+    const char *url = json_string_value(json_object_get(job->app_json, "url"));
+    if (job->context->out.form == CLI_JSON) {
+        char digest[RD_DIGEST_TEXT_SIZE];
+        rd_digest_format(&job->signed_deploy.release_digest, digest);
+        json_t *document = json_pack("{s:s, s:s, s:s, s:i, s:I, s:s*, s:I, s:O*}", "app", job->app_text, "name",
+                                     job->manifest.name, "release", digest, "number", (int)job->signed_deploy.number,
+                                     "head_seq", (json_int_t)job->signed_deploy.head_seq, "url", url, "elapsed_us",
+                                     (json_int_t)elapsed_us, "deployment", job->watch.last);
+        cli_print_json(&job->context->out, document);
+        json_decref(document);
+        return;
+    }
+    if (url)
+        cli_print(&job->context->out, "%s", url);
+    cli_note(&job->context->out, "  try: redoubt invoke %s --data @request.json", job->manifest.name);
+}
+
+static int follow(cli_deploy_job *job, rd_err *err)
+{
+    int64_t timeout_us = job->context->timeout_us ? job->context->timeout_us : WATCH_TIMEOUT_US;
+    job->watch.context = job->context;
+    job->watch.app = job->app_text;
+    job->watch.start = start_deployment;
+    job->watch.start_context = job;
+    int status = cli_watch_run(&job->watch, timeout_us, err);
+    int64_t elapsed_us = rd_clock_boot_us(job->context->clock) - job->watch.start_us;
+    if (status < 0) {
+        if (job->watch.deployment_id[0] && err->code == RD_E_TIMEOUT)
+            cli_note(&job->context->out, "Still deploying. Watch: redoubt deployments watch %s",
+                     job->watch.deployment_id);
+        return -1;
+    }
+    cli_note(&job->context->out, "  serving after %.1f ms", (double)elapsed_us / 1000);
+    print_result(job, elapsed_us);
+    return 0;
+}
+
+int cli_deploy_job_launch(cli_deploy_job *job, bool is_detached, rd_err *err)
+{
+    const char *state_dir = cli_profile_get(job->context->profile, CLI_SET_STATE_DIR);
+    const rd_head_known known = { job->signed_deploy.head_seq, job->signed_deploy.head_digest };
+    if (upload_code(job, err) < 0 || post_document(job, "releases", &job->signed_deploy.release, err) < 0 ||
+        post_document(job, "heads", &job->signed_deploy.head, err) < 0 ||
+        cli_head_remember(state_dir, &job->app, &known, err) < 0)
+        return -1;
+    if (!is_detached)
+        return follow(job, err);
+    if (start_deployment(&job->watch, job, err) < 0)
+        return -1;
+    cli_note(&job->context->out, "Accepted. Watch: redoubt deployments watch %s", job->watch.deployment_id);
+    print_result(job, 0);
+    return 0;
+}
+
+int cli_deploy_job_prepare(cli_deploy_job *job, rd_err *err)
+{
+    job->client = cli_context_client(job->context, err);
+    rd_sha256(rd_buf_bytes(&job->bundle), job->code_digest.b);
+    if (!job->client || load_key(job, err) < 0 || find_or_create_app(job, err) < 0)
+        return -1;
+    job->class = choose_class(job);
+    const cli_deploy_request request = {
+        .app = &job->app,
+        .key = job->key,
+        .manifest = &job->manifest,
+        .class = job->class,
+        .code_digest = job->code_digest,
+        .code_size = job->bundle.size,
+    };
+    return cli_deploy_sign(job->context, job->client, &request, &job->signed_deploy, err);
+}
+
+int cli_deploy_job_confirm(const cli_deploy_job *job, rd_err *err)
+{
+    bool is_yes = true;
+    if (!job->context->out.may_ask || job->context->out.assume_yes)
+        return 0;
+    if (cli_confirm(&job->context->out, "Deploy?", true, &is_yes, err) < 0)
+        return -1;
+    return is_yes ? 0 : rd_err_set(err, RD_E_CANCELLED, "not confirmed; nothing was changed");
+}
