@@ -80,6 +80,8 @@ typedef struct agent_launcher_ops {
     int (*probe)(agent_launcher *launcher, rd_err *err);
     int (*launch)(agent_launcher *launcher, const agent_enclave_events *events, void *context, agent_enclave **ret,
                   rd_err *err);
+    /* It has ended: remove its files and cgroup, drop it from the launcher's list. Called once, before on_ended. */
+    void (*gone)(agent_enclave *enclave);
     /* SIGKILL (or its like) at once. */
     void (*kill)(agent_enclave *enclave);
     /* Sets limits before HEADER is sent; failures are logged, not fatal. */

@@ -74,18 +74,18 @@ static int parse(int argc, char **argv, arguments *ret)
 
 int main(int argc, char **argv)
 {
-    arguments arguments = { 0 };
-    if (parse(argc, argv, &arguments) < 0 || (!arguments.is_done && !arguments.is_check && arguments.zygote_fd == 0)) {
+    arguments given = { 0 };
+    if (parse(argc, argv, &given) < 0 || (!given.is_done && !given.is_check && given.zygote_fd == 0)) {
         (void)fputs("redoubt-enclave: see redoubt-enclave --help\n", stderr);
         return 2;
     }
-    if (arguments.is_done)
+    if (given.is_done)
         return 0;
     rd_log_init("enclave", RD_INFO, 2);
-    if (arguments.is_check)
-        return encl_zygote_self_check(arguments.is_insecure);
+    if (given.is_check)
+        return encl_zygote_self_check(given.is_insecure);
     rd_err err = RD_ERR_INIT;
-    if (encl_zygote_run((int)arguments.zygote_fd, arguments.is_insecure, &err) == 0)
+    if (encl_zygote_run((int)given.zygote_fd, given.is_insecure, &err) == 0)
         return 0;
     rd_log(RD_ERROR, "zygote_failed", RD_ERR(&err));
     return 1;
