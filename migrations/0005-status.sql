@@ -119,16 +119,16 @@ BEGIN
 END $$;
 
 -- The legal moves of common/model/instance_state, for SQL. Skipping forward is legal (reports fold), going back is not,
--- and a final phase is final. NULL is "no row yet".
+-- a final phase is final, and to itself it does not move. NULL is "no row yet".
 CREATE FUNCTION phase_ok(p_from smallint, p_to smallint) RETURNS boolean LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT CASE coalesce(p_from, 0)
         WHEN 0 THEN p_to BETWEEN 1 AND 9
-        WHEN 1 THEN p_to BETWEEN 1 AND 9
-        WHEN 2 THEN p_to IN (2, 3, 4, 5, 6, 8, 9)
-        WHEN 3 THEN p_to IN (3, 4, 5, 6, 8, 9)
-        WHEN 4 THEN p_to IN (4, 5, 6, 8, 9)
-        WHEN 5 THEN p_to IN (4, 5, 6, 8, 9)
-        WHEN 6 THEN p_to IN (6, 8, 9)
+        WHEN 1 THEN p_to BETWEEN 2 AND 9
+        WHEN 2 THEN p_to IN (3, 4, 5, 6, 8, 9)
+        WHEN 3 THEN p_to IN (4, 5, 6, 8, 9)
+        WHEN 4 THEN p_to IN (5, 6, 8, 9)
+        WHEN 5 THEN p_to IN (4, 6, 8, 9)
+        WHEN 6 THEN p_to IN (8, 9)
         ELSE false END
 $$;
 GRANT EXECUTE ON FUNCTION phase_ok(smallint, smallint) TO PUBLIC;
