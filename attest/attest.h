@@ -86,7 +86,7 @@ typedef struct rd_attest_step {
     bool is_ok;
     char detail[160];
 } rd_attest_step;
-#define RD_ATTEST_STEPS_MAX 24
+#define RD_ATTEST_STEPS_MAX 32
 
 #define RD_ADVISORIES_MAX     64
 #define RD_ADVISORY_TEXT_SIZE 32
