@@ -9,6 +9,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/mem.h"
+#include "common/data/jitter.h"
 #include "common/data/pg_priv.h"
 
 #define BACKOFF_FIRST_US 50000
@@ -159,7 +160,7 @@ int rd_pg_connect(rd_pg *pg, rd_err *err)
                           (long long)((pg->next_try_us - now_us) / 1000 + 1));
     if (open_session(pg, err) < 0) {
         pg->next_try_us =
-            rd_clock_boot_us(rd_clock_system()) + pg->backoff_us / 2 + rd_pg_random_below((uint32_t)pg->backoff_us);
+            rd_clock_boot_us(rd_clock_system()) + pg->backoff_us / 2 + rd_jitter_below((uint32_t)pg->backoff_us);
         pg->backoff_us = RD_MIN(pg->backoff_us * 2, BACKOFF_MAX_US);
         return -1;
     }

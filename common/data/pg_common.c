@@ -5,10 +5,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 #include "common/base/mem.h"
 #include "common/base/text.h"
+#include "common/data/jitter.h"
 
 static char *copy(const char *text)
 {
@@ -152,15 +152,8 @@ rd_pg_outcome rd_pg_fault_of(const PGresult *res, const char *stmt, rd_pg_fault 
     return rd_pg_is_retryable(fault->sqlstate) || is_gone ? RD_PG_RETRY : RD_PG_FAILED;
 }
 
-uint32_t rd_pg_random_below(uint32_t bound)
-{
-    uint32_t value = 0;
-    (void)!getrandom(&value, sizeof value, 0);
-    return bound ? value % bound : 0;
-}
-
 int64_t rd_pg_jitter_us(int tries)
 {
-    int64_t wait_us = (int64_t)tries * tries * rd_pg_random_below(4000);
+    int64_t wait_us = (int64_t)tries * tries * rd_jitter_below(4000);
     return RD_MIN(wait_us, 100000);
 }

@@ -49,7 +49,5 @@ rd_pg_outcome rd_pg_fault_of(const PGresult *res, const char *stmt, rd_pg_fault 
 
 /* A wait of tries² × 0-4 ms (at most 100 ms), so that those who collided do not meet again. */
 int64_t rd_pg_jitter_us(int tries);
-/* A uniform number below bound. */
-uint32_t rd_pg_random_below(uint32_t bound);
 
 #endif
