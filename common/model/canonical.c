@@ -2,6 +2,7 @@
 
 #include "common/base/mem.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -54,23 +55,45 @@ bool rd_canonical_put_int(rd_buf *out, int64_t value)
     return rd_buf_append(out, digits + at, sizeof digits - at);
 }
 
-/* The fewest significant digits that read back as value (> 0): digits without a point, and the exponent of the first.
- */
-static int shortest_digits(double value, char digits[20], int *ret_exponent)
+/* value's digits, rounded to one more than precision, as an integer, and the exponent of the first of them. */
+static uint64_t rounded_digits(double value, int precision, int *ret_exponent)
 {
     char text[40];
-    for (int precision = 0; precision <= 16; precision++) {
-        (void)snprintf(text, sizeof text, "%.*e", precision, value);
-        if (strtod(text, NULL) == value)
-            break;
-    }
-    int count = 0;
+    uint64_t digits = 0;
+    (void)snprintf(text, sizeof text, "%.*e", precision, value);
     const char *at = text;
     for (; *at != 'e'; at++)
         if (*at != '.')
-            digits[count++] = *at;
+            digits = digits * 10 + (uint64_t)(*at - '0');
     *ret_exponent = atoi(at + 1);
-    while (count > 1 && digits[count - 1] == '0')
+    return digits;
+}
+
+static bool reads_back(uint64_t digits, int exponent, double value)
+{
+    char text[40];
+    (void)snprintf(text, sizeof text, "%" PRIu64 "e%d", digits, exponent);
+    return strtod(text, NULL) == value;
+}
+
+/* The fewest significant digits that read back as value (> 0): digits without a point, and the exponent of the first.
+ */
+static int shortest_digits(double value, char out[24], int *ret_exponent)
+{
+    uint64_t digits = 0;
+    for (int precision = 0; precision <= 16; precision++) {
+        digits = rounded_digits(value, precision, ret_exponent);
+        if (reads_back(digits, *ret_exponent - precision, value))
+            break;
+        /* Above a power of two doubles lie twice as far apart as below: the next digit up may read back where the
+         * nearer one down does not. */
+        if (reads_back(digits + 1, *ret_exponent - precision, value)) {
+            digits++;
+            break;
+        }
+    }
+    int count = snprintf(out, 24, "%" PRIu64, digits);
+    while (count > 1 && out[count - 1] == '0')
         count--;
     return count;
 }
@@ -111,7 +134,7 @@ bool rd_canonical_put_double(rd_buf *out, double value)
         return rd_buf_append_u8(out, '0'); /* also for -0 */
     if (value < 0)
         (void)rd_buf_append_u8(out, '-');
-    char digits[20];
+    char digits[24];
     int exponent;
     int count = shortest_digits(fabs(value), digits, &exponent);
     return put_decimal(out, digits, count, exponent);

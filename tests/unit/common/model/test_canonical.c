@@ -40,6 +40,7 @@ static const struct {
     { 0x41b3de4355555557, "333333333.33333343" },
     { 0xbecbf647612f3696, "-0.0000033333333333333333" },
     { 0x43143ff3c1cb0959, "1424953923781206.2" },
+    { 0x0060000000000000, "7.120236347223045e-307" }, /* a power of two, whose neighbours lie unevenly (V8) */
 };
 
 static void test_numbers(void **state RD_UNUSED)
