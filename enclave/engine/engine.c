@@ -6,7 +6,7 @@
 
 #include "common/base/text.h"
 #include "common/crypto/hash.h"
-#include "enclave/engine/guest_abi.h"
+#include "enclave/engine/guest/guest_abi.h"
 #include "enclave/engine/guest_link.h"
 #include "enclave/engine/platform_source.h"
 #include "enclave/engine/wire.h"

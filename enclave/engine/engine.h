@@ -10,7 +10,8 @@
 #include "common/base/mem.h"
 
 /* One live engine a process and thread: traps and the time limit use process-wide signals (SIGSEGV, SIGBUS, SIGALRM
- * with setitimer(ITIMER_REAL)), so a process that runs an engine must not use these for anything else. Needs 8 GiB of
+ * with setitimer(ITIMER_REAL)), so a process that runs an engine must not use these for anything else. Wants the
+ * usual 8 MiB of C stack (on less, deep recursion is ENGINE_TRAP instead of an error of the script) and needs 8 GiB of
  * address space (not memory): set no RLIMIT_AS. System calls after new: mprotect (never PROT_EXEC), madvise, setitimer,
  * rt_sigreturn, brk and mmap of malloc, what the host's callbacks need, and poll only when .wait is NULL. */
 typedef struct encl_engine encl_engine;

@@ -12,7 +12,7 @@
 #include "rd_guest.h"
 
 #include "common/base/mem.h"
-#include "enclave/engine/guest_abi.h"
+#include "enclave/engine/guest/guest_abi.h"
 
 #define RESERVATION ((size_t)8 << 30) /* what wasm_rt_allocate_memory maps */
 #define GROWN_MAX   ((size_t)256 << 20)

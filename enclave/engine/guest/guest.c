@@ -83,7 +83,7 @@ void rd_fail(uint32_t kind, const char *sentence)
     size_t size = strlen(sentence);
     uint8_t *copy;
 
-    if (rd_guest.result.state == RD_STATE_FAILED)
+    if (rd_guest.result.state == ENCL_GUEST_FAILED)
         return;
     if (size > 1024)
         size = 1024;
@@ -91,7 +91,7 @@ void rd_fail(uint32_t kind, const char *sentence)
     if (copy)
         memcpy(copy, sentence, size);
     rd_set_out(copy, copy ? (uint32_t)size : 0);
-    rd_guest.result.state = RD_STATE_FAILED;
+    rd_guest.result.state = ENCL_GUEST_FAILED;
     rd_guest.result.kind = kind;
 }
 
@@ -134,13 +134,13 @@ static void place_of(const char *stack, char *out, size_t out_size)
 static uint32_t kind_of(uint32_t kind, const char *code, const char *message)
 {
     if (rd_guest.is_interrupted)
-        return RD_KIND_TIME;
+        return ENCL_KIND_TIME;
     if (rd_guest.is_out_of_memory && (!message || strstr(message, "out of memory")))
-        return RD_KIND_MEMORY;
+        return ENCL_KIND_MEMORY;
     if (code && strcmp(code, "ENTROPY_BEFORE_SNAPSHOT") == 0)
-        return RD_KIND_ENTROPY;
+        return ENCL_KIND_ENTROPY;
     if (code && strcmp(code, "MODULE_NOT_FOUND") == 0)
-        return RD_KIND_MODULE;
+        return ENCL_KIND_MODULE;
     return kind;
 }
 
@@ -162,10 +162,10 @@ void rd_fail_value(uint32_t kind, JSValueConst thrown, int with_place, int with_
     const char *stack = NULL, *code = NULL, *text;
     char place[300] = "", sentence[1024];
 
-    if (rd_guest.result.state == RD_STATE_FAILED)
+    if (rd_guest.result.state == ENCL_GUEST_FAILED)
         return;
     if (rd_guest.is_interrupted) {
-        rd_fail(RD_KIND_TIME, "the time limit was reached");
+        rd_fail(ENCL_KIND_TIME, "the time limit was reached");
         return;
     }
     if (JS_IsObject(thrown)) {
@@ -178,14 +178,14 @@ void rd_fail_value(uint32_t kind, JSValueConst thrown, int with_place, int with_
     if (with_place && stack)
         place_of(stack, place, sizeof(place));
     if (rd_guest.is_out_of_memory && (!text || strcmp(text, "null") == 0))
-        kind = RD_KIND_MEMORY;
+        kind = ENCL_KIND_MEMORY;
     else
         kind = kind_of(kind, code, text);
     snprintf(sentence, sizeof(sentence), "%s%s%s", place, place[0] ? ": " : "",
-             kind == RD_KIND_MEMORY ? "out of memory"
-             : kind == RD_KIND_TIME ? "the time limit was reached"
-             : text                 ? text
-                                    : "a value without text");
+             kind == ENCL_KIND_MEMORY ? "out of memory"
+             : kind == ENCL_KIND_TIME ? "the time limit was reached"
+             : text                   ? text
+                                      : "a value without text");
     if (with_log)
         log_thrown(sentence, stack);
     JS_FreeCString(ctx, text);
@@ -208,7 +208,7 @@ RD_EXPORT("rd_alloc") void *rd_alloc(uint32_t size)
 }
 
 /* Makes the machine; the address of the result block, or 0. */
-RD_EXPORT("rd_init") struct rd_result *rd_init(uint32_t heap_max, uint32_t stack_max)
+RD_EXPORT("rd_init") encl_guest_result *rd_init(uint32_t heap_max, uint32_t stack_max)
 {
     JSRuntime *rt = JS_NewRuntime2(&heap, NULL);
     JSContext *ctx;
@@ -249,7 +249,7 @@ RD_EXPORT("rd_platform") uint32_t rd_platform(char *data, uint32_t size)
     JSValueConst args[2] = { native, rd_guest.hooks };
     ret = JS_IsException(fn) ? JS_EXCEPTION : JS_Call(ctx, fn, JS_UNDEFINED, 2, args);
     if (JS_IsException(ret))
-        rd_fail_pending(RD_KIND_EXCEPTION, 1, 1);
+        rd_fail_pending(ENCL_KIND_EXCEPTION, 1, 1);
     JS_FreeValue(ctx, ret);
     JS_FreeValue(ctx, native);
     JS_FreeValue(ctx, fn);
@@ -261,17 +261,17 @@ static void drain_jobs(void)
 {
     JSContext *ctx;
 
-    while (!rd_guest.is_interrupted && rd_guest.result.state != RD_STATE_FAILED) {
+    while (!rd_guest.is_interrupted && rd_guest.result.state != ENCL_GUEST_FAILED) {
         int n = JS_ExecutePendingJob(rd_guest.rt, &ctx);
         if (n == 0)
             return;
         if (n < 0)
-            rd_fail_pending(RD_KIND_EXCEPTION, 0, 1);
+            rd_fail_pending(ENCL_KIND_EXCEPTION, 0, 1);
         if (on_interrupt(rd_guest.rt, NULL))
             break;
     }
     if (rd_guest.is_interrupted)
-        rd_fail(RD_KIND_TIME, "the time limit was reached");
+        rd_fail(ENCL_KIND_TIME, "the time limit was reached");
 }
 
 static void take_handler(JSModuleDef *module, const char *env)
@@ -285,7 +285,7 @@ static void take_handler(JSModuleDef *module, const char *env)
     JSValue ret = JS_Call(ctx, set, JS_UNDEFINED, 2, args);
 
     if (JS_IsException(ret))
-        rd_fail_pending(RD_KIND_NO_HANDLER, 0, 0);
+        rd_fail_pending(ENCL_KIND_NO_HANDLER, 0, 0);
     JS_FreeValue(ctx, ret);
     JS_FreeValue(ctx, text);
     JS_FreeValue(ctx, handler);
@@ -306,27 +306,27 @@ RD_EXPORT("rd_load") uint32_t rd_load(char *data, uint32_t size)
     (void)size;
     JS_UpdateStackTop(rd_guest.rt);
     if (!source) {
-        rd_fail(RD_KIND_MODULE, "the main module is not in the table");
+        rd_fail(ENCL_KIND_MODULE, "the main module is not in the table");
         return rd_guest.result.state;
     }
     compiled = JS_Eval(ctx, source, source_size, data, JS_EVAL_TYPE_MODULE | JS_EVAL_FLAG_COMPILE_ONLY);
     if (JS_IsException(compiled)) {
-        rd_fail_pending(RD_KIND_EXCEPTION, 1, 1);
+        rd_fail_pending(ENCL_KIND_EXCEPTION, 1, 1);
         return rd_guest.result.state;
     }
     module = JS_VALUE_GET_PTR(compiled);
     promise = JS_EvalFunction(ctx, compiled);
     if (JS_IsException(promise))
-        rd_fail_pending(RD_KIND_EXCEPTION, 1, 1);
+        rd_fail_pending(ENCL_KIND_EXCEPTION, 1, 1);
     drain_jobs();
-    if (rd_guest.result.state != RD_STATE_FAILED && JS_PromiseState(ctx, promise) == JS_PROMISE_REJECTED) {
+    if (rd_guest.result.state != ENCL_GUEST_FAILED && JS_PromiseState(ctx, promise) == JS_PROMISE_REJECTED) {
         JSValue thrown = JS_PromiseResult(ctx, promise);
-        rd_fail_value(RD_KIND_EXCEPTION, thrown, 1, 1);
+        rd_fail_value(ENCL_KIND_EXCEPTION, thrown, 1, 1);
         JS_FreeValue(ctx, thrown);
     }
-    if (rd_guest.result.state != RD_STATE_FAILED && JS_PromiseState(ctx, promise) == JS_PROMISE_PENDING)
-        rd_fail(RD_KIND_EXCEPTION, "a top-level await never ends");
-    if (rd_guest.result.state != RD_STATE_FAILED)
+    if (rd_guest.result.state != ENCL_GUEST_FAILED && JS_PromiseState(ctx, promise) == JS_PROMISE_PENDING)
+        rd_fail(ENCL_KIND_EXCEPTION, "a top-level await never ends");
+    if (rd_guest.result.state != ENCL_GUEST_FAILED)
         take_handler(module, env);
     JS_FreeValue(ctx, promise);
     drain_jobs();
@@ -360,7 +360,7 @@ static int64_t fire_timer(void)
     double at = -1;
 
     if (JS_IsException(due))
-        rd_fail_pending(RD_KIND_EXCEPTION, 0, 1);
+        rd_fail_pending(ENCL_KIND_EXCEPTION, 0, 1);
     else
         (void)JS_ToFloat64(ctx, &at, due);
     JS_FreeValue(ctx, due);
@@ -370,10 +370,10 @@ static int64_t fire_timer(void)
 
 static int is_finished(uint32_t wants_background)
 {
-    if (rd_guest.result.state == RD_STATE_FAILED)
+    if (rd_guest.result.state == ENCL_GUEST_FAILED)
         return 1;
     if (wants_background ? rd_guest.result.background == 0 : rd_guest.result.has_response != 0) {
-        rd_guest.result.state = RD_STATE_DONE;
+        rd_guest.result.state = ENCL_GUEST_DONE;
         return 1;
     }
     return 0;
@@ -383,19 +383,19 @@ static int is_finished(uint32_t wants_background)
 RD_EXPORT("rd_run") uint32_t rd_run(uint32_t wants_background)
 {
     JS_UpdateStackTop(rd_guest.rt);
-    if (rd_guest.result.state == RD_STATE_DONE)
-        rd_guest.result.state = RD_STATE_WAITING;
+    if (rd_guest.result.state == ENCL_GUEST_DONE)
+        rd_guest.result.state = ENCL_GUEST_WAITING;
     for (;;) {
         drain_jobs();
         if (is_finished(wants_background))
             return rd_guest.result.state;
         rd_guest.result.due_us = fire_timer();
-        if (rd_guest.result.state == RD_STATE_FAILED || rd_guest.is_interrupted)
+        if (rd_guest.result.state == ENCL_GUEST_FAILED || rd_guest.is_interrupted)
             continue;
         if (rd_guest.result.due_us != 0) {
             drain_jobs();
-            if (!is_finished(wants_background) && rd_guest.result.state != RD_STATE_FAILED)
-                rd_guest.result.state = RD_STATE_WAITING;
+            if (!is_finished(wants_background) && rd_guest.result.state != ENCL_GUEST_FAILED)
+                rd_guest.result.state = ENCL_GUEST_WAITING;
             return rd_guest.result.state;
         }
     }

@@ -7,12 +7,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "guest_abi.h"
 #include "quickjs.h"
 
 #define RD_IMPORT(name) __attribute__((import_module("env"), import_name(name)))
 #define RD_EXPORT(name) __attribute__((export_name(name)))
 
-enum { RD_CLOCK_WALL = 0, RD_CLOCK_MONOTONIC = 1 };
 enum { RD_LEVEL_DEBUG, RD_LEVEL_INFO, RD_LEVEL_WARN, RD_LEVEL_ERROR };
 
 RD_IMPORT("clock") uint64_t rd_host_clock(uint32_t kind); /* microseconds; stands at 0 while a handler loads */
@@ -20,42 +20,11 @@ RD_IMPORT("random") void rd_host_random(uint8_t *out, uint32_t size);
 RD_IMPORT("interrupt") uint32_t rd_host_interrupt(void); /* not 0: the time is up */
 RD_IMPORT("log") void rd_host_log(uint32_t level, const char *text, uint32_t size);
 
-/* Mirrored in enclave/engine/guest_abi.h. */
-enum rd_state {
-    RD_STATE_WAITING = 0, /* no job left; due_us says when the next timer is, -1 never */
-    RD_STATE_DONE = 1,    /* a response is in out, or the background work is finished */
-    RD_STATE_FAILED = 2,  /* kind says why, out holds a sentence */
-};
-enum rd_kind {
-    RD_KIND_NONE = 0,
-    RD_KIND_EXCEPTION = 1,
-    RD_KIND_REJECTED = 2,
-    RD_KIND_BAD_RESPONSE = 3,
-    RD_KIND_TIME = 4,
-    RD_KIND_MEMORY = 5,
-    RD_KIND_OUTPUT = 6,
-    RD_KIND_NO_HANDLER = 7,
-    RD_KIND_ENTROPY = 8,
-    RD_KIND_MODULE = 9,
-    RD_KIND_REQUEST = 10,
-};
-
-/* Read by the host at the address that rd_init returns. */
-struct rd_result {
-    uint32_t state;
-    uint32_t kind;
-    uint32_t out;
-    uint32_t out_size;
-    int64_t due_us;
-    uint32_t background; /* ctx.waitUntil promises that are still pending */
-    uint32_t has_response;
-};
-
 struct rd_guest {
     JSRuntime *rt;
     JSContext *ctx;
     JSValue hooks; /* the platform's entry points: setHandler, start, fire */
-    struct rd_result result;
+    encl_guest_result result;
     uint32_t output_max;
     int is_serving;     /* the snapshot was taken: time and randomness exist */
     int is_interrupted; /* the time is up; no job runs any more */

@@ -101,9 +101,9 @@ void rd_wire_start(uint8_t *data, uint32_t size)
     JSValue ret = JS_Call(ctx, start, JS_UNDEFINED, 4, args);
 
     if (r.has_failed)
-        rd_fail(RD_KIND_REQUEST, "the request buffer is malformed");
+        rd_fail(ENCL_KIND_REQUEST, "the request buffer is malformed");
     if (JS_IsException(ret))
-        rd_fail_pending(RD_KIND_EXCEPTION, 0, 1);
+        rd_fail_pending(ENCL_KIND_EXCEPTION, 0, 1);
     JS_FreeValue(ctx, ret);
     JS_FreeValue(ctx, start);
     JS_FreeValue(ctx, body);
@@ -200,7 +200,7 @@ JSValue rd_wire_respond(JSContext *ctx, JSValueConst this_val, int argc, JSValue
     JSValue size;
 
     (void)this_val;
-    if (argc < 3 || rd_guest.result.has_response || rd_guest.result.state == RD_STATE_FAILED)
+    if (argc < 3 || rd_guest.result.has_response || rd_guest.result.state == ENCL_GUEST_FAILED)
         return JS_UNDEFINED;
     size = JS_GetPropertyStr(ctx, argv[1], "length");
     if (JS_ToUint32(ctx, &status, argv[0]) < 0 || JS_ToInt64(ctx, &length, size) < 0)
@@ -221,7 +221,8 @@ JSValue rd_wire_respond(JSContext *ctx, JSValueConst this_val, int argc, JSValue
     }
     if (w.has_failed) {
         free(w.data);
-        rd_fail(rd_guest.is_out_of_memory ? RD_KIND_MEMORY : RD_KIND_OUTPUT, "the response is larger than the limit");
+        rd_fail(rd_guest.is_out_of_memory ? ENCL_KIND_MEMORY : ENCL_KIND_OUTPUT,
+                "the response is larger than the limit");
         return JS_UNDEFINED;
     }
     rd_set_out(w.data, (uint32_t)w.size);

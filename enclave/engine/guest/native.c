@@ -230,7 +230,7 @@ static JSValue native_unbase64(JSContext *ctx, JSValueConst this_val, int argc, 
 /* fail(kind, thrown): ends the request; the stack goes to the log. */
 static JSValue native_fail(JSContext *ctx, JSValueConst this_val, int argc, JSValueConst *argv)
 {
-    int32_t kind = RD_KIND_EXCEPTION;
+    int32_t kind = ENCL_KIND_EXCEPTION;
 
     (void)this_val;
     if (argc < 2 || JS_ToInt32(ctx, &kind, argv[0]) < 0)

@@ -9,7 +9,7 @@
 
 int gettimeofday(struct timeval *restrict tv, void *restrict zone)
 {
-    uint64_t now = rd_host_clock(RD_CLOCK_WALL);
+    uint64_t now = rd_host_clock(ENCL_CLOCK_WALL);
     (void)zone;
     tv->tv_sec = (time_t)(now / 1000000);
     tv->tv_usec = (suseconds_t)(now % 1000000);
@@ -18,7 +18,7 @@ int gettimeofday(struct timeval *restrict tv, void *restrict zone)
 
 int clock_gettime(clockid_t id, struct timespec *ts)
 {
-    uint64_t now = rd_host_clock(id == CLOCK_REALTIME ? RD_CLOCK_WALL : RD_CLOCK_MONOTONIC);
+    uint64_t now = rd_host_clock(id == CLOCK_REALTIME ? ENCL_CLOCK_WALL : ENCL_CLOCK_MONOTONIC);
     ts->tv_sec = (time_t)(now / 1000000);
     ts->tv_nsec = (long)(now % 1000000) * 1000;
     return 0;

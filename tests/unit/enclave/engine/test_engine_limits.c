@@ -1,5 +1,6 @@
 #include "tests/unit/enclave/engine/engine_fixture.h"
 
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -315,6 +316,36 @@ static void test_a_forked_engine_serves(void **state)
     fixture_close(&f);
 }
 
+/* With a C stack too small for the engine's own check, running off it is a trap, and traps are survived. */
+static void test_a_trap_is_survived(void **state)
+{
+    fixture f = { 0 };
+    int status = -1;
+
+    (void)state;
+    fixture_start(&f, &(encl_engine_limits){ .heap_size = 16 << 20 }, handler);
+    pid_t child = fork();
+    if (child == 0) {
+        struct rlimit small = { 128 << 10, RLIM_INFINITY };
+        (void)setrlimit(RLIMIT_STACK, &small);
+        int bad = 0;
+        for (int i = 0; i < 3; i++) {
+            rd_err err = RD_ERR_INIT;
+            encl_response response;
+            if (fixture_call(&f, "/recursion", "", &response, &err) == 0 || err.code != RD_E_ENGINE_TRAP)
+                bad |= 1;
+            if (encl_engine_memory(f.engine).size != encl_engine_image_size(f.engine))
+                bad |= 2;
+            if (fixture_call(&f, "/good", "", &response, &err) < 0 || response.body.size != strlen("1 0 function a,b"))
+                bad |= 4;
+        }
+        _exit(bad);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    fixture_close(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -326,6 +357,7 @@ int main(void)
         cmocka_unit_test(test_bad_requests),
         cmocka_unit_test(test_limits_out_of_range),
         cmocka_unit_test(test_a_forked_engine_serves),
+        cmocka_unit_test(test_a_trap_is_survived),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
