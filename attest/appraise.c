@@ -130,17 +130,19 @@ static int check_advisories(appraisal *a, rd_err *err)
     return 0;
 }
 
+/* TCB info and identity are published together, but are fetched apart: whoever wants them of one number says so. */
 static int check_floor(const appraisal *a, rd_err *err)
 {
     const rd_verdict *verdict = a->verdict;
     const rd_tcb_verdict *tcb = &verdict->tcb;
-    if (tcb->evaluation_number != tcb->qe_evaluation_number)
-        return rd_err_set(err, RD_E_COLLATERAL_EVALNUM, "TCB info of evaluation number %u, QE identity of %u",
-                          tcb->evaluation_number, tcb->qe_evaluation_number);
+    uint32_t lower = RD_MIN(tcb->evaluation_number, tcb->qe_evaluation_number);
     if (!a->floor)
         return 0;
-    if (tcb->evaluation_number < a->floor->evaluation_number)
-        return rd_err_set(err, RD_E_COLLATERAL_EVALNUM, "evaluation number %u, %u was seen", tcb->evaluation_number,
+    if (a->floor->demands_one_evaluation && tcb->evaluation_number != tcb->qe_evaluation_number)
+        return rd_err_set(err, RD_E_COLLATERAL_EVALNUM, "TCB info of evaluation number %u, QE identity of %u",
+                          tcb->evaluation_number, tcb->qe_evaluation_number);
+    if (lower < a->floor->evaluation_number)
+        return rd_err_set(err, RD_E_COLLATERAL_EVALNUM, "evaluation number %u, %u was seen", lower,
                           a->floor->evaluation_number);
     if (verdict->pck_crl_number < a->floor->pck_crl_number || verdict->root_crl_number < a->floor->root_crl_number)
         return rd_err_set(err, RD_E_CRL_ROLLBACK, "a revocation list older than one that was seen");

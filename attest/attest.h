@@ -133,6 +133,7 @@ int rd_attest_verify(const rd_attest_input *input, rd_verdict *ret, rd_err *err)
 /* The verifier's own rules beside the policy, which an app's policy cannot loosen. Zero: none. */
 typedef struct rd_attest_floor {
     uint32_t evaluation_number;              /* the highest seen: less is refused (COLLATERAL_EVALNUM) */
+    bool demands_one_evaluation;             /* TCB info and QE identity must be of one number (COLLATERAL_EVALNUM) */
     int64_t pck_crl_number, root_crl_number; /* the highest seen: less is refused (CRL_ROLLBACK) */
     uint32_t max_collateral_age_s;           /* tightens the policy's */
     const char *const *denied_advisories;    /* ids, NULL-terminated */

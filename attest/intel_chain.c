@@ -27,6 +27,10 @@ int rd_intel_pck_chain(rd_intel *intel, rd_err *err)
     rd_chain_rules rules = {
         .roots = roots.fingerprints, .root_count = roots.count, .time_us = intel->input->time_us, .depth = 3
     };
+    /* Types 1 to 3 hold an identity for which somebody would have to fetch the certificate. */
+    if (intel->quote.cert_type != RD_CERT_DATA_PCK_CHAIN)
+        return rd_err_set(err, RD_E_CERT_TYPE, "certification data type %u, expected 5 (PCK certificate chain)",
+                          intel->quote.cert_type);
     if (rd_certs_parse_pem(intel->quote.cert_data, 3, &intel->pck_certs, err) < 0)
         return rd_err_wrap(err, "PCK chain");
     if (intel->pck_certs.count != 3)

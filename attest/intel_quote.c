@@ -167,9 +167,6 @@ int rd_intel_quote_parse(rd_bytes bytes, rd_intel_quote *ret, rd_err *err)
     rd_cursor in = rd_cursor_of(bytes);
     if (read_header(&in, ret, err) < 0 || read_body(bytes, &in, ret, err) < 0 || read_signature_data(&in, ret, err) < 0)
         return -1;
-    if (ret->cert_type != RD_CERT_DATA_PCK_CHAIN)
-        return rd_err_set(err, RD_E_CERT_TYPE, "certification data type %u, expected 5 (PCK certificate chain)",
-                          ret->cert_type);
     return check_rest(&in, ret, err);
 }
 

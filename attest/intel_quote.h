@@ -38,7 +38,7 @@ typedef struct rd_intel_quote {
 } rd_intel_quote;
 
 /* QUOTE_TRUNCATED, QUOTE_VERSION, QUOTE_KEYTYPE, QUOTE_TYPE_MIX, QE_VENDOR, QUOTE_RESERVED, QUOTE_BODY_TYPE,
- * QUOTE_LENGTH (declared sizes that contradict each other), CERT_TYPE (not a PCK chain), QUOTE_TRAILING (bytes other
+ * QUOTE_LENGTH (declared sizes that contradict each other), CERT_TYPE (outer type), QUOTE_TRAILING (bytes other
  * than zero behind the end). */
 int rd_intel_quote_parse(rd_bytes bytes, rd_intel_quote *ret, rd_err *err) RD_NODISCARD;
 

@@ -147,7 +147,8 @@ static int read_fields(rd_crl *crl, rd_err *err)
 
 int rd_crl_parse(rd_bytes bytes, rd_crl **ret, rd_err *err)
 {
-    if (bytes.size == 0)
+    /* A page of HTML is what a broken mirror answers where a list should stand. */
+    if (bytes.size == 0 || bytes.data[0] == '<')
         return rd_err_set(err, RD_E_CRL_MISSING, "no revocation list");
     RD_CLEANUP(rd_buf_done) rd_buf der = { .size_max = RD_CRL_SIZE_MAX * 2 };
     if (to_der(bytes, &der, err) < 0)
