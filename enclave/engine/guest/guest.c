@@ -96,7 +96,7 @@ void rd_fail(uint32_t kind, const char *sentence)
 }
 
 /* Text of a property, or NULL; freed with JS_FreeCString. A getter of the script may run here: the limits hold. */
-static const char *property_text(JSValueConst object, const char *name)
+const char *rd_property_text(JSValueConst object, const char *name)
 {
     JSContext *ctx = rd_guest.ctx;
     JSValue value = JS_GetPropertyStr(ctx, object, name);
@@ -144,7 +144,7 @@ static uint32_t kind_of(uint32_t kind, const char *code, const char *message)
     return kind;
 }
 
-static void log_thrown(const char *text, const char *stack)
+void rd_log_thrown(const char *text, const char *stack)
 {
     char line[4096];
     int size = snprintf(line, sizeof(line), "%s%s%s", text, stack && *stack ? "\n" : "", stack ? stack : "");
@@ -169,8 +169,8 @@ void rd_fail_value(uint32_t kind, JSValueConst thrown, int with_place, int with_
         return;
     }
     if (JS_IsObject(thrown)) {
-        stack = property_text(thrown, "stack");
-        code = property_text(thrown, "code");
+        stack = rd_property_text(thrown, "stack");
+        code = rd_property_text(thrown, "code");
     }
     text = JS_ToCString(ctx, thrown);
     if (!text)
@@ -187,7 +187,7 @@ void rd_fail_value(uint32_t kind, JSValueConst thrown, int with_place, int with_
              : text                   ? text
                                       : "a value without text");
     if (with_log)
-        log_thrown(sentence, stack);
+        rd_log_thrown(sentence, stack);
     JS_FreeCString(ctx, text);
     JS_FreeCString(ctx, stack);
     JS_FreeCString(ctx, code);
@@ -218,6 +218,7 @@ RD_EXPORT("rd_init") encl_guest_result *rd_init(uint32_t heap_max, uint32_t stac
     JS_SetMemoryLimit(rt, heap_max);
     JS_SetMaxStackSize(rt, stack_max);
     JS_SetInterruptHandler(rt, on_interrupt, NULL);
+    JS_SetHostPromiseRejectionTracker(rt, rd_on_rejection, NULL);
     JS_SetModuleLoaderFunc(rt, rd_module_normalize, rd_module_load, NULL);
     ctx = JS_NewContext(rt);
     if (!ctx)
@@ -263,8 +264,10 @@ static void drain_jobs(void)
 
     while (!rd_guest.is_interrupted && rd_guest.result.state != ENCL_GUEST_FAILED) {
         int n = JS_ExecutePendingJob(rd_guest.rt, &ctx);
-        if (n == 0)
+        if (n == 0) {
+            rd_rejections_report();
             return;
+        }
         if (n < 0)
             rd_fail_pending(ENCL_KIND_EXCEPTION, 0, 1);
         if (on_interrupt(rd_guest.rt, NULL))

@@ -38,7 +38,15 @@ void rd_fail(uint32_t kind, const char *sentence);
 void rd_fail_pending(uint32_t kind, int with_place, int with_log);
 /* As above with a value that was thrown; borrowed. */
 void rd_fail_value(uint32_t kind, JSValueConst thrown, int with_place, int with_log);
+/* Text of a property, or NULL; freed with JS_FreeCString. A getter of the script may run: the limits hold. */
+const char *rd_property_text(JSValueConst object, const char *name);
+/* One line of level error: the text, and the stack below it (may be NULL). */
+void rd_log_thrown(const char *text, const char *stack);
 void rd_set_out(uint8_t *data, uint32_t size); /* takes malloc memory */
+
+/* rejections.c */
+void rd_on_rejection(JSContext *ctx, JSValueConst promise, JSValueConst reason, JS_BOOL is_handled, void *opaque);
+void rd_rejections_report(void);
 
 /* native.c */
 JSValue rd_native_new(JSContext *ctx);

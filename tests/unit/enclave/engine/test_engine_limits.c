@@ -170,6 +170,24 @@ static void test_errors_tell_the_caller_and_the_log(void **state)
     fixture_close(&f);
 }
 
+static void test_a_rejection_nobody_heard_is_logged(void **state)
+{
+    fixture f = { 0 };
+
+    (void)state;
+    fixture_start(
+        &f, NULL,
+        "const fail = async () => { throw new Error('floating') };\n"
+        "export default async (r) => { const p = fail(); if (r.url.endsWith('h')) await p.catch(() => 0); return new "
+        "Response('k') }");
+    fixture_expect(&f, "/", "", "k");
+    assert_non_null(strstr(f.log, "E:unhandled rejection: Error: floating\n    at fail (index.js:1:"));
+    assert_int_equal(f.lines, 1);
+    fixture_expect(&f, "/h", "", "k");
+    assert_int_equal(f.lines, 0);
+    fixture_close(&f);
+}
+
 static void test_log_is_bounded(void **state)
 {
     fixture f = { 0 };
@@ -357,6 +375,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_bombs_do_not_harm_the_next_request),
         cmocka_unit_test(test_errors_tell_the_caller_and_the_log),
+        cmocka_unit_test(test_a_rejection_nobody_heard_is_logged),
         cmocka_unit_test(test_log_is_bounded),
         cmocka_unit_test(test_a_gone_caller_ends_the_request),
         cmocka_unit_test(test_background_work),
