@@ -6,6 +6,7 @@
 
 #include <uv.h>
 
+#include "common/base/bytes.h"
 #include "common/base/clock.h"
 #include "common/base/err.h"
 
@@ -14,12 +15,15 @@ struct api_apps;
 struct api_auth;
 struct api_ingest;
 struct api_limits;
+struct api_links;
 struct api_metrics;
 struct api_plane;
 struct api_relay;
 struct api_server;
 struct api_static;
 struct api_tail;
+struct rd_pg_stmts;
+struct rd_redis;
 
 /* Effective options (main.c's table); strings live as long as the process. NULL or "" where not given. */
 typedef struct api_config {
@@ -38,7 +42,11 @@ typedef struct api_config {
     const char *web_dir;
     const char *tls_cert;
     const char *tls_key;
-    int64_t workers;
+    uint64_t workers;
+    int log_level;
+    /* of `bootstrap` */
+    const char *org;
+    const char *user;
 } api_config;
 
 #define API_CONTEXT_MAGIC 0x61706963u
@@ -48,11 +56,15 @@ typedef struct api_context {
     const api_config *config;
     uv_loop_t *loop; /* the one loop of the process; everything below marked (loop) is touched on it only */
     const rd_clock *clock;
-    uint8_t replica_id[16];         /* new at each start */
-    char replica[32];               /* "rpl_…" */
-    struct api_plane *plane;        /* plane id, MAC key, CA: plane.h; read-only, any thread */
-    struct api_metrics *metrics;    /* metrics.h; counters are atomic, any thread */
-    struct api_auth *auth;          /* auth.h; any thread */
+    uint8_t replica_id[16];          /* new at each start */
+    char replica[32];                /* "rpl_…" */
+    struct api_plane *plane;         /* plane id, MAC key, CA: plane.h; read-only, any thread */
+    struct api_metrics *metrics;     /* metrics.h; counters are atomic, any thread */
+    struct api_auth *auth;           /* auth.h; any thread */
+    const struct rd_pg_stmts *stmts; /* prepared on every worker's connection (store.h) */
+    size_t stmts_count;
+    struct rd_redis *redis;         /* (loop) hints after commit; NULL: none are sent */
+    rd_bytes collateral;            /* the plane's collateral set as read at the start; empty: none */
     struct api_limits *limits;      /* (loop) */
     struct api_static *files;       /* (loop) */
     struct api_server *server;      /* (loop) REST listener */
@@ -62,6 +74,7 @@ typedef struct api_context {
     struct api_ingest *ingest;      /* own thread */
     struct api_relay *relay;        /* (loop) */
     struct api_tail *tail;          /* (loop) */
+    struct api_links *links;        /* links.h; NULL: none */
 } api_context;
 
 #endif

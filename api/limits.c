@@ -13,7 +13,7 @@
 #define SECOND_US   INT64_C(1000000)
 
 static const api_limit_rule token_rule = { "token", 200, 400 };
-static const api_limit_rule address_rule = { "address", 1, 30 };
+static const api_limit_rule address_rule = { "address", 20, 100 };
 
 /* GCRA: one time says all: when the bucket would be full again. */
 typedef struct bucket {

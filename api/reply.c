@@ -41,6 +41,12 @@ void api_answer_done(api_answer *answer)
         free(answer->headers[i].value);
     }
     answer->header_count = 0;
+    api_answer_drop_body(answer);
+}
+
+void api_answer_drop_body(api_answer *answer)
+{
+    answer->is_set = false;
     free(answer->content_type_own);
     answer->content_type_own = NULL;
     rd_buf_done(&answer->body);
@@ -112,22 +118,18 @@ void api_reply_resource(api_request *request, int status, json_t *body, int64_t 
 {
     rd_buf text;
     rd_buf_init(&text, BODY_MAX);
-    char etag[48];
+    char etag[64];
     if (!rd_json_dump(body, &text)) {
         rd_buf_done(&text);
         api_reply_json(request, status, body);
         return;
     }
     json_decref(body);
-    if (version >= 0) {
-        snprintf(etag, sizeof(etag), "\"%lld\"", (long long)version);
-    } else {
-        uint8_t digest[RD_SHA256_SIZE];
-        char hex[33];
-        rd_sha256(rd_buf_bytes(&text), digest);
-        rd_hex_encode(rd_bytes_of(digest, 16), hex);
-        snprintf(etag, sizeof(etag), "\"%s\"", hex);
-    }
+    uint8_t digest[RD_SHA256_SIZE];
+    char hex[25];
+    rd_sha256(rd_buf_bytes(&text), digest);
+    rd_hex_encode(rd_bytes_of(digest, 12), hex);
+    snprintf(etag, sizeof(etag), "\"%lld.%s\"", (long long)version, hex);
     api_reply_header(request, "ETag", etag);
     const char *known = api_request_header(request, "If-None-Match");
     if (status == 200 && known && etag_matches(known, etag)) {

@@ -130,6 +130,12 @@ int api_request_limit(const api_request *request, size_t *ret, rd_err *err)
     return 0;
 }
 
+void api_request_hint(api_request *request, int wake_shard, bool has_event)
+{
+    request->wake_shard = wake_shard >= 0 ? wake_shard : request->wake_shard;
+    request->has_event = request->has_event || has_event;
+}
+
 void api_request_set_data(api_request *request, void *data, void (*free_fn)(void *data))
 {
     request->data = data;

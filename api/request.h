@@ -42,6 +42,9 @@ int api_request_json(api_request *request, json_t **ret, rd_err *err) RD_NODISCA
 /* ?limit= (1..200, default 50). JSON_RANGE with pointer "?limit". */
 int api_request_limit(const api_request *request, size_t *ret, rd_err *err) RD_NODISCARD;
 
+/* Hints for after the answer: a scheduler shard to wake (-1: none), and whether events were committed. */
+void api_request_hint(api_request *request, int wake_shard, bool has_event);
+
 /* A pointer of the handler's own that travels with the request; free_fn (may be NULL) runs when the request ends. */
 void api_request_set_data(api_request *request, void *data, void (*free_fn)(void *data));
 void *api_request_data(const api_request *request);

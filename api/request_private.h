@@ -71,6 +71,8 @@ struct api_request {
     void (*data_free)(void *data);
     void (*on_cancel)(api_request *request, void *arg);
     void *on_cancel_arg;
+    int wake_shard;  /* scheduler to wake once the answer is there; -1: none */
+    bool has_event;  /* events were committed: the tail is told */
     int work_result; /* of the worker handler */
     rd_err work_err;
 };
@@ -85,6 +87,8 @@ int api_gate_caller(api_request *request, rd_err *err) RD_NODISCARD;
 /* reply.c: queues the recorded answer. */
 enum MHD_Result api_answer_queue(api_request *request);
 void api_answer_done(api_answer *answer);
+/* Forgets status and body, keeps the headers. */
+void api_answer_drop_body(api_answer *answer);
 /* server.c: an answer was recorded on the loop after the handler returned: wakes the connection. */
 void api_server_resume(api_request *request);
 /* server.c: the stream of a request wakes or suspends its connection. */

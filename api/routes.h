@@ -4,7 +4,10 @@
 #ifndef API_ROUTES_H
 #define API_ROUTES_H
 
+#include "api/request.h"
 #include "api/router.h"
+#include "api/worker.h"
+#include "common/model/json.h"
 
 extern const api_route api_routes[];
 extern const size_t api_route_count;
@@ -15,5 +18,61 @@ void api_events(struct api_request *request);            /* GET /v1/events */
 void api_logs(struct api_request *request);              /* GET /v1/apps/{app}/logs */
 void api_instance_evidence(struct api_request *request); /* GET /v1/instances/{ins}/evidence */
 void api_instance_docs(struct api_request *request);     /* GET /v1/instances/{ins}/docs */
+
+/* routes_system.c, static.c: inline. */
+void api_livez(struct api_request *request);
+void api_metrics_get(struct api_request *request);
+void api_version_get(struct api_request *request);
+void api_openapi_get(struct api_request *request);
+void api_collateral_get(struct api_request *request);
+void api_problems_get(struct api_request *request);
+void api_static_get(struct api_request *request);
+
+#define API_HANDLER(name) int name(struct api_request *request, struct api_worker *worker, rd_err *err) RD_NODISCARD
+API_HANDLER(api_readyz);
+/* routes_orgs.c */
+API_HANDLER(api_login);
+API_HANDLER(api_logout);
+API_HANDLER(api_session_get);
+API_HANDLER(api_login_links_create);
+API_HANDLER(api_tokens_create);
+API_HANDLER(api_tokens_list);
+API_HANDLER(api_tokens_revoke);
+API_HANDLER(api_audit_list);
+/* routes_apps.c */
+API_HANDLER(api_apps_create);
+API_HANDLER(api_apps_list);
+API_HANDLER(api_apps_get);
+API_HANDLER(api_apps_patch);
+API_HANDLER(api_apps_delete);
+API_HANDLER(api_apps_genesis);
+/* routes_releases.c */
+API_HANDLER(api_releases_create);
+API_HANDLER(api_releases_list);
+API_HANDLER(api_releases_get);
+API_HANDLER(api_heads_create);
+API_HANDLER(api_heads_list);
+API_HANDLER(api_heads_current);
+/* routes_blobs.c */
+API_HANDLER(api_blobs_put);
+API_HANDLER(api_blobs_get);
+/* routes_deployments.c */
+API_HANDLER(api_deployments_create);
+API_HANDLER(api_deployments_list);
+API_HANDLER(api_deployments_get);
+API_HANDLER(api_instances_list);
+API_HANDLER(api_instances_get);
+/* routes_hosts.c, routes_enrol.c */
+API_HANDLER(api_hosts_list);
+API_HANDLER(api_hosts_get);
+API_HANDLER(api_hosts_drain);
+API_HANDLER(api_hosts_undrain);
+API_HANDLER(api_hosts_revoke);
+API_HANDLER(api_enrol_tokens_create);
+API_HANDLER(api_enroll);
+/* routes_prepared.c */
+API_HANDLER(api_prepared_create);
+API_HANDLER(api_prepared_get);
+API_HANDLER(api_prepared_done);
 
 #endif

@@ -15,6 +15,7 @@
 #include "common/base/log.h"
 #include "common/base/mem.h"
 #include "common/base/text.h"
+#include "common/data/redis.h"
 #include "common/io/config.h"
 #include "common/model/ids.h"
 
@@ -149,6 +150,7 @@ static void *on_request_line(void *arg, const char *uri, struct MHD_Connection *
     request->target = rd_strdup(uri);
     request->path = rd_strndup(uri, strcspn(uri, "?"));
     request->answer.fd = -1;
+    request->wake_shard = -1;
     request->started_us = rd_clock_boot_us(server->context->clock);
     format_peer(connection, request->peer, sizeof(request->peer));
     request->next = server->requests;
@@ -232,17 +234,36 @@ static void run_trip(api_worker *worker, void *arg)
         request->work_result = request->route->worker(request, worker, err);
 }
 
+/* Hints after commit: lost ones cost a quarter of a second, as the readers poll (data-model.md, section 7). */
+static void send_hints(const api_request *request)
+{
+    rd_redis *redis = request->context->redis;
+    rd_err ignored = RD_ERR_INIT;
+    if (!redis)
+        return;
+    if (request->wake_shard >= 0) {
+        char key[32];
+        snprintf(key, sizeof(key), "wake:%d", request->wake_shard);
+        (void)!rd_redis_command(redis, NULL, NULL, &ignored, RD_BYTES_LIT("XADD"), rd_bytes_str(key),
+                                RD_BYTES_LIT("MAXLEN"), RD_BYTES_LIT("~"), RD_BYTES_LIT("10000"), RD_BYTES_LIT("*"),
+                                RD_BYTES_LIT("t"), RD_BYTES_LIT("1"));
+    }
+    if (request->has_event)
+        (void)!rd_redis_command(redis, NULL, NULL, &ignored, RD_BYTES_LIT("PUBLISH"), RD_BYTES_LIT("tail"),
+                                RD_BYTES_LIT(""));
+}
+
 static void finish_trip(void *arg, bool is_cancelled)
 {
     trip *t = arg;
     api_request *request = t->request;
     bool runs_loop = !t->runs_handler;
     free(t);
+    send_hints(request);
     if (is_cancelled)
         request->work_result = rd_err_set(&request->work_err, RD_E_UNAVAILABLE, "this replica is stopping");
     if (request->work_result < 0) {
-        api_answer_done(&request->answer);
-        request->answer = (api_answer){ .fd = -1 };
+        api_answer_drop_body(&request->answer);
         api_reply_problem(request, &request->work_err);
     } else if (runs_loop) {
         run_loop_handler(request);

@@ -1,17 +1,14 @@
-/* worker: what a straight-line handler has on its thread: a PostgreSQL connection and a Redis connection of its own.
- * Used by handlers and stores. Connections are made on first use and again after they broke. */
+/* worker: what a straight-line handler has on its thread: a PostgreSQL connection of its own (role rd_api).
+ * Used by handlers and stores. The connection is made on first use and again after it broke. */
 #ifndef API_WORKER_H
 #define API_WORKER_H
 
 #include "api/context.h"
-
-struct rd_pg;
-struct rd_redis;
+#include "common/data/pg.h"
 
 typedef struct api_worker {
     api_context *context;
-    struct rd_pg *pg;
-    struct rd_redis *redis;
+    rd_pg *pg;
 } api_worker;
 
 api_worker *api_worker_new(api_context *context);
