@@ -27,8 +27,9 @@ typedef struct appraisal {
 static int check_policy(appraisal *a, rd_err *err)
 {
     const rd_policy *policy = a->policy;
-    if (rd_policy_accepts_tcb(policy, RD_TCB_REVOKED))
-        return rd_err_set(err, RD_E_POLICY_UNSAFE, "the policy accepts revoked platforms");
+    for (size_t i = 0; i < policy->tcb_count; i++)
+        if (policy->tcb[i] == RD_TCB_REVOKED)
+            return rd_err_set(err, RD_E_POLICY_UNSAFE, "the policy accepts revoked platforms");
     if (policy->allows_debug && !policy->is_simulated)
         return rd_err_set(err, RD_E_POLICY_UNSAFE, "the policy accepts debug on hardware");
     say(a, "%zu measurements, %zu TCB states", policy->measurements_count, policy->tcb_count);

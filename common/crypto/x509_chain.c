@@ -83,7 +83,7 @@ typedef struct search {
     const rd_chain_rules *rules;
     rd_chain *chain;
     unsigned verified;
-    bool has_bad_profile, has_bad_signature, is_too_long;
+    bool has_bad_profile, has_bad_signature, is_too_long, has_foreign_root;
 } search;
 
 static bool is_pinned(const rd_chain_rules *rules, const rd_cert *cert, size_t *ret_index)
@@ -136,6 +136,7 @@ static bool extend(search *s)
         s->chain->items[s->chain->count++] = candidate;
         if (is_pinned(s->rules, candidate, &s->chain->root_index) || extend(s))
             return true;
+        s->has_foreign_root |= rd_cert_is_self_issued(candidate);
         s->chain->count--;
     }
     return false;
@@ -144,6 +145,8 @@ static bool extend(search *s)
 static int refuse_path(const search *s, const rd_cert *leaf, rd_err *err)
 {
     const char *name = rd_cert_subject_cn(leaf);
+    if (s->has_foreign_root)
+        return rd_err_set(err, RD_E_CHAIN_ROOT, "%s: the chain ends in a root that is not trusted", name);
     if (s->has_bad_profile)
         return rd_err_set(err, RD_E_CHAIN_PROFILE, "%s: a key or signature algorithm that is not allowed", name);
     if (s->has_bad_signature)
