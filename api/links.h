@@ -1,6 +1,6 @@
-/* links: everything of a replica that is event-driven: agents' links, status intake, invocation, apps origin, event tail.
- * Used by main.c, which starts and stops it; REST handlers of the link side (routes.h) find the parts in the context.
- * Lives on the loop's thread and never blocks it: SQL is done on threads of its own (control.h). */
+/* links: everything of a replica that is event-driven: agents' links, status intake, invocation, apps origin, event
+ * tail. Used by main.c, which starts and stops it; REST handlers of the link side (routes.h) find the parts in the
+ * context. Lives on the loop's thread and never blocks it: SQL is done on threads of its own (control.h). */
 #ifndef API_LINKS_H
 #define API_LINKS_H
 
@@ -22,7 +22,8 @@ api_links *api_links_stop(api_links *links);
 uint16_t api_links_link_port(const api_links *links);
 uint16_t api_links_apps_port(const api_links *links);
 
-/* Loop thread. New collateral for verdicts from now on (copied); the file named in the configuration is read at start. */
+/* Loop thread. New collateral for verdicts from now on (copied); the file named in the configuration is read at start.
+ */
 int api_links_set_collateral(api_links *links, rd_bytes collateral, rd_err *err) RD_NODISCARD;
 /* Any thread. Whether this replica's beat and its event tail move: for /readyz. why gets a sentence when not. */
 bool api_links_is_ready(api_links *links, char why[128]);

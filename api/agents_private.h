@@ -1,0 +1,188 @@
+/* agents_private: one host's link and the parts that work on it: agents.c (life), agents_attach.c, agents_jobs.c,
+ * agents_events.c (events and evidence), agents_renew.c (certificate, logs). Nobody else includes this.
+ * A host link is freed when its link is down and the last callback that holds it has come. */
+#ifndef API_AGENTS_PRIVATE_H
+#define API_AGENTS_PRIVATE_H
+
+#include "api/agents.h"
+#include "api/lease_job.h"
+#include "common/base/log.h"
+#include "common/base/mem.h"
+#include "common/base/table.h"
+#include "common/base/text.h"
+
+#define API_HOST_LINK_MAGIC   0x686c6e6bu
+#define API_JOB_WINDOW        64u
+#define API_EVENTS_WAITING    256u /* of one host; then its stream is paused */
+#define API_EVIDENCE_FLIGHT   4u
+#define API_EVIDENCE_A_SECOND 10u
+#define API_BLOB_FLIGHT       4u
+#define API_SESSIONS_A_MINUTE 10
+#define API_LEASES_A_HOST     10000
+#define API_NEEDS_MAX         256
+#define API_ASKS_MAX          2 /* times that evidence with an old nonce is asked for again */
+
+/* claiming → greeting → attaching → sending → open, any → down. */
+typedef enum api_attach_state {
+    API_ATTACH_CLAIMING,  /* identity and session from PostgreSQL */
+    API_ATTACH_GREETING,  /* POST /hello is under way */
+    API_ATTACH_COMPARING, /* journal, inventory, leases */
+    API_ATTACH_SENDING,   /* jobs above the floor */
+    API_ATTACH_OPEN,      /* carries traffic and live hints */
+    API_ATTACH_DOWN
+} api_attach_state;
+
+/* A lease of this host as PostgreSQL had it last. */
+typedef struct api_host_lease {
+    rd_id instance;
+    uint64_t epoch;
+    rd_app_id app;
+    uint8_t org[16];
+    rd_digest release;
+    rd_digest genesis_blob, head_blob, release_blob, code_blob;
+    rd_class class;
+    rd_want want;
+    bool is_live;
+    rd_phase phase;      /* last durable */
+    int64_t renew_at_us; /* wall; 0: no evidence to renew */
+    unsigned asks;       /* for evidence since the last accepted one */
+} api_host_lease;
+
+typedef enum api_event_state {
+    API_EVENT_NEW,     /* serving: its evidence waits for its turn */
+    API_EVENT_WORKING, /* evidence is fetched, verified, or the report is with ingest */
+    API_EVENT_DURABLE
+} api_event_state;
+
+typedef struct api_host_link api_host_link;
+
+typedef struct api_agent_event {
+    api_host_link *host;
+    api_event_state state;
+    uint64_t seq;
+    bool has_evidence;
+    rd_digest evidence;
+    api_report report;
+    struct api_agent_event *next;
+} api_agent_event;
+
+struct api_host_link {
+    uint32_t magic;
+    api_agents *agents;
+    rd_link *link; /* NULL once it is down */
+    rd_id host;
+    char name[RD_ID_TEXT_SIZE];
+    uint8_t operator_org[16];
+    int64_t shard;
+    api_attach_state state;
+    unsigned holders;
+    const char *close_cause; /* "closed" when the plane ended it, else NULL: the host went */
+    /* session */
+    int64_t session, era, incarnation, agent_incarnation;
+    int64_t known_acked, known_events;
+    rd_id known_journal;
+    bool has_journal;
+    /* jobs */
+    uint64_t floor, sent;
+    unsigned jobs_in_flight;
+    bool wants_jobs, is_loading, is_all_sent;
+    rd_table *leases; /* lease key → api_host_lease */
+    rd_table *strays; /* lease key → host link: ended, and still in the agent's inventory */
+    bool is_reconciled;
+    /* blobs */
+    rd_digest needs[API_NEEDS_MAX];
+    size_t need_count;
+    unsigned blobs_in_flight;
+    /* events */
+    rd_link_stream *events;
+    api_agent_event *first_event, *last_event;
+    size_t event_count;
+    bool is_paused;
+    uint64_t event_acked; /* durable and told to the agent, or about to be */
+    uint64_t event_told;
+    bool is_acking;
+    unsigned evidence_in_flight, evidence_tokens;
+    /* logs, renewal */
+    rd_link_stream *logs;
+    int64_t cert_begin_us, cert_end_us;
+    bool is_renewing;
+    uint8_t spki[32];
+    api_host_link *next, *previous; /* of all */
+};
+
+/* Sessions that a host took lately. */
+typedef struct api_session_mark {
+    int64_t session, at_us;
+} api_session_mark;
+
+struct api_agents {
+    api_agents_options options;
+    rd_tls_context *tls;
+    rd_link_plane *plane;
+    rd_table *hosts; /* host id → the newest api_host_link */
+    rd_table *marks; /* host id → api_session_mark */
+    api_host_link *first;
+    size_t count;
+    bool is_degraded, is_closing;
+    bool has_wanting; /* some link wants_jobs */
+    rd_flusher *flusher;
+    rd_timer *second;
+    unsigned seconds;
+    uint64_t attached, refused, jobs_sent, jobs_failed, events_taken, blobs_sent, strays_unknown, renewed;
+};
+
+typedef struct api_lease_key {
+    uint8_t b[24];
+} api_lease_key;
+api_lease_key api_lease_key_of(const rd_id *instance, uint64_t epoch);
+api_host_lease *api_host_lease_of(const api_host_link *host, const rd_id *instance, uint64_t epoch);
+
+/* agents.c */
+void api_host_hold(api_host_link *host);
+void api_host_release(api_host_link *host);
+/* The plane ends the link: cause "closed" in PostgreSQL. */
+void api_host_close(api_host_link *host, const char *reason);
+void api_host_fail(api_host_link *host, const char *what, const rd_err *err);
+int64_t api_agents_wall_us(const api_agents *agents);
+
+/* agents_attach.c */
+void api_attach_begin(api_host_link *host);
+/* All jobs above the floor are acknowledged: opens the link. */
+void api_attach_opened(api_host_link *host);
+/* A stray was reported final, or the last job was: reconciled when nothing is left. */
+void api_attach_check_reconciled(api_host_link *host);
+/* Notes in PostgreSQL that the link is down. */
+void api_attach_down(api_host_link *host);
+
+/* agents_jobs.c */
+#define API_LEASE_COLUMNS                                                                                              \
+    "l.instance_id, l.epoch, l.org_id, l.app_id, l.job_seq, l.release_digest, l.want, l.live, l.cpu_m, l.mem,"         \
+    " sha256(a.genesis), h.head_blob, sha256(r.envelope), r.code_digest, coalesce(h.class, 'simulated'),"              \
+    " coalesce(s.phase, 0), v.valid_until"
+#define API_LEASE_JOINS                                                                                                \
+    " LEFT JOIN apps a ON a.app_id = l.app_id"                                                                         \
+    " LEFT JOIN releases r ON r.org_id = l.org_id AND r.app_id = l.app_id AND r.digest = l.release_digest"             \
+    " LEFT JOIN LATERAL (SELECT sha256(x.envelope) AS head_blob, x.class FROM heads x WHERE x.app_id = l.app_id"       \
+    " ORDER BY x.seq DESC LIMIT 1) h ON true"                                                                          \
+    " LEFT JOIN lease_status s ON s.instance_id = l.instance_id AND s.epoch = l.epoch"                                 \
+    " LEFT JOIN lease_verdicts v ON v.instance_id = l.instance_id AND v.epoch = l.epoch AND v.result = 1"
+/* Reads a row of API_LEASE_COLUMNS into the host's table and returns it; NULL when the table is full. */
+api_host_lease *api_jobs_note_lease(api_host_link *host, const rd_pg_result *result, size_t row);
+void api_jobs_want(api_host_link *host);
+/* Sends what waits, for all hosts that want, with one statement. */
+void api_jobs_flush(api_agents *agents);
+/* Pushes the blobs that the agent asked for. */
+void api_jobs_need(api_host_link *host, const rd_digest *digests, size_t count);
+
+/* agents_events.c */
+void api_events_begin(api_host_link *host);
+void api_events_second(api_host_link *host);
+void api_events_free(api_host_link *host);
+/* POST /evidence-requests with a fresh nonce. */
+void api_events_ask(api_host_link *host, api_host_lease *lease);
+
+/* agents_renew.c */
+void api_renew_second(api_host_link *host);
+void api_logs_begin(api_host_link *host);
+
+#endif

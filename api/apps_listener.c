@@ -1,0 +1,356 @@
+#include "api/apps_listener.h"
+
+#include "api/auth.h"
+#include "api/reply.h"
+#include "common/base/mem.h"
+
+#include <ctype.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#define BODY_MAX       ((size_t)16 << 20)
+#define WHOLE_MAX      ((size_t)256 << 10) /* answers up to this are sent in one piece */
+#define STREAM_BUFFER  ((size_t)256 << 10)
+#define SESSION_COOKIE "__Host-redoubt"
+
+struct api_apps {
+    api_context *context;
+    api_relay *relay;
+    api_server *server;
+    api_route fallback;
+};
+
+/* One call of a caller: from the token to the end of the answer. */
+typedef struct exchange {
+    api_apps *apps;
+    api_request *request; /* NULL once it was answered or streamed */
+    rd_app_id app;
+    api_call *call;
+    api_stream *stream;
+    rd_buf body; /* of a whole answer */
+    int status;
+    char content_type[256];
+    bool has_head, is_streamed, is_cut;
+    bool is_checking; /* the token is being looked up */
+} exchange;
+
+/* ---- names ---- */
+
+bool api_apps_parse_host(const char *host, const char *domain, rd_app_id *ret)
+{
+    size_t label = strcspn(host, ".");
+    if (label != 56 || strncasecmp(host, "app-", 4) != 0 || host[label] != '.')
+        return false;
+    size_t domain_size = strlen(domain);
+    const char *rest = host + label + 1;
+    if (strncasecmp(rest, domain, domain_size) != 0 || (rest[domain_size] != 0 && rest[domain_size] != ':'))
+        return false;
+    char text[RD_APP_ID_TEXT_SIZE];
+    for (size_t i = 0; i < label; i++)
+        text[i] = (char)tolower((unsigned char)host[i]);
+    text[3] = '_';
+    text[label] = 0;
+    rd_err err = RD_ERR_INIT;
+    return rd_app_id_parse(text, label, ret, &err) == 0;
+}
+
+bool api_apps_passes_header(const char *name, const char *connection)
+{
+    static const char *const kept_back[] = { "host",      "authorization",      "expect",
+                                             "forwarded", "redoubt-request-id", "redoubt-csrf" };
+    for (size_t i = 0; i < RD_ARRAY_LEN(kept_back); i++)
+        if (strcasecmp(name, kept_back[i]) == 0)
+            return false;
+    return strncasecmp(name, "x-forwarded-", 12) != 0 && !api_http_is_hop_by_hop(name, connection);
+}
+
+/* ---- answering ---- */
+
+static void exchange_free(exchange *x)
+{
+    rd_buf_done(&x->body);
+    free(x);
+}
+
+static void answer_problem(exchange *x, const rd_err *err)
+{
+    api_request *request = RD_TAKE(x->request);
+    api_reply_header(request, "X-Content-Type-Options", "nosniff");
+    if (err->code == RD_E_NO_INSTANCE || err->code == RD_E_INSTANCE_ELSEWHERE || err->code == RD_E_UNAVAILABLE)
+        api_reply_header(request, "Retry-After", "1");
+    if (rd_code_describe(err->code)->http_status == 401)
+        api_reply_header(request, "WWW-Authenticate", "Bearer realm=\"redoubt\"");
+    api_reply_problem(request, err);
+}
+
+static bool passes_response_header(const api_http_response *response, const char *name)
+{
+    static const char *const ours[] = {
+        "content-type", "x-content-type-options", "redoubt-instance", "request-id", "date", "alt-svc"
+    };
+    for (size_t i = 0; i < RD_ARRAY_LEN(ours); i++)
+        if (strcmp(name, ours[i]) == 0)
+            return false;
+    return !api_http_is_hop_by_hop(name, api_http_response_header(response, "connection"));
+}
+
+/* A cookie for another domain than the app's own name would reach its neighbours (RFC 6265, 5.3). */
+static bool is_foreign_cookie(const char *name, const char *value)
+{
+    return strcmp(name, "set-cookie") == 0 && (strcasestr(value, "domain") || strcasestr(value, SESSION_COOKIE));
+}
+
+static void add_headers(exchange *x, const api_http_response *response, const api_target *target)
+{
+    for (size_t i = 0; i < response->header_count; i++) {
+        const api_http_header *header = &response->headers[i];
+        if (passes_response_header(response, header->name) && !is_foreign_cookie(header->name, header->value))
+            api_reply_header(x->request, header->name, header->value);
+    }
+    api_reply_header(x->request, "X-Content-Type-Options", "nosniff");
+    api_reply_header(x->request, "Redoubt-Instance", target->authority);
+}
+
+static void on_stream_closed(void *arg)
+{
+    exchange *x = arg;
+    x->stream = NULL;
+    if (x->call)
+        api_call_cancel(RD_TAKE(x->call));
+    exchange_free(x);
+}
+
+static void on_stream_drained(void *arg)
+{
+    exchange *x = arg;
+    if (x->call)
+        api_call_resume(x->call);
+}
+
+static void on_head(void *context, const api_http_response *response, const api_target *target)
+{
+    exchange *x = context;
+    x->has_head = true;
+    x->status = response->status;
+    const char *type = api_http_response_header(response, "content-type");
+    snprintf(x->content_type, sizeof x->content_type, "%s", type ? type : "");
+    add_headers(x, response, target);
+    x->is_streamed = response->content_length > WHOLE_MAX && response->body_left > 0;
+    rd_buf_init(&x->body, WHOLE_MAX);
+    if (!x->is_streamed)
+        return;
+    api_stream_options options = { .status = x->status,
+                                   .content_type = type ? x->content_type : NULL,
+                                   .content_length = (int64_t)response->content_length,
+                                   .buffer_max = STREAM_BUFFER,
+                                   .on_close = on_stream_closed,
+                                   .on_drain = on_stream_drained,
+                                   .arg = x };
+    api_request *request = RD_TAKE(x->request);
+    x->stream = api_reply_stream(request, &options);
+}
+
+static size_t on_body(void *context, rd_bytes piece)
+{
+    exchange *x = context;
+    if (!x->is_streamed) {
+        (void)rd_buf_append_bytes(&x->body, piece);
+        return piece.size;
+    }
+    if (!x->stream)
+        return piece.size;
+    size_t size = RD_MIN(piece.size, api_stream_room(x->stream));
+    if (size > 0 && api_stream_write(x->stream, rd_bytes_of(piece.data, size)))
+        return size;
+    (void)api_stream_write(x->stream, piece); /* refused: that makes on_drain come */
+    return 0;
+}
+
+static void on_done(void *context, const rd_err *err)
+{
+    exchange *x = context;
+    x->call = NULL;
+    if (x->is_streamed) {
+        if (!x->stream)
+            return;
+        if (err)
+            api_stream_abort(x->stream);
+        else
+            api_stream_end(x->stream);
+        return; /* freed by on_close */
+    }
+    if (x->request && err)
+        answer_problem(x, err);
+    else if (x->request)
+        api_reply_buf(RD_TAKE(x->request), x->status, *x->content_type ? x->content_type : NULL, &x->body);
+    exchange_free(x);
+}
+
+/* ---- calling ---- */
+
+typedef struct header_walk {
+    rd_buf *lines;
+    const char *connection;
+    bool is_good;
+} header_walk;
+
+static void add_request_header(void *arg, const char *name, const char *value)
+{
+    header_walk *walk = arg;
+    if (api_apps_passes_header(name, walk->connection))
+        walk->is_good = walk->is_good && api_relay_add_header(walk->lines, name, value);
+}
+
+static void start_call(exchange *x)
+{
+    static const api_call_events events = { on_head, on_body, on_done };
+    RD_CLEANUP(rd_buf_done) rd_buf lines = { 0 };
+    header_walk walk = { &lines, api_request_header(x->request, "connection"), true };
+    api_request_headers(x->request, add_request_header, &walk);
+    walk.is_good = walk.is_good && api_relay_add_header(&lines, "redoubt-request-id", api_request_id(x->request));
+    rd_err err = RD_ERR_INIT;
+    api_call_spec spec = { .app = &x->app,
+                           .method = api_request_method(x->request),
+                           .target = api_request_target(x->request),
+                           .lines = &lines,
+                           .body = api_request_body(x->request) };
+    if (!walk.is_good)
+        (void)rd_err_set(&err, RD_E_HTTP_HEADERS_TOO_LARGE, "the request's headers are too large or malformed");
+    else if (api_relay_call(x->apps->relay, &spec, &events, x, &x->call, &err) == 0)
+        return;
+    answer_problem(x, &err);
+    exchange_free(x);
+}
+
+/* ---- callers ---- */
+
+static void on_caller(void *arg, const api_principal *principal, const rd_err *err)
+{
+    exchange *x = arg;
+    x->is_checking = false;
+    if (!x->request) { /* cancelled meanwhile */
+        exchange_free(x);
+        return;
+    }
+    api_app *app = api_targets_app(api_relay_targets(x->apps->relay), &x->app);
+    rd_err refusal = RD_ERR_INIT;
+    if (err)
+        refusal = *err;
+    else if (!app || memcmp(principal->org_id, app->org, sizeof app->org) != 0)
+        (void)rd_err_set(&refusal, RD_E_CALLER_DENIED, "the token is of another organisation");
+    if (refusal.code != RD_OK) {
+        answer_problem(x, &refusal);
+        exchange_free(x);
+        return;
+    }
+    start_call(x);
+}
+
+/* Open to all when every instance that may be chosen is of a release that says so. */
+static bool is_open(const api_app *app)
+{
+    for (size_t i = 0; i < app->count; i++)
+        if (!app->targets[i]->limits.is_open)
+            return false;
+    return app->count > 0;
+}
+
+static void on_cancel(api_request *request, void *arg)
+{
+    (void)request;
+    exchange *x = arg;
+    x->request = NULL;
+    if (x->call)
+        api_call_cancel(RD_TAKE(x->call));
+    if (!x->is_checking)
+        exchange_free(x);
+}
+
+static void refuse(exchange *x, rd_code code, const char *text)
+{
+    rd_err err = RD_ERR_INIT;
+    (void)rd_err_set(&err, code, "%s", text);
+    answer_problem(x, &err);
+    exchange_free(x);
+}
+
+static void handle(api_request *request)
+{
+    api_context *context = api_request_context(request);
+    exchange *x = rd_alloc(sizeof *x);
+    x->apps = context->apps;
+    x->request = request;
+    const char *host = api_request_header(request, "host");
+    if (!host || !api_apps_parse_host(host, context->config->apps_domain, &x->app)) {
+        refuse(x, RD_E_APP_UNKNOWN, "the host names no app");
+        return;
+    }
+    const api_app *app = api_targets_app(api_relay_targets(x->apps->relay), &x->app);
+    if (!app) {
+        refuse(x, RD_E_APP_UNKNOWN, "no such app");
+        return;
+    }
+    api_request_on_cancel(request, on_cancel, x);
+    if (is_open(app)) {
+        start_call(x);
+        return;
+    }
+    if (app->count == 0) {
+        refuse(x, RD_E_NO_INSTANCE, "no instance serves this app");
+        return;
+    }
+    rd_bytes secret = api_auth_bearer(api_request_header(request, "authorization"));
+    if (secret.size == 0) {
+        refuse(x, RD_E_CLI_NO_TOKEN, "the app takes callers with a token of its organisation");
+        return;
+    }
+    x->is_checking = true;
+    api_auth_check(context, secret, on_caller, x);
+}
+
+int api_apps_start(api_context *context, api_relay *relay, api_apps **ret, rd_err *err)
+{
+    api_apps *apps = rd_alloc(sizeof *apps);
+    apps->context = context;
+    apps->relay = relay;
+    apps->fallback = (api_route){ .method = "*",
+                                  .pattern = "/{path*}",
+                                  .kind = API_ROUTE_LOOP,
+                                  .need = API_NEED_NONE,
+                                  .loop = handle,
+                                  .body_max = BODY_MAX,
+                                  .flags = API_BODY_BYTES | API_OPS };
+    context->apps = apps;
+    api_server_options options = { .name = "apps",
+                                   .listen = context->config->apps_listen,
+                                   .fallback = &apps->fallback };
+    if (api_server_start(context, &options, &apps->server, err) < 0) {
+        context->apps = NULL;
+        free(apps);
+        return -1;
+    }
+    *ret = apps;
+    return 0;
+}
+
+api_server *api_apps_server(api_apps *apps)
+{
+    return apps->server;
+}
+
+void api_apps_stop(api_apps *apps)
+{
+    if (apps)
+        api_server_stop(apps->server);
+}
+
+api_apps *api_apps_free(api_apps *apps)
+{
+    if (!apps)
+        return NULL;
+    api_server_free(apps->server);
+    free(apps);
+    return NULL;
+}
