@@ -138,6 +138,14 @@ static int find_route(api_request *request, const api_server_routes *routes, rd_
     return 0;
 }
 
+/* Who shows no secret at all is refused before a body is read. */
+static int check_early_caller(const api_request *request, rd_err *err)
+{
+    if (request->route->need == API_NEED_NONE || api_gate_secret(request).size > 0)
+        return 0;
+    return rd_err_set(err, RD_E_UNAUTHENTICATED, "this path needs a token or a session");
+}
+
 int api_gate_headers(api_request *request, rd_err *err)
 {
     take_request_id(request);
@@ -148,7 +156,7 @@ int api_gate_headers(api_request *request, rd_err *err)
         return -1;
     if (request->answer.is_set)
         return 0;
-    if (check_body_headers(request, err) < 0)
+    if (check_early_caller(request, err) < 0 || check_body_headers(request, err) < 0)
         return -1;
     if (request->route->flags & API_IF_MATCH && !api_request_header(request, "If-Match"))
         return rd_err_set(err, RD_E_IF_MATCH_REQUIRED, "%s needs If-Match", request->method);

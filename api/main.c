@@ -72,10 +72,12 @@ static int check_options(const void *values, rd_err *err)
     size_t size = strlen(c->public_url);
     if (size == 0 || c->public_url[size - 1] == '/')
         return rd_err_set(err, RD_E_CONFIG, "public-url must be a URL without a final slash");
-    uint8_t root[32];
-    if (c->simulation_root && c->simulation_root[0] &&
-        rd_hex_decode(c->simulation_root, strlen(c->simulation_root), root, sizeof(root)) < 0)
-        return rd_err_set(err, RD_E_CONFIG, "simulation-root must be 64 hex digits");
+    uint8_t digest[32];
+    const char *root = c->simulation_root ? c->simulation_root : "";
+    root += rd_starts_with(root, "sha256:") ? strlen("sha256:") : 0;
+    if (root[0] && rd_hex_decode(root, strlen(root), digest, sizeof(digest)) < 0)
+        return rd_err_set(err, RD_E_CONFIG,
+                          "simulation-root must be 64 hex digits, with or without sha256: before them");
     return 0;
 }
 
@@ -273,14 +275,14 @@ static const struct {
     int (*fn)(const api_config *config, rd_err *err);
 } verbs[] = { { "run", run }, { "migrate", migrate }, { "init", init }, { "bootstrap", bootstrap } };
 
-static int dispatch(const rd_config *config, rd_err *err)
+static int dispatch(const rd_config *config, const api_config *values, rd_err *err)
 {
     const char *verb = rd_config_positional_count(config) > 0 ? rd_config_positional(config, 0) : "run";
     if (rd_config_positional_count(config) > 1)
         return rd_err_set(err, RD_E_USAGE, "one verb at a time; %s is one too many", rd_config_positional(config, 1));
     for (size_t i = 0; i < RD_ARRAY_LEN(verbs); i++)
         if (strcmp(verb, verbs[i].name) == 0)
-            return verbs[i].fn(rd_config_values(config), err);
+            return verbs[i].fn(values, err);
     return rd_err_set(err, RD_E_USAGE, "%s is no verb: run, migrate, init or bootstrap", verb);
 }
 
@@ -292,9 +294,11 @@ int main(int argc, char **argv)
     if (rc == RD_CONFIG_DONE)
         return 0;
     if (rc == RD_CONFIG_RUN) {
-        const api_config *values = rd_config_values(config);
-        rd_log_init("redoubt-api", (rd_log_level)values->log_level, 2);
-        rc = dispatch(config, &err);
+        api_config values = *(const api_config *)rd_config_values(config);
+        if (values.simulation_root && rd_starts_with(values.simulation_root, "sha256:"))
+            values.simulation_root += strlen("sha256:");
+        rd_log_init("redoubt-api", (rd_log_level)values.log_level, 2);
+        rc = dispatch(config, &values, &err);
     }
     if (rc == 0)
         return 0;

@@ -114,8 +114,9 @@ static rd_pg_outcome insert_app(rd_pg *pg, api_change *change, rd_err *err)
 {
     const new_app *app = change->state;
     rd_pg_outcome outcome;
-    if (rd_pg_push(pg, "app_finish_delete", err, rd_pg_text(app->name)) < 0)
-        return RD_PG_FAILED;
+    outcome = rd_pg_call(pg, "app_finish_delete", NULL, err, rd_pg_text(app->name));
+    if (outcome != RD_PG_SOME && outcome != RD_PG_NONE)
+        return outcome;
     outcome = rd_pg_call(pg, "app_add", NULL, err, rd_pg_bytes(RD_BYTES_ARRAY(app->id.b)), rd_pg_uuid(app->org),
                          rd_pg_text(app->name), rd_pg_bytes(rd_buf_bytes(&app->genesis)));
     if (outcome == RD_PG_FAILED && strcmp(rd_pg_constraint(pg), "apps_name") == 0)

@@ -135,7 +135,7 @@ static rd_pg_outcome take_token(rd_pg *pg, enrolment *e, char **ret_labels, rd_e
     rd_pg_get_fixed(token, 0, 0, e->org, sizeof(e->org));
     snprintf(e->region, sizeof(e->region), "%s", rd_pg_get_text(token, 0, 1));
     *ret_labels = rd_strdup(rd_pg_get_text(token, 0, 2));
-    return rd_pg_set_org(pg, e->org, err) < 0 ? RD_PG_FAILED : RD_PG_SOME;
+    return api_store_enter(pg, e->org, err);
 }
 
 /* The same machine again, asked for by its own operator: keeps its id, gets the new key (T12). */

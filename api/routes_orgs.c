@@ -74,7 +74,7 @@ static rd_pg_outcome take_code(rd_pg *pg, login *l, rd_err *err)
     rd_pg_get_fixed(row, 0, 0, l->principal.org_id, 16);
     rd_pg_get_fixed(row, 0, 1, l->principal.user_id, 16);
     l->principal.role = api_role_by_name(rd_pg_get_text(row, 0, 2));
-    return rd_pg_set_org(pg, l->principal.org_id, err) < 0 ? RD_PG_FAILED : RD_PG_SOME;
+    return api_store_enter(pg, l->principal.org_id, err);
 }
 
 /* A session has its user's role; a token of a narrower role must not widen itself by logging in. */
@@ -94,9 +94,7 @@ static rd_pg_outcome check_member(rd_pg *pg, const login *l, rd_err *err)
 static rd_pg_outcome start_session(rd_pg *pg, void *context, rd_err *err)
 {
     login *l = context;
-    rd_pg_outcome outcome = l->has_code                                       ? take_code(pg, l, err)
-                            : rd_pg_set_org(pg, l->principal.org_id, err) < 0 ? RD_PG_FAILED
-                                                                              : RD_PG_SOME;
+    rd_pg_outcome outcome = l->has_code ? take_code(pg, l, err) : api_store_enter(pg, l->principal.org_id, err);
     if (outcome == RD_PG_SOME)
         outcome = check_member(pg, l, err);
     if (outcome != RD_PG_SOME)

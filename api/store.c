@@ -16,6 +16,8 @@ static rd_pg_outcome read_once(rd_pg *pg, const char *org, const char *stmt, con
                                rd_pg_result *results[4], rd_err *err)
 {
     rd_pg_value org_value = rd_pg_text(org);
+    if (rd_pg_connect(pg, err) < 0)
+        return err->code == RD_E_CONFIG ? RD_PG_FAILED : RD_PG_RETRY;
     if (rd_pg_queue(pg, RD_PG_BEGIN, NULL, 0, err) < 0 || rd_pg_queue(pg, "rd_org", &org_value, 1, err) < 0 ||
         rd_pg_queue(pg, stmt, args, count, err) < 0 || rd_pg_queue(pg, RD_PG_COMMIT, NULL, 0, err) < 0)
         return RD_PG_FAILED;
@@ -47,14 +49,15 @@ int api_store_read(api_worker *worker, const uint8_t org[16], const char *stmt, 
         if (outcome == RD_PG_SOME || outcome == RD_PG_NONE)
             return 0;
         *err = failure;
-        /* A failed statement leaves the hand-made transaction open. */
-        rd_err ignored = RD_ERR_INIT;
-        if (rd_pg_is_connected(worker->pg))
-            (void)!rd_pg_run(worker->pg, RD_PG_ROLLBACK, NULL, 0, NULL, &ignored);
         if (outcome == RD_PG_FAILED)
             return -1;
     }
     return rd_err_set(err, RD_E_UNAVAILABLE, "the database is busy");
+}
+
+rd_pg_outcome api_store_enter(rd_pg *pg, const uint8_t org[16], rd_err *err)
+{
+    return rd_pg_set_org(pg, org, err) < 0 ? RD_PG_FAILED : rd_pg_flush(pg, NULL, 0, err);
 }
 
 int api_store_need(rd_pg_result *result, const char *what, rd_err *err)

@@ -28,6 +28,9 @@ int api_store_read(api_worker *worker, const uint8_t org[16], const char *stmt, 
 /* As api_store_get; no row is NOT_FOUND "no such <what>". */
 int api_store_need(rd_pg_result *result, const char *what, rd_err *err) RD_NODISCARD;
 
+/* Within a transaction: rows of this organisation from here on, at once. */
+rd_pg_outcome api_store_enter(rd_pg *pg, const uint8_t org[16], rd_err *err) RD_NODISCARD;
+
 /* Cursors of lists ordered by (at desc, id desc): opaque base64url of both. */
 typedef struct api_cursor {
     bool is_set;

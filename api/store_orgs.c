@@ -78,12 +78,16 @@ static int64_t expiry_of(const rd_pg_result *row, int column)
 
 static rd_pg_outcome read_org(rd_pg *pg, api_principal *principal, rd_err *err)
 {
-    RD_CLEANUP(rd_pg_result_free_p) rd_pg_result *row = NULL;
-    if (rd_pg_set_org(pg, principal->org_id, err) < 0)
+    rd_pg_result *results[2] = { NULL };
+    if (rd_pg_set_org(pg, principal->org_id, err) < 0 ||
+        rd_pg_push(pg, "org_get", err, rd_pg_uuid(principal->org_id)) < 0)
         return RD_PG_FAILED;
-    rd_pg_outcome outcome = rd_pg_call(pg, "org_get", &row, err, rd_pg_uuid(principal->org_id));
+    rd_pg_outcome outcome = rd_pg_flush(pg, results, 2, err);
     if (outcome == RD_PG_SOME)
-        principal->is_operating = strcmp(rd_pg_get_text(row, 0, 1), "customer") != 0;
+        principal->is_operating =
+            rd_pg_rows(results[1]) > 0 && strcmp(rd_pg_get_text(results[1], 0, 1), "customer") != 0;
+    rd_pg_result_free(results[0]);
+    rd_pg_result_free(results[1]);
     return outcome;
 }
 
