@@ -1,0 +1,114 @@
+#include "enclave/engine/engine_priv.h"
+
+#include <poll.h>
+
+#include "enclave/engine/wire.h"
+
+static int sleep_until(encl_engine *engine, int64_t until_us)
+{
+    if (engine->host.wait)
+        return engine->host.wait(engine->host.context, until_us);
+    for (;;) {
+        int64_t left_us = until_us - engine->host.monotonic_us(engine->host.context);
+        if (left_us <= 0)
+            return 0;
+        (void)poll(NULL, 0, (int)RD_MIN(left_us / 1000 + 1, (int64_t)60000));
+    }
+}
+
+/* Runs the guest until the response, or its background work, is done. */
+static int run(encl_engine *engine, bool wants_background, rd_err *err)
+{
+    uint32_t state;
+
+    for (;;) {
+        if (encl_engine_enter(engine, ENCL_FN_RUN, wants_background, 0, 0, &state, err) < 0)
+            return -1;
+        if (state == ENCL_GUEST_DONE)
+            return 0;
+        if (state != ENCL_GUEST_WAITING)
+            return encl_engine_guest_error(engine, err);
+        int64_t due_us = encl_engine_result(engine).due_us;
+        if (due_us < 0)
+            return rd_err_set(err, RD_E_ENGINE_STALLED,
+                              wants_background ? "waitUntil waits for something that cannot happen"
+                                               : "the handler's promise is pending and nothing is left to settle it");
+        if (due_us >= engine->deadline_us)
+            return rd_err_set(err, RD_E_ENGINE_TIME_LIMIT, "the next timer is due after the time limit");
+        if (sleep_until(engine, due_us) < 0)
+            return rd_err_set(err, RD_E_ENGINE_CANCELLED, "the caller is gone");
+    }
+}
+
+/* Copies the output out of the guest, so that later guest code cannot change what was checked. */
+static int take_response(encl_engine *engine, encl_response *ret, rd_err *err)
+{
+    encl_guest_result result = encl_engine_result(engine);
+    const uint8_t *from = encl_guest_at(engine->guest, result.out, result.out_size);
+
+    if (!from)
+        return rd_err_set(err, RD_E_ENGINE_BAD_RESPONSE, "the response lies outside the engine's memory");
+    if (result.out_size > engine->limits.output_size || !rd_buf_append(&engine->output, from, result.out_size))
+        return rd_err_set(err, RD_E_ENGINE_OUTPUT_LIMIT, "the response is larger than %zu bytes",
+                          engine->limits.output_size);
+    if (encl_wire_response_read(rd_buf_bytes(&engine->output), engine->headers, engine->limits.response_header_count,
+                                ret, err) < 0)
+        return -1;
+    engine->has_background = result.background > 0;
+    ret->has_background = engine->has_background;
+    ret->generation = engine->generation;
+    return 0;
+}
+
+static int call(encl_engine *engine, const encl_request *request, size_t size, encl_response *ret, rd_err *err)
+{
+    uint32_t address, state;
+    uint8_t *room;
+
+    if (encl_engine_room(engine, size, &address, &room, err) < 0)
+        return -1;
+    encl_wire_request_write(request, room);
+    if (encl_engine_enter(engine, ENCL_FN_START, address, (uint32_t)size, (uint32_t)engine->limits.output_size, &state,
+                          err) < 0)
+        return -1;
+    if (state == ENCL_GUEST_FAILED)
+        return encl_engine_guest_error(engine, err);
+    if (run(engine, false, err) < 0)
+        return -1;
+    return take_response(engine, ret, err);
+}
+
+int encl_engine_call(encl_engine *engine, const encl_request *request, encl_response *ret, rd_err *err)
+{
+    size_t size;
+
+    if (engine->state == ENCL_ENGINE_BLANK || engine->state == ENCL_ENGINE_DEAD)
+        return rd_err_set(err, RD_E_ENGINE_STATE, "no handler is loaded");
+    if (engine->state == ENCL_ENGINE_USED)
+        encl_engine_reset(engine);
+    if (encl_wire_request_size(request, engine->limits.request_size, &size, err) < 0)
+        return -1;
+    engine->state = ENCL_ENGINE_USED;
+    encl_engine_start_limits(engine, engine->limits.time_us);
+    int outcome = call(engine, request, size, ret, err);
+    encl_guest_alarm(engine->guest, 0);
+    if (outcome < 0)
+        encl_engine_reset(engine);
+    return outcome;
+}
+
+int encl_engine_finish(encl_engine *engine, rd_err *err)
+{
+    int64_t left_us;
+
+    if (engine->state != ENCL_ENGINE_USED || !engine->has_background)
+        return 0;
+    engine->has_background = false;
+    left_us = engine->deadline_us - engine->host.monotonic_us(engine->host.context);
+    if (left_us <= 0)
+        return rd_err_set(err, RD_E_ENGINE_TIME_LIMIT, "the time limit was reached before the background work");
+    encl_engine_arm(engine, left_us);
+    int outcome = run(engine, true, err);
+    encl_guest_alarm(engine->guest, 0);
+    return outcome;
+}
