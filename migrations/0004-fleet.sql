@@ -123,6 +123,7 @@ CREATE TABLE hosts (
     used_mem bigint NOT NULL DEFAULT 0,
     used_slots bigint NOT NULL DEFAULT 0,
     job_seq bigint NOT NULL DEFAULT 0,
+    lost_session bigint NOT NULL DEFAULT 0, -- the link session at which its leases were given up; only a later one mends it
     at timestamptz NOT NULL DEFAULT clock_timestamp(),
     CONSTRAINT hosts_cpu_m CHECK (0 <= used_cpu_m AND used_cpu_m <= granted_cpu_m),
     CONSTRAINT hosts_mem CHECK (0 <= used_mem AND used_mem <= granted_mem),
