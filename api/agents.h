@@ -31,7 +31,7 @@ typedef struct api_agents_options {
     rd_redis *redis; /* may be NULL */
     api_ingest *ingest;
     api_believe *believe;
-    api_blobs *blobs;
+    api_blob_source *blobs;
     const api_plane *plane;
     rd_id replica;
     const char *replica_name; /* "rpl_…" */

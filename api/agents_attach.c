@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define ISSUED_EARLIER_US ((int64_t)5 * 60 * 1000000)
+
 static const rd_pg_stmt stmts[] = {
     { "attach_identity",
       "SELECT i.operator_org, i.shard, i.retired_at IS NOT NULL, i.revoked_at IS NOT NULL, i.agent_key = $2,"
@@ -166,7 +168,8 @@ void api_attach_begin(api_host_link *host)
     host->state = API_ATTACH_CLAIMING;
     rd_pg_batch *batch = rd_pg_batch_new(NULL);
     rd_pg_value id = rd_pg_uuid(host->host.b), key = rd_pg_bytes(RD_BYTES_ARRAY(host->spki));
-    rd_pg_value begin = rd_pg_i64(host->cert_begin_us);
+    /* cert_floor: seconds; certificates begin five minutes before they are issued (plane.h). */
+    rd_pg_value begin = rd_pg_i64((host->cert_begin_us + ISSUED_EARLIER_US) / 1000000);
     rd_pg_batch_call(batch, "attach_identity", id, key, begin);
     rd_pg_batch_call(batch, "attach_claim", id, rd_pg_uuid(host->agents->options.replica.b), key, begin);
     rd_err err = RD_ERR_INIT;

@@ -155,7 +155,7 @@ static void push_next(api_host_link *host)
         p->digest = digest;
         host->blobs_in_flight++;
         api_host_hold(host);
-        api_blobs_get(host->agents->options.blobs, &digest, &lease->app, &lease->release, on_blob, p);
+        api_blob_source_get(host->agents->options.blobs, &digest, &lease->app, &lease->release, on_blob, p);
     }
 }
 

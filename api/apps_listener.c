@@ -323,9 +323,9 @@ int api_apps_start(api_context *context, api_relay *relay, api_apps **ret, rd_er
                                   .body_max = BODY_MAX,
                                   .flags = API_BODY_BYTES | API_OPS };
     context->apps = apps;
-    api_server_options options = { .name = "apps",
-                                   .listen = context->config->apps_listen,
-                                   .fallback = &apps->fallback };
+    api_server_options options = {
+        .name = "apps", .listen = context->config->apps_listen, .fallback = &apps->fallback, .is_bare = true
+    };
     if (api_server_start(context, &options, &apps->server, err) < 0) {
         context->apps = NULL;
         free(apps);

@@ -19,7 +19,7 @@ static const rd_pg_stmt stmts[] = {
       " ON true WHERE a.app_id = $1",
       2 },
 };
-const rd_pg_stmts api_blobs_stmts = { stmts, RD_ARRAY_LEN(stmts) };
+const rd_pg_stmts api_blob_source_stmts = { stmts, RD_ARRAY_LEN(stmts) };
 
 /* A list in order of use, newest first. */
 typedef struct blob {
@@ -29,7 +29,7 @@ typedef struct blob {
 } blob;
 
 typedef struct fetch {
-    api_blobs *blobs; /* NULL: freed meanwhile */
+    api_blob_source *blobs; /* NULL: freed meanwhile */
     rd_digest digest;
     rd_app_id app;
     rd_digest release;
@@ -40,7 +40,7 @@ typedef struct fetch {
     struct fetch *next, *previous;
 } fetch;
 
-struct api_blobs {
+struct api_blob_source {
     rd_loop *loop;
     rd_pg_async *pg;
     char *dir;
@@ -50,9 +50,9 @@ struct api_blobs {
     fetch *fetches;
 };
 
-api_blobs *api_blobs_new(rd_loop *loop, rd_pg_async *pg, const char *dir)
+api_blob_source *api_blob_source_new(rd_loop *loop, rd_pg_async *pg, const char *dir)
 {
-    api_blobs *blobs = rd_alloc(sizeof *blobs);
+    api_blob_source *blobs = rd_alloc(sizeof *blobs);
     blobs->loop = loop;
     blobs->pg = pg;
     blobs->dir = rd_strdup(dir ? dir : "");
@@ -60,21 +60,21 @@ api_blobs *api_blobs_new(rd_loop *loop, rd_pg_async *pg, const char *dir)
     return blobs;
 }
 
-static void unlink_blob(api_blobs *blobs, blob *b)
+static void unlink_blob(api_blob_source *blobs, blob *b)
 {
     *(b->newer ? &b->newer->older : &blobs->newest) = b->older;
     *(b->older ? &b->older->newer : &blobs->oldest) = b->newer;
     b->newer = b->older = NULL;
 }
 
-static void put_first(api_blobs *blobs, blob *b)
+static void put_first(api_blob_source *blobs, blob *b)
 {
     b->older = blobs->newest;
     *(b->older ? &b->older->newer : &blobs->oldest) = b;
     blobs->newest = b;
 }
 
-static void forget(api_blobs *blobs, blob *b)
+static void forget(api_blob_source *blobs, blob *b)
 {
     unlink_blob(blobs, b);
     (void)rd_table_remove(blobs->by_digest, RD_BYTES_ARRAY(b->digest.b));
@@ -83,7 +83,7 @@ static void forget(api_blobs *blobs, blob *b)
     free(b);
 }
 
-static const blob *find(api_blobs *blobs, const rd_digest *digest)
+static const blob *find(api_blob_source *blobs, const rd_digest *digest)
 {
     blob *b = rd_table_get(blobs->by_digest, RD_BYTES_ARRAY(digest->b));
     if (!b)
@@ -94,7 +94,7 @@ static const blob *find(api_blobs *blobs, const rd_digest *digest)
 }
 
 /* Keeps a copy under the digest that the bytes really have. */
-static void keep(api_blobs *blobs, rd_bytes bytes)
+static void keep(api_blob_source *blobs, rd_bytes bytes)
 {
     rd_digest digest;
     rd_sha256(bytes, digest.b);
@@ -117,7 +117,7 @@ static void keep(api_blobs *blobs, rd_bytes bytes)
 
 static void fetch_end(fetch *f, const rd_err *err)
 {
-    api_blobs *blobs = f->blobs;
+    api_blob_source *blobs = f->blobs;
     if (blobs) {
         *(f->previous ? &f->previous->next : &blobs->fetches) = f->next;
         if (f->next)
@@ -181,7 +181,7 @@ static void on_file(void *context, bool is_cancelled)
         look_in_database(f);
 }
 
-void api_blobs_get(api_blobs *blobs, const rd_digest *digest, const rd_app_id *app, const rd_digest *release,
+void api_blob_source_get(api_blob_source *blobs, const rd_digest *digest, const rd_app_id *app, const rd_digest *release,
                    api_blob_fn fn, void *context)
 {
     const blob *b = find(blobs, digest);
@@ -207,7 +207,7 @@ void api_blobs_get(api_blobs *blobs, const rd_digest *digest, const rd_app_id *a
     rd_loop_work(blobs->loop, read_file, on_file, f);
 }
 
-api_blobs *api_blobs_free(api_blobs *blobs)
+api_blob_source *api_blob_source_free(api_blob_source *blobs)
 {
     if (!blobs)
         return NULL;

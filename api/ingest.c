@@ -149,6 +149,7 @@ struct api_ingest {
     ack *flight_acks;
     size_t flight_ack_count;
     bool is_busy;
+    bool is_submitted; /* an answer is due */
     bool is_closing;
     int status_index;  /* of the status statement in the batch, or -1 */
     size_t leases_max; /* halved after a failure, to find the culprit */
@@ -169,9 +170,8 @@ static lease_key key_of(const rd_id *instance, uint64_t epoch)
     return key;
 }
 
-static void entry_done(api_ingest *ingest, entry *item, bool is_durable)
+static void entry_done(entry *item, bool is_durable)
 {
-    (void)ingest;
     waiter *next;
     for (waiter *w = item->waiters; w; w = next) {
         next = w->next;
@@ -446,7 +446,7 @@ static void release_flight(api_ingest *ingest, bool is_durable)
     entry *next;
     for (; item; item = next) {
         next = item->next;
-        entry_done(ingest, item, is_durable);
+        entry_done(item, is_durable);
     }
 }
 
@@ -520,8 +520,10 @@ static void on_committed(void *context, rd_pg_outcome outcome, rd_pg_result **re
                          const rd_err *err)
 {
     api_ingest *ingest = context;
+    ingest->is_submitted = false;
     if (ingest->is_closing) {
-        release_flight(ingest, false);
+        release_flight(ingest, outcome == RD_PG_SOME || outcome == RD_PG_NONE);
+        free(ingest);
         return;
     }
     if (outcome == RD_PG_SOME || outcome == RD_PG_NONE) {
@@ -555,7 +557,8 @@ static void submit(api_ingest *ingest)
     add_acks(ingest, batch);
     rd_err err = RD_ERR_INIT;
     ingest->is_busy = true;
-    if (rd_pg_async_submit(ingest->options.pg, batch, on_committed, ingest, &err) < 0)
+    ingest->is_submitted = rd_pg_async_submit(ingest->options.pg, batch, on_committed, ingest, &err) == 0;
+    if (!ingest->is_submitted)
         rd_timer_start(ingest->timer, RETRY_US, 0);
 }
 
@@ -593,11 +596,10 @@ api_ingest *api_ingest_free(api_ingest *ingest)
         return NULL;
     rd_flusher_free(ingest->flusher);
     rd_timer_free(ingest->timer);
-    release_flight(ingest, false);
-    entry *next;
-    for (entry *item = ingest->first; item; item = next) {
+    entry *item = RD_TAKE(ingest->first), *next;
+    for (; item; item = next) {
         next = item->next;
-        entry_done(ingest, item, false);
+        entry_done(item, false);
     }
     size_t iterator = 0;
     void *value;
@@ -605,6 +607,10 @@ api_ingest *api_ingest_free(api_ingest *ingest)
         free(value);
     rd_table_free(ingest->entries);
     rd_table_free(ingest->acks);
+    ingest->is_closing = true;
+    if (ingest->is_submitted)
+        return NULL; /* freed by the answer that is still due */
+    release_flight(ingest, false);
     free(ingest);
     return NULL;
 }

@@ -1,0 +1,398 @@
+#include "api/links_private.h"
+
+#include "api/metrics.h"
+#include "common/base/log.h"
+#include "common/base/mem.h"
+#include "common/base/text.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define BEAT_US     1000000
+#define DEGRADED_US 4000000 /* no committed beat for so long: data-model.md section 9 */
+#define START_US    10000000
+#define STOP_US     3000000
+
+static const rd_pg_stmt stmts[] = {
+    { "links_beat",
+      "INSERT INTO replicas AS r (replica_id, beat, addr, state) VALUES ($1, 1, $2, $3)"
+      " ON CONFLICT (replica_id) DO UPDATE SET beat = r.beat + 1, state = EXCLUDED.state, at = clock_timestamp()",
+      3 },
+    { "links_evidence",
+      "SELECT e.bundle FROM leases l JOIN lease_evidence e ON e.instance_id = l.instance_id AND e.epoch = l.epoch"
+      " WHERE l.instance_id = $1 AND l.org_id = $2 ORDER BY l.epoch DESC LIMIT 1",
+      2 },
+};
+static const rd_pg_stmts own_stmts = { stmts, RD_ARRAY_LEN(stmts) };
+
+static int64_t boot_us(void)
+{
+    return rd_clock_boot_us(rd_clock_system());
+}
+
+/* ---- hints ---- */
+
+static void on_app(void *context, const rd_app_id *app)
+{
+    api_links *links = context;
+    if (links->routes)
+        api_routes_load_app(links->routes, app);
+}
+
+static void on_log(void *context, const api_log_line *line)
+{
+    api_links *links = context;
+    api_log_hub_add(links->logs, line);
+}
+
+static rd_link *find_link(void *context, const rd_id *host)
+{
+    const api_links *links = context;
+    return links->agents ? api_agents_link(links->agents, host) : NULL;
+}
+
+/* jobs:{replica}: only which host has work; the work itself is read from PostgreSQL. */
+static void on_job_hint(void *context, const rd_redis_entry *entry)
+{
+    api_links *links = context;
+    if (!links->agents)
+        return;
+    if (!entry) {
+        api_agents_hint_all(links->agents); /* entries may have been lost */
+        return;
+    }
+    rd_bytes text = rd_redis_entry_get(entry, "host");
+    rd_id host;
+    rd_err err = RD_ERR_INIT;
+    if (text.data && rd_id_parse(RD_PREFIX_HOST, (const char *)text.data, text.size, &host, &err) == 0)
+        api_agents_hint(links->agents, &host);
+}
+
+/* Every committed event: routes of its app, links of hosts that were revoked here or elsewhere. */
+static void on_event(void *context, const api_tail_event *event)
+{
+    api_links *links = context;
+    if (event->has_app)
+        on_app(links, &event->app);
+    else if (strcmp(event->kind, "app") == 0 && event->subject.size == sizeof(rd_app_id))
+        on_app(links, (const rd_app_id *)(const void *)event->subject.data);
+    if (strcmp(event->kind, "host") != 0 || event->subject.size != 16 || !links->agents)
+        return;
+    if (strstr(event->body, "revoked"))
+        api_agents_close(links->agents, (const rd_id *)(const void *)event->subject.data, "host_revoked");
+}
+
+/* ---- beat ---- */
+
+static void on_beat_done(void *context, rd_pg_outcome outcome, rd_pg_result **results, size_t count, size_t failed,
+                         const rd_err *err)
+{
+    (void)results;
+    (void)count;
+    (void)failed;
+    api_links *links = context;
+    links->is_beating = false;
+    if (outcome == RD_PG_SOME || outcome == RD_PG_NONE)
+        links->beat_us = boot_us();
+    else if (!links->is_stopping)
+        rd_log(RD_WARN, "beat_failed", RD_ERR(err));
+}
+
+static void send_beat(api_links *links, int state)
+{
+    rd_pg_batch *batch = rd_pg_batch_new(NULL);
+    rd_pg_batch_call(batch, "links_beat", rd_pg_uuid(links->context->replica_id),
+                     rd_pg_text(links->context->config->listen), rd_pg_i64(state));
+    rd_err err = RD_ERR_INIT;
+    if (rd_pg_async_submit(links->control, batch, on_beat_done, links, &err) == 0)
+        links->is_beating = true;
+}
+
+/* NULL when all moves. */
+static const char *judge(const api_links *links)
+{
+    return boot_us() - links->beat_us > DEGRADED_US   ? "the replica's beat does not reach PostgreSQL"
+           : !api_tail_is_moving(links->tail)         ? "the event log is not followed"
+           : !api_routes_load_is_ready(links->routes) ? "routes are being loaded"
+                                                      : NULL;
+}
+
+bool api_links_is_ready(api_links *links, char why[128])
+{
+    const char *reason = atomic_load(&links->why);
+    snprintf(why, 128, "%s", reason ? reason : "");
+    return reason == NULL;
+}
+
+static void on_beat(void *context)
+{
+    api_links *links = context;
+    bool is_degraded = boot_us() - links->beat_us > DEGRADED_US;
+    if (links->agents)
+        api_agents_set_degraded(links->agents, is_degraded);
+    if (!links->is_beating)
+        send_beat(links, is_degraded ? 2 : 1);
+    atomic_store(&links->why, judge(links));
+}
+
+/* ---- start ---- */
+
+static rd_pg_async *connect_pg(api_links *links, const char *name, const rd_pg_stmts *tables, size_t count)
+{
+    rd_pg_async_options options = { .pg = { .conninfo = links->context->config->database,
+                                            .role = "rd_ingest",
+                                            .application_name = name,
+                                            .tables = tables,
+                                            .table_count = count },
+                                    .batches_max = 1024 };
+    return rd_pg_async_new(rd_loop_uv(links->loop), &options);
+}
+
+static int start_believe(api_links *links, rd_err *err)
+{
+    const api_config *config = links->context->config;
+    uint8_t root[32];
+    const char *hex = config->simulation_root ? config->simulation_root : "";
+    if (hex[0] && rd_hex_decode(hex, strlen(hex), root, sizeof root) < 0)
+        return rd_err_set(err, RD_E_CONFIG, "simulation-root must be 64 hex digits");
+    api_believe_options options = { .loop = links->loop,
+                                    .clock = links->context->clock,
+                                    .pg = links->control,
+                                    .plane_key = api_plane_mac_key(links->context->plane),
+                                    .simulated_root = hex[0] ? root : NULL };
+    if (api_believe_new(&options, &links->believe, err) < 0)
+        return -1;
+    if (links->context->collateral.size == 0)
+        return 0;
+    return api_believe_set_collateral(links->believe, links->context->collateral, err);
+}
+
+static int start_agents(api_links *links, rd_err *err)
+{
+    api_context *context = links->context;
+    char host[256];
+    api_agents_options options = { .loop = links->loop,
+                                   .clock = context->clock,
+                                   .pg = links->control,
+                                   .redis = links->redis,
+                                   .ingest = links->ingest,
+                                   .believe = links->believe,
+                                   .blobs = links->blobs,
+                                   .plane = context->plane,
+                                   .replica_name = context->replica,
+                                   .listen = { .host = host },
+                                   .on_app = on_app,
+                                   .on_log = on_log,
+                                   .context = links };
+    memcpy(options.replica.b, context->replica_id, sizeof options.replica.b);
+    if (rd_parse_endpoint(context->config->link_listen, host, sizeof host, &options.listen.port, err) < 0)
+        return rd_err_wrap(err, "link-listen");
+    return api_agents_new(&options, &links->agents, err);
+}
+
+static void start_connections(api_links *links)
+{
+    const rd_pg_stmts control[] = { own_stmts,         api_attach_stmts,      api_jobs_stmts,
+                                    api_believe_stmts, api_blob_source_stmts, api_routes_stmts };
+    _Static_assert(sizeof control == sizeof links->control_tables, "one slot for each table of statements");
+    memcpy(links->control_tables, control, sizeof control);
+    links->control = connect_pg(links, "redoubt-api-links", links->control_tables, RD_ARRAY_LEN(control));
+    links->writer = connect_pg(links, "redoubt-api-ingest", &api_ingest_stmts, 1);
+    links->follower = connect_pg(links, "redoubt-api-tail", &api_tail_stmts, 1);
+}
+
+static void start_redis(api_links *links)
+{
+    const char *address = links->context->config->redis;
+    if (!address || !*address)
+        return;
+    rd_redis_options options = { .address = address };
+    links->redis = rd_redis_new(rd_loop_uv(links->loop), &options);
+    snprintf(links->jobs_key, sizeof links->jobs_key, "jobs:%s", links->context->replica);
+    links->jobs =
+        rd_redis_reader_new(rd_loop_uv(links->loop), &options, rd_bytes_str(links->jobs_key), on_job_hint, links);
+}
+
+static void start_relay(api_links *links)
+{
+    api_relay_options options = { .loop = links->loop,
+                                  .clock = links->context->clock,
+                                  .find_link = find_link,
+                                  .on_stale = on_app,
+                                  .context = links };
+    links->relay = api_relay_new(&options);
+    links->routes = api_routes_load_new(links->loop, links->control, api_relay_targets(links->relay));
+}
+
+static void start_tail(api_links *links)
+{
+    api_tail_options options = { .loop = links->loop,
+                                 .pg = links->follower,
+                                 .redis = links->context->config->redis,
+                                 .on_event = on_event,
+                                 .context = links };
+    links->tail = api_tail_new(&options);
+    links->logs = api_log_hub_new(links->loop);
+}
+
+static void start_ingest(api_links *links)
+{
+    api_ingest_options options = {
+        .loop = links->loop, .pg = links->writer, .redis = links->redis, .on_app = on_app, .context = links
+    };
+    links->ingest = api_ingest_new(&options);
+}
+
+static int wait_until_ready(api_links *links, rd_err *err)
+{
+    int64_t limit_us = boot_us() + START_US;
+    const char *why;
+    while ((why = judge(links)) != NULL) {
+        if (boot_us() > limit_us)
+            return rd_err_set(err, RD_E_UNAVAILABLE, "not ready within 10 s: %s", why);
+        rd_loop_turn(links->loop, true); /* the beat's timer bounds the wait */
+    }
+    return 0;
+}
+
+static void add_metrics(api_links *links)
+{
+    api_metrics *metrics = links->context->metrics;
+    api_metrics_source(metrics, api_relay_metrics, links->relay);
+    api_metrics_source(metrics, api_ingest_metrics, links->ingest);
+    api_metrics_source(metrics, api_believe_metrics, links->believe);
+    api_metrics_source(metrics, api_tail_metrics, links->tail);
+    if (links->agents)
+        api_metrics_source(metrics, api_agents_metrics, links->agents);
+}
+
+int api_links_start(api_context *context, rd_loop *loop, api_links **ret, rd_err *err)
+{
+    api_links *links = rd_alloc(sizeof *links);
+    *ret = links;
+    links->context = context;
+    links->loop = loop;
+    start_connections(links);
+    start_redis(links);
+    start_relay(links);
+    start_ingest(links);
+    start_tail(links);
+    links->blobs = api_blob_source_new(loop, links->control, context->config->blob_dir);
+    links->beat = rd_timer_new(loop, on_beat, links);
+    send_beat(links, 1);
+    rd_timer_start(links->beat, BEAT_US, BEAT_US);
+    context->relay = links->relay;
+    context->tail = links->tail;
+    context->ingest = links->ingest;
+    context->links = links;
+    if (start_believe(links, err) < 0 || wait_until_ready(links, err) < 0)
+        goto failed;
+    const api_config *config = context->config;
+    if (config->link_listen && config->link_listen[0] && start_agents(links, err) < 0)
+        goto failed;
+    context->agents = links->agents;
+    if (config->apps_listen && config->apps_listen[0]) {
+        if (api_apps_start(context, links->relay, &links->apps, err) < 0)
+            goto failed;
+        context->apps_server = api_apps_server(links->apps);
+    }
+    add_metrics(links);
+    return 0;
+failed:
+    *ret = api_links_stop(links);
+    return -1;
+}
+
+uint16_t api_links_link_port(const api_links *links)
+{
+    return links->agents ? api_agents_port(links->agents) : 0;
+}
+
+uint16_t api_links_apps_port(const api_links *links)
+{
+    return links->apps ? api_server_port(api_apps_server(links->apps)) : 0;
+}
+
+int api_links_set_collateral(api_links *links, rd_bytes collateral, rd_err *err)
+{
+    return api_believe_set_collateral(links->believe, collateral, err);
+}
+
+void api_links_close_host(api_links *links, const uint8_t host_id[16], const char *reason)
+{
+    rd_id host;
+    memcpy(host.b, host_id, sizeof host.b);
+    if (links->agents)
+        api_agents_close(links->agents, &host, reason);
+}
+
+/* ---- stop ---- */
+
+static void on_connection_closed(void *context)
+{
+    api_links *links = context;
+    links->closing--;
+}
+
+static void turn_until_written(api_links *links)
+{
+    int64_t limit_us = boot_us() + STOP_US;
+    while (rd_pg_async_pending(links->control) + rd_pg_async_pending(links->writer) > 0 && boot_us() < limit_us)
+        rd_loop_turn(links->loop, true);
+}
+
+static void close_connections(api_links *links)
+{
+    rd_pg_async *all[] = { links->control, links->writer, links->follower };
+    for (size_t i = 0; i < RD_ARRAY_LEN(all); i++) {
+        links->closing++;
+        rd_pg_async_close(all[i], on_connection_closed, links);
+    }
+    if (links->jobs) {
+        links->closing++;
+        rd_redis_reader_close(links->jobs, on_connection_closed, links);
+    }
+    if (links->redis) {
+        links->closing++;
+        rd_redis_close(links->redis, on_connection_closed, links);
+    }
+    int64_t limit_us = boot_us() + STOP_US;
+    while (links->closing > 0 && boot_us() < limit_us)
+        rd_loop_turn(links->loop, true);
+}
+
+static void clear_context(api_links *links)
+{
+    api_context *context = links->context;
+    context->relay = NULL;
+    context->tail = NULL;
+    context->ingest = NULL;
+    context->agents = NULL;
+    context->apps_server = NULL;
+    context->apps = NULL;
+    context->links = NULL;
+}
+
+api_links *api_links_stop(api_links *links)
+{
+    if (!links)
+        return NULL;
+    links->is_stopping = true;
+    send_beat(links, 3);
+    api_apps_stop(links->apps);
+    links->agents = api_agents_free(links->agents);
+    turn_until_written(links);
+    links->apps = api_apps_free(links->apps);
+    links->tail = api_tail_free(links->tail);
+    links->logs = api_log_hub_free(links->logs);
+    links->ingest = api_ingest_free(links->ingest);
+    links->routes = api_routes_load_free(links->routes);
+    close_connections(links);
+    links->believe = api_believe_free(links->believe);
+    links->blobs = api_blob_source_free(links->blobs);
+    links->relay = api_relay_free(links->relay);
+    rd_timer_free(links->beat);
+    clear_context(links);
+    free(links);
+    return NULL;
+}

@@ -1,0 +1,43 @@
+/* links_private: the parts of the link side as links.c holds them, for its request handlers (routes_invoke.c).
+ * Nobody else includes this. Loop thread. */
+#ifndef API_LINKS_PRIVATE_H
+#define API_LINKS_PRIVATE_H
+
+#include "api/agents.h"
+#include "api/apps_listener.h"
+#include "api/links.h"
+#include "api/log_hub.h"
+#include "api/reply.h"
+#include "api/routes_load.h"
+#include "api/tail.h"
+
+#include <stdatomic.h>
+
+struct api_links {
+    api_context *context;
+    rd_loop *loop;
+    rd_pg_async *control;  /* attach, jobs, evidence look-ups, routes, beat */
+    rd_pg_async *writer;   /* ingest alone */
+    rd_pg_async *follower; /* event tail alone */
+    rd_pg_stmts control_tables[6];
+    rd_redis *redis;
+    rd_redis_reader *jobs; /* jobs:{replica} */
+    char jobs_key[48];
+    api_believe *believe;
+    api_ingest *ingest;
+    api_blob_source *blobs;
+    api_relay *relay;
+    api_routes_load *routes;
+    api_tail *tail;
+    api_log_hub *logs;
+    api_agents *agents; /* NULL: off */
+    api_apps *apps;     /* NULL: off */
+    rd_timer *beat;
+    _Atomic(const char *) why; /* not ready, or NULL; of the last beat */
+    bool is_beating;           /* one is under way */
+    int64_t beat_us;           /* boot time of the last committed one */
+    bool is_stopping;
+    unsigned closing; /* connections that are still closing */
+};
+
+#endif
