@@ -153,7 +153,7 @@ static int refuse_path(const search *s, const rd_cert *leaf, rd_err *err)
         return rd_err_set(err, RD_E_CHAIN_SIG, "%s: a certificate was not signed by the issuer that it names", name);
     if (s->is_too_long)
         return rd_err_set(err, RD_E_CHAIN_SHAPE, "%s: chain longer than %d certificates", name, DEPTH_MAX);
-    return rd_err_set(err, RD_E_CHAIN_ROOT, "%s: no path to a trusted root", name);
+    return rd_err_set(err, RD_E_CHAIN_SHAPE, "%s: an issuer on the way to the root is missing", name);
 }
 
 /* --- checks along the path --- */

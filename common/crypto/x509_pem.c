@@ -1,6 +1,7 @@
 #include <string.h>
 
 #include "common/base/text.h"
+#include "common/crypto/x509_der.h"
 #include "common/crypto/x509_priv.h"
 
 static bool is_space(uint8_t c)
@@ -58,6 +59,39 @@ static int take_cert(rd_bytes *in, rd_cert **ret, rd_err *err)
     if (rd_x509_pem_take(in, "CERTIFICATE", RD_CERT_SIZE_MAX, &der, err) < 0)
         return -1;
     return rd_cert_parse_der(rd_buf_bytes(&der), ret, err);
+}
+
+static int take_any(rd_bytes *in, rd_cert **ret, rd_err *err)
+{
+    rd_bytes rest = *in, content;
+    uint8_t tag;
+    if (in->data[0] == '-')
+        return take_cert(in, ret, err);
+    if (!rd_der_next(&rest, &tag, &content))
+        return rd_err_set(err, RD_E_X509_FORMAT, "neither DER nor PEM");
+    rd_bytes der = rd_bytes_of(in->data, in->size - rest.size);
+    *in = rest;
+    skip_space(in);
+    return rd_cert_parse_der(der, ret, err);
+}
+
+int rd_certs_parse_mixed(rd_bytes bytes, size_t count_max, rd_certs *ret, rd_err *err)
+{
+    RD_CLEANUP(rd_certs_done) rd_certs certs = { 0 };
+    rd_bytes in = bytes;
+    skip_space(&in);
+    while (in.size > 0) {
+        if (certs.count >= RD_MIN(count_max, RD_CERT_COUNT_MAX))
+            return rd_err_set(err, RD_E_CHAIN_SHAPE, "more than %zu certificates", count_max);
+        if (take_any(&in, &certs.items[certs.count], err) < 0)
+            return rd_err_wrap(err, "certificate %zu", certs.count + 1);
+        certs.count++;
+    }
+    if (certs.count == 0)
+        return rd_err_set(err, RD_E_CHAIN_SHAPE, "no certificate");
+    *ret = certs;
+    certs = (rd_certs){ 0 };
+    return 0;
 }
 
 int rd_certs_parse_pem(rd_bytes pem, size_t count_max, rd_certs *ret, rd_err *err)

@@ -190,7 +190,7 @@ static int check_folder(const char *root, const char *kind)
     return count;
 }
 
-static const char *const kinds[] = { "tdx", "sgx", NULL };
+static const char *const kinds[] = { "tdx", "sgx", "snp", NULL };
 
 static void cases(void **state)
 {

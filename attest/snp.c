@@ -1,0 +1,247 @@
+#include <stdio.h>
+#include <string.h>
+
+#include "attest/snp_report.h"
+#include "attest/verifier.h"
+#include "common/crypto/x509_crl.h"
+#include "common/crypto/x509_der.h"
+
+/* AMD 57230: extensions of VCEK and VLEK certificates. */
+#define OID_PRODUCT     "1.3.6.1.4.1.3704.1.2"
+#define OID_BOOT_LOADER "1.3.6.1.4.1.3704.1.3.1"
+#define OID_TEE         "1.3.6.1.4.1.3704.1.3.2"
+#define OID_SNP         "1.3.6.1.4.1.3704.1.3.3"
+#define OID_MICROCODE   "1.3.6.1.4.1.3704.1.3.8"
+#define OID_FMC         "1.3.6.1.4.1.3704.1.3.9"
+#define OID_HWID        "1.3.6.1.4.1.3704.1.4"
+#define DER_IA5_STRING  0x16
+
+#define POLICY_DEBUG (UINT64_C(1) << 19)
+
+typedef struct snp {
+    const rd_attest_input *input;
+    rd_verdict *verdict;
+    rd_snp_report report;
+    rd_certs certs;
+    rd_chain chain; /* VCEK or VLEK, ASK or ASVK, ARK */
+    bool is_vlek;
+    rd_snp_product product;
+    char detail[160];
+} snp;
+
+#define say(s, ...) (void)snprintf((s)->detail, sizeof(s)->detail, __VA_ARGS__)
+
+/* A report's version has four bytes, of which the upper two are zero; a quote has its key type there. */
+static bool recognises(rd_bytes quote)
+{
+    return quote.size >= 4 && quote.data[2] == 0 && quote.data[3] == 0;
+}
+
+static int read_format(snp *s, rd_err *err)
+{
+    rd_claims *claims = &s->verdict->claims;
+    int rc = rd_snp_report_parse(s->input->quote, &s->report, err);
+    claims->tee = RD_TEE_SNP;
+    claims->format_version = (uint16_t)s->report.claims.version;
+    claims->snp = s->report.claims;
+    claims->is_debug = s->report.claims.policy & POLICY_DEBUG;
+    memcpy(claims->report_data, s->report.report_data, 64);
+    say(s, "snp report version %u", s->report.claims.version);
+    return rc;
+}
+
+static const rd_cert *find_leaf(const rd_certs *certs)
+{
+    for (size_t i = 0; i < certs->count; i++)
+        if (strstr(rd_cert_subject_cn(certs->items[i]), "VCEK") ||
+            strstr(rd_cert_subject_cn(certs->items[i]), "VLEK")) {
+            if (!rd_cert_is_ca(certs->items[i]))
+                return certs->items[i];
+        }
+    return NULL;
+}
+
+/* attestation.md 5.3, 2 */
+static int check_chain(snp *s, rd_err *err)
+{
+    rd_roots roots;
+    rd_roots_of(s->input->anchors, RD_TEE_SNP, &roots);
+    rd_chain_rules rules = { .roots = roots.fingerprints,
+                             .root_count = roots.count,
+                             .time_us = s->input->time_us,
+                             .depth = 3,
+                             .profile = RD_CERT_AMD };
+    if (s->input->collateral->snp_chain.size == 0)
+        return rd_err_set(err, RD_E_COLLATERAL_MISSING, "no certificate chain");
+    if (rd_certs_parse_mixed(s->input->collateral->snp_chain, 4, &s->certs, err) < 0)
+        return -1;
+    const rd_cert *leaf = find_leaf(&s->certs);
+    if (!leaf)
+        return rd_err_set(err, RD_E_COLLATERAL_MISSING, "neither VCEK nor VLEK among the certificates");
+    if (rd_chain_verify(leaf, &s->certs, &rules, &s->chain, err) < 0)
+        return -1;
+    s->is_vlek = strstr(rd_cert_subject_cn(leaf), "VLEK") != NULL;
+    s->verdict->claims.class = s->input->anchors->items[roots.index[s->chain.root_index]].class;
+    s->verdict->collateral_expires_us = rd_cert_not_after_us(leaf);
+    say(s, "%s by %s under %s", rd_cert_subject_cn(leaf), rd_cert_subject_cn(s->chain.items[1]),
+        rd_cert_subject_cn(s->chain.items[2]));
+    return 0;
+}
+
+/* AMD publishes one list for each ARK; it is checked when it is given. */
+static int check_revocation(snp *s, rd_err *err)
+{
+    RD_CLEANUP(rd_crl_free_p) rd_crl *crl = NULL;
+    rd_bytes bytes = s->input->collateral->snp_crl;
+    if (bytes.size == 0) {
+        say(s, "no revocation list was given");
+        return 0;
+    }
+    if (rd_crl_parse(bytes, &crl, err) < 0 ||
+        rd_crl_verify(crl, s->chain.items[2], RD_CERT_AMD, s->input->time_us, err) < 0)
+        return -1;
+    for (size_t i = 0; i < 2; i++)
+        if (rd_crl_contains(crl, s->chain.items[i]))
+            return rd_err_set(err, RD_E_CA_REVOKED, "%s was revoked", rd_cert_subject_cn(s->chain.items[i]));
+    s->verdict->root_crl_number = rd_crl_number(crl);
+    s->verdict->collateral_issued_us = rd_crl_this_update_us(crl);
+    s->verdict->collateral_expires_us = RD_MIN(s->verdict->collateral_expires_us, rd_crl_next_update_us(crl));
+    say(s, "not revoked");
+    return 0;
+}
+
+/* "Milan-B0", "Genoa", "Turin": compared up to the dash; leaf, issuer and CPU must agree. */
+static int check_product(snp *s, rd_err *err)
+{
+    rd_bytes value, name;
+    if (!rd_cert_extension(s->chain.items[0], OID_PRODUCT, &value) || !rd_der_take(&value, DER_IA5_STRING, &name) ||
+        value.size != 0)
+        return rd_err_set(err, RD_E_SNP_PRODUCT, "the certificate names no product");
+    const uint8_t *dash = memchr(name.data, '-', name.size);
+    if (dash)
+        name.size = (size_t)(dash - name.data);
+    for (int i = RD_SNP_MILAN; i <= RD_SNP_TURIN; i++)
+        if (rd_bytes_equal(name, rd_bytes_str(rd_snp_product_names[i])))
+            s->product = (rd_snp_product)i;
+    if (s->product == 0 || !strstr(rd_cert_subject_cn(s->chain.items[1]), rd_snp_product_names[s->product]))
+        return rd_err_set(err, RD_E_SNP_PRODUCT, "the certificate's product is not its issuer's");
+    if (s->report.has_product && s->report.product != s->product)
+        return rd_err_set(err, RD_E_SNP_PRODUCT, "certificate for %s, report of %s", rd_snp_product_names[s->product],
+                          rd_snp_product_names[s->report.product]);
+    say(s, "%s", rd_snp_product_names[s->product]);
+    return 0;
+}
+
+static int check_key(snp *s, rd_err *err)
+{
+    if (s->report.signing_key != (s->is_vlek ? 1u : 0u))
+        return rd_err_set(err, RD_E_KEY_KIND, "the report names signing key %u, the certificate is a %s",
+                          s->report.signing_key, s->is_vlek ? "VLEK" : "VCEK");
+    say(s, "%s", s->is_vlek ? "VLEK" : "VCEK");
+    return 0;
+}
+
+static int read_spl(const rd_cert *leaf, const char *oid, bool is_required, uint8_t *ret, rd_err *err)
+{
+    rd_bytes value, content;
+    uint32_t number = 0;
+    *ret = 0;
+    if (!rd_cert_extension(leaf, oid, &value))
+        return is_required ? rd_err_set(err, RD_E_TCB_CERT_MISMATCH, "the certificate has no %s", oid) : 0;
+    if (!rd_der_take(&value, RD_DER_INTEGER, &content) || value.size != 0 || !rd_der_uint(content, 255, &number))
+        return rd_err_set(err, RD_E_TCB_CERT_MISMATCH, "%s of the certificate is malformed", oid);
+    *ret = (uint8_t)number;
+    return 0;
+}
+
+/* attestation.md 5.3, 4: the key was derived for exactly the TCB that the report names. */
+static int check_tcb(snp *s, rd_err *err)
+{
+    const rd_cert *leaf = s->chain.items[0];
+    rd_snp_tcb reported, certified;
+    if (read_spl(leaf, OID_BOOT_LOADER, true, &certified.boot_loader, err) < 0 ||
+        read_spl(leaf, OID_TEE, true, &certified.tee, err) < 0 ||
+        read_spl(leaf, OID_SNP, true, &certified.snp, err) < 0 ||
+        read_spl(leaf, OID_MICROCODE, true, &certified.microcode, err) < 0 ||
+        read_spl(leaf, OID_FMC, s->product == RD_SNP_TURIN, &certified.fmc, err) < 0)
+        return -1;
+    rd_snp_tcb_read(s->report.claims.reported_tcb, s->product, &reported);
+    if (reported.boot_loader != certified.boot_loader || reported.tee != certified.tee ||
+        reported.snp != certified.snp || reported.microcode != certified.microcode ||
+        (s->product == RD_SNP_TURIN && reported.fmc != certified.fmc))
+        return rd_err_set(err, RD_E_TCB_CERT_MISMATCH, "the certificate is for another TCB than the report names");
+    say(s, "boot loader %u, TEE %u, SNP %u, microcode %u", reported.boot_loader, reported.tee, reported.snp,
+        reported.microcode);
+    return 0;
+}
+
+/* The HWID's value is raw in genuine certificates; an OCTET STRING of exactly its size is accepted too. */
+static bool equals_chip(rd_bytes hwid, const uint8_t chip_id[64], size_t size)
+{
+    static const uint8_t zeros[64];
+    if (hwid.size == size + 2 && hwid.data[0] == RD_DER_OCTET_STRING && hwid.data[1] == size)
+        hwid = rd_bytes_of(hwid.data + 2, size);
+    return hwid.size == size && memcmp(hwid.data, chip_id, size) == 0 && memcmp(chip_id + size, zeros, 64 - size) == 0;
+}
+
+static int check_chip(snp *s, rd_err *err)
+{
+    static const uint8_t zeros[64];
+    const uint8_t *chip_id = s->report.claims.chip_id;
+    rd_bytes hwid;
+    rd_platform_id(RD_TEE_SNP, rd_bytes_of(chip_id, 64), s->verdict->claims.platform_id);
+    if (s->is_vlek) {
+        say(s, "a VLEK names no chip");
+        return 0;
+    }
+    if (s->report.is_chip_masked || memcmp(chip_id, zeros, 64) == 0)
+        return rd_err_set(err, RD_E_CHIP_ID, "the chip id is masked");
+    if (!rd_cert_extension(s->chain.items[0], OID_HWID, &hwid) ||
+        !equals_chip(hwid, chip_id, s->product == RD_SNP_TURIN ? 8 : 64))
+        return rd_err_set(err, RD_E_CHIP_ID, "the certificate is for another chip");
+    say(s, "the certificate is for this chip");
+    return 0;
+}
+
+static int check_signature(snp *s, rd_err *err)
+{
+    rd_bytes range = rd_bytes_of(s->input->quote.data, RD_SNP_SIGNED_SIZE);
+    if (!rd_cert_verify_raw_p384(s->chain.items[0], range, s->report.signature))
+        return rd_err_set(err, RD_E_SNP_SIG, "the report was not signed by the certificate's key");
+    say(s, "signed by the certificate's key");
+    return 0;
+}
+
+/* attestation.md 5.3, in its order. */
+static const struct {
+    const char *name;
+    int (*run)(snp *s, rd_err *err);
+} steps[] = {
+    { "format", read_format },
+    { "snp_chain", check_chain },
+    { "revocation", check_revocation },
+    { "product", check_product },
+    { "key", check_key },
+    { "tcb", check_tcb },
+    { "platform", check_chip },
+    { "report_signature", check_signature },
+};
+
+static void done(snp *s)
+{
+    rd_certs_done(&s->certs);
+}
+
+static int verify(const rd_attest_input *input, rd_verdict *verdict, rd_err *err)
+{
+    RD_CLEANUP(done) snp s = { .input = input, .verdict = verdict };
+    for (size_t i = 0; i < RD_ARRAY_LEN(steps); i++) {
+        s.detail[0] = 0;
+        if (steps[i].run(&s, err) < 0)
+            return rd_step_failed(verdict, steps[i].name, err);
+        rd_step_ok(verdict, steps[i].name, "%s", s.detail);
+    }
+    return 0;
+}
+
+const rd_verifier rd_verifier_snp = { .name = "snp", .recognises = recognises, .verify = verify };

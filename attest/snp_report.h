@@ -1,0 +1,33 @@
+/* snp_report: the fields of an SEV-SNP attestation report, versions 2, 3 and 5 (AMD 56860; attestation.md 5.1, 5.2).
+ * Used by the SNP verifier. Verifies nothing: size, version and reserved ranges alone. */
+#ifndef RD_ATTEST_SNP_REPORT_H
+#define RD_ATTEST_SNP_REPORT_H
+
+#include "attest/claims.h"
+
+#define RD_SNP_REPORT_SIZE 0x4a0
+#define RD_SNP_SIGNED_SIZE 0x2a0
+
+typedef enum rd_snp_product { RD_SNP_MILAN = 1, RD_SNP_GENOA, RD_SNP_TURIN } rd_snp_product;
+extern const char *const rd_snp_product_names[]; /* by value; slot 0 is "" */
+
+typedef struct rd_snp_report {
+    rd_snp_claims claims;
+    uint8_t report_data[64];
+    uint32_t signing_key; /* 0 VCEK, 1 VLEK, 7 none */
+    bool is_chip_masked;
+    bool has_product; /* version 3 and later name the CPU */
+    rd_snp_product product;
+    uint8_t signature[96]; /* r, s, big-endian */
+} rd_snp_report;
+
+/* SNP_FORMAT, SNP_VERSION, QUOTE_KEYTYPE, SNP_POLICY (bit 17), SNP_PRODUCT (an unknown CPU). */
+int rd_snp_report_parse(rd_bytes bytes, rd_snp_report *ret, rd_err *err) RD_NODISCARD;
+
+/* The parts of a TCB_VERSION, whose layout is the product's. */
+typedef struct rd_snp_tcb {
+    uint8_t boot_loader, tee, snp, microcode, fmc; /* fmc: Turin, else 0 */
+} rd_snp_tcb;
+void rd_snp_tcb_read(const uint8_t bytes[8], rd_snp_product product, rd_snp_tcb *ret);
+
+#endif
