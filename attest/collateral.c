@@ -67,7 +67,8 @@ static int read_set(const json_t *root, rd_collateral_set *set, rd_err *err)
         const json_t *value = json_object_get(root, members[i].name);
         if (value && read_piece(value, members[i].is_base64, &set->owned[i]) < 0)
             return rd_err_set(err, RD_E_COLLATERAL_FORMAT, "collateral set: %s is malformed", members[i].name);
-        *(rd_bytes *)((char *)&set->pieces + members[i].offset) = rd_buf_bytes(&set->owned[i]);
+        rd_bytes piece = rd_buf_bytes(&set->owned[i]);
+        memcpy((char *)&set->pieces + members[i].offset, &piece, sizeof piece);
     }
     return 0;
 }
