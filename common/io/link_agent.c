@@ -219,9 +219,10 @@ static void on_looked_up(uv_getaddrinfo_t *request, int status, struct addrinfo 
         count++;
     size_t pick = agent->attempt++ % RD_MAX(count, (size_t)1);
     const struct addrinfo *chosen = found;
-    while (pick-- > 0)
+    while (pick-- > 0 && chosen && chosen->ai_next)
         chosen = chosen->ai_next;
-    dial(agent, chosen->ai_addr);
+    if (chosen)
+        dial(agent, chosen->ai_addr);
     agent->endpoint_next++;
     uv_freeaddrinfo(found);
 }

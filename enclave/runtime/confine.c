@@ -231,8 +231,7 @@ static int apply_namespaces(const encl_confine_profile *profile, const encl_conf
     if (empty_root() < 0)
         return refuse(profile, report, "empty file system", err);
     report->has_empty_root = true;
-    (void)sethostname("enclave", 7);
-    return 0;
+    return sethostname("enclave", 7) < 0 ? refuse(profile, report, "host name", err) : 0;
 }
 
 int encl_confine_apply(const encl_confine_profile *profile, encl_confine_child *child, const int *keep, size_t count,
