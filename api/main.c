@@ -73,9 +73,10 @@ static int check_options(const void *values, rd_err *err)
     if (size == 0 || c->public_url[size - 1] == '/')
         return rd_err_set(err, RD_E_CONFIG, "public-url must be a URL without a final slash");
     uint8_t digest[32];
-    const char *root = c->simulation_root ? c->simulation_root : "";
-    root += rd_starts_with(root, "sha256:") ? strlen("sha256:") : 0;
-    if (root[0] && rd_hex_decode(root, strlen(root), digest, sizeof(digest)) < 0)
+    const char *root = c->simulation_root;
+    if (root && rd_starts_with(root, "sha256:"))
+        root += strlen("sha256:");
+    if (root && root[0] && rd_hex_decode(root, strlen(root), digest, sizeof(digest)) < 0)
         return rd_err_set(err, RD_E_CONFIG,
                           "simulation-root must be 64 hex digits, with or without sha256: before them");
     return 0;
