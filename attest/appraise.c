@@ -88,7 +88,10 @@ static uint64_t u64le(const uint8_t bytes[8])
 static int check_attributes(appraisal *a, rd_err *err)
 {
     const rd_tdx_claims *tdx = &a->verdict->claims.tdx;
-    if (a->verdict->claims.tee != RD_TEE_TDX) {
+    const rd_claims *claims = &a->verdict->claims;
+    if (claims->tee == RD_TEE_SNP && claims->snp.is_vlek && a->floor && a->floor->demands_vcek)
+        return rd_err_set(err, RD_E_KEY_KIND, "signed by a VLEK, a VCEK is asked for");
+    if (claims->tee != RD_TEE_TDX) {
         say(a, "no TD");
         return 0;
     }

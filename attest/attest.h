@@ -136,6 +136,7 @@ typedef struct rd_attest_floor {
     bool demands_one_evaluation;             /* TCB info and QE identity must be of one number (COLLATERAL_EVALNUM) */
     int64_t pck_crl_number, root_crl_number; /* the highest seen: less is refused (CRL_ROLLBACK) */
     uint32_t max_collateral_age_s;           /* tightens the policy's */
+    bool demands_vcek;                       /* SEV-SNP: a VLEK, which names no chip, is refused (KEY_KIND) */
     const char *const *denied_advisories;    /* ids, NULL-terminated */
 } rd_attest_floor;
 

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "attest/intel_quote.h"
 #include "common/base/mem.h"
 #include "common/base/text.h"
 #include "common/crypto/x509.h"
@@ -193,6 +194,58 @@ static void trust_only(vec_case *c, const rd_buf *pem)
     rd_cert_fingerprint(cert, c->anchors.items[0].fingerprint);
 }
 
+/* Event number index of a CCEL: its bytes. */
+static rd_bytes ccel_event(const rd_buf *log, size_t index)
+{
+    size_t at = 0;
+    for (size_t i = 0;; i++) {
+        size_t before = i == 0 ? 28 : 62; /* up to the size of the data */
+        const uint8_t *p = log->data + at + before;
+        size_t size = before + 4 + (size_t)(p[0] | p[1] << 8 | p[2] << 16);
+        if (i == index + 1)
+            return rd_bytes_of(log->data + at, size);
+        at += size;
+    }
+}
+
+static void mutate_ccel(const json_t *m, const char *op, rd_buf *buf)
+{
+    RD_CLEANUP(rd_buf_done) rd_buf out = { 0 };
+    bool is_swap = strcmp(op, "ccel_swap_events") == 0;
+    rd_bytes first = ccel_event(buf, number(m, "index"));
+    rd_bytes second = is_swap ? ccel_event(buf, number(m, "with_index")) : first;
+    const uint8_t *behind = first.data + first.size, *end = buf->data + buf->size;
+    rd_buf_append(&out, buf->data, (size_t)(first.data - buf->data));
+    if (is_swap) {
+        rd_buf_append_bytes(&out, second);
+        rd_buf_append(&out, behind, (size_t)(second.data - behind));
+        rd_buf_append_bytes(&out, first);
+        behind = second.data + second.size;
+    }
+    rd_buf_append(&out, behind, (size_t)(end - behind));
+    set_bytes(buf, rd_buf_bytes(&out));
+}
+
+static void mutate_events(const json_t *m, const char *op, rd_buf *buf)
+{
+    json_t *events = json_loadb((const char *)buf->data, buf->size, 0, NULL);
+    for (size_t i = 0; i < json_array_size(events); i++) {
+        json_t *event = json_array_get(events, i);
+        const char *name = json_string_value(json_object_get(event, "event"));
+        if (!name || strcmp(name, text(m, "event")) != 0)
+            continue;
+        if (strcmp(op, "json_event_drop") == 0)
+            json_array_remove(events, i);
+        else
+            json_object_set_new(event, "event_payload", json_string(text(m, "payload_hex")));
+        break;
+    }
+    char *printed = json_dumps(events, JSON_COMPACT);
+    set_bytes(buf, rd_bytes_str(printed));
+    free(printed);
+    json_decref(events);
+}
+
 bool vec_mutate(const char *root, vec_case *c, const json_t *m)
 {
     const char *op = text(m, "op");
@@ -214,8 +267,12 @@ bool vec_mutate(const char *root, vec_case *c, const json_t *m)
         set_bytes(buf, rd_buf_bytes(other));
     else if (strncmp(op, "pem_", 4) == 0)
         mutate_pem(m, buf, other);
-    else if (strcmp(op, "option") == 0 || strncmp(op, "ccel_", 5) == 0 || strncmp(op, "json_event", 10) == 0)
+    else if (strcmp(op, "option") == 0)
         is_known = false;
+    else if (strncmp(op, "ccel_", 5) == 0)
+        mutate_ccel(m, op, buf);
+    else if (strncmp(op, "json_event", 10) == 0)
+        mutate_events(m, op, buf);
     else if (strncmp(op, "json_", 5) == 0)
         mutate_json(m, op, buf);
     else
@@ -257,6 +314,23 @@ rd_code vec_verify(vec_case *c, rd_verdict *ret, rd_err *err)
         .quote = quote, .collateral = &collateral, .anchors = &c->anchors, .time_us = c->time_us
     };
     return rd_attest_verify(&input, ret, err) == 0 ? RD_OK : err->code;
+}
+
+rd_code vec_replay(vec_case *c, rd_register_log *ret, rd_err *err)
+{
+    rd_intel_quote quote;
+    rd_tdx_claims tdx;
+    uint8_t report_data[64];
+    int rc = vec_file_of(c, "ccel.bin") ? rd_ccel_replay(piece(c, "ccel.bin"), ret, err)
+                                        : rd_dstack_replay(piece(c, "event_log.json"), ret, err);
+    if (rc < 0)
+        return err->code;
+    if (!vec_file_of(c, "quote.bin"))
+        return RD_OK;
+    if (rd_intel_quote_parse(piece(c, "quote.bin"), &quote, err) < 0)
+        return err->code;
+    rd_td_report_read(quote.body, &tdx, report_data);
+    return rd_register_log_check(ret, &tdx, err) == 0 ? RD_OK : err->code;
 }
 
 /* The vectors' error classes in our codes. */
@@ -309,6 +383,8 @@ static const struct {
     { RD_E_QUOTE_SIG, "QuoteSignature" },
     { RD_E_TDX_MODULE, "TdxModuleMismatch" },
     { RD_E_TD_DEBUG, "DebugNotAllowed" },
+    { RD_E_EVENTLOG, "EventLogMismatch ParseError" },
+    { RD_E_RTMR, "EventLogMismatch" },
     { RD_E_SNP_FORMAT, "ParseError" },
     { RD_E_SNP_VERSION, "UnsupportedReportVersion" },
     { RD_E_SNP_SIG, "ReportSignature" },

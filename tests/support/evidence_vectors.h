@@ -4,6 +4,7 @@
 #define TESTS_SUPPORT_EVIDENCE_VECTORS_H
 
 #include "attest/attest.h"
+#include "attest/eventlog.h"
 #include "common/model/json.h"
 
 #define VEC_FILES_MAX 16
@@ -32,6 +33,8 @@ rd_buf *vec_file_of(vec_case *c, const char *name);
 /* Applies a mutation; false when its operation is not one of quotes, reports or collateral. */
 bool vec_mutate(const char *root, vec_case *c, const json_t *mutation);
 rd_code vec_verify(vec_case *c, rd_verdict *ret, rd_err *err);
+/* Replays the case's event log, and compares it with its quote when it has one. */
+rd_code vec_replay(vec_case *c, rd_register_log *ret, rd_err *err);
 /* The vectors' error class is one that this code stands for. */
 bool vec_class_fits(rd_code code, const char *error_class);
 /* As above, or also_acceptable lists one that does. */
