@@ -94,7 +94,7 @@ redis_start() {
     spawn redis redis-server --port 0 --unixsocket "$RUN/redis.sock" --unixsocketperm 700 --dir "$STATE/redis" --save '' \
         --appendonly yes --appendfsync everysec --maxmemory 256mb --maxmemory-policy noeviction --daemonize no
     await redis 20 redis-cli -s "$RUN/redis.sock" ping
-    REDIS=$RUN/redis.sock
+    REDIS=unix:$RUN/redis.sock
 }
 
 # stop_all: newest first, politely, then firmly after five seconds.

@@ -182,14 +182,14 @@ export class Stack {
     const p = this.ports;
     this.apiProcess = this.#spawn("api", join(BIN, "redoubt-api"), ["run", "--listen", `127.0.0.1:${p.api}`, "--apps-listen", `127.0.0.1:${p.apps}`,
       "--apps-domain", "localhost", "--public-url", this.api, "--link-listen", `127.0.0.1:${p.link}`, "--link-address", `127.0.0.1:${p.link}`,
-      "--database", this.database, "--redis", this.redis, "--blob-dir", join(this.dir, "blobs"), "--state", join(this.dir, "api"),
+      "--database", this.database, "--redis", "unix:" + this.redis, "--blob-dir", join(this.dir, "blobs"), "--state", join(this.dir, "api"),
       "--collateral", join(this.dir, "pki", "collateral.json"), "--simulation-root", "sha256:" + this.simulationRoot,
       "--web-dir", join(ROOT, "web-static"), ...this.options.apiFlags]);
     return this.apiProcess;
   }
 
   startScheduler(n = 1) {
-    return this.#spawn(`scheduler-${n}`, join(BIN, "redoubt-scheduler"), ["--database", this.database, "--redis", this.redis, ...this.options.schedulerFlags]);
+    return this.#spawn(`scheduler-${n}`, join(BIN, "redoubt-scheduler"), ["--database", this.database, "--redis", "unix:" + this.redis, ...this.options.schedulerFlags]);
   }
 
   #bootstrap() {
