@@ -78,6 +78,25 @@ agent_enclave *agent_enclave_new(agent_launcher *launcher, const uint8_t tag[AGE
     return enclave;
 }
 
+static void close_handles(agent_enclave *enclave)
+{
+    close_control(enclave);
+    if (enclave->has_watch)
+        close_handle(enclave, (uv_handle_t *)&enclave->exit_watch);
+    close_handle(enclave, (uv_handle_t *)&enclave->timer);
+}
+
+void agent_enclave_leave(agent_enclave *enclave)
+{
+    if (enclave->is_ended)
+        return;
+    enclave->is_ended = true;
+    enclave->is_left = true;
+    close_handles(enclave);
+    enclave->launcher->ops->gone(enclave);
+    free_when_done(enclave);
+}
+
 void agent_enclave_end(agent_enclave *enclave, const char *how)
 {
     if (enclave->is_ended)
@@ -86,10 +105,7 @@ void agent_enclave_end(agent_enclave *enclave, const char *how)
     enclave->state = AGENT_ENCLAVE_ENDED;
     if (!enclave->has_how)
         (void)snprintf(enclave->how, sizeof(enclave->how), "%s", how);
-    close_control(enclave);
-    if (enclave->has_watch)
-        close_handle(enclave, (uv_handle_t *)&enclave->exit_watch);
-    close_handle(enclave, (uv_handle_t *)&enclave->timer);
+    close_handles(enclave);
     enclave->launcher->ops->gone(enclave);
     if (!enclave->is_forgotten && enclave->events != NULL && enclave->events->on_ended != NULL)
         enclave->events->on_ended(enclave->context, enclave, enclave->how);

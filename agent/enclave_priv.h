@@ -38,9 +38,11 @@ struct agent_enclave {
     int pidfd;
     pid_t pid;
     bool has_watch, has_exited, has_how, is_closing, is_forgotten, is_ended;
+    bool is_left; /* runs on without this agent: its files stay */
     char how[128];
     unsigned handles_open;
-    agent_adopted_fn adopted; /* while it is being adopted */
+    agent_adopted_fn adopted;      /* the launcher's, while it is being adopted */
+    agent_adopted_fn adopt_caller; /* the agent's */
     void *adopt_context;
 };
 
@@ -54,6 +56,8 @@ int agent_enclave_watch(agent_enclave *enclave, pid_t pid, int pidfd, rd_err *er
 void agent_enclave_arm(agent_enclave *enclave, agent_enclave_timer what, uint64_t after_ms);
 /* The cause of its end, as the launcher learnt it. */
 void agent_enclave_note_end(agent_enclave *enclave, const char *how);
+/* The agent goes, the enclave stays: closes the handles without touching the process or its files. */
+void agent_enclave_leave(agent_enclave *enclave);
 /* It never started, or is beyond control: on_ended with how follows at once. */
 void agent_enclave_end(agent_enclave *enclave, const char *how);
 

@@ -129,10 +129,12 @@ pid_t agent_enclave_pid(const agent_enclave *enclave);
 const char *agent_enclave_instance(const agent_enclave *enclave);
 uint64_t agent_enclave_epoch(const agent_enclave *enclave);
 
-/* `redoubt-agent measure [PATH]`: prints {"mrtd":…,"path":…} of an enclave binary; returns the exit code. */
+/* `redoubt-agent measure [PATH]` (argv[0] is "measure"): prints {"mrtd":…,"path":…} of an enclave binary; returns the
+ * exit code. */
 int agent_measure_main(int argc, char **argv);
-/* `redoubt-agent sim-tee …`: the simulated TEE, a process of its own that outlives the agent (docs/decisions/0006);
- * started by the process launcher alone. main must dispatch to it before it parses its own options. */
+/* `redoubt-agent sim-tee …` (argv[0] is "sim-tee"): the simulated TEE, a process of its own that outlives the agent
+ * (docs/decisions/0006); started by the process launcher alone. main must dispatch to it before it parses its own
+ * options. */
 int agent_sim_tee_main(int argc, char **argv);
 
 #endif

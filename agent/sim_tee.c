@@ -546,6 +546,6 @@ int agent_sim_tee_main(int argc, char **argv)
         return 1;
     }
     run(tee);
-    /* The kernel takes the rest back; the zygote ends with its socket. */
-    return 0;
+    /* Streams may be open still; the kernel takes everything back, and the zygote ends with its socket. */
+    _exit(0);
 }

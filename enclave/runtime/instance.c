@@ -8,6 +8,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <jansson.h>
+
 #include "common/base/mem.h"
 #include "enclave/runtime/server.h"
 #include "enclave/runtime/uplink.h"
@@ -300,8 +302,17 @@ static void instance_done(encl_instance *instance)
     encl_platform_free(instance->platform);
 }
 
+/* jansson would draw its hash seed from a file, which a confined process cannot open. */
+static void seed_json(encl_platform *platform)
+{
+    size_t seed = 0;
+    if (encl_platform_random(platform, (uint8_t *)&seed, sizeof(seed), NULL) == 0)
+        json_object_seed(seed | 1);
+}
+
 int encl_instance_run(const encl_instance_parts *parts)
 {
+    seed_json(parts->platform);
     RD_CLEANUP(rd_free_p) encl_instance *instance = rd_alloc(sizeof(*instance));
     instance->platform = parts->platform;
     instance->engine = parts->engine;

@@ -1,0 +1,683 @@
+// link: agent_core rd_attest rd_io rd_model rd_crypto rd_base PkgConfig::uv
+/* The whole way of an enclave beside an agent: simulated TEE, zygote, blank, specialised, evidence, answers with
+ * receipts, drain, and adoption after the agent was killed. Everything is checked with the verifier. */
+#include <fcntl.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "agent/launch_process.h"
+#include "agent/pool.h"
+#include "agent/sim_pki.h"
+/* Verdicts and receipts both have claims. */
+#define rd_claims rd_verdict_claims
+#include "attest/attest.h"
+#undef rd_claims
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "common/base/text.h"
+#include "common/crypto/random.h"
+#include "common/io/config.h"
+#include "common/model/receipt.h"
+#include "tests/support/enclave_app.h"
+
+#define INSTANCE "ins_aaaaaaaaaaaaaaaaaaaaaaaaaa"
+
+static const char handler[] =
+    "let calls = 0;\n"
+    "export default { async fetch(request, env) {\n"
+    "  calls++;\n"
+    "  const url = new URL(request.url);\n"
+    "  if (url.pathname === '/throw') throw new Error('the secret of the handler');\n"
+    "  if (url.pathname === '/spin') for (;;) {}\n"
+    "  if (url.pathname === '/number') return 7;\n"
+    "  if (url.pathname === '/eat') { const a = []; for (;;) a.push(new Array(65536).fill(1)); }\n"
+    "  console.log('called', calls);\n"
+    "  const body = request.method === 'POST' ? await request.text() : '';\n"
+    "  return new Response(env.GREETING + ' ' + calls + ' ' + body, { status: 201, headers: { 'content-type': "
+    "'text/plain',\n"
+    "    'redoubt-receipt': 'forged', 'x-seen': request.headers.get('redoubt-salt') ?? 'no salt' } });\n"
+    "} };\n";
+
+typedef struct fixture {
+    char dir[64];
+    char pki[96], platform[96], run[96], enclave[512];
+    uint8_t fingerprint[32];
+    uv_loop_t loop;
+    agent_launcher *launcher;
+    agent_pool *pool;
+} fixture;
+
+/* What one enclave told us. */
+typedef struct heard {
+    agent_enclave *enclave;
+    char phases[128], reason[65], how[128], logs[1024];
+    rd_buf evidence;
+    unsigned evidence_count;
+    bool is_blank, is_serving, is_failed, is_drained, is_ended, is_done;
+    int64_t serving_us;
+} heard;
+
+static int64_t now_us(void)
+{
+    return rd_clock_boot_us(rd_clock_system());
+}
+
+/* --- the loop --------------------------------------------------------------------------------------------------- */
+
+static void on_deadline(uv_timer_t *timer)
+{
+    *(bool *)timer->data = true;
+}
+
+static void run_until(fixture *f, const bool *flag)
+{
+    bool is_late = false;
+    uv_timer_t timer;
+    (void)uv_timer_init(&f->loop, &timer);
+    timer.data = &is_late;
+    (void)uv_timer_start(&timer, on_deadline, 20000, 0);
+    while (!*flag && !is_late)
+        (void)uv_run(&f->loop, UV_RUN_ONCE);
+    uv_close((uv_handle_t *)&timer, NULL);
+    (void)uv_run(&f->loop, UV_RUN_NOWAIT);
+    assert_false(is_late);
+}
+
+static void on_phase(void *context, agent_enclave *enclave, const char *phase, const char *reason, const char *detail)
+{
+    (void)enclave;
+    heard *h = context;
+    (void)snprintf(h->phases + strlen(h->phases), sizeof(h->phases) - strlen(h->phases), "%s ", phase);
+    if (strcmp(phase, "serving") == 0) {
+        h->is_serving = true;
+        h->serving_us = now_us();
+    }
+    if (strcmp(phase, "failed") == 0) {
+        h->is_failed = true;
+        (void)snprintf(h->reason, sizeof(h->reason), "%s", reason);
+        print_message("failed: %s: %s\n", reason, detail);
+    }
+    h->is_done = h->is_serving || h->is_failed;
+}
+
+static void on_evidence(void *context, agent_enclave *enclave, rd_bytes bundle)
+{
+    (void)enclave;
+    heard *h = context;
+    rd_buf_clear(&h->evidence);
+    rd_buf_append_bytes(&h->evidence, bundle);
+    h->evidence_count++;
+    h->is_done = true;
+}
+
+static void on_log(void *context, agent_enclave *enclave, const char *level, rd_bytes text)
+{
+    (void)enclave;
+    heard *h = context;
+    (void)snprintf(h->logs + strlen(h->logs), sizeof(h->logs) - strlen(h->logs), "%s: %.*s\n", level, (int)text.size,
+                   (const char *)text.data);
+}
+
+static void on_drained(void *context, agent_enclave *enclave)
+{
+    (void)enclave;
+    ((heard *)context)->is_drained = true;
+}
+
+static void on_ended(void *context, agent_enclave *enclave, const char *how)
+{
+    (void)enclave;
+    heard *h = context;
+    (void)snprintf(h->how, sizeof(h->how), "%s", how);
+    print_message("ended: %s\n", how);
+    h->is_ended = h->is_done = true;
+}
+
+static const agent_enclave_events events = {
+    .on_phase = on_phase, .on_evidence = on_evidence, .on_log = on_log, .on_drained = on_drained, .on_ended = on_ended
+};
+
+static void on_taken(void *context, agent_enclave *enclave, const rd_err *err)
+{
+    heard *h = context;
+    if (enclave == NULL)
+        print_message("no blank: %s\n", err->text);
+    h->enclave = enclave;
+    h->is_blank = true;
+    if (enclave != NULL)
+        agent_enclave_set_events(enclave, &events, h);
+}
+
+static void on_closed(void *context)
+{
+    *(bool *)context = true;
+}
+
+/* --- fixture ---------------------------------------------------------------------------------------------------- */
+
+static void open_launcher(fixture *f)
+{
+    rd_err err = RD_ERR_INIT;
+    const agent_process_options options = { .run_dir = f->run, .quoter_dir = f->platform, .enclave_path = f->enclave };
+    assert_int_equal(uv_loop_init(&f->loop), 0);
+    if (agent_launch_process_new(&f->loop, &options, &f->launcher, &err) < 0)
+        fail_msg("%s", err.text);
+}
+
+static void close_launcher(fixture *f, bool stops)
+{
+    bool is_closed = false;
+    f->launcher->ops->close(f->launcher, stops, on_closed, &is_closed);
+    run_until(f, &is_closed);
+    while (uv_run(&f->loop, UV_RUN_NOWAIT) != 0)
+        continue;
+    assert_int_equal(uv_loop_close(&f->loop), 0);
+}
+
+static int setup(void **state)
+{
+    fixture *f = rd_alloc(sizeof(*f));
+    rd_err err = RD_ERR_INIT;
+    rd_log_init("test", RD_ERROR, 2);
+    (void)snprintf(f->dir, sizeof(f->dir), "/tmp/rd-enclave-XXXXXX");
+    assert_non_null(mkdtemp(f->dir));
+    (void)snprintf(f->pki, sizeof(f->pki), "%s/pki", f->dir);
+    (void)snprintf(f->platform, sizeof(f->platform), "%s/platform", f->dir);
+    (void)snprintf(f->run, sizeof(f->run), "%s/run", f->dir);
+    const char *given = getenv("REDOUBT_ENCLAVE");
+    ssize_t size = readlink("/proc/self/exe", f->enclave, sizeof(f->enclave) - 64);
+    assert_true(size > 0);
+    f->enclave[size] = '\0';
+    char *slash = strrchr(f->enclave, '/');
+    (void)snprintf(slash, 64, "/../bin/redoubt-enclave");
+    if (given != NULL)
+        (void)snprintf(f->enclave, sizeof(f->enclave), "%s", given);
+    int64_t wall = rd_clock_wall_us(rd_clock_system());
+    if (agent_sim_pki_create(f->pki, wall, &err) < 0 ||
+        agent_sim_pki_issue_platform(f->pki, f->platform, wall, &err) < 0 ||
+        agent_sim_pki_fingerprint(f->pki, f->fingerprint, &err) < 0)
+        fail_msg("%s", err.text);
+    *state = f;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    fixture *f = *state;
+    char command[128];
+    (void)snprintf(command, sizeof(command), "rm -rf %s", f->dir);
+    (void)!system(command);
+    free(f);
+    return 0;
+}
+
+/* --- one instance ----------------------------------------------------------------------------------------------- */
+
+static void make_app(fixture *f, test_app *app, test_app_spec spec)
+{
+    rd_err err = RD_ERR_INIT;
+    uint8_t mrtd[48];
+    const agent_launcher_info *info = f->launcher->ops->describe(f->launcher);
+    assert_int_equal(strlen(info->mrtd), 96);
+    assert_int_equal(rd_hex_decode(info->mrtd, 96, mrtd, 48), 0);
+    spec.mrtd = mrtd;
+    if (spec.source == NULL)
+        spec.source = handler;
+    if (test_app_make(app, &spec, &err) < 0)
+        fail_msg("%s", err.text);
+}
+
+static void take_blank(fixture *f, heard *h)
+{
+    rd_err err = RD_ERR_INIT;
+    memset(h, 0, sizeof(*h));
+    assert_int_equal(agent_pool_take(f->pool, on_taken, h, NULL, &err), 0);
+    run_until(f, &h->is_blank);
+    assert_non_null(h->enclave);
+}
+
+/* Runs until it serves, failed or ended. */
+static void start(fixture *f, heard *h, const test_app *app, uint8_t nonce[32])
+{
+    rd_err err = RD_ERR_INIT;
+    agent_specialise with = { .genesis = rd_buf_bytes(&app->genesis),
+                              .head = rd_buf_bytes(&app->head),
+                              .release = rd_buf_bytes(&app->release),
+                              .code = rd_buf_bytes(&app->code),
+                              .instance = INSTANCE,
+                              .epoch = 7,
+                              .host_time_us = rd_clock_wall_us(rd_clock_system()) };
+    memcpy(with.header, app->header, sizeof(with.header));
+    rd_random_bytes(nonce, 32);
+    memcpy(with.nonce, nonce, 32);
+    int64_t began = now_us();
+    if (agent_enclave_specialise(h->enclave, &with, &err) < 0)
+        fail_msg("%s", err.text);
+    while (!h->is_serving && !h->is_failed && !h->is_ended) {
+        h->is_done = false;
+        run_until(f, &h->is_done);
+    }
+    if (h->is_serving)
+        print_message("blank to serving: %lld us\n", (long long)(h->serving_us - began));
+}
+
+static void check_evidence(const fixture *f, const test_app *app, rd_bytes bundle, rd_purpose purpose,
+                           const uint8_t nonce[32], rd_attest_report *report)
+{
+    rd_err err = RD_ERR_INIT;
+    RD_CLEANUP(rd_buf_done) rd_buf collateral = { 0 };
+    char path[160];
+    (void)snprintf(path, sizeof(path), "%s/collateral.json", f->pki);
+    assert_int_equal(rd_file_read(path, RD_COLLATERAL_SIZE_MAX, &collateral, &err), 0);
+    rd_anchors anchors;
+    rd_anchors_init(&anchors);
+    assert_int_equal(rd_anchors_add_simulated(&anchors, f->fingerprint, &err), 0);
+    const uint64_t epoch = 7;
+    const rd_evidence_check check = { .evidence = bundle,
+                                      .collateral = rd_buf_bytes(&collateral),
+                                      .anchors = &anchors,
+                                      .policy = &app->policy,
+                                      .expect = { .purpose = purpose,
+                                                  .nonce = nonce,
+                                                  .app = &app->id,
+                                                  .release = &app->release_digest,
+                                                  .head = &app->head_digest,
+                                                  .epoch = &epoch },
+                                      .time_us = rd_clock_wall_us(rd_clock_system()) };
+    if (rd_attest_check_evidence(&check, report, &err) < 0)
+        fail_msg("evidence: %s: %s", rd_code_describe(err.code)->name, err.text);
+}
+
+/* --- HTTP ------------------------------------------------------------------------------------------------------- */
+
+typedef struct reply {
+    int status;
+    char head[32768];
+    rd_buf body;
+} reply;
+
+static int dial(const char *path)
+{
+    struct sockaddr_un address = { .sun_family = AF_UNIX };
+    (void)snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    const struct timeval limit = { .tv_sec = 20 };
+    (void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+    assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+    return fd;
+}
+
+static const char *header_of(const reply *r, const char *name, char *out, size_t size)
+{
+    char line[80];
+    (void)snprintf(line, sizeof(line), "\r\n%s: ", name);
+    const char *at = strcasestr(r->head, line);
+    if (at == NULL)
+        return NULL;
+    at += strlen(line);
+    (void)snprintf(out, size, "%.*s", (int)strcspn(at, "\r"), at);
+    return out;
+}
+
+static void read_reply(int fd, reply *r)
+{
+    size_t have = 0;
+    const char *end = NULL;
+    memset(r->head, 0, sizeof(r->head));
+    rd_buf_clear(&r->body);
+    while ((end = strstr(r->head, "\r\n\r\n")) == NULL) {
+        ssize_t got = recv(fd, r->head + have, sizeof(r->head) - 1 - have, 0);
+        assert_true(got > 0);
+        have += (size_t)got;
+    }
+    char length[32];
+    assert_non_null(header_of(r, "Content-Length", length, sizeof(length)));
+    size_t head_size = (size_t)(end - r->head) + 4;
+    rd_buf_append(&r->body, r->head + head_size, have - head_size);
+    r->head[head_size] = '\0';
+    while (r->body.size < strtoul(length, NULL, 10)) {
+        char chunk[4096];
+        ssize_t got = recv(fd, chunk, sizeof(chunk), 0);
+        assert_true(got > 0);
+        rd_buf_append(&r->body, chunk, (size_t)got);
+    }
+    assert_int_equal(r->body.size, strtoul(length, NULL, 10));
+    r->status = atoi(r->head + 9);
+}
+
+static void send_request(int fd, const char *method, const char *target, const uint8_t *salt, const uint8_t *nonce,
+                         const char *body)
+{
+    char salt_text[64] = "", nonce_text[64] = "";
+    if (salt != NULL)
+        rd_base64url_encode(rd_bytes_of(salt, 32), salt_text);
+    if (nonce != NULL)
+        rd_base64url_encode(rd_bytes_of(nonce, 32), nonce_text);
+    RD_CLEANUP(rd_buf_done) rd_buf out = { 0 };
+    rd_buf_printf(&out, "%s %s HTTP/1.1\r\nHost: app-x.example\r\n", method, target);
+    if (salt != NULL)
+        rd_buf_printf(&out, "Redoubt-Salt: %s\r\n", salt_text);
+    if (nonce != NULL)
+        rd_buf_printf(&out, "Redoubt-Nonce: %s\r\n", nonce_text);
+    if (body != NULL)
+        rd_buf_printf(&out, "Content-Type: text/plain\r\nContent-Length: %zu\r\n", strlen(body));
+    rd_buf_printf(&out, "\r\n%s", body != NULL ? body : "");
+    assert_int_equal(send(fd, out.data, out.size, MSG_NOSIGNAL), (ssize_t)out.size);
+}
+
+/* The receipt of a reply, checked against the status statement; returns its sequence number. */
+static uint64_t check_receipt(const reply *r, rd_bytes statement, const char *method, const char *target,
+                              const uint8_t *salt, const uint8_t *nonce, const char *body)
+{
+    rd_err err = RD_ERR_INIT;
+    static char text[32768];
+    char type[128] = "", salt_text[64];
+    uint8_t drawn[32];
+    assert_non_null(header_of(r, "Redoubt-Receipt", text, sizeof(text)));
+    rd_receipt receipt = { 0 };
+    if (rd_receipt_parse_header(text, strlen(text), &receipt, &err) < 0)
+        fail_msg("receipt: %s", err.text);
+    if (salt == NULL) {
+        assert_non_null(header_of(r, "Redoubt-Salt", salt_text, sizeof(salt_text)));
+        assert_int_equal(rd_base64url_decode(salt_text, strlen(salt_text), drawn, 32), 32);
+        salt = drawn;
+    }
+    (void)header_of(r, "Content-Type", type, sizeof(type));
+    const rd_exchange exchange = { .method = rd_bytes_str(method),
+                                   .target = rd_bytes_str(target),
+                                   .request_type = body != NULL ? RD_BYTES_LIT("text/plain") : RD_BYTES_NULL,
+                                   .request_body = body != NULL ? rd_bytes_str(body) : RD_BYTES_NULL,
+                                   .status = (uint32_t)r->status,
+                                   .response_type = rd_bytes_str(type),
+                                   .response_body = rd_buf_bytes(&r->body) };
+    const rd_receipt_expect expect = { .statement = &statement, .nonce = nonce, .salt = salt, .exchange = &exchange };
+    rd_step_result steps[RD_STEP_COUNT];
+    if (rd_receipt_verify(&receipt, &expect, steps, &err) < 0)
+        fail_msg("receipt: %s: %s", rd_code_describe(err.code)->name, err.text);
+    uint64_t seq = receipt.claims.seq;
+    rd_receipt_done(&receipt);
+    return seq;
+}
+
+static void statement_of(rd_bytes bundle, rd_buf *ret)
+{
+    rd_err err = RD_ERR_INIT;
+    rd_evidence evidence = { 0 };
+    assert_int_equal(rd_evidence_parse(bundle, &evidence, &err), 0);
+    rd_buf_append_bytes(ret, rd_buf_bytes(&evidence.statement_bytes));
+    rd_evidence_done(&evidence);
+}
+
+static void print_memory(pid_t pid)
+{
+    char path[64], line[256];
+    (void)snprintf(path, sizeof(path), "/proc/%d/smaps_rollup", (int)pid);
+    FILE *file = fopen(path, "re");
+    while (file != NULL && fgets(line, sizeof(line), file) != NULL) {
+        if (strncmp(line, "Pss:", 4) == 0 || strncmp(line, "Private_Dirty:", 14) == 0)
+            print_message("%s", line);
+    }
+    if (file != NULL)
+        (void)fclose(file);
+}
+
+/* --- tests ------------------------------------------------------------------------------------------------------ */
+
+static void serve_and_verify(fixture *f, heard *h, const test_app *app)
+{
+    RD_CLEANUP(rd_buf_done) rd_buf statement = { 0 };
+    statement_of(rd_buf_bytes(&h->evidence), &statement);
+    rd_bytes s = rd_buf_bytes(&statement);
+    reply *r = rd_alloc(sizeof(*r));
+    uint8_t salt[32], nonce[32];
+    rd_random_bytes(salt, 32);
+    rd_random_bytes(nonce, 32);
+    int fd = dial(agent_enclave_socket(h->enclave));
+
+    send_request(fd, "POST", "/a?b=c", salt, nonce, "body");
+    read_reply(fd, r);
+    assert_int_equal(r->status, 201);
+    assert_string_equal(rd_buf_text(&r->body), "hello 1 body");
+    char seen[64];
+    assert_string_equal(header_of(r, "x-seen", seen, sizeof(seen)), "no salt");
+    assert_int_equal(check_receipt(r, s, "POST", "/a?b=c", salt, nonce, "body"), 1);
+
+    /* Without a salt the enclave draws one; the machine is pristine: calls counts from one again. */
+    send_request(fd, "GET", "/", NULL, NULL, NULL);
+    read_reply(fd, r);
+    assert_string_equal(rd_buf_text(&r->body), "hello 1 ");
+    assert_int_equal(check_receipt(r, s, "GET", "/", NULL, NULL, NULL), 2);
+
+    static const struct {
+        const char *target, *code;
+        int status;
+    } rows[] = { { "/throw", "function_error", 500 },
+                 { "/number", "function_bad_response", 502 },
+                 { "/spin", "function_timeout", 504 },
+                 { "/eat", "function_memory", 507 } };
+    for (size_t i = 0; i < RD_ARRAY_LEN(rows); i++) {
+        char code[64];
+        print_message("%s\n", rows[i].target);
+        send_request(fd, "GET", rows[i].target, salt, NULL, NULL);
+        read_reply(fd, r);
+        assert_int_equal(r->status, rows[i].status);
+        assert_string_equal(header_of(r, "Redoubt-Error", code, sizeof(code)), rows[i].code);
+        assert_null(strstr(rd_buf_text(&r->body), "the secret of the handler"));
+        (void)check_receipt(r, s, "GET", rows[i].target, salt, NULL, NULL);
+    }
+
+    /* The runtime's own endpoints. */
+    char target[160] = "/.well-known/redoubt/evidence?nonce=";
+    rd_base64url_encode(RD_BYTES_ARRAY(nonce), target + strlen(target));
+    send_request(fd, "GET", target, NULL, NULL, NULL);
+    read_reply(fd, r);
+    assert_int_equal(r->status, 200);
+    rd_attest_report report;
+    check_evidence(f, app, rd_buf_bytes(&r->body), RD_PURPOSE_CLIENT, nonce, &report);
+    strcat(target, "&purpose=status");
+    send_request(fd, "GET", target, NULL, NULL, NULL);
+    read_reply(fd, r);
+    assert_int_equal(r->status, 422);
+    send_request(fd, "GET", "/.well-known/redoubt/docs", NULL, NULL, NULL);
+    read_reply(fd, r);
+    assert_int_equal(r->status, 200);
+    assert_non_null(strstr(rd_buf_text(&r->body), "\"genesis\""));
+
+    /* A body past the release's bound: refused with a receipt over an empty body. */
+    RD_CLEANUP(rd_free_p) char *big = rd_alloc((64 << 10) + 2);
+    memset(big, 'x', (64 << 10) + 1);
+    send_request(fd, "PUT", "/big", salt, NULL, big);
+    read_reply(fd, r);
+    assert_int_equal(r->status, 413);
+    (void)close(fd);
+    rd_buf_done(&r->body);
+    free(r);
+}
+
+static void test_path(void **state)
+{
+    fixture *f = *state;
+    heard h;
+    test_app app;
+    uint8_t nonce[32];
+    open_launcher(f);
+    f->pool = agent_pool_new(f->launcher, &(agent_pool_options){ .size = 1 });
+    take_blank(f, &h);
+    make_app(f, &app, (test_app_spec){ .time_ms = 300 });
+    start(f, &h, &app, nonce);
+    assert_string_equal(h.phases, "launching attesting serving ");
+    rd_attest_report report;
+    check_evidence(f, &app, rd_buf_bytes(&h.evidence), RD_PURPOSE_STATUS, nonce, &report);
+    serve_and_verify(f, &h, &app);
+    print_memory(agent_enclave_pid(h.enclave));
+
+    /* Renewal. */
+    rd_err err = RD_ERR_INIT;
+    rd_random_bytes(nonce, 32);
+    assert_int_equal(agent_enclave_renew(h.enclave, nonce, &err), 0);
+    while (h.evidence_count < 2) {
+        h.is_done = false;
+        run_until(f, &h.is_done);
+    }
+    check_evidence(f, &app, rd_buf_bytes(&h.evidence), RD_PURPOSE_STATUS, nonce, &report);
+    assert_non_null(strstr(h.logs, "called 1"));
+    assert_non_null(strstr(h.logs, "the secret of the handler"));
+
+    agent_enclave_drain(h.enclave);
+    run_until(f, &h.is_ended);
+    assert_true(h.is_drained);
+    assert_string_equal(h.how, "exit 0");
+    agent_enclave_forget(h.enclave);
+    rd_buf_done(&h.evidence);
+    test_app_done(&app);
+    agent_pool_close(f->pool, NULL, NULL);
+    close_launcher(f, true);
+}
+
+static void test_refusals(void **state)
+{
+    static const struct {
+        const char *name, *reason;
+        test_app_spec spec;
+    } rows[] = {
+        { "head expired", "head_time", { .expires_us = INT64_C(1700000001000000) } },
+        { "head of the future", "head_time", { .not_before_us = INT64_C(4000000000000000) } },
+        { "hardware class", "class_mismatch", { .is_hardware = true } },
+        { "release not listed", "release_not_allowed", { .lists_other_release = true } },
+        { "other code", "code_mismatch", { .other_code = true } },
+        { "stranger's head", "signature", { .other_signer = true } },
+        { "code throws", "engine_load", { .source = "throw new Error('at load');" } },
+        { "no handler", "engine_no_handler", { .source = "export const a = 1;" } },
+        { "entropy at load",
+          "ENTROPY_BEFORE_SNAPSHOT",
+          { .source = "const r = Math.random(); export default () => new Response(String(r));" } },
+    };
+    fixture *f = *state;
+    open_launcher(f);
+    f->pool = agent_pool_new(f->launcher, &(agent_pool_options){ .size = 2 });
+    for (size_t i = 0; i < RD_ARRAY_LEN(rows); i++) {
+        heard h;
+        test_app app;
+        uint8_t nonce[32];
+        print_message("%s\n", rows[i].name);
+        take_blank(f, &h);
+        make_app(f, &app, rows[i].spec);
+        start(f, &h, &app, nonce);
+        assert_true(h.is_failed);
+        assert_string_equal(h.reason, rows[i].reason);
+        run_until(f, &h.is_ended);
+        assert_string_equal(h.how, "exit 1");
+        agent_enclave_forget(h.enclave);
+        rd_buf_done(&h.evidence);
+        test_app_done(&app);
+    }
+    agent_pool_close(f->pool, NULL, NULL);
+    close_launcher(f, true);
+}
+
+/* --- adoption --------------------------------------------------------------------------------------------------- */
+
+/* An agent of its own: starts one instance, tells its status statement, and waits to be killed. */
+static void doomed_agent(fixture *f, int out)
+{
+    heard h;
+    test_app app;
+    uint8_t nonce[32];
+    open_launcher(f);
+    f->pool = agent_pool_new(f->launcher, &(agent_pool_options){ .size = 2 });
+    take_blank(f, &h);
+    make_app(f, &app, (test_app_spec){ .time_ms = 300 });
+    start(f, &h, &app, nonce);
+    RD_CLEANUP(rd_buf_done) rd_buf statement = { 0 };
+    statement_of(rd_buf_bytes(&h.evidence), &statement);
+    (void)!write(out, statement.data, statement.size);
+    (void)close(out);
+    (void)uv_run(&f->loop, UV_RUN_DEFAULT);
+    _exit(0);
+}
+
+static void on_adopted(void *context, agent_enclave *enclave)
+{
+    heard *h = context;
+    h->enclave = enclave;
+}
+
+static void on_adopt_done(void *context, size_t count)
+{
+    heard *h = context;
+    print_message("adopted: %zu\n", count);
+    h->is_blank = true;
+}
+
+static void test_adoption(void **state)
+{
+    fixture *f = *state;
+    int out[2];
+    assert_int_equal(pipe(out), 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        (void)close(out[0]);
+        doomed_agent(f, out[1]);
+    }
+    (void)close(out[1]);
+    uint8_t statement[4096];
+    ssize_t size = read(out[0], statement, sizeof(statement));
+    assert_true(size > 0);
+    (void)close(out[0]);
+    assert_int_equal(kill(pid, SIGKILL), 0);
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+
+    heard h = { .is_blank = false };
+    rd_err err = RD_ERR_INIT;
+    open_launcher(f);
+    assert_int_equal(f->launcher->ops->adopt(f->launcher, &events, &h, on_adopted, on_adopt_done, &err), 0);
+    run_until(f, &h.is_blank);
+    assert_non_null(h.enclave);
+    assert_string_equal(agent_enclave_instance(h.enclave), INSTANCE);
+    assert_int_equal(agent_enclave_epoch(h.enclave), 7);
+    assert_int_equal(agent_enclave_get_state(h.enclave), AGENT_ENCLAVE_SERVING);
+
+    /* Its receipts go on under the same evidence, and its registers still answer. */
+    reply *r = rd_alloc(sizeof(*r));
+    int fd = dial(agent_enclave_socket(h.enclave));
+    uint8_t salt[32] = { 1 };
+    send_request(fd, "GET", "/", salt, NULL, NULL);
+    read_reply(fd, r);
+    assert_int_equal(check_receipt(r, rd_bytes_of(statement, (size_t)size), "GET", "/", salt, NULL, NULL), 1);
+    (void)close(fd);
+    rd_buf_done(&r->body);
+    free(r);
+    assert_int_equal(agent_enclave_renew(h.enclave, salt, &err), 0);
+    while (h.evidence_count < 1) {
+        h.is_done = false;
+        run_until(f, &h.is_done);
+    }
+    agent_enclave_stop(h.enclave);
+    run_until(f, &h.is_ended);
+    assert_string_equal(h.how, "exit 0");
+    agent_enclave_forget(h.enclave);
+    rd_buf_done(&h.evidence);
+    close_launcher(f, true);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc > 1 && strcmp(argv[1], "sim-tee") == 0)
+        return agent_sim_tee_main(argc - 1, argv + 1);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_path, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_refusals, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_adoption, setup, teardown),
+    };
+    return cmocka_run_group_tests_name("enclave_path", tests, NULL, NULL);
+}
