@@ -112,22 +112,29 @@ static const rd_json_field policy_fields[] = {
     RD_JSON_END,
 };
 
+static int check_safe(const rd_policy *policy, const char *pointer, rd_err *err)
+{
+    if (policy->allows_debug && !policy->is_simulated)
+        return refuse_item(err, pointer, RD_E_POLICY_UNSAFE, "debug cannot be accepted on hardware");
+    return 0;
+}
+
 int rd_policy_read(const json_t *value, const char *pointer, rd_policy *ret, rd_err *err)
 {
     rd_policy policy = { 0 };
-    if (rd_json_read(value, policy_fields, RD_UNKNOWN_REFUSED, pointer, &policy, err) < 0)
+    if (rd_json_read(value, policy_fields, RD_UNKNOWN_REFUSED, pointer, &policy, err) < 0 ||
+        check_safe(&policy, pointer, err) < 0)
         return -1;
-    if (policy.allows_debug && !policy.is_simulated)
-        return refuse_item(err, pointer, RD_E_POLICY_UNSAFE, "debug cannot be accepted on hardware");
     *ret = policy;
     return 0;
 }
 
 int rd_policy_parse(rd_bytes canonical, rd_policy *ret, rd_err *err)
 {
-    RD_CLEANUP(rd_json_free_p) json_t *value = NULL;
-    if (rd_canonical_check(canonical, &value, err) < 0 || rd_policy_read(value, "", ret, err) < 0)
+    rd_policy policy = { 0 };
+    if (rd_document_load(canonical, TYPE, policy_fields, &policy, err) < 0 || check_safe(&policy, "", err) < 0)
         return rd_err_wrap(err, "policy");
+    *ret = policy;
     return 0;
 }
 

@@ -10,7 +10,7 @@ static int parse(rd_bytes bytes, rd_err *err)
 
 static const spoil rows[] = {
     { "unknown member", "/operators", "[]", RD_E_JSON_UNKNOWN },
-    { "other type", "/type", "\"redoubt/head/v1\"", RD_E_JSON_RANGE },
+    { "other type", "/type", "\"redoubt/head/v1\"", RD_E_PURPOSE },
     { "simulated missing", "/simulated", NULL, RD_E_JSON_MISSING },
     { "simulated a string", "/simulated", "\"true\"", RD_E_JSON_TYPE },
     { "tees missing", "/tees", NULL, RD_E_JSON_MISSING },
