@@ -97,24 +97,30 @@ static bool watch(rd_pg_async *pg, bool want_write)
 
 /* --- the end of a batch --- */
 
-static void free_results(rd_pg_async *pg)
+static void free_results(rd_pg_result **results, size_t *count)
 {
-    for (size_t i = 0; i < pg->result_count; i++)
-        rd_pg_result_free(pg->results[i]);
-    pg->result_count = 0;
+    for (size_t i = 0; i < *count; i++)
+        rd_pg_result_free(results[i]);
+    *count = 0;
 }
 
-/* Takes the head off the queue and calls back. The callback may submit, or close the whole client. */
+/* Takes the head off the queue and calls back. The callback may submit, which may start the next batch at once, or
+ * close the whole client: what this batch needs is taken out first. */
 static void finish_head(rd_pg_async *pg, rd_pg_outcome outcome)
 {
     rd_pg_batch *batch = pg->head;
+    rd_pg_result *results[RD_PG_QUEUE_MAX];
+    size_t count = pg->result_count;
+    memcpy(results, pg->results, count * sizeof results[0]);
+    pg->result_count = 0;
+    rd_err err = pg->err;
+    size_t failed = outcome == RD_PG_SOME ? 0 : pg->fault_index;
     pg->head = batch->next;
     if (!pg->head)
         pg->tail = NULL;
     pg->pending--;
-    size_t failed = outcome == RD_PG_SOME ? 0 : pg->fault_index;
-    batch->done(batch->context, outcome, pg->results, outcome == RD_PG_SOME ? pg->result_count : 0, failed, &pg->err);
-    free_results(pg);
+    batch->done(batch->context, outcome, results, outcome == RD_PG_SOME ? count : 0, failed, &err);
+    free_results(results, &count);
     rd_pg_batch_free(batch);
 }
 
@@ -267,7 +273,7 @@ static void end_batch(rd_pg_async *pg)
         start_next(pg);
         return;
     }
-    free_results(pg);
+    free_results(pg->results, &pg->result_count);
     if (!pg->has_fault) {
         pg->fault_outcome = RD_PG_FAILED;
         pg->fault_index = pg->head->count;
@@ -418,7 +424,7 @@ void rd_pg_async_close(rd_pg_async *pg, void (*on_closed)(void *context), void *
     drop_poll(pg);
     PQfinish(pg->conn);
     pg->conn = NULL;
-    free_results(pg);
+    free_results(pg->results, &pg->result_count);
     (void)rd_err_set(&pg->err, RD_E_CANCELLED, "database: the client is closing");
     pg->fault_index = 0;
     while (pg->head)
