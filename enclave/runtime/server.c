@@ -123,10 +123,26 @@ static encl_conn *dequeue(encl_server *server)
 
 static void begin_reading(encl_server *server, encl_conn *conn);
 
+static uint32_t tag_of(const encl_server *server, const encl_conn *conn)
+{
+    return ENCL_SERVER_TAG + 1 + (uint32_t)(conn - server->conns);
+}
+
+/* Room to write is watched only while it lacks: otherwise every answer that leaves would wake the loop once more. */
+static void watch_writing(encl_server *server, encl_conn *conn, bool is_on)
+{
+    if (conn->watches_writing == is_on)
+        return;
+    struct epoll_event event = { .events = CONN_EVENTS | (is_on ? EPOLLOUT : 0), .data.u32 = tag_of(server, conn) };
+    (void)epoll_ctl(server->parts.epoll_fd, EPOLL_CTL_MOD, conn->fd, &event);
+    conn->watches_writing = is_on;
+}
+
 static void finish_writing(encl_server *server, encl_conn *conn)
 {
     conn->state = ENCL_CONN_WRITING;
     encl_conn_outcome outcome = encl_conn_flush(conn);
+    watch_writing(server, conn, outcome == ENCL_CONN_WAIT);
     if (outcome == ENCL_CONN_WAIT)
         return;
     if (outcome == ENCL_CONN_GONE || conn->closes) {
@@ -231,7 +247,7 @@ static void accept_some(encl_server *server)
         int fd = accept4(server->parts.listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd < 0)
             return;
-        struct epoll_event event = { .events = CONN_EVENTS, .data.u32 = ENCL_SERVER_TAG + 1 + (uint32_t)i };
+        struct epoll_event event = { .events = CONN_EVENTS, .data.u32 = tag_of(server, conn) };
         if (epoll_ctl(server->parts.epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0) {
             (void)close(fd);
             return;

@@ -513,7 +513,7 @@ static void test_path(void **state)
     open_launcher(f);
     f->pool = agent_pool_new(f->launcher, &(agent_pool_options){ .size = 1 });
     take_blank(f, &h);
-    make_app(f, &app, (test_app_spec){ .time_ms = 300 });
+    make_app(f, &app, (test_app_spec){ .time_ms = 1500 });
     start(f, &h, &app, nonce);
     assert_string_equal(h.phases, "launching attesting serving ");
     rd_attest_report report;
@@ -596,7 +596,7 @@ static void doomed_agent(fixture *f, int out)
     open_launcher(f);
     f->pool = agent_pool_new(f->launcher, &(agent_pool_options){ .size = 2 });
     take_blank(f, &h);
-    make_app(f, &app, (test_app_spec){ .time_ms = 300 });
+    make_app(f, &app, (test_app_spec){ .time_ms = 1500 });
     start(f, &h, &app, nonce);
     RD_CLEANUP(rd_buf_done) rd_buf statement = { 0 };
     statement_of(rd_buf_bytes(&h.evidence), &statement);
