@@ -178,15 +178,34 @@ export class Stack {
     return process_;
   }
 
-  startApi() {
-    const p = this.ports;
-    this.apiProcess = this.#spawn("api", join(BIN, "redoubt-api"), ["run", "--listen", `127.0.0.1:${p.api}`, "--apps-listen", `127.0.0.1:${p.apps}`,
+  // Replica n of the API; the first has the ports that everybody knows, further ones REST and links alone.
+  startApi(n = 1) {
+    const p = n === 1 ? this.ports : this.extraPorts[n];
+    const process_ = this.#spawn(n === 1 ? "api" : `api-${n}`, join(BIN, "redoubt-api"), ["run", "--listen", `127.0.0.1:${p.api}`, "--apps-listen", `127.0.0.1:${p.apps}`,
       "--apps-domain", "localhost", "--public-url", this.api, "--link-listen", `127.0.0.1:${p.link}`, "--link-address", `127.0.0.1:${p.link}`,
       "--database", this.database, "--redis", "unix:" + this.redis, "--blob-dir", join(this.dir, "blobs"), "--state", join(this.dir, "api"),
       "--collateral", join(this.dir, "pki", "collateral.json"), "--simulation-root", "sha256:" + this.simulationRoot,
       "--web-dir", join(ROOT, "web-static"), ...this.options.apiFlags]);
-    return this.apiProcess;
+    if (n === 1) this.apiProcess = process_;
+    return process_;
   }
+
+  async addApi(n) {
+    this.extraPorts = { ...this.extraPorts, [n]: { api: await freePort(), apps: await freePort(), link: await freePort() } };
+    this.startApi(n);
+    const address = `http://127.0.0.1:${this.extraPorts[n].api}`;
+    await until(`API ${n} is ready`, async () => (await fetch(address + "/readyz")).ok, 30000);
+    return address;
+  }
+
+  // Kills a process and starts it again, with fail points ("name:kill", …) or without.
+  async restart(name, failpoints = "") {
+    const old = this.processes.get(name);
+    await old.kill();
+    old.env = { ...old.env, REDOUBT_FAILPOINTS: failpoints };
+    return old.start();
+  }
+  apiReady() { return until("the API is ready", async () => (await fetch(this.api + "/readyz")).ok, 30000); }
 
   startScheduler(n = 1) {
     return this.#spawn(`scheduler-${n}`, join(BIN, "redoubt-scheduler"), ["--database", this.database, "--redis", "unix:" + this.redis, ...this.options.schedulerFlags]);
