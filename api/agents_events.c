@@ -105,6 +105,7 @@ static void on_durable(void *context, bool is_durable)
 static void submit(api_agent_event *event, api_verdict *verdict)
 {
     event->state = API_EVENT_WORKING;
+    event->is_unjudged = false;
     api_host_hold(event->host);
     api_ingest_add(event->host->agents->options.ingest, &event->report, verdict, on_durable, event);
 }
@@ -285,13 +286,23 @@ static void fetch(api_agent_event *event)
     api_host_hold(host);
 }
 
+/* Evidence of one lease is judged in order: a refusal must not be overtaken by an older question. */
+static bool has_elder(const api_host_link *host, const api_agent_event *event)
+{
+    for (const api_agent_event *e = host->first_event; e != event; e = e->next)
+        if (e->is_unjudged && e->report.epoch == event->report.epoch &&
+            rd_id_equal(&e->report.instance, &event->report.instance))
+            return true;
+    return false;
+}
+
 /* 4 in flight and 10 a second for a host: past that its events wait, not its neighbours'. */
 static void start_evidence(api_host_link *host)
 {
     for (api_agent_event *event = host->first_event; event; event = event->next) {
         if (!host->link || host->evidence_in_flight >= API_EVIDENCE_FLIGHT || host->evidence_tokens == 0)
             return;
-        if (event->state == API_EVENT_NEW)
+        if (event->state == API_EVENT_NEW && !has_elder(host, event))
             fetch(event);
     }
 }
@@ -433,6 +444,7 @@ static void take_event(api_host_link *host, const event_line *line)
         return;
     }
     event->state = API_EVENT_NEW;
+    event->is_unjudged = true;
     start_evidence(host);
 }
 

@@ -61,6 +61,7 @@ typedef struct api_agent_event {
     api_event_state state;
     uint64_t seq;
     bool has_evidence;
+    bool is_unjudged; /* its evidence was not judged yet */
     rd_digest evidence;
     api_report report;
     struct api_agent_event *next;
