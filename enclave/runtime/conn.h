@@ -20,10 +20,11 @@ typedef struct encl_conn {
     encl_conn_state state;
     int fd;
     rd_buf in;
-    size_t scanned; /* encl_http_parse */
-    bool has_head;  /* content_length and head_size are known */
-    bool may_read;  /* edge-triggered: the socket may hold bytes */
-    bool closes;    /* after the answer */
+    size_t scanned;       /* encl_http_parse */
+    bool has_head;        /* content_length and head_size are known */
+    bool may_read;        /* edge-triggered: the socket may hold bytes */
+    bool watches_writing; /* EPOLLOUT is asked for */
+    bool closes;          /* after the answer */
     size_t head_size;
     uint64_t content_length;
     size_t reserved; /* bytes counted against the instance's bound */
