@@ -153,6 +153,7 @@ static int start_believe(api_links *links, rd_err *err)
     const api_config *config = links->context->config;
     uint8_t root[32];
     const char *hex = config->simulation_root ? config->simulation_root : "";
+    hex += rd_starts_with(hex, "sha256:") ? strlen("sha256:") : 0;
     if (hex[0] && rd_hex_decode(hex, strlen(hex), root, sizeof root) < 0)
         return rd_err_set(err, RD_E_CONFIG, "simulation-root must be 64 hex digits");
     api_believe_options options = { .loop = links->loop,
