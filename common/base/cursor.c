@@ -33,6 +33,8 @@ rd_bytes rd_cursor_take(rd_cursor *cursor, size_t size)
         cursor->has_failed = true;
         return RD_BYTES_NULL;
     }
+    if (size == 0)
+        return RD_BYTES_NULL;
     rd_bytes taken = { cursor->bytes.data + cursor->offset, size };
     cursor->offset += size;
     return taken;
@@ -46,7 +48,9 @@ rd_bytes rd_cursor_rest(rd_cursor *cursor)
 void rd_cursor_copy(rd_cursor *cursor, void *out, size_t size)
 {
     rd_bytes taken = rd_cursor_take(cursor, size);
-    if (taken.size == size && size)
+    if (size == 0)
+        return;
+    if (taken.size == size)
         memcpy(out, taken.data, size);
     else
         memset(out, 0, size);

@@ -40,27 +40,38 @@ bool rd_log_level_parse(const char *text, rd_log_level *ret)
 typedef struct line {
     char text[LINE_MAX_BYTES];
     size_t size;
+    bool has_overflowed;
 } line;
+
+/* Always fits at the end of a line. */
+static const char cut_end[] = ",\"cut\":true}\n";
 
 static void put(line *out, const char *text, size_t size)
 {
-    size_t room = sizeof out->text - 3 - out->size; /* "}\n" and NUL always fit */
-    size = RD_MIN(size, room);
+    if (size > sizeof out->text - sizeof cut_end - out->size) {
+        out->has_overflowed = true;
+        return;
+    }
     memcpy(out->text + out->size, text, size);
     out->size += size;
 }
 
 static void put_escaped(line *out, const char *text)
 {
-    put(out, "\"", 1);
     size_t size = strnlen(text, TEXT_MAX_BYTES);
-    for (size_t i = 0; i < size && out->size + 16 < sizeof out->text; i++) {
+    for (int i = 0; i < 3 && size >= TEXT_MAX_BYTES - 3 && ((unsigned char)text[size] & 0xc0) == 0x80; i++)
+        size--; /* not in the middle of a character */
+    bool is_utf8 = rd_is_utf8(rd_bytes_of(text, size));
+    put(out, "\"", 1);
+    for (size_t i = 0; i < size; i++) {
         unsigned char c = (unsigned char)text[i];
         char escaped[8];
         if (c == '"' || c == '\\')
             put(out, (char[]){ '\\', (char)c }, 2);
         else if (c < 0x20 || c == 0x7f)
             put(out, escaped, (size_t)snprintf(escaped, sizeof escaped, "\\u%04x", c));
+        else if (c >= 0x80 && !is_utf8)
+            put(out, "?", 1);
         else
             put(out, (const char *)&c, 1);
     }
@@ -107,6 +118,7 @@ void rd_log_fields(rd_log_level level, const char *event, const rd_field *fields
         return;
     line out;
     out.size = 0;
+    out.has_overflowed = false;
     char now[RD_TIME_TEXT_SIZE];
     rd_time_format(rd_clock_wall_us(rd_clock_system()), now);
     put(&out, "{\"time\":\"", 9);
@@ -118,8 +130,12 @@ void rd_log_fields(rd_log_level level, const char *event, const rd_field *fields
     put_escaped(&out, sink.process);
     put_name(&out, "event");
     put_escaped(&out, event);
-    for (const rd_field *field = fields; field->name; field++)
+    size_t whole = out.size;
+    for (const rd_field *field = fields; field->name && !out.has_overflowed; field++) {
         put_field(&out, field);
-    memcpy(out.text + out.size, "}\n", 2);
-    (void)!write(sink.fd, out.text, out.size + 2);
+        whole = out.has_overflowed ? whole : out.size; /* a field that does not fit is left out with those after it */
+    }
+    const char *end = out.has_overflowed ? cut_end : "}\n";
+    memcpy(out.text + whole, end, strlen(end));
+    (void)!write(sink.fd, out.text, whole + strlen(end));
 }

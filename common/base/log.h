@@ -29,7 +29,8 @@ typedef struct rd_field {
 /* The error as members "code" and "error". */
 #define RD_ERR(v) ((rd_field){ RD_FIELD_ERR, "error", { .err = (v) } })
 
-/* One event; long strings are cut at 1 KiB, the line at 8 KiB; written with a single write(2). */
+/* One event, always valid JSON: strings are cut at 1 KiB; past 8 KiB a line, the fields that do not fit are left out
+ * and "cut":true says so. Written with a single write(2). */
 #define rd_log(level, event, ...)                                                                                      \
     rd_log_fields((level), (event), (const rd_field[]){ __VA_ARGS__ __VA_OPT__(, ) RD_STR(NULL, NULL) })
 /* fields end with a row whose name is NULL. */

@@ -12,10 +12,10 @@
 /* Hands a pointer over and leaves NULL behind. */
 #define RD_TAKE(pointer)                                                                                               \
     __extension__({                                                                                                    \
-        __typeof__(pointer) *taken_from = &(pointer);                                                                  \
-        __typeof__(pointer) taken = *taken_from;                                                                       \
-        *taken_from = NULL;                                                                                            \
-        taken;                                                                                                         \
+        __typeof__(pointer) *rd_taken_from = &(pointer);                                                               \
+        __typeof__(pointer) rd_taken = *rd_taken_from;                                                                 \
+        *rd_taken_from = NULL;                                                                                         \
+        rd_taken;                                                                                                      \
     })
 
 /* Zeroed memory; aborts when there is none. Free with free(). */

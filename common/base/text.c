@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define TIME_MAX_US INT64_C(253402300799999999) /* 9999-12-31T23:59:59.999999Z */
+
 static const char hex_digits[] = "0123456789abcdef";
 static const char base32_alphabet[] = "abcdefghijklmnopqrstuvwxyz234567";
 static const char base64url_alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
@@ -177,8 +179,7 @@ static void civil_from_days(int64_t days, int64_t *year, unsigned *month, unsign
 
 void rd_time_format(int64_t time_us, char out[RD_TIME_TEXT_SIZE])
 {
-    if (time_us < 0)
-        time_us = 0;
+    time_us = RD_MAX(INT64_C(0), RD_MIN(time_us, TIME_MAX_US));
     int64_t seconds = time_us / 1000000;
     int64_t year;
     unsigned month;

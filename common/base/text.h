@@ -26,7 +26,8 @@ ssize_t rd_base64url_decode(const char *text, size_t text_size, uint8_t *out, si
 bool rd_buf_append_base64(rd_buf *buf, rd_bytes bytes);
 ssize_t rd_base64_decode(const char *text, size_t text_size, uint8_t *out, size_t out_max) RD_NODISCARD;
 
-/* "2026-11-22T23:48:52.123456Z", NUL-terminated; microseconds since the Unix epoch, UTC (RFC 3339). */
+/* "2026-11-22T23:48:52.123456Z", NUL-terminated; microseconds since the Unix epoch, UTC (RFC 3339).
+ * Times before 1970 or after 9999 give the nearest end. */
 #define RD_TIME_TEXT_SIZE 28
 void rd_time_format(int64_t time_us, char out[RD_TIME_TEXT_SIZE]);
 /* Accepts YYYY-MM-DDThh:mm:ss[.fraction]Z only, years 1970 to 9999, real calendar days; else -1. */
