@@ -39,6 +39,8 @@ typedef struct api_config {
     const char *state_dir;       /* plane CA and plane key */
     const char *collateral;      /* file with the collateral set */
     const char *simulation_root; /* SHA-256 of the simulation PKI's root, 64 hex digits; "": none is accepted */
+    const char
+        *runtime_measurement; /* MRTD of the runtime the quick start built, 96 hex digits; shown, never believed */
     const char *web_dir;
     const char *tls_cert;
     const char *tls_key;

@@ -50,6 +50,9 @@ static const rd_option options[] = {
       .help = "folder of the plane's identity: CA and key (redoubt-api init makes it)" },
     { "collateral", 0, RD_OPTION_PATH, FIELD(collateral), NULL, .group = "Trust",
       .help = "file with the collateral set that evidence is verified by" },
+    { "runtime-measurement", 0, RD_OPTION_STRING, FIELD(runtime_measurement), NULL, .group = "Trust",
+      .help = "MRTD that /v1/version names for simulated apps which a browser signs, 96 hex digits; nothing here "
+              "believes it" },
     { "simulation-root", 0, RD_OPTION_STRING, FIELD(simulation_root), NULL, .group = "Trust",
       .help = "SHA-256 of the simulation PKI's root, 64 hex digits; without it simulated hosts cannot enrol" },
     { "web-dir", 0, RD_OPTION_PATH, FIELD(web_dir), "web-static", .group = "Dashboard",
@@ -73,6 +76,10 @@ static int check_options(const void *values, rd_err *err)
     if (size == 0 || c->public_url[size - 1] == '/')
         return rd_err_set(err, RD_E_CONFIG, "public-url must be a URL without a final slash");
     uint8_t digest[32];
+    uint8_t mrtd[48];
+    const char *measured = c->runtime_measurement;
+    if (measured && measured[0] && rd_hex_decode(measured, strlen(measured), mrtd, sizeof(mrtd)) < 0)
+        return rd_err_set(err, RD_E_CONFIG, "runtime-measurement must be 96 hex digits");
     const char *root = c->simulation_root;
     if (root && rd_starts_with(root, "sha256:"))
         root += strlen("sha256:");

@@ -72,6 +72,11 @@ void api_version_get(api_request *request)
     rd_json_set_str(answer, "apps_domain", context->config->apps_domain);
     bool has_root = context->config->simulation_root && context->config->simulation_root[0];
     rd_json_set_str(answer, "simulation_root", has_root ? context->config->simulation_root : NULL);
+    const char *measured = context->config->runtime_measurement;
+    json_t *measurements = json_array();
+    if (measured && measured[0])
+        (void)json_array_append_new(measurements, json_string(measured));
+    rd_json_set(answer, "runtime_measurements", measurements);
     rd_json_set_time(answer, "time", rd_clock_wall_us(context->clock));
     api_reply_json(request, 200, answer);
 }

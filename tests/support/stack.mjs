@@ -184,7 +184,7 @@ export class Stack {
     const process_ = this.#spawn(n === 1 ? "api" : `api-${n}`, join(BIN, "redoubt-api"), ["run", "--listen", `127.0.0.1:${p.api}`, "--apps-listen", `127.0.0.1:${p.apps}`,
       "--apps-domain", "localhost", "--public-url", this.api, "--link-listen", `127.0.0.1:${p.link}`, "--link-address", `127.0.0.1:${p.link}`,
       "--database", this.database, "--redis", "unix:" + this.redis, "--blob-dir", join(this.dir, "blobs"), "--state", join(this.dir, "api"),
-      "--collateral", join(this.dir, "pki", "collateral.json"), "--simulation-root", "sha256:" + this.simulationRoot,
+      "--collateral", join(this.dir, "pki", "collateral.json"), "--simulation-root", "sha256:" + this.simulationRoot, "--runtime-measurement", this.measurement,
       "--web-dir", join(ROOT, "web-static"), ...this.options.apiFlags]);
     if (n === 1) this.apiProcess = process_;
     return process_;
