@@ -77,6 +77,8 @@ void api_host_close(api_host_link *host, const char *reason)
 
 void api_host_fail(api_host_link *host, const char *what, const rd_err *err)
 {
+    if (!host->link || !rd_link_is_up(host->link))
+        return; /* what was under way fails with its link; that was told */
     rd_log(RD_WARN, "link_failed", RD_STR("host", host->name), RD_STR("at", what), RD_ERR(err));
     drop_link(host, what);
 }

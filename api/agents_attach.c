@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define MINUTE_US         ((int64_t)60 * 1000000)
 #define ISSUED_EARLIER_US ((int64_t)5 * 60 * 1000000)
 
 static const rd_pg_stmt stmts[] = {
@@ -103,11 +104,21 @@ static bool is_fighting(api_host_link *host)
             free(mark);
             return false;
         }
-        *mark = (api_session_mark){ host->session, now_us };
+        *mark = (api_session_mark){ host->session, now_us, 0 };
     }
-    if (now_us - mark->at_us > 60000000)
-        *mark = (api_session_mark){ host->session, now_us };
-    return host->session - mark->session >= API_SESSIONS_A_MINUTE;
+    if (now_us - mark->at_us > MINUTE_US)
+        *mark = (api_session_mark){ host->session, now_us, 0 };
+    if (host->session - mark->session < API_SESSIONS_A_MINUTE)
+        return false;
+    mark->shut_until_us = now_us + MINUTE_US;
+    return true;
+}
+
+/* A quarantined host costs no session and no statement until its minute is over. */
+static bool is_shut(const api_host_link *host)
+{
+    const api_session_mark *mark = rd_table_get(host->agents->marks, RD_BYTES_ARRAY(host->host.b));
+    return mark && rd_clock_boot_us(host->agents->options.clock) < mark->shut_until_us;
 }
 
 static void send_hello(api_host_link *host, const char *plane_id);
@@ -166,6 +177,11 @@ static void on_claimed(void *context, rd_pg_outcome outcome, rd_pg_result **resu
 void api_attach_begin(api_host_link *host)
 {
     host->state = API_ATTACH_CLAIMING;
+    if (is_shut(host)) {
+        host->agents->refused++;
+        api_host_close(host, "host_quarantined");
+        return;
+    }
     rd_pg_batch *batch = rd_pg_batch_new(NULL);
     rd_pg_value id = rd_pg_uuid(host->host.b), key = rd_pg_bytes(RD_BYTES_ARRAY(host->spki));
     /* cert_floor: seconds; certificates begin five minutes before they are issued (plane.h). */

@@ -96,22 +96,18 @@ static void target_refresh(api_target *target, const api_target_row *row)
     target->limits = row->limits;
 }
 
-static int find_row(const api_target_row *rows, size_t count, const api_target *target)
-{
-    for (size_t i = 0; i < count; i++)
-        if (rows[i].epoch == target->epoch && rd_id_equal(&rows[i].instance, &target->instance))
-            return (int)i;
-    return -1;
-}
-
 static void add_row(api_targets *targets, api_app *app, const api_target_row *row)
 {
     api_target *known = rd_table_get(targets->instances, instance_key(&row->instance));
     if (known && known->epoch >= row->epoch) {
-        if (known->epoch == row->epoch)
-            target_refresh(known, row);
+        if (known->epoch != row->epoch || known->app != app)
+            return;
+        known->version = app->version;
+        target_refresh(known, row);
         return;
     }
+    if (known && known->app != app)
+        return; /* an instance is of one app for ever */
     if (known) {
         for (size_t i = 0; i < app->count; i++)
             if (app->targets[i] == known)
@@ -119,6 +115,7 @@ static void add_row(api_targets *targets, api_app *app, const api_target_row *ro
         target_drop(targets, known);
     }
     api_target *target = target_new(app, row);
+    target->version = app->version;
     target_refresh(target, row);
     if (!rd_table_set(targets->instances, instance_key(&row->instance), target, NULL)) {
         free(target);
@@ -152,17 +149,17 @@ void api_targets_replace(api_targets *targets, uint64_t version, const api_app_r
     app->is_paused = row->is_paused;
     app->version = version;
     count = RD_MIN(count, API_TARGETS_PER_APP_MAX);
+    app->targets = rd_realloc(app->targets, (app->count + count + 1) * sizeof(app->targets[0]));
+    for (size_t i = 0; i < count; i++)
+        add_row(targets, app, &rows[i]);
     for (size_t i = 0; i < app->count;) {
-        if (find_row(rows, count, app->targets[i]) >= 0) {
+        if (app->targets[i]->version == version) {
             i++;
             continue;
         }
         target_drop(targets, app->targets[i]);
         app->targets[i] = app->targets[--app->count];
     }
-    app->targets = rd_realloc(app->targets, (app->count + count + 1) * sizeof(app->targets[0]));
-    for (size_t i = 0; i < count; i++)
-        add_row(targets, app, &rows[i]);
 }
 
 api_app *api_targets_app(const api_targets *targets, const rd_app_id *app)

@@ -30,7 +30,8 @@ typedef struct api_target {
     bool is_draining; /* it said so itself */
     bool is_gone;     /* left out of the table; freed with the last holder */
     uint32_t holders;
-    void *pool; /* relay_pool's, freed by on_gone */
+    uint64_t version; /* of the last load that named it */
+    void *pool;       /* relay_pool's, freed by on_gone */
     api_app *app;
     char authority[64]; /* "ins_….epoch" */
 } api_target;

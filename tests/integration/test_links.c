@@ -13,6 +13,7 @@
 #include <libpq-fe.h>
 
 #include "agent/sim_pki.h"
+#include "api/agents_private.h"
 #include "api/auth.h"
 #include "api/limits.h"
 #include "api/links_private.h"
@@ -520,6 +521,102 @@ static void old_nonces_are_asked_for_again(void **state)
     host_free(h);
 }
 
+static api_host_link *link_of(const host *h)
+{
+    return rd_table_get(w.links->agents->hosts, RD_BYTES_ARRAY(h->id.b));
+}
+
+/* At half of its term the verdict is renewed by evidence with a nonce of now; the log does not grow by it. */
+static void evidence_is_renewed(void **state)
+{
+    (void)state;
+    rd_id instance;
+    fake_job *job;
+    host *h = host_with_job(&instance, &job);
+    serve(h, job, &instance);
+    UNTIL(h->agent.acked == h->agent.seq);
+    char before[64];
+    snprintf(before, sizeof before, "%s",
+             sql("SELECT verified_at FROM lease_verdicts WHERE instance_id = '%s'", hex_of(instance.b, 16)));
+    api_host_lease *lease = api_host_lease_of(link_of(h), &instance, job->epoch);
+    assert_true(lease->renew_at_us > rd_clock_wall_us(rd_clock_system()) + INT64_C(7) * 60 * 1000000);
+    lease->renew_at_us = 1;
+    UNTIL(h->agent.evidence_requests == 1);
+    rd_statement statement = good_statement(job);
+    memcpy(statement.nonce, h->agent.asked_nonce, 32);
+    rd_digest digest = fake_evidence_make(&h->agent, &statement, w.mrtd);
+    fake_event(&h->agent, job, "serving", &digest);
+    UNTIL(strcmp(before,
+                 sql("SELECT verified_at FROM lease_verdicts WHERE instance_id = '%s'", hex_of(instance.b, 16))) != 0);
+    assert_string_equal(sql("SELECT count(*) FROM evidence_log WHERE instance_id = '%s'", hex_of(instance.b, 16)), "1");
+    assert_string_equal(sql("SELECT count(*) FROM verdict_log WHERE instance_id = '%s'", hex_of(instance.b, 16)), "1");
+    assert_true(rd_starts_with(phase_of(&instance), "4"));
+    host_free(h);
+}
+
+static void certificates_are_renewed_and_end_the_link(void **state)
+{
+    (void)state;
+    host *h = host_new();
+    host_dial(h);
+    link_of(h)->cert_begin_us -= INT64_C(48) * 3600 * 1000000;
+    UNTIL(h->agent.renewals == 1);
+    link_of(h)->cert_end_us = 1;
+    unsigned downs = h->agent.downs;
+    UNTIL(h->agent.downs > downs);
+    host_free(h);
+}
+
+/* A host whose journal is new says what it has; an old database number does not silence it. */
+static void a_new_journal_is_a_new_incarnation(void **state)
+{
+    (void)state;
+    rd_id instance;
+    fake_job *job;
+    host *h = host_with_job(&instance, &job);
+    serve(h, job, &instance);
+    UNTIL(h->agent.acked == h->agent.seq);
+    fake_hang_up(&h->agent);
+    turn_for(20000);
+    snprintf(h->agent.journal, sizeof h->agent.journal, "new");
+    h->agent.floor = h->agent.seq = h->agent.acked = h->agent.acked_event = 0;
+    h->agent.job_count = 0;
+    host_dial(h);
+    UNTIL(h->agent.job_count == 1); /* everything above its floor again */
+    assert_string_equal(sql("SELECT incarnation FROM host_links WHERE host_id = '%s'", h->uuid), "2");
+    fake_event(&h->agent, job, "failed", NULL); /* number 1 of the new incarnation */
+    UNTIL(rd_starts_with(phase_of(&instance), "8"));
+    host_free(h);
+}
+
+/* What the plane has ended and the host still runs keeps the host from being ready until it says that it stopped. */
+static void strays_hold_back_reconciliation(void **state)
+{
+    (void)state;
+    rd_id instance;
+    fake_job *job;
+    host *h = host_with_job(&instance, &job);
+    serve(h, job, &instance);
+    UNTIL(h->agent.acked == h->agent.seq);
+    fake_hang_up(&h->agent);
+    turn_for(20000);
+    sql("UPDATE leases SET want = 3, live = false, held = false, ended_at = now(), end_reason = 'lost', job_seq = "
+        "%" PRIu64 " WHERE instance_id = '%s'",
+        ++h->job_seq, hex_of(instance.b, 16));
+    snprintf(h->agent.inventory, sizeof h->agent.inventory,
+             "{\"instance\":\"%s\",\"epoch\":%" PRIu64 ",\"phase\":\"serving\"}", job->instance, job->epoch);
+    h->agent.acked_event = h->agent.seq;
+    h->agent.job_count = 0;
+    host_dial(h);
+    UNTIL(h->agent.job_count == 1);
+    assert_string_equal(h->agent.jobs[0].want, "stop");
+    turn_for(1200000);
+    assert_string_equal(sql("SELECT session = reconciled_session FROM host_links WHERE host_id = '%s'", h->uuid), "f");
+    fake_event(&h->agent, job, "stopped", NULL);
+    UNTIL(strcmp(sql("SELECT session = reconciled_session FROM host_links WHERE host_id = '%s'", h->uuid), "t") == 0);
+    host_free(h);
+}
+
 /* ---- tests: order and authority of events ---- */
 
 static void reports_never_go_back(void **state)
@@ -883,7 +980,7 @@ static void events_as_a_stream(void **state)
     assert_non_null(strstr(text, "Content-Type: text/event-stream"));
     assert_non_null(strstr(text, "event: app\n"));
     assert_non_null(strstr(text, "\"body\":{\"n\": 72}}"));
-    assert_null(strstr(text, "71"));
+    assert_null(strstr(text, "71}}"));
     const char *place = strstr(text, "id: ");
     assert_non_null(place);
     sscanf(place, "id: %63[0-9-]", id);
@@ -1054,6 +1151,10 @@ int main(void)
         cmocka_unit_test(serving_without_evidence_is_refused),
         cmocka_unit_test(bytes_of_another_digest_are_refused),
         cmocka_unit_test(old_nonces_are_asked_for_again),
+        cmocka_unit_test(evidence_is_renewed),
+        cmocka_unit_test(certificates_are_renewed_and_end_the_link),
+        cmocka_unit_test(a_new_journal_is_a_new_incarnation),
+        cmocka_unit_test(strays_hold_back_reconciliation),
         cmocka_unit_test(reports_never_go_back),
         cmocka_unit_test(a_host_speaks_for_its_own_leases_only),
         cmocka_unit_test(old_epochs_change_nothing_that_lives),

@@ -57,8 +57,7 @@ typedef struct fake_agent {
     int connect_status;      /* 200, 421 or 503 */
     int answer_status;       /* of the instance */
     const char *answer_head; /* instead of a good one */
-    char *certificate;       /* got by renewal */
-    const char *csr;
+    char csr[2048];          /* PEM with its line ends as JSON has them */
     /* streams */
     rd_link_stream *events, *logs;
     uint64_t seq;
@@ -303,7 +302,12 @@ static inline void fake_on_request(void *context, rd_link_stream *stream, const 
         assert_int_equal(rd_json_b64(json_object_get(body, "nonce"), "", a->asked_nonce, 32, &err), 0);
         json_decref(body);
         fake_answer_text(stream, 202, "{}");
+    } else if (strcmp(path, "/renewal/csr") == 0) {
+        char text[2200];
+        snprintf(text, sizeof text, "{\"csr\":\"%s\"}", a->csr);
+        fake_answer_text(stream, 200, text);
     } else {
+        a->renewals += strcmp(path, "/renewal/certificate") == 0;
         a->states += strcmp(path, "/state") == 0;
         rd_link_answer(stream, 204, RD_BYTES_NULL);
     }
@@ -353,6 +357,12 @@ static inline void fake_enrol(fake_agent *a, const api_plane *plane, const char 
     rd_buf csr = { 0 }, certificate = { 0 }, key_pem = { 0 };
     int64_t expires_us;
     assert_int_equal(rd_csr_create(key, host, &csr, &err), 0);
+    size_t size = 0;
+    for (const char *c = rd_buf_text(&csr); *c && size < sizeof a->csr - 3; c++) {
+        if (*c == '\n')
+            a->csr[size++] = '\\';
+        a->csr[size++] = (char)(*c == '\n' ? 'n' : *c);
+    }
     assert_int_equal(api_plane_issue_host(plane, host, rd_buf_bytes(&csr), rd_clock_wall_us(rd_clock_system()),
                                           &certificate, ret_spki, &expires_us, &err),
                      0);
