@@ -152,15 +152,15 @@ static int start_believe(api_links *links, rd_err *err)
 {
     const api_config *config = links->context->config;
     uint8_t root[32];
-    const char *hex = config->simulation_root ? config->simulation_root : "";
-    hex += rd_starts_with(hex, "sha256:") ? strlen("sha256:") : 0;
-    if (hex[0] && rd_hex_decode(hex, strlen(hex), root, sizeof root) < 0)
+    const char *hex = config->simulation_root; /* main took "sha256:" off */
+    bool has_root = hex && hex[0];
+    if (has_root && rd_hex_decode(hex, strlen(hex), root, sizeof root) < 0)
         return rd_err_set(err, RD_E_CONFIG, "simulation-root must be 64 hex digits");
     api_believe_options options = { .loop = links->loop,
                                     .clock = links->context->clock,
                                     .pg = links->control,
                                     .plane_key = api_plane_mac_key(links->context->plane),
-                                    .simulated_root = hex[0] ? root : NULL };
+                                    .simulated_root = has_root ? root : NULL };
     if (api_believe_new(&options, &links->believe, err) < 0)
         return -1;
     if (links->context->collateral.size == 0)
