@@ -1,0 +1,89 @@
+// How the command line feels: help, exit codes, streams, completion, no prompts off a terminal.
+import { test, before, after } from "node:test";
+import assert from "node:assert/strict";
+import { chmodSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { Stack } from "../support/stack.mjs";
+
+let stack;
+before(async () => { stack = await Stack.start({ hosts: 0 }); });
+after(async () => { await stack?.close(); });
+
+test("help goes to stdout, exits 0, and starts with a purpose and examples", async () => {
+  for (const args of [["--help"], ["-h"], ["help"], []]) {
+    const result = await stack.cli(...args);
+    assert.equal(result.code, 0);
+    assert.match(result.stdout, /^redoubt: /);
+    assert.equal(result.stderr, "");
+  }
+  const verbs = (await stack.cli("--help")).stdout.split("Verbs:\n")[1].split("\n\n")[0].split("\n").map((line) => line.trim().split(/  +/)[0]);
+  assert.ok(verbs.length > 20);
+  for (const verb of verbs) {
+    const result = await stack.cli(...verb.split(" "), "--help");
+    assert.equal(result.code, 0, verb);
+    assert.match(result.stdout, new RegExp(`^redoubt ${verb}: .+\\n\\nUsage: .+\\n\\nExamples:\\n  \\$ redoubt`), verb);
+  }
+});
+
+test("unknown verbs and flags suggest the nearest and exit 2", async () => {
+  for (const [args, hint] of [[["deplyo"], "deploy"], [["apps", "lst"], null], [["deploy", "--detahc"], "--detach"]]) {
+    const result = await stack.cli(...args);
+    assert.equal(result.code, 2, args.join(" "));
+    if (hint) assert.match(result.stderr, new RegExp(hint));
+  }
+});
+
+test("exit codes: not found 3, auth 4, unreachable 8, usage 2", async () => {
+  assert.equal((await stack.cli("apps", "show", "nothing")).code, 3);
+  assert.equal((await stack.cli("apps", "list", { env: { REDOUBT_TOKEN: "rdt_wrong" } })).code, 4);
+  assert.equal((await stack.cli("apps", "list", "--api", "http://127.0.0.1:9")).code, 8);
+  assert.equal((await stack.cli("invoke")).code, 2);
+});
+
+test("results on stdout alone; --json is one document; -o name is one id a line", async () => {
+  await stack.cli("apps", "create", "listed");
+  const listed = await stack.cli("apps", "list", "--json");
+  assert.equal(JSON.parse(listed.stdout)[0].name, "listed");
+  assert.equal(listed.stderr, "");
+  assert.equal((await stack.cli("apps", "list", "-o", "name")).stdout, "listed\n");
+});
+
+test("a token file that others can read is refused with the fix; a token on argv is refused", async () => {
+  const loose = join(stack.dir, "loose");
+  writeFileSync(loose, stack.token);
+  chmodSync(loose, 0o644);
+  const result = await stack.cli("apps", "list", { env: { REDOUBT_TOKEN_FILE: loose } });
+  assert.equal(result.code, 2);
+  assert.match(result.stderr, /chmod 600/);
+  assert.equal((await stack.cli("login", stack.token)).code, 2);
+});
+
+test("destructive verbs never hang: they need --yes off a terminal", async () => {
+  const result = await stack.cli("apps", "delete", "listed");
+  assert.equal(result.code, 2);
+  assert.match(result.stderr, /--yes/);
+});
+
+test("completion for three shells, with live names", async () => {
+  for (const shell of ["bash", "zsh", "fish"]) assert.equal((await stack.cli("completion", shell)).code, 0);
+  assert.match((await stack.cli("complete-words", "--", "apps")).stdout, /^create$/m);
+  assert.match((await stack.cli("complete-words", "--", "invoke")).stdout, /^listed$/m);
+});
+
+test("config explain says where each value came from; doctor exits by what it found", async () => {
+  const explained = await stack.json("config", "explain");
+  assert.equal(explained.api.value, stack.api);
+  assert.equal((await stack.cli("doctor")).code, 0);
+  assert.equal((await stack.cli("doctor", "--api", "http://127.0.0.1:9")).code, 1);
+});
+
+test("api passes requests through with this profile's token", async () => {
+  const result = await stack.cli("api", "GET", "/v1/apps");
+  assert.equal(JSON.parse(result.stdout).items.length, 1);
+  assert.equal((await stack.cli("api", "GET", "/v1/apps/app_" + "a".repeat(52))).code, 3);
+});
+
+test("version and help answer within a moment and touch no network", async () => {
+  const result = await stack.cli("--version", { env: { REDOUBT_API: "http://127.0.0.1:9" } });
+  assert.match(result.stdout, /^redoubt \d+\.\d+\.\d+$/m);
+});
