@@ -11,6 +11,7 @@
 
 #include "common/base/mem.h"
 #include "common/base/text.h"
+#include "enclave/platform/platform_tsm_priv.h"
 
 #define TSM_QUOTE_MAX (16u << 10)
 #define TSM_TRIES     4
@@ -85,8 +86,7 @@ static int check_provider(int dir, const char *name, rd_err *err)
     return 0;
 }
 
-/* One attempt in one private entry. 1: somebody else used the entry, try again. */
-static int quote_in_entry(int dir, const char *name, const uint8_t report_data[64], rd_buf *ret, rd_err *err)
+int encl_tsm_entry_quote(int dir, const char *name, const uint8_t report_data[64], rd_buf *ret, rd_err *err)
 {
     uint64_t before = 0, after = 0;
     char path[128];
@@ -117,7 +117,7 @@ static int tsm_quote(encl_platform *platform, const uint8_t report_data[64], rd_
                 continue;
             return rd_err_set_errno(err, RD_E_TEE_UNAVAILABLE, errno, "configfs-tsm entry");
         }
-        int outcome = quote_in_entry(tsm->report_fd, name, report_data, ret, err);
+        int outcome = encl_tsm_entry_quote(tsm->report_fd, name, report_data, ret, err);
         (void)unlinkat(tsm->report_fd, name, AT_REMOVEDIR);
         if (outcome <= 0)
             return outcome;
