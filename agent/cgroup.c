@@ -76,19 +76,46 @@ static char *own_path(const char *self, const char *controller)
     return found;
 }
 
-/* Version 2 asks that a group which hands controllers down holds no process: only what was delegated will do. */
+static void read_text(const char *dir, const char *file, char *text, size_t size)
+{
+    RD_CLEANUP(rd_free_p) char *path = rd_asprintf("%s/%s", dir, file);
+    RD_CLEANUP(rd_close_p) int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t got = fd < 0 ? -1 : read(fd, text, size - 1);
+    text[got > 0 ? got : 0] = '\0';
+}
+
+/* Version 2: a group that hands controllers down holds no process. When the agent is alone in its group, as a service
+ * is, it steps aside into a group below. */
+static void step_aside(const char *dir)
+{
+    char text[64], own[24];
+    read_text(dir, "cgroup.procs", text, sizeof(text));
+    (void)snprintf(own, sizeof(own), "%d\n", (int)getpid());
+    if (strcmp(text, own) != 0)
+        return;
+    RD_CLEANUP(rd_free_p) char *below = rd_asprintf("%s/agent", dir);
+    if (mkdir(below, 0755) == 0 || errno == EEXIST)
+        (void)write_number(below, "cgroup.procs", (uint64_t)getpid());
+}
+
 static bool use_v2(agent_cgroup *cgroup, const char *dir)
 {
+    char text[256];
     if (!is_writable(dir))
         return false;
-    (void)write_file(dir, "cgroup.subtree_control", "+memory");
-    (void)write_file(dir, "cgroup.subtree_control", "+pids");
-    (void)write_file(dir, "cgroup.subtree_control", "+cpu");
-    RD_CLEANUP(rd_free_p) char *path = rd_asprintf("%s/cgroup.subtree_control", dir);
-    char text[256] = "";
-    RD_CLEANUP(rd_close_p) int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t got = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
-    if (got <= 0 || strstr(text, "memory") == NULL)
+    for (int part = 0; part < PART_COUNT; part++) {
+        char word[16];
+        (void)snprintf(word, sizeof(word), "+%s", part_names[part]);
+        read_text(dir, "cgroup.subtree_control", text, sizeof(text));
+        if (strstr(text, part_names[part]) != NULL || write_file(dir, "cgroup.subtree_control", word) == 0)
+            continue;
+        if (errno == EBUSY) {
+            step_aside(dir);
+            (void)write_file(dir, "cgroup.subtree_control", word);
+        }
+    }
+    read_text(dir, "cgroup.subtree_control", text, sizeof(text));
+    if (strstr(text, part_names[PART_MEMORY]) == NULL)
         return false;
     cgroup->version = 2;
     for (int part = 0; part < PART_COUNT; part++) {

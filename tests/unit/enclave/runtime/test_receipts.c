@@ -1,0 +1,190 @@
+/* Receipts of an instance: bursts, the chain between them, salts given and drawn, and what they say of the evidence. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "common/base/mem.h"
+#include "enclave/runtime/receipts.h"
+
+static int fake_extend(encl_platform *platform, const uint8_t digest[48], rd_err *err)
+{
+    (void)platform, (void)digest, (void)err;
+    return 0;
+}
+
+static int fake_quote(encl_platform *platform, const uint8_t report_data[64], rd_buf *ret, rd_err *err)
+{
+    (void)platform, (void)err;
+    rd_buf_append(ret, report_data, 64);
+    return 0;
+}
+
+static void fake_free(encl_platform *platform)
+{
+    free(platform);
+}
+
+static const encl_platform_ops fake_ops = {
+    .tee = "sim", .class_ = "simulated", .extend = fake_extend, .quote = fake_quote, .free = fake_free
+};
+
+typedef struct fixture {
+    encl_platform *platform;
+    encl_identity *identity;
+    encl_receipts *receipts;
+    encl_app app;
+    rd_buf statement; /* status */
+} fixture;
+
+static int setup(void **state)
+{
+    fixture *f = rd_alloc(sizeof(*f));
+    rd_err err = RD_ERR_INIT;
+    f->platform = rd_alloc(sizeof(*f->platform));
+    encl_platform_init(f->platform, &fake_ops);
+    f->app.class = RD_CLASS_SIMULATED;
+    rd_launch_header header = { .app = f->app.id, .release = f->app.release };
+    uint8_t bytes[RD_LAUNCH_HEADER_SIZE];
+    uint8_t nonce[RD_NONCE_SIZE] = { 5 };
+    const rd_id instance = { { 1 } };
+    rd_kms_set_digest(NULL, 0, &header.kms_set);
+    rd_launch_header_encode(&header, bytes);
+    assert_int_equal(encl_identity_measure(f->platform, bytes, &err), 0);
+    assert_int_equal(encl_identity_new(f->platform, bytes, &f->app, &instance, 3, &f->identity, &err), 0);
+    RD_CLEANUP(rd_buf_done) rd_buf bundle = { 0 };
+    if (encl_identity_evidence(f->identity, RD_PURPOSE_STATUS, nonce, &bundle, &err) < 0)
+        fail_msg("%s", err.text);
+    rd_evidence evidence = { 0 };
+    assert_int_equal(rd_evidence_parse(rd_buf_bytes(&bundle), &evidence, &err), 0);
+    rd_buf_append_bytes(&f->statement, rd_buf_bytes(&evidence.statement_bytes));
+    rd_evidence_done(&evidence);
+    f->receipts = encl_receipts_new(f->identity, f->platform, &f->app);
+    *state = f;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    fixture *f = *state;
+    encl_receipts_free(f->receipts);
+    encl_identity_free(f->identity);
+    encl_platform_free(f->platform);
+    rd_buf_done(&f->statement);
+    free(f);
+    return 0;
+}
+
+static const rd_exchange exchange = { .method = { (const uint8_t *)"GET", 3 },
+                                      .target = { (const uint8_t *)"/", 1 },
+                                      .status = 200,
+                                      .response_body = { (const uint8_t *)"answer", 6 } };
+
+static void open_receipt(const rd_buf *text, rd_receipt *ret)
+{
+    rd_err err = RD_ERR_INIT;
+    memset(ret, 0, sizeof(*ret));
+    if (rd_receipt_parse_header((const char *)text->data, text->size, ret, &err) < 0)
+        fail_msg("%s", err.text);
+}
+
+static void test_chain(void **state)
+{
+    fixture *f = *state;
+    static const size_t bursts[] = { 1, 3, ENCL_BURST_MAX, 1 };
+    uint64_t seq = 1;
+    rd_digest previous = { { 0 } };
+    rd_bytes statement = rd_buf_bytes(&f->statement);
+    for (size_t b = 0; b < RD_ARRAY_LEN(bursts); b++) {
+        rd_buf out[ENCL_BURST_MAX] = { { 0 } };
+        encl_receipt_wish wish = { .has_salt = true, .salt = { 9 }, .has_nonce = true, .nonce = { 8 } };
+        rd_err err = RD_ERR_INIT;
+        for (size_t i = 0; i < bursts[b]; i++)
+            assert_true(encl_receipts_add(f->receipts, &wish, &exchange, &out[i]));
+        if (bursts[b] == ENCL_BURST_MAX)
+            assert_false(encl_receipts_add(f->receipts, &wish, &exchange, &out[0]));
+        assert_int_equal(encl_receipts_sign(f->receipts, &err), 0);
+        assert_int_equal(encl_receipts_waiting(f->receipts), 0);
+        for (size_t i = 0; i < bursts[b]; i++) {
+            rd_receipt receipt;
+            open_receipt(&out[i], &receipt);
+            const rd_receipt_expect expect = {
+                .statement = &statement, .nonce = wish.nonce, .salt = wish.salt, .exchange = &exchange
+            };
+            if (rd_receipt_verify(&receipt, &expect, NULL, &err) < 0)
+                fail_msg("burst %zu, answer %zu: %s", b, i, err.text);
+            assert_int_equal(receipt.claims.seq, seq++);
+            assert_int_equal(receipt.root.has_prev, b > 0);
+            if (b > 0)
+                assert_true(rd_digest_equal(&receipt.root.prev, &previous));
+            if (i + 1 == bursts[b])
+                rd_receipt_root_chain(rd_buf_bytes(&receipt.payload), &previous);
+            rd_receipt_done(&receipt);
+            rd_buf_done(&out[i]);
+        }
+    }
+}
+
+static void test_other_answer(void **state)
+{
+    fixture *f = *state;
+    rd_err err = RD_ERR_INIT;
+    RD_CLEANUP(rd_buf_done) rd_buf out = { 0 };
+    encl_receipt_wish wish = { .has_salt = false };
+    assert_int_equal(encl_receipts_salt(f->receipts, &wish, &err), 0);
+    assert_true(encl_receipts_add(f->receipts, &wish, &exchange, &out));
+    assert_int_equal(encl_receipts_sign(f->receipts, &err), 0);
+    rd_bytes statement = rd_buf_bytes(&f->statement);
+    rd_exchange other = exchange;
+    other.response_body = RD_BYTES_LIT("Answer");
+    rd_receipt receipt;
+    open_receipt(&out, &receipt);
+    rd_receipt_expect expect = { .statement = &statement, .salt = wish.salt, .exchange = &exchange };
+    assert_int_equal(rd_receipt_verify(&receipt, &expect, NULL, &err), 0);
+    expect.exchange = &other;
+    assert_int_equal(rd_receipt_verify(&receipt, &expect, NULL, &err), -1);
+    assert_int_equal(err.code, RD_E_RECEIPT_COMMITMENT);
+    /* Without the salt an answer cannot be guessed: another one fits nothing. */
+    const uint8_t wrong[RD_SALT_SIZE] = { 1 };
+    expect.exchange = &exchange;
+    expect.salt = wrong;
+    assert_int_equal(rd_receipt_verify(&receipt, &expect, NULL, &err), -1);
+    rd_receipt_done(&receipt);
+}
+
+/* Renewed evidence does not change what receipts name, and other purposes are refused. */
+static void test_identity(void **state)
+{
+    fixture *f = *state;
+    rd_err err = RD_ERR_INIT;
+    rd_digest before = *encl_identity_status(f->identity);
+    rd_digest of_statement;
+    rd_statement_digest(rd_buf_bytes(&f->statement), &of_statement);
+    assert_true(rd_digest_equal(&before, &of_statement));
+    RD_CLEANUP(rd_buf_done) rd_buf bundle = { 0 };
+    const uint8_t nonce[RD_NONCE_SIZE] = { 6 };
+    assert_int_equal(encl_identity_evidence(f->identity, RD_PURPOSE_STATUS, nonce, &bundle, &err), 0);
+    assert_true(rd_digest_equal(&before, encl_identity_status(f->identity)));
+    static const rd_purpose refused[] = { RD_PURPOSE_BLANK, RD_PURPOSE_GRANT, RD_PURPOSE_CHANNEL, RD_PURPOSE_APP,
+                                          RD_PURPOSE_KMS,   RD_PURPOSE_JOIN,  RD_PURPOSE_ADMIT,   RD_PURPOSE_ENROL };
+    for (size_t i = 0; i < RD_ARRAY_LEN(refused); i++) {
+        assert_int_equal(encl_identity_evidence(f->identity, refused[i], nonce, &bundle, &err), -1);
+        assert_int_equal(err.code, RD_E_PURPOSE);
+    }
+    const uint8_t header[RD_LAUNCH_HEADER_SIZE] = { 1 };
+    assert_int_equal(encl_identity_measure(f->platform, header, &err), -1);
+    assert_int_equal(err.code, RD_E_TEE_CLOSED);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_chain, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_other_answer, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_identity, setup, teardown),
+    };
+    return cmocka_run_group_tests_name("receipts", tests, NULL, NULL);
+}
