@@ -1,5 +1,6 @@
 #include "agent/cgroup.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -10,6 +11,9 @@
 #include <unistd.h>
 
 #include "common/base/mem.h"
+#include "common/base/text.h"
+
+#define GROUP_PREFIX "redoubt-"
 
 typedef enum cgroup_part { PART_MEMORY, PART_PIDS, PART_CPU, PART_COUNT } cgroup_part;
 
@@ -18,6 +22,7 @@ static const char *const part_names[] = { "memory", "pids", "cpu" };
 struct agent_cgroup {
     int version;             /* 0: none */
     char *parts[PART_COUNT]; /* parent directory of our groups for each part; the same one in version 2; NULL: none */
+    bool has_leftover;       /* a group was still busy when it was to be removed */
     char missing[256];
 };
 
@@ -161,9 +166,40 @@ agent_cgroup *agent_cgroup_new(const char *setting, const char *root, const char
     return cgroup;
 }
 
+/* Each directory once: in version 2 the parts share one. */
+static bool is_repeated(const agent_cgroup *cgroup, int part)
+{
+    for (int earlier = 0; earlier < part; earlier++) {
+        if (cgroup->parts[earlier] != NULL && strcmp(cgroup->parts[earlier], cgroup->parts[part]) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* Removes groups of ours that are empty by now; the kernel keeps those that are not. */
+static void sweep(agent_cgroup *cgroup)
+{
+    cgroup->has_leftover = false;
+    for (int part = 0; part < PART_COUNT; part++) {
+        if (cgroup->parts[part] == NULL || is_repeated(cgroup, part))
+            continue;
+        DIR *dir = opendir(cgroup->parts[part]);
+        const struct dirent *entry;
+        while (dir != NULL && (entry = readdir(dir)) != NULL) {
+            if (!rd_starts_with(entry->d_name, GROUP_PREFIX))
+                continue;
+            RD_CLEANUP(rd_free_p) char *group = rd_asprintf("%s/%s", cgroup->parts[part], entry->d_name);
+            (void)rmdir(group);
+        }
+        if (dir != NULL)
+            (void)closedir(dir);
+    }
+}
+
 agent_cgroup *agent_cgroup_free(agent_cgroup *cgroup)
 {
     if (cgroup != NULL) {
+        sweep(cgroup);
         for (int part = 0; part < PART_COUNT; part++)
             free(cgroup->parts[part]);
         free(cgroup);
@@ -179,16 +215,6 @@ const char *agent_cgroup_version(const agent_cgroup *cgroup)
 const char *agent_cgroup_missing(const agent_cgroup *cgroup)
 {
     return cgroup->missing;
-}
-
-/* Each directory once: in version 2 the parts share one. */
-static bool is_repeated(const agent_cgroup *cgroup, int part)
-{
-    for (int earlier = 0; earlier < part; earlier++) {
-        if (cgroup->parts[earlier] != NULL && strcmp(cgroup->parts[earlier], cgroup->parts[part]) == 0)
-            return true;
-    }
-    return false;
 }
 
 static int limit_memory(const agent_cgroup *cgroup, const char *dir, uint64_t bytes)
@@ -212,7 +238,7 @@ int agent_cgroup_add(agent_cgroup *cgroup, const char *name, pid_t pid, uint64_t
     for (int part = 0; part < PART_COUNT; part++) {
         if (cgroup->parts[part] == NULL)
             continue;
-        RD_CLEANUP(rd_free_p) char *dir = rd_asprintf("%s/%s", cgroup->parts[part], name);
+        RD_CLEANUP(rd_free_p) char *dir = rd_asprintf("%s/" GROUP_PREFIX "%s", cgroup->parts[part], name);
         if (mkdir(dir, 0755) < 0 && errno != EEXIST)
             return rd_err_set_errno(err, RD_E_IO, errno, "cgroup %s", dir);
         if (part == PART_MEMORY && memory_bytes > 0 && limit_memory(cgroup, dir, memory_bytes) < 0)
@@ -228,12 +254,12 @@ int agent_cgroup_add(agent_cgroup *cgroup, const char *name, pid_t pid, uint64_t
 int agent_cgroup_limit(agent_cgroup *cgroup, const char *name, uint64_t memory_bytes, uint32_t cpu_m, rd_err *err)
 {
     if (cgroup->parts[PART_MEMORY] != NULL && memory_bytes > 0) {
-        RD_CLEANUP(rd_free_p) char *dir = rd_asprintf("%s/%s", cgroup->parts[PART_MEMORY], name);
+        RD_CLEANUP(rd_free_p) char *dir = rd_asprintf("%s/" GROUP_PREFIX "%s", cgroup->parts[PART_MEMORY], name);
         if (limit_memory(cgroup, dir, memory_bytes) < 0)
             return rd_err_set_errno(err, RD_E_IO, errno, "memory limit of %s", dir);
     }
     if (cgroup->parts[PART_CPU] != NULL && cpu_m > 0) {
-        RD_CLEANUP(rd_free_p) char *dir = rd_asprintf("%s/%s", cgroup->parts[PART_CPU], name);
+        RD_CLEANUP(rd_free_p) char *dir = rd_asprintf("%s/" GROUP_PREFIX "%s", cgroup->parts[PART_CPU], name);
         if (weigh_cpu(cgroup, dir, cpu_m) < 0)
             return rd_err_set_errno(err, RD_E_IO, errno, "processor share of %s", dir);
     }
@@ -242,10 +268,13 @@ int agent_cgroup_limit(agent_cgroup *cgroup, const char *name, uint64_t memory_b
 
 void agent_cgroup_remove(agent_cgroup *cgroup, const char *name)
 {
+    if (cgroup->has_leftover)
+        sweep(cgroup);
     for (int part = 0; part < PART_COUNT; part++) {
         if (cgroup->parts[part] == NULL || is_repeated(cgroup, part))
             continue;
-        RD_CLEANUP(rd_free_p) char *dir = rd_asprintf("%s/%s", cgroup->parts[part], name);
-        (void)rmdir(dir);
+        RD_CLEANUP(rd_free_p) char *dir = rd_asprintf("%s/" GROUP_PREFIX "%s", cgroup->parts[part], name);
+        if (rmdir(dir) < 0 && errno != ENOENT)
+            cgroup->has_leftover = true;
     }
 }

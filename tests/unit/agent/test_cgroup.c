@@ -74,17 +74,17 @@ static void test_v2(void **state)
     agent_cgroup *cgroup = open_tree("auto");
     assert_string_equal(agent_cgroup_version(cgroup), "v2");
     assert_string_equal(agent_cgroup_missing(cgroup), "");
-    make("own/one");
-    static const char *const files[] = { "own/one/memory.max", "own/one/pids.max", "own/one/cgroup.procs",
-                                         "own/one/cpu.weight" };
+    make("own/redoubt-one");
+    static const char *const files[] = { "own/redoubt-one/memory.max", "own/redoubt-one/pids.max",
+                                         "own/redoubt-one/cgroup.procs", "own/redoubt-one/cpu.weight" };
     for (size_t i = 0; i < RD_ARRAY_LEN(files); i++)
         put(files[i], "");
     assert_int_equal(agent_cgroup_add(cgroup, "one", 4711, 1 << 20, 4, &err), 0);
     assert_int_equal(agent_cgroup_limit(cgroup, "one", 0, 500, &err), 0);
-    expect("own/one/memory.max", "1048576");
-    expect("own/one/pids.max", "4");
-    expect("own/one/cgroup.procs", "4711");
-    expect("own/one/cpu.weight", "50");
+    expect("own/redoubt-one/memory.max", "1048576");
+    expect("own/redoubt-one/pids.max", "4");
+    expect("own/redoubt-one/cgroup.procs", "4711");
+    expect("own/redoubt-one/cpu.weight", "50");
     agent_cgroup_free(cgroup);
 }
 
@@ -113,25 +113,25 @@ static void test_v1(void **state)
     agent_cgroup *cgroup = open_tree("auto");
     assert_string_equal(agent_cgroup_version(cgroup), "v1");
     assert_string_equal(agent_cgroup_missing(cgroup), "");
-    make("memory/deep/er/one");
-    make("pids/one");
-    make("cpu/one");
-    static const char *const files[] = { "memory/deep/er/one/memory.limit_in_bytes",
-                                         "memory/deep/er/one/cgroup.procs",
-                                         "pids/one/pids.max",
-                                         "pids/one/cgroup.procs",
-                                         "cpu/one/cgroup.procs",
-                                         "cpu/one/cpu.shares" };
+    make("memory/deep/er/redoubt-one");
+    make("pids/redoubt-one");
+    make("cpu/redoubt-one");
+    static const char *const files[] = { "memory/deep/er/redoubt-one/memory.limit_in_bytes",
+                                         "memory/deep/er/redoubt-one/cgroup.procs",
+                                         "pids/redoubt-one/pids.max",
+                                         "pids/redoubt-one/cgroup.procs",
+                                         "cpu/redoubt-one/cgroup.procs",
+                                         "cpu/redoubt-one/cpu.shares" };
     for (size_t i = 0; i < RD_ARRAY_LEN(files); i++)
         put(files[i], "");
     assert_int_equal(agent_cgroup_add(cgroup, "one", 4711, 1 << 20, 4, &err), 0);
     assert_int_equal(agent_cgroup_limit(cgroup, "one", 0, 500, &err), 0);
-    expect("memory/deep/er/one/memory.limit_in_bytes", "1048576");
-    expect("memory/deep/er/one/cgroup.procs", "4711");
-    expect("pids/one/pids.max", "4");
-    expect("pids/one/cgroup.procs", "4711");
-    expect("cpu/one/cgroup.procs", "4711");
-    expect("cpu/one/cpu.shares", "512");
+    expect("memory/deep/er/redoubt-one/memory.limit_in_bytes", "1048576");
+    expect("memory/deep/er/redoubt-one/cgroup.procs", "4711");
+    expect("pids/redoubt-one/pids.max", "4");
+    expect("pids/redoubt-one/cgroup.procs", "4711");
+    expect("cpu/redoubt-one/cgroup.procs", "4711");
+    expect("cpu/redoubt-one/cpu.shares", "512");
     agent_cgroup_free(cgroup);
 }
 
