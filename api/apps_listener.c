@@ -78,7 +78,8 @@ static void answer_problem(exchange *x, const rd_err *err)
 {
     api_request *request = RD_TAKE(x->request);
     api_reply_header(request, "X-Content-Type-Options", "nosniff");
-    if (err->code == RD_E_NO_INSTANCE || err->code == RD_E_INSTANCE_ELSEWHERE || err->code == RD_E_UNAVAILABLE)
+    if (err->code == RD_E_NO_INSTANCE || err->code == RD_E_APP_PAUSED || err->code == RD_E_INSTANCE_ELSEWHERE ||
+        err->code == RD_E_UNAVAILABLE)
         api_reply_header(request, "Retry-After", "1");
     if (rd_code_describe(err->code)->http_status == 401)
         api_reply_header(request, "WWW-Authenticate", "Bearer realm=\"redoubt\"");
