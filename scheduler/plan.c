@@ -58,6 +58,7 @@ void sched_plan_end(sched_plan *plan, sched_lease *lease, const char *reason, bo
 {
     GROW(plan->endings, plan->ending_count, plan->ending_capacity);
     plan->endings[plan->ending_count++] = (sched_ending){ lease, reason, send_stop };
+    lease->is_ended = true;
 }
 
 void sched_plan_want(sched_plan *plan, sched_lease *lease, rd_want want)
@@ -66,8 +67,15 @@ void sched_plan_want(sched_plan *plan, sched_lease *lease, rd_want want)
     plan->changes[plan->change_count++] = (sched_change){ lease, want };
 }
 
+/* One row a host: with two, the statement would refuse or drop one. */
 void sched_plan_host(sched_plan *plan, const sched_host_change *change)
 {
+    for (size_t i = 0; i < plan->host_count; i++) {
+        if (plan->hosts[i].host == change->host) {
+            plan->hosts[i] = *change;
+            return;
+        }
+    }
     GROW(plan->hosts, plan->host_count, plan->host_capacity);
     plan->hosts[plan->host_count++] = *change;
 }

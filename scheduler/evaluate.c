@@ -1,0 +1,281 @@
+#include "scheduler/evaluate.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/mem.h"
+#include "scheduler/lease.h"
+#include "scheduler/place.h"
+#include "scheduler/reason.h"
+#include "scheduler/rollout.h"
+
+#define KIND_STOP      4
+#define APP_DELETING   2
+#define FAILURES_FINAL 3
+#define DRAIN_MAX_US   60000000
+#define INSTANCES_MAX  4096
+#define STATE_PROGRESS 1
+#define STATE_HEALTHY  2
+#define STATE_PAUSED   3
+#define STATE_FAILED   6
+#define STATE_STOPPING 8
+#define STATE_ENDED    9
+
+typedef struct evaluation {
+    const sched_evaluate *context;
+    sched_app *app;
+    const sched_wish *wish;
+    bool is_stop;
+    sched_wanted wanted;
+    sched_lease **leases; /* those that this look does not end */
+    int lease_count;
+    sched_step step;
+    int placed;
+    char *reason;
+    bool has_failed;
+} evaluation;
+
+static bool is_current(const sched_wish *wish, const sched_lease *lease)
+{
+    return lease->gen >= wish->base_gen && rd_digest_equal(&lease->release, &wish->release);
+}
+
+static void note_failure(evaluation *e, const sched_lease *lease)
+{
+    sched_app *app = e->app;
+    if (app->failures_gen != e->wish->gen) {
+        app->failures_gen = e->wish->gen;
+        app->failures = 0;
+    }
+    app->failures++;
+    (void)snprintf(app->failure, sizeof app->failure, "%s", lease->reason);
+    app->retry_at_us = e->context->now_us + sched_rollout_delay_us(app->failures);
+}
+
+/* Final reports end leases; what is left is what the step looks at. */
+static void end_finished(evaluation *e)
+{
+    e->leases = rd_alloc_array(e->app->lease_count + 1, sizeof *e->leases);
+    for (size_t i = 0; i < e->app->lease_count; i++) {
+        sched_lease *lease = e->app->leases[i];
+        if (lease->is_ended)
+            continue;
+        if (lease->phase < RD_PHASE_REFUSED) {
+            e->leases[e->lease_count++] = lease;
+            continue;
+        }
+        const char *reason = lease->phase == RD_PHASE_REFUSED  ? "refused"
+                             : lease->phase == RD_PHASE_FAILED ? "failed"
+                                                               : "stopped";
+        if (lease->want == RD_WANT_RUN && lease->phase != RD_PHASE_STOPPED && is_current(e->wish, lease))
+            note_failure(e, lease);
+        sched_plan_end(e->context->plan, lease, reason, false);
+    }
+}
+
+static bool is_leaving(const evaluation *e, const sched_lease *lease)
+{
+    const sched_host *host = sched_fleet_host(e->context->fleet, lease->host);
+    return host->state == RD_HOST_DRAINING || host->wants_drain || host->is_retired;
+}
+
+static void take_step(evaluation *e)
+{
+    sched_actual *actual = rd_alloc_array((size_t)e->lease_count + 1, sizeof *actual);
+    rd_want *wants = rd_alloc_array((size_t)e->lease_count + 1, sizeof *wants);
+    bool has_served = false;
+    for (int i = 0; i < e->lease_count; i++) {
+        const sched_lease *lease = e->leases[i];
+        actual[i] = (sched_actual){ .is_new = is_current(e->wish, lease),
+                                    .is_serving = lease->is_serving,
+                                    .is_leaving = is_leaving(e, lease),
+                                    .want = lease->want,
+                                    .age = -lease->epoch };
+        has_served |= actual[i].is_new && lease->is_serving;
+    }
+    if (has_served)
+        e->app->failures = 0;
+    sched_rollout_step(&e->wanted, actual, e->lease_count, wants, &e->step);
+    for (int i = 0; i < e->lease_count; i++) {
+        sched_lease *lease = e->leases[i];
+        bool is_slow = lease->want == RD_WANT_DRAIN && lease->drain_since_us &&
+                       e->context->now_us - lease->drain_since_us > DRAIN_MAX_US;
+        rd_want want = is_slow ? RD_WANT_STOP : wants[i];
+        if (want > lease->want)
+            sched_plan_want(e->context->plan, lease, want);
+    }
+    e->step.wants = NULL;
+    free(wants);
+    free(actual);
+}
+
+/* The lowest slot that no running lease of this deployment has. */
+static int free_slot(const evaluation *e, const bool *taken)
+{
+    for (int n = 0; n < INSTANCES_MAX; n++)
+        if (!taken[n])
+            return n;
+    (void)e;
+    return -1;
+}
+
+static void mark_slots(const evaluation *e, bool *taken)
+{
+    for (int i = 0; i < e->lease_count; i++) {
+        int n = sched_slot_number(e->leases[i]->slot);
+        bool is_same = memcmp(e->leases[i]->instance.b, e->wish->deployment.b, 12) == 0;
+        if (is_same && n >= 0 && n < INSTANCES_MAX)
+            taken[n] = true;
+    }
+}
+
+static void place_on(evaluation *e, uint32_t index, int slot_number)
+{
+    sched_host *host = sched_fleet_host(e->context->fleet, index);
+    int32_t slot = sched_slot(e->context->shard, slot_number);
+    const sched_placement placement = {
+        .lease = { .instance = rd_instance_id(&e->wish->deployment, slot),
+                   .org = e->wish->org,
+                   .app = e->app,
+                   .host = index,
+                   .gen = e->wish->gen,
+                   .slot = slot,
+                   .release = e->wish->release,
+                   .class = e->wish->class,
+                   .size = e->wish->size,
+                   .want = RD_WANT_RUN },
+        .state_gen = host->state_gen,
+    };
+    sched_fleet_take(e->context->fleet, index, &e->wish->size, 1);
+    sched_plan_place(e->context->plan, &placement);
+    e->placed++;
+}
+
+static void place_missing(evaluation *e)
+{
+    const sched_need need = {
+        .size = e->wish->size,
+        .is_simulated = e->wish->is_simulated,
+        .tees = e->wish->tees ? e->wish->tees : "",
+        .regions = e->wish->regions ? e->wish->regions : "",
+        .labels = e->wish->labels ? e->wish->labels : "",
+    };
+    RD_CLEANUP(rd_free_p) bool *taken = rd_alloc(INSTANCES_MAX);
+    RD_CLEANUP(rd_free_p) uint16_t *on_host = rd_alloc_array(sched_fleet_count(e->context->fleet) + 1, sizeof *on_host);
+    sched_eligible eligible;
+    sched_place_eligible(e->context->fleet, &need, &eligible);
+    mark_slots(e, taken);
+    for (int i = 0; i < e->lease_count; i++)
+        on_host[e->leases[i]->host]++;
+    e->app->is_blocked = false;
+    for (int i = 0; i < e->step.start; i++) {
+        int slot = free_slot(e, taken);
+        uint32_t host = slot < 0 ? SCHED_HOST_NONE : sched_place_one(e->context->fleet, &need, &eligible, on_host);
+        if (host == SCHED_HOST_NONE) {
+            sched_why why;
+            sched_place_why(e->context->fleet, &need, &why);
+            e->reason = sched_reason_unplaced(&why, &need);
+            e->app->is_blocked = true;
+            break;
+        }
+        taken[slot] = true;
+        on_host[host]++;
+        place_on(e, host, slot);
+    }
+    free(eligible.bits);
+}
+
+/* A new release that never came up is given up after a few launches; one that has served is tried for ever, more and
+ * more slowly. */
+static bool may_start(evaluation *e)
+{
+    sched_app *app = e->app;
+    if (app->failures_gen != e->wish->gen || app->failures == 0)
+        return true;
+    bool has_been_healthy = e->wish->rollout_state == STATE_HEALTHY;
+    e->has_failed = app->failures >= FAILURES_FINAL && !has_been_healthy && e->step.new_serving == 0;
+    e->reason = sched_reason_failed(app->failure, app->failures, e->has_failed);
+    return !e->has_failed && e->context->now_us >= app->retry_at_us;
+}
+
+static int rollout_state(const evaluation *e)
+{
+    if (e->is_stop)
+        return e->lease_count == 0 ? STATE_ENDED : STATE_STOPPING;
+    if (e->has_failed)
+        return STATE_FAILED;
+    if (e->step.is_settled)
+        return STATE_HEALTHY;
+    return e->wish->paused ? STATE_PAUSED : STATE_PROGRESS;
+}
+
+static bool same_text(const char *a, const char *b)
+{
+    return a == b || (a && b && strcmp(a, b) == 0);
+}
+
+/* A healthy rollout stays healthy while it heals: its instances' own states tell the rest. */
+static void put_rollout(evaluation *e)
+{
+    int state = rollout_state(e);
+    if (e->wish->rollout_state == STATE_HEALTHY && state == STATE_PROGRESS && !e->reason)
+        state = STATE_HEALTHY;
+    int placed = e->step.new_live + e->placed;
+    bool is_changed = state != e->wish->rollout_state || !same_text(e->reason, e->wish->rollout_reason);
+    if (!is_changed && e->placed == 0)
+        return;
+    sched_plan_rollout(e->context->plan, &(sched_rollout_row){ .app = e->app->id,
+                                                               .org = e->wish->org,
+                                                               .deployment = e->wish->deployment,
+                                                               .gen = e->wish->gen,
+                                                               .state = state,
+                                                               .wanted = e->wanted.count,
+                                                               .placed = placed,
+                                                               .healthy = e->step.new_serving,
+                                                               .reason = RD_TAKE(e->reason),
+                                                               .is_changed = is_changed });
+}
+
+static void judge_hold(const evaluation *e, sched_hold *ret)
+{
+    int64_t needed = e->is_stop ? 0 : RD_MAX(e->wish->max, e->wanted.count);
+    bool is_quiet = e->is_stop ? e->lease_count == 0 && e->app->lease_count == 0 : e->step.is_settled;
+    *ret = (sched_hold){ .is_due = e->wish->has_hold && is_quiet && e->wish->hold_gen <= e->wish->gen &&
+                                   (e->is_stop || e->wish->hold_inst > needed),
+                         .count = needed };
+}
+
+/* When to look again without being told: a retry, or a drain that takes too long. */
+static void set_alarm(evaluation *e)
+{
+    int64_t due_us =
+        e->app->failures > 0 && e->app->failures_gen == e->wish->gen && !e->has_failed ? e->app->retry_at_us : 0;
+    for (int i = 0; i < e->lease_count; i++) {
+        const sched_lease *lease = e->leases[i];
+        int64_t end_us = lease->drain_since_us ? lease->drain_since_us + DRAIN_MAX_US + 1 : 0;
+        if (end_us && lease->want == RD_WANT_DRAIN && (due_us == 0 || end_us < due_us))
+            due_us = end_us;
+    }
+    e->app->retry_at_us = due_us;
+}
+
+void sched_evaluate_app(const sched_evaluate *context, sched_app *app, const sched_wish *wish, sched_hold *ret_hold)
+{
+    evaluation e = { .context = context, .app = app, .wish = wish };
+    e.is_stop = wish->gen == 0 || wish->kind == KIND_STOP || wish->app_state >= APP_DELETING;
+    e.wanted = (sched_wanted){ .count = e.is_stop ? 0 : RD_MIN(RD_MAX(wish->min, 1), INSTANCES_MAX / 2),
+                               .surge = wish->surge,
+                               .paused = wish->paused,
+                               .is_stop = e.is_stop };
+    end_finished(&e);
+    take_step(&e);
+    if (!e.is_stop && e.step.start > 0 && may_start(&e))
+        place_missing(&e);
+    if (wish->gen != 0)
+        put_rollout(&e);
+    judge_hold(&e, ret_hold);
+    set_alarm(&e);
+    free(e.leases);
+    free(e.reason);
+}
