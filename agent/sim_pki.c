@@ -66,7 +66,8 @@ static int read_ca_pieces(const char *dir, agent_sim_ca *ret, rd_err *err)
     return agent_sim_read_cert(dir, "root.pem", &ret->root, err);
 }
 
-static int write_collateral(const char *dir, const agent_sim_ca *ca, const pki_state *state, int64_t now_us, rd_err *err)
+static int write_collateral(const char *dir, const agent_sim_ca *ca, const pki_state *state, int64_t now_us,
+                            rd_err *err)
 {
     RD_CLEANUP(agent_sim_collateral_done) agent_sim_collateral collateral = { 0 };
     RD_CLEANUP(rd_buf_done) rd_buf json = { 0 };
@@ -121,8 +122,8 @@ int agent_sim_pki_refresh(const char *dir, int64_t now_us, rd_err *err)
     return write_collateral(dir, &ca, &state, now_us, err);
 }
 
-static int issue_leaf(const agent_sim_ca *ca, const pki_state *state, const rd_p256_key *key, int64_t now_us, rd_buf *chain,
-                      rd_err *err)
+static int issue_leaf(const agent_sim_ca *ca, const pki_state *state, const rd_p256_key *key, int64_t now_us,
+                      rd_buf *chain, rd_err *err)
 {
     RD_CLEANUP(rd_cert_free_p) rd_cert *leaf = NULL;
     RD_CLEANUP(rd_buf_done) rd_buf extension = { 0 };

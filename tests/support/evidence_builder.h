@@ -1,7 +1,8 @@
 /* evidence_builder: evidence and collateral of any state under a private simulation root, one thing spoiled at a time.
  * Used by tests of the verifier and by fuzz targets. Never linked into a program.
  *
- * ev_build runs the stages in order and calls the spoiler at one of them; what comes after is made from what it left. */
+ * ev_build runs the stages in order and calls the spoiler at one of them; what comes after is made from what it left.
+ */
 #ifndef TESTS_SUPPORT_EVIDENCE_BUILDER_H
 #define TESTS_SUPPORT_EVIDENCE_BUILDER_H
 
