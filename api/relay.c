@@ -228,6 +228,11 @@ static int attempt(api_call *call, rd_err *err)
     }
 }
 
+static void avoid_target(api_call *call)
+{
+    call->target->avoid_until_us = rd_clock_wall_us(call->relay->options.clock) + API_TARGET_AVOID_US;
+}
+
 static void retry(api_call *call)
 {
     call->relay->retried++;
@@ -261,7 +266,7 @@ static void on_lost(api_pipe_user *user, api_pipe_loss loss, bool was_open)
     api_relay *relay = call->relay;
     call->pipe = NULL;
     if (loss != API_PIPE_LOST) {
-        call->target->is_draining = true;
+        avoid_target(call);
         if (relay->options.on_stale)
             relay->options.on_stale(relay->options.context, &call->app);
     }
@@ -322,7 +327,7 @@ static size_t on_data(api_pipe_user *user, rd_bytes bytes)
         }
         if (step == API_HTTP_HEAD) {
             if (is_refusal_of_draining(call) && !call->has_instance) {
-                call->target->is_draining = true;
+                avoid_target(call);
                 give_pipe_back(call, false);
                 retry(call);
                 return bytes.size;

@@ -213,7 +213,8 @@ api_target *api_targets_pick(api_app *app, const api_pick *pick, bool *ret_elsew
     /* Every one is looked at until SCAN_MAX good ones were found. */
     for (size_t i = 0; i < app->count && looked < SCAN_MAX; i++) {
         api_target *target = app->targets[(start + i) % app->count];
-        if (!api_target_is_valid(target, pick->now_us) || target->is_draining || was_tried(pick, target))
+        if (!api_target_is_valid(target, pick->now_us) || target->avoid_until_us > pick->now_us ||
+            was_tried(pick, target))
             continue;
         if (pick->is_reachable && !pick->is_reachable(pick->context, target)) {
             *ret_elsewhere = true;

@@ -8,6 +8,7 @@
 #include "common/model/ids.h"
 
 #define API_TARGETS_PER_APP_MAX 10000
+#define API_TARGET_AVOID_US     2000000 /* after a refusal; what is known is loaded again meanwhile */
 
 typedef struct api_app api_app;
 
@@ -27,8 +28,8 @@ typedef struct api_target {
     int64_t valid_until_us; /* wall clock: end of its verdict */
     api_target_limits limits;
     uint32_t in_flight;
-    bool is_draining; /* it said so itself */
-    bool is_gone;     /* left out of the table; freed with the last holder */
+    int64_t avoid_until_us; /* wall clock: it, or its agent, refused calls a moment ago */
+    bool is_gone;           /* left out of the table; freed with the last holder */
     uint32_t holders;
     uint64_t version; /* of the last load that named it */
     void *pool;       /* relay_pool's, freed by on_gone */

@@ -53,11 +53,11 @@ static void picks_least_busy_of_the_valid(void **state)
     assert_ptr_not_equal(first, second);
     second->in_flight = 2;
     assert_ptr_equal(api_targets_pick(app, &pick, &elsewhere), first);
-    first->is_draining = true;
+    first->avoid_until_us = 501;
     assert_ptr_equal(api_targets_pick(app, &pick, &elsewhere), second);
     /* the third's verdict has run out: it is never chosen */
     pick.now_us = 50;
-    second->is_draining = true;
+    second->avoid_until_us = 501;
     assert_int_equal(api_targets_pick(app, &pick, &elsewhere)->instance.b[0], 3);
     pick.now_us = 5000;
     assert_null(api_targets_pick(app, &pick, &elsewhere));
