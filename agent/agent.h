@@ -1,0 +1,26 @@
+/* agent: the running agent: journal, jobs, enclaves and the link to the plane, tied together on one loop.
+ * Used by main. Order of a start: replay, adopt what still runs, then dial, so that the first hello tells the truth. */
+#ifndef AGENT_AGENT_H
+#define AGENT_AGENT_H
+
+#include "agent/instance.h"
+
+typedef enum agent_on_stop { AGENT_STOP_KILL, AGENT_STOP_KEEP, AGENT_STOP_DRAIN } agent_on_stop;
+
+typedef struct agent_options {
+    const char *state_dir;
+    const char *enclave; /* binary; NULL: beside this program */
+    const char *cgroup;  /* "auto", "off" or a folder */
+    uint64_t pool;
+    uint64_t cpu_m, memory_bytes, slots; /* 0: from the machine */
+    uint64_t blob_bytes, journal_bytes;
+    int64_t dial_jitter_us;
+    int64_t drain_timeout_us;
+    int on_stop; /* agent_on_stop */
+    bool insecure_unsandboxed;
+} agent_options;
+
+/* Runs until a signal; 0 after an orderly stop. */
+int agent_run(const agent_options *options, rd_err *err) RD_NODISCARD;
+
+#endif
