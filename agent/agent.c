@@ -49,6 +49,9 @@ typedef struct agent_process {
     size_t endpoint_count;
     rd_timer *status_timer, *sweep_timer;
     char *status_written;
+    agent_enclave **adopted; /* those that answered before the instances were there to take them */
+    size_t adopted_count;
+    bool is_adoption_over;
     bool is_stopping;
     bool has_failed;
     rd_err err;
@@ -246,16 +249,32 @@ static void start_uplink(agent_process *self)
 
 static void on_adopted(void *context, agent_enclave *enclave)
 {
-    agent_instances_adopt(((agent_process *)context)->instances, enclave);
+    agent_process *self = context;
+    if (self->instances) {
+        agent_instances_adopt(self->instances, enclave);
+        return;
+    }
+    self->adopted = rd_realloc(self->adopted, (self->adopted_count + 1) * sizeof *self->adopted);
+    self->adopted[self->adopted_count++] = enclave;
+}
+
+static void end_adoption(agent_process *self)
+{
+    for (size_t i = 0; i < self->adopted_count; i++)
+        agent_instances_adopt(self->instances, self->adopted[i]);
+    self->adopted_count = 0;
+    agent_instances_adopted(self->instances);
+    if (!self->is_stopping)
+        start_uplink(self);
 }
 
 static void on_adopt_done(void *context, size_t count)
 {
     agent_process *self = context;
     rd_log(RD_INFO, "adopted", RD_U64("instances", count));
-    agent_instances_adopted(self->instances);
-    if (!self->is_stopping)
-        start_uplink(self);
+    self->is_adoption_over = true;
+    if (self->instances)
+        end_adoption(self);
 }
 
 static void apply_known_jobs(agent_process *self)
@@ -272,7 +291,7 @@ static const agent_enclave_events no_events;
 
 static int start_instances(agent_process *self, rd_err *err)
 {
-    /* Adoption is asked for before the pool starts anything; its answers come from the loop. */
+    /* Adoption is asked for before the pool starts anything; with nothing to adopt it is over at once. */
     if (self->launcher->ops->adopt(self->launcher, &no_events, self, on_adopted, on_adopt_done, err) < 0)
         return -1;
     const agent_pool_options pool = { .size = (uint32_t)self->options->pool };
@@ -289,6 +308,8 @@ static int start_instances(agent_process *self, rd_err *err)
                                             .on_log = on_log };
     self->instances = agent_instances_new(&config);
     apply_known_jobs(self);
+    if (self->is_adoption_over)
+        end_adoption(self);
     return 0;
 }
 
@@ -378,6 +399,7 @@ static void stop(agent_process *self)
     rd_tls_context_free(self->tls);
     agent_state_done(&self->state);
     free(self->status_written);
+    free(self->adopted);
 }
 
 int agent_run(const agent_options *options, rd_err *err)

@@ -65,6 +65,7 @@ postgresql     the private database
 redis-server   the private queue
 curl           asks whether the API is ready
 openssl        fingerprints
+procps         finds processes of an earlier run
 util-linux     runs PostgreSQL under an unprivileged account
 '
 

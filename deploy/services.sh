@@ -67,7 +67,7 @@ spawn() {
     local name=$1
     shift
     mkdir -p "$STATE/logs"
-    setsid "$@" >>"$STATE/logs/$name.log" 2>&1 </dev/null &
+    setsid "$@" >>"$STATE/logs/$name.log" 2>&1 </dev/null 9>&- &
     PIDS+=($!)
     NAMES+=("$name")
 }
@@ -107,5 +107,14 @@ stop_all() {
     done
     PIDS=()
     NAMES=()
+    stop_leftovers
     pg_stop
+}
+
+# Simulated TEEs outlive an agent that was killed, by design; nothing of this state folder outlives the quick start.
+stop_leftovers() {
+    local pid
+    for pid in $(pgrep -f -- "sim-tee --run-dir $STATE/" 2>/dev/null); do
+        kill -KILL -- "-$(ps -o pgid= -p "$pid" | tr -d ' ')" 2>/dev/null
+    done
 }

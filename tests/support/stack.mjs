@@ -239,7 +239,7 @@ export class Stack {
 
   startAgent(n = 1) {
     return this.#spawn(`agent-${n}`, join(BIN, "redoubt-agent"), ["run", "--state", join(this.dir, "agents", String(n)),
-      "--enclave", join(BIN, "redoubt-enclave"), ...this.options.agentFlags]);
+      "--enclave", join(BIN, "redoubt-enclave"), "--dial-jitter", "100ms", ...this.options.agentFlags]);
   }
 
   agent(n = 1) { return this.processes.get("agent-" + n); }
