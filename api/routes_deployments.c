@@ -203,13 +203,17 @@ static json_t *stages_json(const rd_pg_result *row, const rd_pg_result *instance
 {
     json_t *stages = json_array();
     int64_t granted = earliest(instances, 8), serving = earliest(instances, 15), verified = earliest(instances, 19);
-    int64_t placed = rd_pg_get_time(row, 0, 11);
+    int64_t placed = rd_pg_get_time(row, 0, 11), launching = earliest(instances, 13);
+    /* Verdicts are refreshed in place: the first one cannot be younger than the first serving. Reports are folded, so
+     * that a launch may be written down only after its evidence was verified. */
+    int64_t attested = serving && (!verified || serving < verified) ? serving : verified;
+    if (launching && attested && attested < launching)
+        launching = attested;
     add_stage(stages, "accepted", rd_pg_get_time(row, 0, 7));
     add_stage(stages, "planned", rd_pg_get_time(row, 0, 10));
     add_stage(stages, "placed", placed ? placed : granted);
-    add_stage(stages, "launching", earliest(instances, 13));
-    /* Verdicts are refreshed in place; the first one cannot be younger than the first serving. */
-    add_stage(stages, "attested", serving && (!verified || serving < verified) ? serving : verified);
+    add_stage(stages, "launching", launching);
+    add_stage(stages, "attested", attested);
     add_stage(stages, "serving", serving);
     return stages;
 }
