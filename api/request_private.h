@@ -65,6 +65,7 @@ struct api_request {
     json_t *json;
     api_answer answer;
     api_stream *stream;
+    bool is_out; /* with a worker: it belongs to its trip until finish_trip, whatever the answer says meanwhile */
     bool is_suspended;
     int64_t started_us;
     void *data;

@@ -259,6 +259,7 @@ static void finish_trip(void *arg, bool is_cancelled)
     api_request *request = t->request;
     bool runs_loop = !t->runs_handler;
     free(t);
+    request->is_out = false;
     send_hints(request);
     if (is_cancelled)
         request->work_result = rd_err_set(&request->work_err, RD_E_UNAVAILABLE, "this replica is stopping");
@@ -287,8 +288,10 @@ static int submit_trip(api_request *request, bool needs_lookup, rd_err *err)
                  .runs_handler = request->route->kind == API_ROUTE_WORKER };
     t->job = (api_job){ .run = run_trip, .done = finish_trip, .arg = t };
     request->stage = API_STAGE_RUNNING;
+    request->is_out = true;
     if (home && home->pool && api_pool_submit(home->pool, &t->job))
         return 0;
+    request->is_out = false;
     free(t);
     return rd_err_set(err, RD_E_BUSY, "the queue of %s is full", request->server->options.name);
 }
@@ -383,7 +386,8 @@ static enum MHD_Result on_whole(api_request *request)
     rd_err err = RD_ERR_INIT;
     if (request->stage == API_STAGE_BODY && !request->answer.is_set && dispatch(request, &err) < 0)
         refuse(request, &err);
-    if (request->answer.is_set)
+    /* A worker may have set the answer already, on another core: it is queued when the trip is back. */
+    if (!request->is_out && request->answer.is_set)
         return api_answer_queue(request);
     request->is_suspended = true;
     MHD_suspend_connection(request->connection);
