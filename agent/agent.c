@@ -70,8 +70,6 @@ static void on_report(void *context, const agent_report *report)
     agent_process *self = context;
     const agent_report *kept = agent_reports_add(self->reports, report);
     agent_journal_report(self->journal, kept);
-    rd_log(RD_INFO, "instance_phase", RD_STR("instance", report->instance), RD_U64("epoch", report->epoch),
-           RD_STR("phase", rd_phase_name((rd_phase)report->phase)), RD_STR("reason", report->reason));
 }
 
 static void on_log(void *context, const char *instance, uint64_t epoch, const char *level, rd_bytes text)
@@ -79,6 +77,11 @@ static void on_log(void *context, const char *instance, uint64_t epoch, const ch
     agent_process *self = context;
     agent_logs_add(self->logs, instance, epoch, level, text, rd_clock_wall_us(rd_clock_system()));
     wake_uplink(self);
+}
+
+/* An orderly stop waits for this by looking at the count; nothing else is to be done. */
+static void on_empty(void *context RD_UNUSED)
+{
 }
 
 static void on_durable(void *context)
@@ -305,7 +308,8 @@ static int start_instances(agent_process *self, rd_err *err)
                                             .drain_timeout_us = self->options->drain_timeout_us,
                                             .context = self,
                                             .on_report = on_report,
-                                            .on_log = on_log };
+                                            .on_log = on_log,
+                                            .on_empty = on_empty };
     self->instances = agent_instances_new(&config);
     apply_known_jobs(self);
     if (self->is_adoption_over)
