@@ -177,7 +177,7 @@ static int plan_apps(sched_cycle *cycle, pending_hold *holds, size_t *hold_count
         sched_hold hold;
         sched_evaluate_app(&context, list[i], &wishes[i], &hold);
         if (hold.is_due)
-            holds[(*hold_count)++] = (pending_hold){ list[i]->id, wishes[i].gen, hold.count, wishes[i].size };
+            holds[(*hold_count)++] = (pending_hold){ list[i]->id, wishes[i].hold_gen, hold.count, wishes[i].size };
         sched_wish_done(&wishes[i]);
     }
     return 0;
