@@ -200,5 +200,5 @@ test("delete stops everything and gives the quota back once", async () => {
   await until("no lease lives", () => stack.sql("SELECT 1 FROM leases l JOIN apps a USING (app_id) WHERE a.name = 'bombs' AND l.held").length === 0, 20000);
   await until("the hold is gone", () => stack.sql("SELECT 1 FROM app_holds h JOIN apps a USING (app_id) WHERE a.name = 'bombs'").length === 0, 20000);
   checkInvariants(stack);
-  assert.equal((await stack.cli("apps", "show", "bombs")).code, 3);
+  assert.equal((await stack.cli("apps", "create", "bombs")).code, 0, "the name is free again");
 });
