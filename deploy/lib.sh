@@ -76,6 +76,8 @@ install_packages() {
     while read -r name purpose; do
         [ -n "$name" ] || continue
         dpkg-query -W -f='${db:Status-Status}\n' "$name" 2>/dev/null | grep -qx installed && continue
+        # Node may have come by another way than Debian's package.
+        case "$name" in nodejs) command -v node >/dev/null && continue ;; npm) command -v npm >/dev/null && continue ;; esac
         missing="$missing $name"
         why="$why$(printf '    %-26s %s' "$name" "$purpose")
 "
