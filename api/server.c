@@ -201,7 +201,9 @@ static void on_completed(void *arg, struct MHD_Connection *connection, void **cl
     int64_t took_us = rd_clock_boot_us(server->context->clock) - request->started_us;
     api_metrics_request(server->context->metrics, server->options.name, request->route ? request->route->pattern : "",
                         request->answer.status, took_us);
-    rd_log(request->answer.status >= 500 ? RD_WARN : RD_DEBUG, "request", RD_STR("request", request->id),
+    /* 503 is said under load, when a line each would make it worse; the counters have it. */
+    bool is_fault = request->answer.status >= 500 && request->answer.status != 503;
+    rd_log(is_fault ? RD_WARN : RD_DEBUG, "request", RD_STR("request", request->id),
            RD_STR("listener", server->options.name), RD_STR("method", request->method ? request->method : ""),
            RD_STR("route", request->route ? request->route->pattern : ""), RD_I64("status", request->answer.status),
            RD_I64("took_us", took_us));
