@@ -1,5 +1,6 @@
 #include "agent/instance.h"
 
+#include "common/base/failpoint.h"
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
@@ -193,6 +194,7 @@ static void act_take(life *one)
     rd_err err = RD_ERR_INIT;
     uint64_t ticket = 0;
     rd_timer_start(one->timer, START_WAIT_US, 0);
+    (void)RD_FP(AGENT_BEFORE_LAUNCH);
     if (agent_pool_take(one->owner->config.pool, on_taken, one, &ticket, &err) < 0) {
         note_error(one, &err);
         feed(one, EV_REFUSED);
@@ -235,8 +237,10 @@ static void act_specialise(life *one)
     rd_err err = RD_ERR_INIT;
     one->ticket = 0;
     report(one, RD_PHASE_LAUNCHING, "", "");
-    if (specialise(one, &err) == 0)
+    if (specialise(one, &err) == 0) {
+        (void)RD_FP(AGENT_AFTER_LAUNCH);
         return;
+    }
     note_error(one, &err);
     feed(one, EV_FAILED);
 }

@@ -2,6 +2,7 @@
 
 #include "agent/renewal.h"
 #include "agent/splice.h"
+#include "common/base/failpoint.h"
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
@@ -201,6 +202,7 @@ static void on_job_written(void *context, const rd_err *error)
 {
     pending_job *pending = context;
     if (!error) {
+        (void)RD_FP(AGENT_AFTER_JOURNAL);
         take_job(pending);
     } else {
         /* What comes after it must not stand on it. */
@@ -216,6 +218,7 @@ static void on_job_written(void *context, const rd_err *error)
 static void write_job(agent_uplink *uplink, rd_link_stream *stream, const agent_job *job, rd_bytes body)
 {
     rd_err err = RD_ERR_INIT;
+    (void)RD_FP(AGENT_BEFORE_JOURNAL);
     pending_job *pending = rd_alloc(sizeof *pending);
     *pending = (pending_job){ .uplink = uplink, .stream = stream, .job = *job };
     if (agent_job_record_write(job->job_seq, body, &pending->record, &err) < 0 ||

@@ -1,6 +1,7 @@
 #include <string.h>
 
 #include "api/store.h"
+#include "common/base/failpoint.h"
 #include "common/crypto/hash.h"
 
 #define KEY_MAX 255
@@ -130,6 +131,7 @@ static rd_pg_outcome run_change(rd_pg *pg, void *context, rd_err *err)
     if (r->key && rd_pg_push(pg, "idem_done", err, rd_pg_uuid(r->org), rd_pg_text(r->actor), rd_pg_text(r->key),
                              rd_pg_i64(change->status), rd_pg_text(change->resource)) < 0)
         return RD_PG_FAILED;
+    (void)RD_FP(ACCEPT_BEFORE_COMMIT);
     return RD_PG_SOME;
 }
 
@@ -172,6 +174,7 @@ int api_change_run(api_request *request, api_worker *worker, api_change *change,
         return rd_err_set(err, RD_E_UNAVAILABLE, "the connection broke at commit; look before you repeat");
     if (outcome != RD_PG_SOME && outcome != RD_PG_NONE)
         return -1;
+    (void)RD_FP(ACCEPT_AFTER_COMMIT);
     if (!change->is_replay)
         api_request_hint(request, change->wake_shard, change->event_kind != NULL);
     return 0;
