@@ -181,8 +181,8 @@ static void on_file(void *context, bool is_cancelled)
         look_in_database(f);
 }
 
-void api_blob_source_get(api_blob_source *blobs, const rd_digest *digest, const rd_app_id *app, const rd_digest *release,
-                   api_blob_fn fn, void *context)
+void api_blob_source_get(api_blob_source *blobs, const rd_digest *digest, const rd_app_id *app,
+                         const rd_digest *release, api_blob_fn fn, void *context)
 {
     const blob *b = find(blobs, digest);
     if (b) {

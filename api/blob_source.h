@@ -18,7 +18,7 @@ api_blob_source *api_blob_source_free(api_blob_source *blobs);
 /* bytes is borrowed for the call, with data NULL when the blob is nowhere (or could not be read now: err says). */
 typedef void (*api_blob_fn)(void *context, rd_bytes bytes, const rd_err *err);
 /* app and release tell where in PostgreSQL to look. fn is called once, later or before it returns. */
-void api_blob_source_get(api_blob_source *blobs, const rd_digest *digest, const rd_app_id *app, const rd_digest *release,
-                   api_blob_fn fn, void *context);
+void api_blob_source_get(api_blob_source *blobs, const rd_digest *digest, const rd_app_id *app,
+                         const rd_digest *release, api_blob_fn fn, void *context);
 
 #endif

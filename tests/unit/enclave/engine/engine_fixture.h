@@ -155,7 +155,7 @@ static inline void fixture_expect(fixture *f, const char *path, const char *body
 
     if (fixture_call(f, path, body, &response, &err) < 0)
         fail_msg("%s: %s\n%s", path, err.text, f->log);
-    if (response.body.size != strlen(want) || memcmp(response.body.data, want, response.body.size) != 0)
+    if (!rd_bytes_equal(response.body, rd_bytes_str(want)))
         fail_msg("%s: got \"%.*s\", want \"%s\"\n%s", path, (int)response.body.size, (const char *)response.body.data,
                  want, f->log);
     encl_engine_reset(f->engine);
