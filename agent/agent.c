@@ -38,6 +38,7 @@ typedef struct agent_process {
     agent_reports *reports;
     agent_logs *logs;
     agent_journal *journal;
+    bool has_lost_journal; /* it was damaged and lies aside */
     agent_launcher *launcher;
     agent_pool *pool;
     agent_instances *instances;
@@ -117,13 +118,16 @@ static void on_status(void *context)
     agent_process *self = context;
     const agent_launcher_info *info = self->launcher->ops->describe(self->launcher);
     agent_capacity used = agent_instances_used(self->instances);
-    json_t *document = json_pack("{s:s, s:s, s:b, s:I, s:I, s:I, s:I, s:s, s:s, s:s, s:s, s:i}", "host",
-                                 self->state.host, "link", self->uplink ? agent_uplink_state(self->uplink) : "starting",
-                                 "connected", self->uplink && agent_uplink_is_up(self->uplink), "instances",
-                                 (json_int_t)agent_instances_count(self->instances), "slots_used",
-                                 (json_int_t)used.slots, "slots", (json_int_t)self->capacity.slots, "blanks",
-                                 (json_int_t)agent_pool_ready_count(self->pool), "launcher", info->name, "class",
-                                 info->class_, "mrtd", info->mrtd, "not_enforced", info->limits, "pid", (int)getpid());
+    const char *journal = self->has_lost_journal                    ? "damaged: no new work until a restart"
+                          : agent_journal_is_healthy(self->journal) ? "ok"
+                                                                    : "failed: no new work";
+    json_t *document = json_pack(
+        "{s:s, s:s, s:s, s:b, s:I, s:I, s:I, s:I, s:s, s:s, s:s, s:s, s:i}", "host", self->state.host, "journal",
+        journal, "link", self->uplink ? agent_uplink_state(self->uplink) : "starting", "connected",
+        self->uplink && agent_uplink_is_up(self->uplink), "instances",
+        (json_int_t)agent_instances_count(self->instances), "slots_used", (json_int_t)used.slots, "slots",
+        (json_int_t)self->capacity.slots, "blanks", (json_int_t)agent_pool_ready_count(self->pool), "launcher",
+        info->name, "class", info->class_, "mrtd", info->mrtd, "not_enforced", info->limits, "pid", (int)getpid());
     RD_CLEANUP(rd_free_p) char *text = json_dumps(document, JSON_COMPACT);
     json_decref(document);
     if (!text || (self->status_written && strcmp(self->status_written, text) == 0))
@@ -174,6 +178,23 @@ static int make_tls(agent_process *self, rd_err *err)
     return status;
 }
 
+/* A damaged journal is kept for people to look at, and a new history begins, which the plane sees by its id: what runs
+ * goes on, orders to end it are taken, and new work is refused until somebody has looked and restarts the agent. */
+static int begin_new_journal(agent_process *self, agent_journal_config *config, rd_err *err)
+{
+    RD_CLEANUP(rd_free_p)
+    char *aside = rd_asprintf("%s.damaged-%llu", config->path, (unsigned long long)config->incarnation);
+    rd_log(RD_ERROR, "journal_damaged", RD_ERR(err), RD_STR("kept_as", aside));
+    if (rename(config->path, aside) < 0)
+        return -1;
+    self->has_lost_journal = true;
+    agent_jobs_free(self->jobs);
+    agent_reports_free(self->reports);
+    config->jobs = self->jobs = agent_jobs_new();
+    config->reports = self->reports = agent_reports_new(config->incarnation);
+    return agent_journal_open(self->loop, config, &self->journal, err);
+}
+
 static int open_stores(agent_process *self, rd_err *err)
 {
     const agent_options *options = self->options;
@@ -187,15 +208,19 @@ static int open_stores(agent_process *self, rd_err *err)
     self->jobs = agent_jobs_new();
     self->reports = agent_reports_new(incarnation);
     self->logs = agent_logs_new(LOG_BYTES);
-    const agent_journal_config config = { .path = journal,
-                                          .size_max = options->journal_bytes,
-                                          .incarnation = incarnation,
-                                          .jobs = self->jobs,
-                                          .reports = self->reports,
-                                          .context = self,
-                                          .on_durable = on_durable,
-                                          .on_failed = on_journal_failed };
-    return agent_journal_open(self->loop, &config, &self->journal, err);
+    agent_journal_config config = { .path = journal,
+                                    .size_max = options->journal_bytes,
+                                    .incarnation = incarnation,
+                                    .jobs = self->jobs,
+                                    .reports = self->reports,
+                                    .context = self,
+                                    .on_durable = on_durable,
+                                    .on_failed = on_journal_failed };
+    if (agent_journal_open(self->loop, &config, &self->journal, err) == 0)
+        return 0;
+    if (err->code != RD_E_SPOOL_CORRUPT)
+        return -1;
+    return begin_new_journal(self, &config, err);
 }
 
 /* Socket paths are short: a deep state folder gets its run folder elsewhere, found again by the folder's name. */
@@ -306,6 +331,7 @@ static int start_instances(agent_process *self, rd_err *err)
                                             .evidence = self->evidence,
                                             .capacity = self->capacity,
                                             .drain_timeout_us = self->options->drain_timeout_us,
+                                            .has_lost_journal = self->has_lost_journal,
                                             .context = self,
                                             .on_report = on_report,
                                             .on_log = on_log,
@@ -391,10 +417,9 @@ static void stop(agent_process *self)
                                    &launcher_closed);
         wait_until(self, &launcher_closed);
     }
-    if (self->uplink)
-        self->uplink = agent_uplink_free(self->uplink);
     self->journal = agent_journal_close(self->journal);
     rd_loop_free(self->loop);
+    self->uplink = agent_uplink_free(self->uplink);
     agent_jobs_free(self->jobs);
     agent_reports_free(self->reports);
     agent_logs_free(self->logs);

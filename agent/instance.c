@@ -514,6 +514,8 @@ static const char *refusal(agent_instances *all, const agent_job *job)
 {
     if (all->is_draining_all)
         return "draining";
+    if (all->config.has_lost_journal)
+        return rd_code_describe(RD_E_SPOOL_CORRUPT)->name;
     const char *class_ = all->config.launcher->ops->describe(all->config.launcher)->class_;
     if ((strcmp(job->class_, "simulated") == 0 || strcmp(job->class_, "hardware") == 0) &&
         strcmp(job->class_, class_) != 0)
@@ -564,12 +566,21 @@ agent_instances *agent_instances_free(agent_instances *all)
     return NULL;
 }
 
+/* What an adopted enclave reached while nobody wrote it down. */
+static void report_adopted(life *one)
+{
+    if (one->state == LIFE_SERVING && one->phase != RD_PHASE_SERVING)
+        report(one, RD_PHASE_SERVING, "", "adopted after a restart");
+}
+
 void agent_instances_apply(agent_instances *all, const agent_job *job, rd_phase phase)
 {
     life *one = find(all, job->instance_text);
     if (one && one->job.epoch == job->epoch) {
         one->job.want = job->want;
         one->job.job_seq = job->job_seq;
+        if (one->phase == RD_PHASE_NONE && one->enclave) /* kept without a job: the new journal has no report of it */
+            report_adopted(one);
         if (!all->is_adopting)
             feed(one, event_of((rd_want)job->want));
         return;
@@ -593,9 +604,23 @@ void agent_instances_apply(agent_instances *all, const agent_job *job, rd_phase 
 
 /* ---- after a restart ---- */
 
+/* An enclave of a journal that was lost: a life without a job, until the plane gives or ends it. */
+static life *add_unknown(agent_instances *all, const agent_enclave *enclave)
+{
+    agent_job job = { .epoch = agent_enclave_epoch(enclave), .want = RD_WANT_RUN };
+    const char *text = agent_enclave_instance(enclave);
+    rd_err err = RD_ERR_INIT;
+    if (rd_id_parse(RD_PREFIX_INSTANCE, text, strlen(text), &job.instance, &err) < 0)
+        return NULL;
+    rd_id_format(RD_PREFIX_INSTANCE, &job.instance, job.instance_text);
+    return add(all, &job, RD_PHASE_NONE);
+}
+
 void agent_instances_adopt(agent_instances *all, agent_enclave *enclave)
 {
     life *one = find(all, agent_enclave_instance(enclave));
+    if (!one && all->config.has_lost_journal)
+        one = add_unknown(all, enclave);
     if (!one || one->state == LIFE_ENDED || one->enclave || one->job.epoch != agent_enclave_epoch(enclave)) {
         rd_log(RD_WARN, "unwanted_enclave_ended", RD_STR("instance", agent_enclave_instance(enclave)),
                RD_U64("epoch", agent_enclave_epoch(enclave)));
@@ -611,11 +636,9 @@ void agent_instances_adopt(agent_instances *all, agent_enclave *enclave)
     rd_timer_start(one->timer, is_draining ? all->config.drain_timeout_us : START_WAIT_US, 0);
     rd_log(RD_INFO, "instance_adopted", RD_STR("instance", one->job.instance_text), RD_U64("epoch", one->job.epoch),
            RD_STR("state", agent_enclave_state_name(agent_enclave_get_state(enclave))));
-    if (is_serving) {
+    if (is_serving)
         rd_timer_stop(one->timer);
-        if (one->phase != RD_PHASE_SERVING)
-            report(one, RD_PHASE_SERVING, "", "adopted after a restart");
-    }
+    report_adopted(one);
 }
 
 void agent_instances_adopted(agent_instances *all)

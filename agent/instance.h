@@ -24,6 +24,8 @@ typedef struct agent_instances_config {
     agent_blobs *blobs, *evidence;
     agent_capacity capacity;
     int64_t drain_timeout_us;
+    /* The journal was lost: enclaves without a job are kept until the plane says, and nothing new is run. */
+    bool has_lost_journal;
     void *context;
     /* A phase to be journaled and sent; evidence may be NULL. */
     void (*on_report)(void *context, const agent_report *report);

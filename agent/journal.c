@@ -149,13 +149,19 @@ static int collect(void *context, rd_spool_writer *writer, rd_err *err)
                     agent_reports_acked(reports), err);
 }
 
+static void retry_later(agent_journal *journal)
+{
+    if (journal->retry) /* not while it is being closed */
+        rd_timer_start(journal->retry, RETRY_US, 0);
+}
+
 static void on_compacted(void *context, const rd_err *error)
 {
     agent_journal *journal = context;
     journal->is_compacting = false;
     if (error) {
         rd_log(RD_ERROR, "journal_compaction_failed", RD_ERR(error));
-        rd_timer_start(journal->retry, RETRY_US, 0);
+        retry_later(journal);
         return;
     }
     agent_reports_durable(journal->config.reports, journal->collected_seq);
@@ -198,7 +204,7 @@ static void on_report_written(void *context, const rd_err *error)
     agent_journal *journal = report->journal;
     if (error) {
         rd_log(RD_ERROR, "report_not_written", RD_U64("seq", report->seq), RD_ERR(error));
-        rd_timer_start(journal->retry, RETRY_US, 0);
+        retry_later(journal);
     } else {
         agent_reports_durable(journal->config.reports, report->seq);
         journal->config.on_durable(journal->config.context);

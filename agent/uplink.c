@@ -32,6 +32,7 @@ struct agent_uplink {
     session *sessions;
     uint64_t session_max;
     agent_floor floor; /* jobs that are on their way to disk included */
+    bool is_closing;   /* what becomes durable now is the next start's */
     char boot_id[64];
     char state[256];
 };
@@ -201,7 +202,9 @@ static void take_job(pending_job *pending)
 static void on_job_written(void *context, const rd_err *error)
 {
     pending_job *pending = context;
-    if (!error) {
+    if (pending->uplink->is_closing) {
+        rd_log(RD_INFO, "job_left_to_next_start", RD_U64("job_seq", pending->job.job_seq));
+    } else if (!error) {
         (void)RD_FP(AGENT_AFTER_JOURNAL);
         take_job(pending);
     } else {
@@ -678,6 +681,7 @@ int agent_uplink_new(const agent_uplink_config *config, agent_uplink **ret, rd_e
 
 void agent_uplink_close(agent_uplink *uplink)
 {
+    uplink->is_closing = true;
     uplink->agent = rd_link_agent_free(uplink->agent);
 }
 
