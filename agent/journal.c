@@ -6,7 +6,9 @@
 
 #include <stdlib.h>
 
-#define RETRY_US 5000000
+#define RETRY_US     5000000
+#define REPORT_BYTES 400 /* about what one takes on disk */
+#define SIZE_DEFAULT ((uint64_t)64 << 20)
 
 enum { RECORD_BIRTH = 1, RECORD_JOB = 2, RECORD_REPORT = 3, RECORD_ACK = 4, RECORD_FLOOR = 5, RECORD_KEPT = 6 };
 
@@ -16,6 +18,7 @@ struct agent_journal {
     rd_timer *retry;
     bool has_birth;
     bool is_compacting;
+    bool has_refused; /* a report, since the last compaction: said once */
     uint64_t collected_seq;
 };
 
@@ -132,6 +135,9 @@ static int collect(void *context, rd_spool_writer *writer, rd_err *err)
     agent_journal *journal = context;
     agent_reports *reports = journal->config.reports;
     agent_floor floor = agent_jobs_floor(journal->config.jobs);
+    uint64_t size_max = journal->config.size_max ? journal->config.size_max : SIZE_DEFAULT;
+    if (agent_reports_count(reports) * REPORT_BYTES > size_max / 4)
+        agent_reports_reduce(reports);
     journal->collected_seq = agent_reports_last(reports);
     if (add_pair(writer, RECORD_BIRTH, "incarnation", agent_reports_incarnation(reports), NULL, 0, err) < 0)
         return -1;
@@ -164,6 +170,7 @@ static void on_compacted(void *context, const rd_err *error)
         retry_later(journal);
         return;
     }
+    journal->has_refused = false;
     agent_reports_durable(journal->config.reports, journal->collected_seq);
     journal->config.on_durable(journal->config.context);
 }
@@ -221,7 +228,9 @@ void agent_journal_report(agent_journal *journal, const agent_report *report)
     (void)agent_report_write(report, &line);
     if (append(journal, RECORD_REPORT, rd_buf_bytes(&line), on_report_written, wait, &err) == 0)
         return;
-    rd_log(RD_ERROR, "report_not_written", RD_U64("seq", report->seq), RD_ERR(&err));
+    if (!journal->has_refused)
+        rd_log(RD_ERROR, "report_waits_for_compaction", RD_U64("seq", report->seq), RD_ERR(&err));
+    journal->has_refused = true;
     free(wait);
 }
 

@@ -124,16 +124,18 @@ static bool is_needed(const agent_reports *reports, const node *one)
     return one->is_newest || one->report.seq > reports->acked;
 }
 
-/* Levels: when the plane has not listened for long, the newest of each lease says all. */
-static void prune(agent_reports *reports)
+void agent_reports_reduce(agent_reports *reports)
 {
-    if (reports->count <= KEPT_MAX)
-        return;
     for (node *one = reports->head, *next; one; one = next) {
         next = one->next;
         if (!one->is_newest)
             drop(reports, one);
     }
+}
+
+size_t agent_reports_count(const agent_reports *reports)
+{
+    return reports->count;
 }
 
 static const agent_report *append(agent_reports *reports, const agent_report *report)
@@ -157,7 +159,8 @@ static const agent_report *append(agent_reports *reports, const agent_report *re
         if (!is_needed(reports, older))
             drop(reports, older);
     }
-    prune(reports);
+    if (reports->count > KEPT_MAX)
+        agent_reports_reduce(reports);
     return &one->report;
 }
 

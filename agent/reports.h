@@ -48,6 +48,10 @@ const agent_report *agent_reports_after(const agent_reports *reports, uint64_t s
 /* The newest report of a lease, durable or not, or NULL. */
 const agent_report *agent_reports_newest(const agent_reports *reports, const char *instance, uint64_t epoch);
 void agent_reports_forget(agent_reports *reports, const char *instance, uint64_t epoch);
+/* Kept ones. */
+size_t agent_reports_count(const agent_reports *reports);
+/* Drops all but the newest of each lease: levels say all when the steps have become too many. */
+void agent_reports_reduce(agent_reports *reports);
 /* For compaction, in order: what is unacknowledged or newest of its lease. Past 10,000 only the newest of each lease
  * stay (levels). Start with *iterator = 0. */
 bool agent_reports_next(const agent_reports *reports, uint64_t *iterator, const agent_report **ret);
