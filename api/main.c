@@ -166,6 +166,7 @@ static int start_parts(process *p, const api_config *config, rd_err *err)
     context->limits = api_limits_new(context->clock);
     rd_redis_options redis = { .address = config->redis };
     context->redis = rd_redis_new(context->loop, &redis);
+    api_limits_share(context->limits, context->redis);
     api_server_options server = { .name = "rest",
                                   .listen = config->listen,
                                   .routes = api_routes,
@@ -187,6 +188,8 @@ static void stop_parts(process *p)
     if (context->server)
         api_server_stop(context->server);
     context->links = api_links_stop(context->links);
+    if (context->limits)
+        api_limits_share(context->limits, NULL);
     if (context->redis)
         rd_redis_close(context->redis, NULL, NULL);
     context->redis = NULL;

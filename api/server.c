@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "api/limits.h"
 #include "api/metrics.h"
 #include "api/pool.h"
 #include "api/request_private.h"
@@ -307,8 +308,12 @@ static int dispatch(api_request *request, rd_err *err)
         if (secret.size == 0)
             return rd_err_set(err, RD_E_UNAUTHENTICATED, "this path needs a token or a session");
         needs_lookup = !api_auth_cached(request->context->auth, secret, &request->principal);
-        if (!needs_lookup && api_gate_caller(request, err) < 0)
-            return -1;
+        if (!needs_lookup) {
+            int rc = api_gate_caller(request, err);
+            api_limits_report(request->context->limits, &request->principal);
+            if (rc < 0)
+                return -1;
+        }
     }
     if (needs_lookup || route->kind == API_ROUTE_WORKER)
         return submit_trip(request, needs_lookup, err);

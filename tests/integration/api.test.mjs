@@ -472,6 +472,26 @@ test("past the rate limit: 429 that says when", async () => {
   }
 });
 
+test("buckets are shared through Redis", async () => {
+  const made = check(await post("/v1/tokens", { name: "shared", role: "viewer" }), 201).body;
+  const left = async () => {
+    const answer = check(await plane.request("GET", "/v1/session", undefined, { authorization: "Bearer " + made.token }), 200);
+    return Number(/;r=(\d+)/.exec(answer.headers.get("ratelimit"))[1]);
+  };
+  const pause = (ms) => new Promise((done) => setTimeout(done, ms));
+  assert.ok(await left() > 300);
+  assert.ok(await left() > 300);
+  await pause(50);
+  const keys = plane.redisCli("--scan", "--pattern", "rl:*").split("\n").filter(Boolean);
+  assert.ok(keys.length > 0, "no shared bucket");
+  /* Another replica took all of it. */
+  for (const key of keys) plane.redisCli("SET", key, String(BigInt(Date.now() + 60000) * 1000n));
+  await pause(150);
+  await left();
+  await pause(20);
+  assert.ok(await left() < 100);
+});
+
 test("it stops in order, and without PostgreSQL it says so", async () => {
   assert.equal(await plane.stopApi(), 0);
   await plane.startApi();

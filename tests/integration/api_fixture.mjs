@@ -1,10 +1,11 @@
 // redoubt-api alone with a private PostgreSQL and Redis, and a client that signs what owners sign.
 // Needs build/bin/redoubt-api (REDOUBT_BIN); everything lies in a folder of its own and ends with close().
-import { spawn, execFileSync } from "node:child_process";
+import { execFile, execFileSync, spawn } from "node:child_process";
+import { promisify } from "node:util";
 import { mkdtempSync, mkdirSync, rmSync, chownSync, chmodSync, existsSync, openSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { once } from "node:events";
-import { createHash, createPrivateKey, generateKeyPairSync, randomBytes, sign } from "node:crypto";
+import { createHash, X509Certificate, generateKeyPairSync, randomBytes, sign } from "node:crypto";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -139,11 +140,18 @@ export class Plane {
     run(this.api, ["init", "--state", join(this.dir, "state")]);
     writeFileSync(join(this.dir, "web", "index.html"), "<!doctype html><title>t</title>" + "<p>dashboard</p>".repeat(60));
     writeFileSync(join(this.dir, "web", "app.0123abcd.js"), "1;");
+    let trust = [];
+    if (options.simulated) {
+      this.pki = join(this.dir, "pki");
+      run(join(BIN, "redoubt-agent"), ["sim-pki", "create", "--dir", this.pki]);
+      const root = new X509Certificate(readFileSync(join(this.pki, "root.pem")));
+      trust = ["--collateral", join(this.pki, "collateral.json"), "--simulation-root", sha256(root.raw).toString("hex")];
+    }
     this.port = await freePort();
     this.url = `http://127.0.0.1:${this.port}`;
     this.flags = ["--listen", `127.0.0.1:${this.port}`, "--apps-listen", "127.0.0.1:0", "--link-listen", "127.0.0.1:0", "--public-url", this.url,
       "--database", this.database, "--redis", this.redisSocket, "--blob-dir", join(this.dir, "blobs"), "--state", join(this.dir, "state"),
-      "--web-dir", join(this.dir, "web"), ...(options.flags || [])];
+      "--web-dir", join(this.dir, "web"), ...trust, ...(options.flags || [])];
     await this.startApi();
     this.first = this.bootstrap("first");
     this.token = this.first.token;
@@ -179,6 +187,27 @@ export class Plane {
 
   sql(text) {
     return run("psql", ["-h", join(this.dir, "pgs"), "-U", "rd_admin", "-d", "redoubt", "-AtqF", "\t", "-c", text]).split("\n").filter((l) => l.length);
+  }
+
+  // Redis by its command line.
+  redisCli(...args) { return run("redis-cli", ["-s", this.redisSocket, ...args]).trim(); }
+
+  // A simulated machine: its platform folder, for enroll().
+  platform(name) {
+    const out = join(this.dir, "platform-" + name);
+    run(join(BIN, "redoubt-agent"), ["sim-pki", "platform", "--dir", this.pki, "--out", out]);
+    return out;
+  }
+
+  // Runs `redoubt-agent enroll`; throws with its error text.
+  #enrolArgs(platform, state, token) {
+    return ["enroll", "--api", this.url, "--token", token, "--state", join(this.dir, state), "--name", state, "--sim-platform", platform,
+      "--enclave", join(BIN, "redoubt-agent")];
+  }
+  enroll(platform, state, token) { return run(join(BIN, "redoubt-agent"), this.#enrolArgs(platform, state, token)); }
+  // The same without stopping this process, for answers that it gives itself.
+  enrollAsync(platform, state, token) {
+    return promisify(execFile)(join(BIN, "redoubt-agent"), this.#enrolArgs(platform, state, token), { timeout: 30000 });
   }
 
   // One request; body: object (JSON), string or bytes (as they are). headers: null removes one.
