@@ -26,6 +26,7 @@ typedef struct sched_lease {
     bool is_serving;
     char reason[64];        /* of the report, stable code */
     int64_t drain_since_us; /* boot time; 0: not draining */
+    int64_t ttl_us;         /* of the app's leases; exclusive ones are given away only after it has run out */
     bool is_ended;          /* its end is in the plan under way */
 } sched_lease;
 
@@ -65,13 +66,13 @@ struct sched_app {
     size_t lease_count;
     size_t lease_capacity;
     bool is_queued;
+    bool wants_turn; /* its last plan was full before it had all it needs */
     bool is_blocked; /* waits for capacity */
     int failures;    /* in a row, of the newest generation */
     int64_t failures_gen;
     int64_t retry_at_us; /* boot time of the next look; 0: none */
     char failure[64];    /* reason code of the last one */
-    int poison;          /* plans of this app that failed in a row */
-    rd_id refused_by;    /* the last host that refused one of its jobs */
+    rd_id refused_by;    /* the last host that ended one of its instances unasked */
     int64_t refused_until_us;
 };
 

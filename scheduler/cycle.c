@@ -8,10 +8,10 @@
 #include "common/base/mem.h"
 #include "scheduler/evaluate.h"
 #include "scheduler/hosts.h"
+#include "scheduler/parked.h"
 
 #define EVALUATIONS_MAX 1000
 #define APPS_MAX        64
-#define ROWS_MAX        1000
 #define REPLICAS_MAX    4096
 #define RETRY_US        1000000
 
@@ -26,6 +26,10 @@ struct sched_cycle {
     bool must_look_at_hosts;
     int64_t load_after_us;
     sched_evaluation evaluations[EVALUATIONS_MAX];
+    sched_parked *parked;
+    size_t apps_max; /* in one plan: halved when the database refuses one, until the culprit is alone */
+    rd_app_id planned[APPS_MAX];
+    size_t planned_count;
     sched_lag *lags; /* of the last tick, to see who has not moved */
     size_t lag_count;
 };
@@ -42,6 +46,8 @@ sched_cycle *sched_cycle_new(const sched_cycle_options *options, const sched_lea
     cycle->lead = *lead;
     cycle->must_load = true;
     cycle->watch = sched_watch_new(now_of(cycle));
+    cycle->parked = sched_parked_new();
+    cycle->apps_max = APPS_MAX;
     return cycle;
 }
 
@@ -61,6 +67,7 @@ void sched_cycle_free(sched_cycle *cycle)
     drop_copy(cycle);
     sched_plan_done(&cycle->plan);
     sched_watch_free(cycle->watch);
+    sched_parked_free(cycle->parked);
     free(cycle->lags);
     free(cycle);
 }
@@ -116,6 +123,15 @@ static int load(sched_cycle *cycle, rd_err *err)
     return 0;
 }
 
+static void wake_blocked(sched_cycle *cycle)
+{
+    size_t iterator = 0;
+    sched_app *app;
+    while (sched_apps_next(cycle->apps, &iterator, &app))
+        if (app->is_blocked)
+            sched_apps_enqueue(cycle->apps, app);
+}
+
 /* New evaluations: apps into the queue, hosts read again and looked at. */
 static int take_evaluations(sched_cycle *cycle, rd_err *err)
 {
@@ -141,11 +157,16 @@ static int take_evaluations(sched_cycle *cycle, rd_err *err)
     if (sched_store_hosts(pg, cycle->lead.shard, hosts, host_count, cycle->fleet, err) < 0 ||
         read_beats(cycle, err) < 0)
         return -1;
+    bool has_room = false;
     for (size_t i = 0; i < host_count; i++) {
         uint32_t index = sched_fleet_find(cycle->fleet, &hosts[i]);
-        if (index != SCHED_HOST_NONE)
-            plan_host(cycle, index);
+        if (index == SCHED_HOST_NONE)
+            continue;
+        plan_host(cycle, index);
+        has_room |= sched_host_is_open(sched_fleet_host(cycle->fleet, index));
     }
+    if (has_room) /* a ready host may be back without a change of its state */
+        wake_blocked(cycle);
     return 0;
 }
 
@@ -158,13 +179,28 @@ typedef struct pending_hold {
     sched_size size;
 } pending_hold;
 
+/* The next apps in line; parked ones are left out until their time. */
+static size_t next_apps(sched_cycle *cycle, sched_app **list)
+{
+    size_t count = 0;
+    sched_app *app;
+    while (count < cycle->apps_max && (app = sched_apps_dequeue(cycle->apps)) != NULL) {
+        int64_t until_us = sched_parked_until_us(cycle->parked, &app->id, now_of(cycle));
+        if (until_us) {
+            app->retry_at_us = until_us;
+            continue;
+        }
+        cycle->planned[count] = app->id;
+        list[count++] = app;
+    }
+    cycle->planned_count = count;
+    return count;
+}
+
 static int plan_apps(sched_cycle *cycle, pending_hold *holds, size_t *hold_count, rd_err *err)
 {
     sched_app *list[APPS_MAX];
-    size_t count = 0;
-    while (count < APPS_MAX && sched_plan_rows(&cycle->plan) < ROWS_MAX &&
-           (list[count] = sched_apps_dequeue(cycle->apps)) != NULL)
-        count++;
+    size_t count = next_apps(cycle, list);
     if (count == 0)
         return 0;
     RD_CLEANUP(rd_free_p) sched_wish *wishes = rd_alloc_array(count, sizeof *wishes);
@@ -174,8 +210,12 @@ static int plan_apps(sched_cycle *cycle, pending_hold *holds, size_t *hold_count
         .shard = cycle->lead.shard, .now_us = now_of(cycle), .fleet = cycle->fleet, .plan = &cycle->plan
     };
     for (size_t i = 0; i < count; i++) {
-        sched_hold hold;
-        sched_evaluate_app(&context, list[i], &wishes[i], &hold);
+        sched_hold hold = { 0 };
+        bool is_full = sched_plan_rows(&cycle->plan) >= SCHED_PLAN_ROWS_MAX;
+        if (!is_full)
+            sched_evaluate_app(&context, list[i], &wishes[i], &hold);
+        if (is_full || list[i]->wants_turn)
+            sched_apps_enqueue(cycle->apps, list[i]);
         if (hold.is_due)
             holds[(*hold_count)++] = (pending_hold){ list[i]->id, wishes[i].hold_gen, hold.count, wishes[i].size };
         sched_wish_done(&wishes[i]);
@@ -185,15 +225,6 @@ static int plan_apps(sched_cycle *cycle, pending_hold *holds, size_t *hold_count
 
 /* --- after the commit --- */
 
-static void wake_blocked(sched_cycle *cycle)
-{
-    size_t iterator = 0;
-    sched_app *app;
-    while (sched_apps_next(cycle->apps, &iterator, &app))
-        if (app->is_blocked)
-            sched_apps_enqueue(cycle->apps, app);
-}
-
 /* True when capacity came free or a host opened. */
 static bool apply_hosts(sched_cycle *cycle, const sched_committed *done)
 {
@@ -201,6 +232,7 @@ static bool apply_hosts(sched_cycle *cycle, const sched_committed *done)
     for (size_t i = 0; i < cycle->plan.host_count; i++) {
         const sched_host_change *change = &cycle->plan.hosts[i];
         sched_host *host = sched_fleet_host(cycle->fleet, change->host);
+        bool is_new_state = !host->is_known || host->state != change->state;
         host->is_known = true;
         host->state = change->state;
         host->granted = change->granted;
@@ -209,6 +241,7 @@ static bool apply_hosts(sched_cycle *cycle, const sched_committed *done)
             host->state_gen = done->state_gens[i];
         sched_fleet_refresh(cycle->fleet, change->host);
         has_room |= sched_host_is_open(host);
+        cycle->must_look_at_hosts |= is_new_state; /* the next legal step, if there is one */
         rd_log(RD_INFO, "host_state", RD_STR("state", rd_host_state_name(change->state)),
                RD_U64("index", change->host));
     }
@@ -291,6 +324,26 @@ static sched_turn failed(sched_cycle *cycle, const rd_err *err)
     return SCHED_TURN_IDLE;
 }
 
+/* The database refused a plan for what it says, not for how things stood: look for the app behind it. */
+static void note_refusal(sched_cycle *cycle)
+{
+    if (cycle->planned_count == 1 && sched_parked_refused(cycle->parked, &cycle->planned[0], now_of(cycle))) {
+        char app[RD_APP_ID_TEXT_SIZE];
+        rd_app_id_format(&cycle->planned[0], app);
+        rd_log(RD_ERROR, "app_parked", RD_STR("app", app));
+    }
+    cycle->apps_max = RD_MAX((size_t)1, cycle->apps_max / 2);
+}
+
+static void note_acceptance(sched_cycle *cycle)
+{
+    if (cycle->apps_max < APPS_MAX) {
+        for (size_t i = 0; i < cycle->planned_count; i++)
+            sched_parked_accepted(cycle->parked, &cycle->planned[i]);
+        cycle->apps_max *= 2;
+    }
+}
+
 static sched_turn commit(sched_cycle *cycle, const pending_hold *holds, size_t hold_count, rd_err *err)
 {
     if (!sched_plan_is_empty(&cycle->plan)) {
@@ -299,8 +352,11 @@ static sched_turn commit(sched_cycle *cycle, const pending_hold *holds, size_t h
         rd_pg_outcome outcome = sched_commit(cycle->options.pg, &cycle->lead, &cycle->plan, cycle->fleet, &done, err);
         if (outcome == RD_PG_UNKNOWN)
             (void)rd_err_set(err, RD_E_FENCED, "the outcome of a plan is unknown: the fence is read again");
+        if (outcome == RD_PG_FAILED && err->code != RD_E_FENCED)
+            note_refusal(cycle);
         if (outcome != RD_PG_SOME)
             return failed(cycle, err);
+        note_acceptance(cycle);
         (void)RD_FP(PLAN_AFTER_COMMIT);
         cycle->options.publish(cycle->options.context, done.jobs, done.job_count);
         apply(cycle, &done);
@@ -344,12 +400,18 @@ static void wake_due(sched_cycle *cycle)
     }
 }
 
+static int by_host(const void *a, const void *b)
+{
+    return memcmp(((const sched_lag *)a)->host.b, ((const sched_lag *)b)->host.b, sizeof((const sched_lag *)a)->host.b);
+}
+
+/* The last tick's are in order of their hosts. */
 static bool has_not_moved(const sched_cycle *cycle, const sched_lag *lag)
 {
-    for (size_t i = 0; i < cycle->lag_count; i++)
-        if (rd_id_equal(&cycle->lags[i].host, &lag->host))
-            return cycle->lags[i].acked_seq == lag->acked_seq;
-    return false;
+    if (cycle->lag_count == 0)
+        return false;
+    const sched_lag *old = bsearch(lag, cycle->lags, cycle->lag_count, sizeof *lag, by_host);
+    return old && old->acked_seq == lag->acked_seq;
 }
 
 /* A hint may have been lost: who lags since the last tick without a step is told again (T3). */
@@ -368,13 +430,26 @@ static int heal(sched_cycle *cycle, rd_err *err)
     return 0;
 }
 
+/* Whether nothing lives on a lost host any more is told by reports, which do not name hosts. */
+static int reread_lost(sched_cycle *cycle, rd_err *err)
+{
+    size_t count = 0;
+    RD_CLEANUP(rd_free_p) rd_id *lost = rd_alloc_array(sched_fleet_count(cycle->fleet) + 1, sizeof *lost);
+    for (uint32_t i = 0; i < sched_fleet_count(cycle->fleet); i++) {
+        const sched_host *host = sched_fleet_host(cycle->fleet, i);
+        if (host->state == RD_HOST_LOST && host->link_up)
+            lost[count++] = host->id;
+    }
+    return count ? sched_store_hosts(cycle->options.pg, cycle->lead.shard, lost, count, cycle->fleet, err) : 0;
+}
+
 void sched_cycle_tick(sched_cycle *cycle)
 {
     rd_err err = RD_ERR_INIT;
     if (cycle->must_load || !cycle->fleet)
         return;
     wake_due(cycle);
-    if (read_beats(cycle, &err) < 0 || heal(cycle, &err) < 0) {
+    if (reread_lost(cycle, &err) < 0 || read_beats(cycle, &err) < 0 || heal(cycle, &err) < 0) {
         (void)failed(cycle, &err);
         return;
     }

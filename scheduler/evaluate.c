@@ -15,6 +15,9 @@
 #define FAILURES_FINAL 3
 #define DRAIN_MAX_US   60000000
 #define INSTANCES_MAX  4096
+/* A host that ended an instance unasked comes last for a while, behind any number of the app's other instances. */
+#define AVOID_US       60000000
+#define AVOID_WEIGHT   30000
 #define STATE_PROGRESS 1
 #define STATE_HEALTHY  2
 #define STATE_PAUSED   3
@@ -50,6 +53,8 @@ static void note_failure(evaluation *e, const sched_lease *lease)
     }
     app->failures++;
     (void)snprintf(app->failure, sizeof app->failure, "%s", lease->reason);
+    app->refused_by = sched_fleet_host(e->context->fleet, lease->host)->id;
+    app->refused_until_us = e->context->now_us + AVOID_US;
     app->retry_at_us = e->context->now_us + sched_rollout_delay_us(app->failures);
 }
 
@@ -68,7 +73,7 @@ static void end_finished(evaluation *e)
         const char *reason = lease->phase == RD_PHASE_REFUSED  ? "refused"
                              : lease->phase == RD_PHASE_FAILED ? "failed"
                                                                : "stopped";
-        if (lease->want == RD_WANT_RUN && lease->phase != RD_PHASE_STOPPED && is_current(e->wish, lease))
+        if (lease->want == RD_WANT_RUN && is_current(e->wish, lease))
             note_failure(e, lease);
         sched_plan_end(e->context->plan, lease, reason, false);
     }
@@ -86,7 +91,10 @@ static void take_step(evaluation *e)
     rd_want *wants = rd_alloc_array((size_t)e->lease_count + 1, sizeof *wants);
     bool has_served = false;
     for (int i = 0; i < e->lease_count; i++) {
-        const sched_lease *lease = e->leases[i];
+        sched_lease *lease = e->leases[i];
+        /* Begun under an earlier leader: its time counts from when this one saw it. */
+        if (lease->want == RD_WANT_DRAIN && lease->drain_since_us == 0)
+            lease->drain_since_us = e->context->now_us;
         actual[i] = (sched_actual){ .is_new = is_current(e->wish, lease),
                                     .is_serving = lease->is_serving,
                                     .is_leaving = is_leaving(e, lease),
@@ -144,6 +152,7 @@ static void place_on(evaluation *e, uint32_t index, int slot_number)
                    .release = e->wish->release,
                    .class = e->wish->class,
                    .size = e->wish->size,
+                   .ttl_us = e->wish->lease_ttl_us,
                    .want = RD_WANT_RUN },
         .state_gen = host->state_gen,
     };
@@ -168,8 +177,16 @@ static void place_missing(evaluation *e)
     mark_slots(e, taken);
     for (int i = 0; i < e->lease_count; i++)
         on_host[e->leases[i]->host]++;
+    uint32_t refused = sched_fleet_find(e->context->fleet, &e->app->refused_by);
+    if (refused != SCHED_HOST_NONE && e->context->now_us < e->app->refused_until_us)
+        on_host[refused] += AVOID_WEIGHT;
     e->app->is_blocked = false;
     for (int i = 0; i < e->step.start; i++) {
+        /* The rest has its turn in the next plan, behind the other apps. */
+        if (sched_plan_rows(e->context->plan) >= SCHED_PLAN_ROWS_MAX) {
+            e->app->wants_turn = true;
+            break;
+        }
         int slot = free_slot(e, taken);
         uint32_t host = slot < 0 ? SCHED_HOST_NONE : sched_place_one(e->context->fleet, &need, &eligible, on_host);
         if (host == SCHED_HOST_NONE) {
@@ -268,6 +285,7 @@ void sched_evaluate_app(const sched_evaluate *context, sched_app *app, const sch
                                .surge = wish->surge,
                                .paused = wish->paused,
                                .is_stop = e.is_stop };
+    app->wants_turn = false;
     end_finished(&e);
     take_step(&e);
     if (!e.is_stop && e.step.start > 0 && may_start(&e))

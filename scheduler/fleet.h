@@ -41,6 +41,7 @@ typedef struct sched_host {
     int64_t session;
     int64_t reconciled_session;
     rd_id replica;
+    bool is_clear; /* a lost host: nothing that was given away lives there any more */
     sched_size reported;
     /* In memory only. */
     int64_t silent_since_us; /* boot time since when there is no contact; 0: in contact */

@@ -2,6 +2,8 @@
 
 #include "common/base/mem.h"
 
+#define CLASS_EXCLUSIVE 2
+
 static bool is_attached(const sched_host *host)
 {
     return host->link_up && host->silent_since_us == 0 && host->session > 0 &&
@@ -24,11 +26,15 @@ rd_host_state sched_host_next(const sched_host *host, bool is_lost)
         return RD_HOST_RETIRED;
     if (is_lost)
         return RD_HOST_LOST;
-    switch (host->is_known ? host->state : RD_HOST_ENROLLED) {
+    if (!host->is_known)
+        return RD_HOST_ENROLLED;
+    switch (host->state) {
     case RD_HOST_LOST:
-        /* Its leases were given away: only a later session, resynced, brings it back. */
-        return is_attached(host) && host->session > host->lost_session ? settled_state(host) : RD_HOST_LOST;
+        /* Its leases were given away: a later session brings it back, or the proof that they have ended there. */
+        return is_attached(host) && (host->session > host->lost_session || host->is_clear) ? RD_HOST_RECONCILING
+                                                                                           : RD_HOST_LOST;
     case RD_HOST_ENROLLED:
+        return RD_HOST_RECONCILING;
     case RD_HOST_RECONCILING:
         return is_attached(host) ? settled_state(host) : RD_HOST_RECONCILING;
     case RD_HOST_READY:
@@ -54,8 +60,19 @@ static sched_size granted_now(const sched_host *host)
                          RD_MAX(host->reported.slots, host->used.slots) };
 }
 
+/* A replica out of reach may go on renewing for 4 s, the agent then counts its TTL: only after both, with a margin for
+ * drifting clocks, has an exclusive instance stopped by itself (data-model, section 9). */
+static bool has_run_out(const sched_lease *lease, const sched_host *host, int64_t now_us)
+{
+    if (lease->class != CLASS_EXCLUSIVE)
+        return true;
+    int64_t margin_us = 2000000 + lease->ttl_us / 10;
+    return host->silent_since_us && now_us - host->silent_since_us > 4000000 + lease->ttl_us + margin_us;
+}
+
 /* Every lease on the host: ended as lost, or its app queued for another look. */
-static void visit_leases(sched_plan *plan, sched_apps *apps, uint32_t index, bool must_end)
+static void visit_leases(sched_plan *plan, sched_apps *apps, uint32_t index, const sched_host *host, bool must_end,
+                         int64_t now_us)
 {
     size_t iterator = 0;
     sched_app *app;
@@ -66,7 +83,7 @@ static void visit_leases(sched_plan *plan, sched_apps *apps, uint32_t index, boo
             if (lease->host != index || lease->is_ended)
                 continue;
             is_touched = true;
-            if (must_end)
+            if (must_end && has_run_out(lease, host, now_us))
                 sched_plan_end(plan, lease, "lost", true);
         }
         if (is_touched)
@@ -78,11 +95,15 @@ void sched_hosts_plan(sched_plan *plan, sched_fleet *fleet, sched_apps *apps, sc
                       int64_t now_us)
 {
     sched_host *host = sched_fleet_host(fleet, index);
-    bool may_be_lost = host->is_known && host->state != RD_HOST_LOST && host->state != RD_HOST_RETIRED &&
-                       host->state != RD_HOST_ENROLLED && host->state != RD_HOST_RECONCILING;
+    bool is_placed_on =
+        host->state != RD_HOST_ENROLLED && (host->state != RD_HOST_RECONCILING || host->lease_count > 0);
+    bool may_be_lost = host->is_known && host->state != RD_HOST_LOST && host->state != RD_HOST_RETIRED && is_placed_on;
     bool is_lost = may_be_lost && (host->is_revoked || sched_watch_is_lost(watch, fleet, host, now_us));
     rd_host_state next = sched_host_next(host, is_lost);
     sched_size granted = granted_now(host);
+    /* What was left on a lost host (exclusive leases that had time to run out) follows it. */
+    if (host->state == RD_HOST_LOST && next == RD_HOST_LOST && host->lease_count > 0)
+        visit_leases(plan, apps, index, host, true, now_us);
     if (host->is_known && next == host->state && !size_differs(&granted, &host->granted))
         return;
     sched_plan_host(plan, &(sched_host_change){ .host = index,
@@ -90,5 +111,5 @@ void sched_hosts_plan(sched_plan *plan, sched_fleet *fleet, sched_apps *apps, sc
                                                 .granted = granted,
                                                 .lost_session = next == RD_HOST_LOST ? host->session : 0 });
     if (next != host->state && (next == RD_HOST_LOST || next == RD_HOST_DRAINING))
-        visit_leases(plan, apps, index, next == RD_HOST_LOST);
+        visit_leases(plan, apps, index, host, next == RD_HOST_LOST, now_us);
 }

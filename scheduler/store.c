@@ -42,6 +42,7 @@ static sched_host read_host(const rd_pg_result *res, size_t row)
         .session = rd_pg_get_i64(res, row, 24),
         .reconciled_session = rd_pg_get_i64(res, row, 25),
         .reported = read_size(res, row, 27),
+        .is_clear = rd_pg_get_bool(res, row, 30),
     };
     (void)rd_pg_get_fixed(res, row, 0, host.id.b, 16);
     (void)rd_pg_get_fixed(res, row, 1, host.operator_org.b, 16);
@@ -84,6 +85,7 @@ int sched_store_leases(rd_pg *pg, int shard, sched_fleet *fleet, sched_apps *app
             .class = (int)rd_pg_get_i64(res, row, 7),
             .size = read_size(res, row, 8),
             .want = (rd_want)rd_pg_get_i64(res, row, 11),
+            .ttl_us = rd_pg_get_i64(res, row, 13),
         };
         (void)rd_pg_get_fixed(res, row, 0, lease.instance.b, 16);
         (void)rd_pg_get_fixed(res, row, 2, app.b, 32);

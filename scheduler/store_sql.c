@@ -12,7 +12,10 @@
     " coalesce(w.cordon, false), w.drain_by IS NOT NULL, coalesce(w.retire, false)," \
     " coalesce(l.state, 2::smallint) = 1, coalesce(l.down_cause, '') = 'replica'," \
     " coalesce(l.session, 0), coalesce(l.reconciled_session, 0), l.replica_id," \
-    " coalesce(l.reported_cpu_m, 0), coalesce(l.reported_mem, 0), coalesce(l.reported_slots, 0)"
+    " coalesce(l.reported_cpu_m, 0), coalesce(l.reported_mem, 0), coalesce(l.reported_slots, 0)," \
+    /* Only asked of lost hosts: every stop acknowledged, and nothing of what was given away still reported alive. */ \
+    " CASE WHEN h.state = 9 THEN l.acked_seq >= h.job_seq AND NOT EXISTS (SELECT 1 FROM leases x JOIN lease_status s" \
+    "   USING (instance_id, epoch) WHERE x.host_id = h.host_id AND NOT x.held AND s.phase < 7) ELSE false END"
 #define HOST_TABLES \
     " FROM host_identity i LEFT JOIN hosts h USING (host_id) LEFT JOIN host_wishes w USING (host_id)" \
     " LEFT JOIN host_links l USING (host_id)"
@@ -21,7 +24,8 @@ static const rd_pg_stmt reads[] = {
     { "sched_hosts_all", "SELECT " HOST_COLUMNS HOST_TABLES " WHERE i.shard = $1 AND (i.retired_at IS NULL OR h.used_slots > 0)", 1 },
     { "sched_hosts_some", "SELECT " HOST_COLUMNS HOST_TABLES " WHERE i.shard = $1 AND i.host_id = ANY($2::uuid[])", 2 },
     { "sched_leases",
-      "SELECT instance_id, epoch, app_id, host_id, deployment_gen, slot, release_digest, class, cpu_m, mem, slots, want, org_id"
+      "SELECT instance_id, epoch, app_id, host_id, deployment_gen, slot, release_digest, class, cpu_m, mem, slots, want, org_id,"
+      " (SELECT a.lease_ttl_us FROM apps a WHERE a.app_id = leases.app_id)"
       " FROM leases WHERE shard = $1 AND held ORDER BY epoch", 1 },
     { "sched_unsettled",
       "SELECT d.app_id FROM (SELECT DISTINCT ON (app_id) app_id, gen FROM deployments ORDER BY app_id, gen DESC) d"
@@ -55,7 +59,8 @@ static const rd_pg_stmt reads[] = {
     { "sched_replicas", "SELECT replica_id, beat FROM replicas", 0 },
     { "sched_lagging",
       "SELECT h.host_id, l.replica_id, l.acked_seq FROM hosts h JOIN host_links l USING (host_id)"
-      " WHERE h.shard = $1 AND h.job_seq > l.acked_seq AND l.state = 1 AND l.replica_id IS NOT NULL LIMIT 10000", 1 },
+      " WHERE h.shard = $1 AND h.job_seq > l.acked_seq AND l.state = 1 AND l.replica_id IS NOT NULL"
+      " ORDER BY h.host_id LIMIT 10000", 1 },
 };
 
 static const rd_pg_stmt plans[] = {
