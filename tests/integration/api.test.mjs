@@ -461,8 +461,12 @@ test("every change left an audit row with its request id", async () => {
 test("past the rate limit: 429 that says when", async () => {
   const token = check(await post("/v1/tokens", { name: "busy", role: "viewer" }), 201).body.token;
   const headers = { authorization: "Bearer " + token };
-  const answers = await Promise.all(Array.from({ length: 700 }, () => plane.request("GET", "/v1/session", undefined, headers)));
-  const refused = answers.filter((a) => a.status === 429);
+  const answers = [];
+  let refused = [];
+  for (let round = 0; round < 8 && refused.length === 0; round++) {
+    answers.push(...await Promise.all(Array.from({ length: 500 }, () => plane.request("GET", "/v1/session", undefined, headers))));
+    refused = answers.filter((a) => a.status === 429);
+  }
   assert.ok(answers.some((a) => a.status === 200));
   assert.ok(refused.length > 0, "none refused");
   for (const answer of refused.slice(0, 3)) {
