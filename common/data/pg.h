@@ -24,7 +24,7 @@ typedef struct rd_pg_options {
     const char *conninfo;         /* libpq keywords or URI; contains the role to log in as */
     const char *role;             /* user when conninfo has none that counts: overrides; may be NULL */
     const char *application_name; /* may be NULL */
-    const rd_pg_stmts *tables;    /* prepared on every connect; borrowed for the connection's life */
+    const rd_pg_stmts *tables;    /* prepared on every connect; the statements are static */
     size_t table_count;
     int lock_timeout_ms;      /* 0: 2000 */
     int statement_timeout_ms; /* 0: 10000 */

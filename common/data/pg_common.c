@@ -26,9 +26,11 @@ void rd_pg_config_init(rd_pg_config *config, const rd_pg_options *options)
         .conninfo = rd_strdup(options->conninfo),
         .role = copy(options->role),
         .application_name = copy(options->application_name),
-        .tables = options->tables,
+        .tables = rd_alloc_array(options->table_count + 1, sizeof *config->tables),
         .table_count = options->table_count,
     };
+    if (options->table_count > 0)
+        memcpy(config->tables, options->tables, options->table_count * sizeof *config->tables);
     config->session_options = rd_asprintf(
         "-c lock_timeout=%d -c statement_timeout=%d -c idle_in_transaction_session_timeout=%d -c timezone=UTC"
         " -c search_path=public -c client_min_messages=warning -c plan_cache_mode=force_generic_plan",
@@ -46,6 +48,7 @@ void rd_pg_config_done(rd_pg_config *config)
     free(config->role);
     free(config->application_name);
     free(config->session_options);
+    free(config->tables);
 }
 
 void rd_pg_config_params(const rd_pg_config *config, const char **keywords, const char **values)

@@ -16,14 +16,14 @@ struct rd_pg_result {
 /* Takes res. */
 rd_pg_result *rd_pg_result_new(PGresult *res);
 
-/* Copies of what the caller's options point at, but for the statement tables, which are borrowed. */
+/* Copies of what the caller's options point at, but for the statements themselves, which are static. */
 typedef struct rd_pg_config {
     char *conninfo;
     char *role;
     char *application_name;
     char *session_options;
     char connect_timeout[12];
-    const rd_pg_stmts *tables;
+    rd_pg_stmts *tables;
     size_t table_count;
 } rd_pg_config;
 
