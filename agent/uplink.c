@@ -1,8 +1,7 @@
-#include "agent/uplink.h"
+#include "agent/uplink_private.h"
 
 #include "agent/renewal.h"
 #include "agent/splice.h"
-#include "common/base/failpoint.h"
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
@@ -14,35 +13,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LINE_ROOM ((size_t)4096) /* more than a report takes */
-
-/* What belongs to one link. */
-typedef struct session {
-    struct session *next;
-    rd_link *link;
-    uint64_t number; /* given by the plane in its hello; 0 before */
-    rd_link_stream *events;
-    uint64_t sent_seq;
-    rd_link_stream *logs;
-} session;
-
-struct agent_uplink {
-    agent_uplink_config config;
-    rd_link_agent *agent;
-    session *sessions;
-    uint64_t session_max;
-    agent_floor floor; /* jobs that are on their way to disk included */
-    bool is_closing;   /* what becomes durable now is the next start's */
-    char boot_id[64];
-    char state[256];
-};
-
-typedef void (*handler)(agent_uplink *uplink, session *of, rd_link_stream *stream, const rd_link_exchange *exchange,
-                        const char *rest);
-
 /* ---- answers ---- */
 
-static void answer_code(rd_link_stream *stream, rd_code code, const char *text)
+void uplink_answer_code(rd_link_stream *stream, rd_code code, const char *text)
 {
     rd_err err = RD_ERR_INIT;
     (void)rd_err_set(&err, code, "%s", text);
@@ -50,7 +23,7 @@ static void answer_code(rd_link_stream *stream, rd_code code, const char *text)
 }
 
 /* Takes the reference. */
-static void answer_json(rd_link_stream *stream, int status, json_t *object)
+void uplink_answer_json(rd_link_stream *stream, int status, json_t *object)
 {
     RD_CLEANUP(rd_buf_done) rd_buf text = { .size_max = RD_LINK_BODY_MAX };
     bool is_ok = rd_json_dump(object, &text);
@@ -58,27 +31,15 @@ static void answer_json(rd_link_stream *stream, int status, json_t *object)
     if (is_ok)
         rd_link_answer(stream, status, rd_buf_bytes(&text));
     else
-        answer_code(stream, RD_E_TOO_LARGE, "the answer does not fit");
+        uplink_answer_code(stream, RD_E_TOO_LARGE, "the answer does not fit");
 }
 
-static json_t *floor_json(agent_floor floor)
+json_t *uplink_floor_json(agent_floor floor)
 {
     json_t *object = json_object();
     rd_json_set_int(object, "era", (int64_t)floor.era);
     rd_json_set_int(object, "job_seq", (int64_t)floor.job_seq);
     return object;
-}
-
-static void answer_floor(agent_uplink *uplink, rd_link_stream *stream, int status, const char *code)
-{
-    json_t *object = json_object();
-    json_t *needs = json_array();
-    agent_instances_needs(uplink->config.instances, needs);
-    rd_json_set(object, "floor", floor_json(agent_jobs_floor(uplink->config.jobs)));
-    rd_json_set(object, "needs", needs);
-    if (code)
-        rd_json_set_str(object, "code", code);
-    answer_json(stream, status, object);
 }
 
 /* ---- hello ---- */
@@ -116,7 +77,7 @@ static json_t *hello_json(agent_uplink *uplink)
     rd_json_set_b64(object, "journal_id", rd_bytes_of(agent_journal_id(with->journal), RD_SPOOL_ID_SIZE));
     rd_json_set_str(object, "boot_id", uplink->boot_id);
     rd_json_set_str(object, "agent_version", REDOUBT_VERSION);
-    rd_json_set(object, "floor", floor_json(agent_jobs_floor(with->jobs)));
+    rd_json_set(object, "floor", uplink_floor_json(agent_jobs_floor(with->jobs)));
     rd_json_set_int(object, "last_event", (int64_t)agent_reports_last(with->reports));
     rd_json_set_int(object, "acked_event", (int64_t)agent_reports_acked(with->reports));
     rd_json_set_int(object, "incarnation", (int64_t)agent_reports_incarnation(with->reports));
@@ -128,14 +89,14 @@ static json_t *hello_json(agent_uplink *uplink)
 }
 
 /* One link counts: the one of the highest session. */
-static void close_older(agent_uplink *uplink, const session *newest)
+static void close_older(agent_uplink *uplink, const uplink_session *newest)
 {
-    for (session *one = uplink->sessions; one; one = one->next)
+    for (uplink_session *one = uplink->sessions; one; one = one->next)
         if (one != newest && one->number < newest->number)
             rd_link_close(one->link, "a newer session has taken over");
 }
 
-static void on_hello(agent_uplink *uplink, session *of, rd_link_stream *stream, const rd_link_exchange *exchange,
+static void on_hello(agent_uplink *uplink, uplink_session *of, rd_link_stream *stream, const rd_link_exchange *exchange,
                      const char *rest)
 {
     (void)rest;
@@ -144,254 +105,18 @@ static void on_hello(agent_uplink *uplink, session *of, rd_link_stream *stream, 
     if (rd_json_load(exchange->body, NULL, hello_fields, RD_UNKNOWN_IGNORED, &body, &err) < 0) {
         rd_link_answer_error(stream, &err);
     } else if (strcmp(body.plane_id, uplink->config.state->plane_id) != 0) {
-        answer_code(stream, RD_E_FORBIDDEN, "this host is enrolled with another plane");
+        uplink_answer_code(stream, RD_E_FORBIDDEN, "this host is enrolled with another plane");
     } else if (body.session < uplink->session_max) {
-        answer_code(stream, RD_E_CLI_CONFLICT, "a newer session is known");
+        uplink_answer_code(stream, RD_E_CLI_CONFLICT, "a newer session is known");
     } else {
         of->number = uplink->session_max = body.session;
         close_older(uplink, of);
         rd_log(RD_INFO, "hello", RD_STR("replica", body.replica), RD_U64("session", body.session),
                RD_U64("era", body.era));
-        answer_json(stream, 200, hello_json(uplink));
+        uplink_answer_json(stream, 200, hello_json(uplink));
     }
     free(body.plane_id);
     free(body.replica);
-}
-
-/* ---- jobs ---- */
-
-typedef struct pending_job {
-    agent_uplink *uplink;
-    rd_link_stream *stream; /* NULL: the link has gone; the job stands all the same */
-    agent_job job;
-    rd_buf record;
-} pending_job;
-
-static void on_job_abandoned(void *context)
-{
-    pending_job *pending = context;
-    pending->stream = NULL;
-}
-
-static void answer_outcome(agent_uplink *uplink, rd_link_stream *stream, agent_job_outcome outcome)
-{
-    if (outcome == AGENT_JOB_GAP)
-        answer_floor(uplink, stream, 409, "job_gap");
-    else if (outcome == AGENT_JOB_OLD_ERA)
-        answer_floor(uplink, stream, 410, "job_era");
-    else
-        answer_floor(uplink, stream, 200, NULL);
-}
-
-static void take_job(pending_job *pending)
-{
-    agent_uplink *uplink = pending->uplink;
-    const agent_job *job = &pending->job;
-    agent_job_outcome outcome = agent_jobs_apply(uplink->config.jobs, job);
-    rd_log(RD_INFO, "job", RD_U64("job_seq", job->job_seq), RD_STR("instance", job->instance_text),
-           RD_U64("epoch", job->epoch), RD_STR("want", rd_want_name((rd_want)job->want)), RD_U64("outcome", outcome));
-    if (outcome == AGENT_JOB_APPLIED) {
-        agent_jobs_keep_record(uplink->config.jobs, job->instance_text, rd_buf_bytes(&pending->record));
-        agent_instances_apply(uplink->config.instances, agent_jobs_find(uplink->config.jobs, job->instance_text),
-                              RD_PHASE_NONE);
-    }
-    if (pending->stream)
-        answer_outcome(uplink, pending->stream, outcome);
-}
-
-static void on_job_written(void *context, const rd_err *error)
-{
-    pending_job *pending = context;
-    if (pending->uplink->is_closing) {
-        rd_log(RD_INFO, "job_left_to_next_start", RD_U64("job_seq", pending->job.job_seq));
-    } else if (!error) {
-        (void)RD_FP(AGENT_AFTER_JOURNAL);
-        take_job(pending);
-    } else {
-        /* What comes after it must not stand on it. */
-        pending->uplink->floor = agent_jobs_floor(pending->uplink->config.jobs);
-        rd_log(RD_ERROR, "job_not_written", RD_U64("job_seq", pending->job.job_seq), RD_ERR(error));
-        if (pending->stream)
-            rd_link_answer_error(pending->stream, error);
-    }
-    rd_buf_done(&pending->record);
-    free(pending);
-}
-
-static void write_job(agent_uplink *uplink, rd_link_stream *stream, const agent_job *job, rd_bytes body)
-{
-    rd_err err = RD_ERR_INIT;
-    (void)RD_FP(AGENT_BEFORE_JOURNAL);
-    pending_job *pending = rd_alloc(sizeof *pending);
-    *pending = (pending_job){ .uplink = uplink, .stream = stream, .job = *job };
-    if (agent_job_record_write(job->job_seq, body, &pending->record, &err) < 0 ||
-        agent_journal_job(uplink->config.journal, rd_buf_bytes(&pending->record), on_job_written, pending, &err) < 0) {
-        rd_link_answer_error(stream, &err);
-        rd_buf_done(&pending->record);
-        free(pending);
-        return;
-    }
-    rd_link_on_abandoned(stream, on_job_abandoned, pending);
-    if (job->era > uplink->floor.era || job->job_seq > uplink->floor.job_seq)
-        uplink->floor = (agent_floor){ .era = job->era, .job_seq = job->job_seq };
-}
-
-static void on_job(agent_uplink *uplink, session *of, rd_link_stream *stream, const rd_link_exchange *exchange,
-                   const char *rest)
-{
-    (void)of;
-    rd_err err = RD_ERR_INIT;
-    uint64_t job_seq = 0;
-    agent_job job;
-    if (rd_parse_u64(rest, strlen(rest), (uint64_t)RD_JSON_INT_MAX, &job_seq) < 0) {
-        answer_code(stream, RD_E_JSON_RANGE, "the job's number is not one");
-        return;
-    }
-    if (agent_job_parse(job_seq, exchange->body, &job, &err) < 0) {
-        rd_link_answer_error(stream, &err);
-        return;
-    }
-    const agent_job *known = agent_jobs_find(uplink->config.jobs, job.instance_text);
-    agent_job_outcome outcome = agent_job_judge(&uplink->floor, known, &job);
-    agent_floor durable = agent_jobs_floor(uplink->config.jobs);
-    bool is_on_its_way = outcome == AGENT_JOB_DUPLICATE && job_seq > durable.job_seq;
-    if (outcome == AGENT_JOB_APPLIED || outcome == AGENT_JOB_SUPERSEDED || is_on_its_way)
-        write_job(uplink, stream, &job, exchange->body);
-    else
-        answer_outcome(uplink, stream, outcome);
-}
-
-/* ---- reports and logs ---- */
-
-static void pump_events(agent_uplink *uplink, session *of)
-{
-    const agent_report *report = NULL;
-    while (of->events && rd_link_stream_room(of->events) >= LINE_ROOM &&
-           (report = agent_reports_after(uplink->config.reports, of->sent_seq)) != NULL) {
-        RD_CLEANUP(rd_buf_done) rd_buf line = { .size_max = LINE_ROOM };
-        rd_err err = RD_ERR_INIT;
-        of->sent_seq = report->seq;
-        (void)agent_report_write(report, &line);
-        (void)rd_buf_append_u8(&line, '\n');
-        if (rd_link_stream_write(of->events, rd_buf_bytes(&line), &err) < 0)
-            return;
-    }
-}
-
-static void pump_logs(agent_uplink *uplink, session *of)
-{
-    while (of->logs) {
-        rd_err err = RD_ERR_INIT;
-        rd_bytes line = agent_logs_take(uplink->config.logs, rd_link_stream_room(of->logs));
-        if (line.size == 0 || rd_link_stream_write(of->logs, line, &err) < 0)
-            return;
-    }
-}
-
-static session *session_of(rd_link_stream *stream)
-{
-    return rd_link_context(rd_link_stream_link(stream));
-}
-
-static void on_events_room(rd_link_stream *stream, void *context)
-{
-    pump_events(context, session_of(stream));
-}
-
-static void on_logs_room(rd_link_stream *stream, void *context)
-{
-    pump_logs(context, session_of(stream));
-}
-
-static void on_feed_closed(rd_link_stream *stream, void *context, const rd_err *error)
-{
-    (void)context;
-    (void)error;
-    session *of = session_of(stream);
-    if (!of)
-        return;
-    if (of->events == stream)
-        of->events = NULL;
-    if (of->logs == stream)
-        of->logs = NULL;
-}
-
-static void on_feed_end(rd_link_stream *stream, void *context)
-{
-    (void)stream; /* a GET ends its side at once: the answer is what is endless */
-    (void)context;
-}
-
-static const rd_link_stream_events events_feed = {
-    .on_room = on_events_room,
-    .on_end = on_feed_end,
-    .on_closed = on_feed_closed,
-};
-static const rd_link_stream_events logs_feed = {
-    .on_room = on_logs_room,
-    .on_end = on_feed_end,
-    .on_closed = on_feed_closed,
-};
-
-static void on_events(agent_uplink *uplink, session *of, rd_link_stream *stream, const rd_link_exchange *exchange,
-                      const char *rest)
-{
-    (void)exchange;
-    uint64_t after = 0;
-    if (rest[0] && (!rd_starts_with(rest, "?after=") ||
-                    rd_parse_u64(rest + 7, strlen(rest + 7), (uint64_t)RD_JSON_INT_MAX, &after) < 0)) {
-        answer_code(stream, RD_E_USAGE, "expected ?after=N");
-        return;
-    }
-    if (of->events)
-        rd_link_stream_end(of->events);
-    of->events = stream;
-    of->sent_seq = after;
-    rd_link_accept(stream, &events_feed, uplink);
-    pump_events(uplink, of);
-}
-
-static void on_logs(agent_uplink *uplink, session *of, rd_link_stream *stream, const rd_link_exchange *exchange,
-                    const char *rest)
-{
-    (void)exchange;
-    (void)rest;
-    if (of->logs)
-        rd_link_stream_end(of->logs);
-    of->logs = stream;
-    rd_link_accept(stream, &logs_feed, uplink);
-    pump_logs(uplink, of);
-}
-
-typedef struct ack {
-    uint64_t incarnation, seq;
-} ack;
-
-static const rd_json_field ack_fields[] = {
-    { .name = "incarnation", .kind = RD_JSON_U64, .offset = offsetof(ack, incarnation) },
-    { .name = "seq", .kind = RD_JSON_U64, .offset = offsetof(ack, seq) },
-    RD_JSON_END,
-};
-
-static void on_ack(agent_uplink *uplink, session *of, rd_link_stream *stream, const rd_link_exchange *exchange,
-                   const char *rest)
-{
-    (void)of;
-    (void)rest;
-    rd_err err = RD_ERR_INIT;
-    ack body = { 0 };
-    if (rd_json_load(exchange->body, NULL, ack_fields, RD_UNKNOWN_IGNORED, &body, &err) < 0) {
-        rd_link_answer_error(stream, &err);
-        return;
-    }
-    uint64_t before = agent_reports_acked(uplink->config.reports);
-    if (!agent_reports_ack(uplink->config.reports, body.incarnation, body.seq)) {
-        answer_code(stream, RD_E_CLI_CONFLICT, "the acknowledgement is not of this journal's events");
-        return;
-    }
-    if (body.seq > before)
-        agent_journal_ack(uplink->config.journal, body.incarnation, body.seq);
-    rd_link_answer(stream, 204, RD_BYTES_NULL);
 }
 
 /* ---- blobs and evidence ---- */
@@ -406,7 +131,7 @@ static int digest_of(const char *hex, rd_digest *ret, rd_err *err)
     return 0;
 }
 
-static void on_blob(agent_uplink *uplink, session *of, rd_link_stream *stream, const rd_link_exchange *exchange,
+static void on_blob(agent_uplink *uplink, uplink_session *of, rd_link_stream *stream, const rd_link_exchange *exchange,
                     const char *rest)
 {
     (void)of;
@@ -421,8 +146,8 @@ static void on_blob(agent_uplink *uplink, session *of, rd_link_stream *stream, c
     agent_instances_blob_arrived(uplink->config.instances);
 }
 
-static void on_evidence(agent_uplink *uplink, session *of, rd_link_stream *stream, const rd_link_exchange *exchange,
-                        const char *rest)
+static void on_evidence(agent_uplink *uplink, uplink_session *of, rd_link_stream *stream,
+                        const rd_link_exchange *exchange, const char *rest)
 {
     (void)of;
     (void)exchange;
@@ -452,7 +177,7 @@ static const rd_json_field evidence_fields[] = {
     RD_JSON_END,
 };
 
-static void on_evidence_request(agent_uplink *uplink, session *of, rd_link_stream *stream,
+static void on_evidence_request(agent_uplink *uplink, uplink_session *of, rd_link_stream *stream,
                                 const rd_link_exchange *exchange, const char *rest)
 {
     (void)of;
@@ -478,7 +203,7 @@ static const rd_json_field state_fields[] = {
     RD_JSON_END,
 };
 
-static void on_state(agent_uplink *uplink, session *of, rd_link_stream *stream, const rd_link_exchange *exchange,
+static void on_state(agent_uplink *uplink, uplink_session *of, rd_link_stream *stream, const rd_link_exchange *exchange,
                      const char *rest)
 {
     (void)of;
@@ -495,7 +220,7 @@ static void on_state(agent_uplink *uplink, session *of, rd_link_stream *stream, 
         rd_link_agent_try_other(uplink->agent);
 }
 
-static void on_csr(agent_uplink *uplink, session *of, rd_link_stream *stream, const rd_link_exchange *exchange,
+static void on_csr(agent_uplink *uplink, uplink_session *of, rd_link_stream *stream, const rd_link_exchange *exchange,
                    const char *rest)
 {
     (void)of;
@@ -509,11 +234,11 @@ static void on_csr(agent_uplink *uplink, session *of, rd_link_stream *stream, co
     }
     json_t *object = json_object();
     rd_json_set_str(object, "csr", rd_buf_text(&csr));
-    answer_json(stream, 200, object);
+    uplink_answer_json(stream, 200, object);
 }
 
-static void on_certificate(agent_uplink *uplink, session *of, rd_link_stream *stream, const rd_link_exchange *exchange,
-                           const char *rest)
+static void on_certificate(agent_uplink *uplink, uplink_session *of, rd_link_stream *stream,
+                           const rd_link_exchange *exchange, const char *rest)
 {
     (void)of;
     (void)rest;
@@ -537,7 +262,7 @@ static void on_connect(agent_uplink *uplink, rd_link_stream *stream, const char 
     rd_err err = RD_ERR_INIT;
     size_t size = dot ? (size_t)(dot - authority) : 0;
     if (size == 0 || size >= sizeof instance || rd_parse_u64(dot + 1, strlen(dot + 1), INT64_MAX, &epoch) < 0) {
-        answer_code(stream, RD_E_ID_FORMAT, "expected instance.epoch");
+        uplink_answer_code(stream, RD_E_ID_FORMAT, "expected instance.epoch");
         return;
     }
     memcpy(instance, authority, size);
@@ -553,15 +278,15 @@ static const struct route {
     const char *method, *prefix;
     bool has_rest; /* something must follow the prefix; else nothing may, but for a query where the handler reads it */
     bool may_have_query;
-    handler fn;
+    uplink_handler fn;
 } routes[] = {
     { "POST", "/hello", false, false, on_hello },
-    { "PUT", "/jobs/", true, false, on_job },
+    { "PUT", "/jobs/", true, false, uplink_on_job },
     { "PUT", "/blobs/", true, false, on_blob },
-    { "GET", "/events", false, true, on_events },
-    { "PUT", "/events/ack", false, false, on_ack },
+    { "GET", "/events", false, true, uplink_on_events },
+    { "PUT", "/events/ack", false, false, uplink_on_ack },
     { "GET", "/evidence/", true, false, on_evidence },
-    { "GET", "/logs", false, false, on_logs },
+    { "GET", "/logs", false, false, uplink_on_logs },
     { "PUT", "/state", false, false, on_state },
     { "POST", "/evidence-requests", false, false, on_evidence_request },
     { "POST", "/renewal/csr", false, false, on_csr },
@@ -587,16 +312,16 @@ static const struct route *find_route(const rd_link_exchange *exchange, const ch
 static void on_request(void *context, rd_link_stream *stream, const rd_link_exchange *exchange)
 {
     agent_uplink *uplink = context;
-    session *of = rd_link_context(exchange->link);
+    uplink_session *of = rd_link_context(exchange->link);
     const char *rest = NULL;
     bool is_pipe = strcmp(exchange->method, "CONNECT") == 0;
     const struct route *route = is_pipe ? NULL : find_route(exchange, &rest);
     if (!is_pipe && !route) {
-        answer_code(stream, RD_E_NOT_FOUND, "no such request on this link");
+        uplink_answer_code(stream, RD_E_NOT_FOUND, "no such request on this link");
         return;
     }
     if (!of || (of->number == 0 && (is_pipe || route->fn != on_hello))) {
-        answer_code(stream, RD_E_FORBIDDEN, "a link begins with its hello");
+        uplink_answer_code(stream, RD_E_FORBIDDEN, "a link begins with its hello");
         return;
     }
     if (is_pipe)
@@ -610,7 +335,7 @@ static void on_request(void *context, rd_link_stream *stream, const rd_link_exch
 static void on_up(void *context, rd_link *link)
 {
     agent_uplink *uplink = context;
-    session *of = rd_alloc(sizeof *of);
+    uplink_session *of = rd_alloc(sizeof *of);
     of->link = link;
     of->next = uplink->sessions;
     uplink->sessions = of;
@@ -623,8 +348,8 @@ static void on_up(void *context, rd_link *link)
 static void on_down(void *context, rd_link *link, const char *reason)
 {
     agent_uplink *uplink = context;
-    session *of = rd_link_context(link);
-    for (session **at = &uplink->sessions; *at; at = &(*at)->next) {
+    uplink_session *of = rd_link_context(link);
+    for (uplink_session **at = &uplink->sessions; *at; at = &(*at)->next) {
         if (*at == of) {
             *at = of->next;
             break;
@@ -693,9 +418,9 @@ agent_uplink *agent_uplink_free(agent_uplink *uplink)
 
 void agent_uplink_wake(agent_uplink *uplink)
 {
-    for (session *of = uplink->sessions; of; of = of->next) {
-        pump_events(uplink, of);
-        pump_logs(uplink, of);
+    for (uplink_session *of = uplink->sessions; of; of = of->next) {
+        uplink_pump_events(uplink, of);
+        uplink_pump_logs(uplink, of);
     }
 }
 

@@ -1,0 +1,393 @@
+#include "agent/instance_life.h"
+
+#include "common/base/clock.h"
+#include "common/base/failpoint.h"
+#include "common/base/log.h"
+#include "common/base/mem.h"
+#include "common/model/evidence.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define BLOB_WAIT_US 120000000 /* documents and code, after the job */
+#define STOP_WAIT_US 5000000   /* from stop to the end; the launcher kills after one second */
+
+/* ---- reporting ---- */
+
+void life_report(life *one, rd_phase phase, const char *reason, const char *detail)
+{
+    bool is_renewal = phase == RD_PHASE_SERVING && one->phase == RD_PHASE_SERVING;
+    if (!is_renewal && !rd_phase_ok(one->phase, phase))
+        return;
+    one->phase = phase;
+    agent_report record = { .epoch = one->job.epoch,
+                            .phase = (int)phase,
+                            .has_evidence =
+                                one->has_evidence && (phase == RD_PHASE_ATTESTING || phase == RD_PHASE_SERVING),
+                            .evidence = one->evidence,
+                            .at_us = rd_clock_wall_us(rd_clock_system()) };
+    memcpy(record.instance, one->job.instance_text, sizeof record.instance);
+    (void)snprintf(record.reason, sizeof record.reason, "%s", reason);
+    (void)snprintf(record.detail, sizeof record.detail, "%s", detail);
+    rd_log(rd_phase_is_final(phase) && phase != RD_PHASE_STOPPED ? RD_WARN : RD_INFO, "instance_phase",
+           RD_STR("instance", record.instance), RD_U64("epoch", record.epoch), RD_STR("phase", rd_phase_name(phase)),
+           RD_STR("reason", record.reason), RD_STR("detail", record.detail));
+    one->owner->config.on_report(one->owner->config.context, &record);
+}
+
+void life_note(life *one, const char *reason, const char *detail)
+{
+    (void)snprintf(one->reason, sizeof one->reason, "%s", reason);
+    (void)snprintf(one->detail, sizeof one->detail, "%s", detail);
+}
+
+static void note_error(life *one, const rd_err *err)
+{
+    life_note(one, rd_code_describe(err->code)->name, err->text);
+}
+
+/* ---- what a life holds ---- */
+
+static void pin_blobs(life *one, bool wants_pins)
+{
+    const rd_digest *all[] = { &one->job.genesis_blob, &one->job.head_blob, &one->job.release_blob,
+                               &one->job.code_blob };
+    if (one->has_pins == wants_pins)
+        return;
+    one->has_pins = wants_pins;
+    for (size_t i = 0; i < RD_ARRAY_LEN(all); i++)
+        (wants_pins ? agent_blobs_pin : agent_blobs_unpin)(one->owner->config.blobs, all[i]);
+}
+
+void life_hold_capacity(life *one, bool holds)
+{
+    agent_capacity *used = &one->owner->used;
+    if (one->holds_capacity == holds)
+        return;
+    one->holds_capacity = holds;
+    if (holds) {
+        used->cpu_m += one->job.cpu_m;
+        used->memory_bytes += one->job.memory_bytes;
+        used->slots++;
+    } else {
+        used->cpu_m -= one->job.cpu_m;
+        used->memory_bytes -= one->job.memory_bytes;
+        used->slots--;
+    }
+}
+
+bool life_has_blobs(const life *one)
+{
+    agent_blobs *blobs = one->owner->config.blobs;
+    return agent_blobs_has(blobs, &one->job.genesis_blob) && agent_blobs_has(blobs, &one->job.head_blob) &&
+           agent_blobs_has(blobs, &one->job.release_blob) && agent_blobs_has(blobs, &one->job.code_blob);
+}
+
+static void drop_enclave(life *one)
+{
+    agent_enclave *enclave = one->enclave;
+    one->enclave = NULL;
+    agent_enclave_forget(enclave);
+}
+
+/* ---- actions of the table ---- */
+
+static void on_ended_life(life *one)
+{
+    agent_instances *all = one->owner;
+    rd_timer_stop(one->timer);
+    agent_splices_cut(&one->splices);
+    if (one->ticket)
+        agent_pool_cancel(all->config.pool, one->ticket);
+    one->ticket = 0;
+    drop_enclave(one);
+    pin_blobs(one, false);
+    life_hold_capacity(one, false);
+    one->ended_us = rd_clock_wall_us(rd_clock_system());
+    all->active--;
+    if (all->active == 0)
+        all->config.on_empty(all->config.context);
+}
+
+static void act_begin(life *one)
+{
+    pin_blobs(one, true);
+    rd_timer_start(one->timer, BLOB_WAIT_US, 0);
+    if (life_has_blobs(one))
+        life_feed(one, EV_COMPLETE);
+}
+
+static void on_taken(void *context, agent_enclave *enclave, const rd_err *error);
+
+static void act_take(life *one)
+{
+    rd_err err = RD_ERR_INIT;
+    uint64_t ticket = 0;
+    rd_timer_start(one->timer, LIFE_START_WAIT_US, 0);
+    (void)RD_FP(AGENT_BEFORE_LAUNCH);
+    if (agent_pool_take(one->owner->config.pool, on_taken, one, &ticket, &err) < 0) {
+        note_error(one, &err);
+        life_feed(one, EV_REFUSED);
+    } else if (one->state == LIFE_TAKING) { /* not served from inside the call */
+        one->ticket = ticket;
+    }
+}
+
+static int specialise(life *one, rd_err *err)
+{
+    const agent_job *job = &one->job;
+    agent_blobs *blobs = one->owner->config.blobs;
+    RD_CLEANUP(rd_buf_done) rd_buf genesis = { 0 };
+    RD_CLEANUP(rd_buf_done) rd_buf head = { 0 };
+    RD_CLEANUP(rd_buf_done) rd_buf release = { 0 };
+    RD_CLEANUP(rd_buf_done) rd_buf code = { 0 };
+    if (agent_blobs_get(blobs, &job->genesis_blob, &genesis, err) < 0 ||
+        agent_blobs_get(blobs, &job->head_blob, &head, err) < 0 ||
+        agent_blobs_get(blobs, &job->release_blob, &release, err) < 0 ||
+        agent_blobs_get(blobs, &job->code_blob, &code, err) < 0)
+        return -1;
+    agent_specialise with = { .genesis = rd_buf_bytes(&genesis),
+                              .head = rd_buf_bytes(&head),
+                              .release = rd_buf_bytes(&release),
+                              .code = rd_buf_bytes(&code),
+                              .instance = job->instance_text,
+                              .epoch = job->epoch,
+                              .host_time_us = rd_clock_wall_us(rd_clock_system()),
+                              .memory_bytes = job->memory_bytes,
+                              .cpu_m = job->cpu_m };
+    rd_launch_header header = { .app = job->app, .release = job->release };
+    rd_kms_set_digest(NULL, 0, &header.kms_set);
+    rd_launch_header_encode(&header, with.header);
+    memcpy(with.nonce, job->nonce, sizeof with.nonce);
+    return agent_enclave_specialise(one->enclave, &with, err);
+}
+
+static void act_specialise(life *one)
+{
+    rd_err err = RD_ERR_INIT;
+    one->ticket = 0;
+    life_report(one, RD_PHASE_LAUNCHING, "", "");
+    if (specialise(one, &err) == 0) {
+        (void)RD_FP(AGENT_AFTER_LAUNCH);
+        return;
+    }
+    note_error(one, &err);
+    life_feed(one, EV_FAILED);
+}
+
+static void act_attesting(life *one)
+{
+    life_report(one, RD_PHASE_ATTESTING, "", "");
+}
+
+static void act_serving(life *one)
+{
+    rd_timer_stop(one->timer);
+    pin_blobs(one, false); /* the enclave has its copy */
+    life_report(one, RD_PHASE_SERVING, "", "");
+}
+
+static void act_drain(life *one)
+{
+    life_report(one, RD_PHASE_STOPPING, "drain", "");
+    rd_timer_start(one->timer, one->owner->config.drain_timeout_us, 0);
+    agent_enclave_drain(one->enclave);
+}
+
+static void act_stop(life *one)
+{
+    life_report(one, RD_PHASE_STOPPING, "stop", "");
+    rd_timer_start(one->timer, STOP_WAIT_US, 0);
+    agent_splices_cut(&one->splices);
+    agent_enclave_stop(one->enclave);
+}
+
+static void act_kill(life *one)
+{
+    agent_enclave_kill(one->enclave);
+    rd_timer_start(one->timer, STOP_WAIT_US, 0);
+}
+
+/* The enclave has said why; it is given a moment to end by itself. */
+static void act_fail(life *one)
+{
+    life_report(one, RD_PHASE_FAILED, one->reason, one->detail);
+    rd_timer_start(one->timer, STOP_WAIT_US, 0);
+    agent_splices_cut(&one->splices);
+    agent_enclave_stop(one->enclave);
+}
+
+static void act_too_slow(life *one)
+{
+    life_note(one, "timeout", "the enclave did not serve in time");
+    act_fail(one);
+}
+
+static void act_end_refused(life *one)
+{
+    life_report(one, RD_PHASE_FAILED, one->reason, one->detail);
+    on_ended_life(one);
+}
+
+static void act_end_no_blobs(life *one)
+{
+    life_note(one, "blob_missing", "documents or code did not come in time");
+    act_end_refused(one);
+}
+
+static void act_end_gone(life *one)
+{
+    if (one->phase != RD_PHASE_FAILED)
+        life_report(one, RD_PHASE_FAILED, "enclave_ended", one->detail);
+    on_ended_life(one);
+}
+
+static void act_end_stopped(life *one)
+{
+    life_report(one, RD_PHASE_STOPPED, "", one->detail);
+    on_ended_life(one);
+}
+
+/* ---- the table ---- */
+
+typedef struct transition {
+    void (*action)(life *one); /* NULL: the pair is illegal here, and ignored with a debug line */
+    life_state next;
+} transition;
+
+static const transition table[LIFE_STATES][LIFE_EVENTS] = {
+    [LIFE_NEW] = { [EV_WANT_RUN] = { act_begin, LIFE_WAITING },
+                   [EV_REFUSED] = { act_end_refused, LIFE_ENDED },
+                   [EV_WANT_DRAIN] = { act_end_stopped, LIFE_ENDED },
+                   [EV_WANT_STOP] = { act_end_stopped, LIFE_ENDED } },
+    [LIFE_WAITING] = { [EV_COMPLETE] = { act_take, LIFE_TAKING },
+                       [EV_WANT_DRAIN] = { act_end_stopped, LIFE_ENDED },
+                       [EV_WANT_STOP] = { act_end_stopped, LIFE_ENDED },
+                       [EV_TIMEOUT] = { act_end_no_blobs, LIFE_ENDED } },
+    [LIFE_TAKING] = { [EV_TAKEN] = { act_specialise, LIFE_STARTING },
+                      [EV_REFUSED] = { act_end_refused, LIFE_ENDED },
+                      [EV_WANT_DRAIN] = { act_end_stopped, LIFE_ENDED },
+                      [EV_WANT_STOP] = { act_end_stopped, LIFE_ENDED },
+                      [EV_TIMEOUT] = { act_end_refused, LIFE_ENDED } },
+    [LIFE_STARTING] = { [EV_ATTESTING] = { act_attesting, LIFE_STARTING },
+                        [EV_SERVING] = { act_serving, LIFE_SERVING },
+                        [EV_FAILED] = { act_fail, LIFE_STOPPING },
+                        [EV_GONE] = { act_end_gone, LIFE_ENDED },
+                        [EV_WANT_DRAIN] = { act_stop, LIFE_STOPPING },
+                        [EV_WANT_STOP] = { act_stop, LIFE_STOPPING },
+                        [EV_TIMEOUT] = { act_too_slow, LIFE_STOPPING } },
+    [LIFE_SERVING] = { [EV_FAILED] = { act_fail, LIFE_STOPPING },
+                       [EV_GONE] = { act_end_gone, LIFE_ENDED },
+                       [EV_WANT_DRAIN] = { act_drain, LIFE_DRAINING },
+                       [EV_WANT_STOP] = { act_stop, LIFE_STOPPING } },
+    [LIFE_DRAINING] = { [EV_GONE] = { act_end_stopped, LIFE_ENDED },
+                        [EV_WANT_STOP] = { act_stop, LIFE_STOPPING },
+                        [EV_TIMEOUT] = { act_stop, LIFE_STOPPING } },
+    [LIFE_STOPPING] = { [EV_GONE] = { act_end_stopped, LIFE_ENDED }, [EV_TIMEOUT] = { act_kill, LIFE_STOPPING } },
+};
+
+void life_feed(life *one, life_event event)
+{
+    const transition *move = &table[one->state][event];
+    if (!move->action) {
+        rd_log(RD_DEBUG, "instance_event_ignored", RD_STR("instance", one->job.instance_text),
+               RD_U64("state", one->state), RD_U64("event", event));
+        return;
+    }
+    one->state = move->next;
+    move->action(one);
+}
+
+/* ---- what enclaves and the pool say ---- */
+
+static void on_phase(void *context, agent_enclave *enclave, const char *phase, const char *reason, const char *detail)
+{
+    (void)enclave;
+    life *one = context;
+    switch (rd_phase_parse(phase)) {
+    case RD_PHASE_ATTESTING:
+        life_feed(one, EV_ATTESTING);
+        break;
+    case RD_PHASE_SERVING:
+        life_feed(one, EV_SERVING);
+        break;
+    case RD_PHASE_FAILED:
+        life_note(one, reason, detail);
+        life_feed(one, EV_FAILED);
+        break;
+    default:
+        break;
+    }
+}
+
+static void on_evidence(void *context, agent_enclave *enclave, rd_bytes bundle)
+{
+    (void)enclave;
+    life *one = context;
+    rd_err err = RD_ERR_INIT;
+    rd_digest digest;
+    rd_sha256(bundle, digest.b);
+    if (bundle.size > RD_EVIDENCE_SIZE_MAX)
+        (void)rd_err_set(&err, RD_E_TOO_LARGE, "evidence of %zu bytes", bundle.size);
+    else if (agent_blobs_put(one->owner->config.evidence, &digest, bundle, &err) == 0) {
+        one->has_evidence = true;
+        one->evidence = digest;
+        if (one->phase == RD_PHASE_SERVING) /* a renewal */
+            life_report(one, RD_PHASE_SERVING, "", "");
+        return;
+    }
+    rd_log(RD_ERROR, "evidence_not_kept", RD_STR("instance", one->job.instance_text), RD_ERR(&err));
+}
+
+static void on_log(void *context, agent_enclave *enclave, const char *level, rd_bytes text)
+{
+    (void)enclave;
+    life *one = context;
+    agent_instances *all = one->owner;
+    all->config.on_log(all->config.context, one->job.instance_text, one->job.epoch, level, text);
+}
+
+static void on_drained(void *context, agent_enclave *enclave)
+{
+    (void)enclave;
+    life *one = context;
+    one->is_drained = true;
+}
+
+static void on_ended(void *context, agent_enclave *enclave, const char *how)
+{
+    (void)enclave;
+    life *one = context;
+    (void)snprintf(one->detail, sizeof one->detail, "%s", one->is_drained ? "drained" : how);
+    life_feed(one, EV_GONE);
+}
+
+const agent_enclave_events life_enclave_events = {
+    .on_phase = on_phase,
+    .on_evidence = on_evidence,
+    .on_log = on_log,
+    .on_drained = on_drained,
+    .on_ended = on_ended,
+};
+
+static void on_taken(void *context, agent_enclave *enclave, const rd_err *error)
+{
+    life *one = context;
+    one->ticket = 0;
+    if (!enclave) {
+        note_error(one, error);
+        life_feed(one, EV_REFUSED);
+        return;
+    }
+    one->enclave = enclave;
+    agent_enclave_set_events(enclave, &life_enclave_events, one);
+    life_feed(one, EV_TAKEN);
+}
+
+void life_on_timer(void *context)
+{
+    life *one = context;
+    if (one->state == LIFE_TAKING)
+        life_note(one, "timeout", "no enclave became ready in time");
+    life_feed(one, EV_TIMEOUT);
+}
