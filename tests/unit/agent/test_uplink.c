@@ -453,7 +453,7 @@ static void test_small_refusals(void **state)
         int before = w->lines_closed;
         assert_int_equal(0, rd_link_connect(w->link, authorities[i], &events, w, &stream, &err));
         WAIT(w, w->lines_closed == before + 1);
-        assert_int_equal(i == 0 ? 421 : 400, w->status);
+        assert_int_equal(i == 0 ? 421 : 422, w->status);
     }
 }
 
