@@ -18,7 +18,7 @@ struct agent_journal {
     rd_timer *retry;
     bool has_birth;
     bool is_compacting;
-    bool has_refused; /* a report, since the last compaction: said once */
+    bool has_refused; /* a report, since the last collection */
     uint64_t collected_seq;
 };
 
@@ -139,6 +139,7 @@ static int collect(void *context, rd_spool_writer *writer, rd_err *err)
     if (agent_reports_count(reports) * REPORT_BYTES > size_max / 4)
         agent_reports_reduce(reports);
     journal->collected_seq = agent_reports_last(reports);
+    journal->has_refused = false;
     if (add_pair(writer, RECORD_BIRTH, "incarnation", agent_reports_incarnation(reports), NULL, 0, err) < 0)
         return -1;
     size_t at = 0;
@@ -161,6 +162,8 @@ static void retry_later(agent_journal *journal)
         rd_timer_start(journal->retry, RETRY_US, 0);
 }
 
+static void compact(void *context);
+
 static void on_compacted(void *context, const rd_err *error)
 {
     agent_journal *journal = context;
@@ -170,9 +173,10 @@ static void on_compacted(void *context, const rd_err *error)
         retry_later(journal);
         return;
     }
-    journal->has_refused = false;
     agent_reports_durable(journal->config.reports, journal->collected_seq);
     journal->config.on_durable(journal->config.context);
+    if (journal->has_refused) /* reports that came too late for what was collected */
+        compact(journal);
 }
 
 static void compact(void *context)

@@ -29,8 +29,8 @@ typedef struct agent_uplink_config {
 typedef struct agent_uplink agent_uplink;
 /* Begins to dial. The parts are borrowed. */
 int agent_uplink_new(const agent_uplink_config *config, agent_uplink **ret, rd_err *err) RD_NODISCARD;
-/* Closes the links on later turns; outstanding answers are dropped, and jobs that become durable from now on are left to
- * the next start. Free the uplink after the journal was closed and the loop freed: both still call it. */
+/* Closes the links on later turns; outstanding answers are dropped, and jobs that become durable from now on are left
+ * to the next start. Free the uplink after the journal was closed and the loop freed: both still call it. */
 void agent_uplink_close(agent_uplink *uplink);
 agent_uplink *agent_uplink_free(agent_uplink *uplink);
 /* More reports are durable, or there are new log lines. */
