@@ -1,0 +1,252 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "common/base/mem.h"
+#include "scheduler/evaluate.h"
+
+typedef struct world {
+    sched_fleet *fleet;
+    sched_apps *apps;
+    sched_app *app;
+    sched_plan plan;
+    sched_wish wish;
+    sched_hold hold;
+    char tees[4];
+    int64_t now_us;
+} world;
+
+static void add_host(world *w, uint8_t n, int64_t slots)
+{
+    sched_host host = { .id = { { n } },
+                        .region = rd_strdup("eu"),
+                        .labels = rd_strdup("{}"),
+                        .tee = rd_strdup("tdx"),
+                        .is_simulated = true,
+                        .is_known = true,
+                        .state = RD_HOST_READY,
+                        .granted = { 1000000, (int64_t)1 << 40, slots },
+                        .link_up = true,
+                        .session = 1,
+                        .reconciled_session = 1 };
+    (void)sched_fleet_put(w->fleet, &host);
+}
+
+static int setup(void **state)
+{
+    world *w = rd_alloc(sizeof *w);
+    w->fleet = sched_fleet_new();
+    w->apps = sched_apps_new();
+    (void)strcpy(w->tees, "tdx");
+    rd_app_id id = { { 7 } };
+    w->app = sched_apps_get(w->apps, &id);
+    w->wish = (sched_wish){ .app_state = 1,
+                            .class = 1,
+                            .deployment = { { 9 } },
+                            .gen = 1,
+                            .base_gen = 1,
+                            .kind = 1,
+                            .min = 2,
+                            .max = 2,
+                            .size = { 10, 10, 1 },
+                            .is_simulated = true,
+                            .tees = w->tees };
+    w->now_us = 1000000;
+    add_host(w, 1, 100);
+    add_host(w, 2, 100);
+    *state = w;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    world *w = *state;
+    sched_plan_done(&w->plan);
+    sched_apps_free(w->apps);
+    sched_fleet_free(w->fleet);
+    free(w);
+    return 0;
+}
+
+static void evaluate(world *w)
+{
+    sched_plan_clear(&w->plan);
+    const sched_evaluate context = { .now_us = w->now_us, .fleet = w->fleet, .plan = &w->plan };
+    sched_evaluate_app(&context, w->app, &w->wish, &w->hold);
+}
+
+/* As the cycle after a commit. */
+static void commit(world *w)
+{
+    for (size_t i = 0; i < w->plan.ending_count; i++)
+        sched_apps_remove(w->apps, w->plan.endings[i].lease);
+    for (size_t i = 0; i < w->plan.change_count; i++)
+        w->plan.changes[i].lease->want = w->plan.changes[i].want;
+    for (size_t i = 0; i < w->plan.placement_count; i++) {
+        sched_lease lease = w->plan.placements[i].lease;
+        lease.epoch = 1 + (int64_t)w->now_us;
+        (void)sched_apps_add(w->apps, &lease);
+    }
+    if (w->plan.rollout_count)
+        w->wish.rollout_state = w->plan.rollouts[0].state;
+}
+
+static void report(world *w, rd_phase phase, bool is_serving)
+{
+    for (size_t i = 0; i < w->app->lease_count; i++) {
+        w->app->leases[i]->phase = phase;
+        w->app->leases[i]->is_serving = is_serving;
+        (void)snprintf(w->app->leases[i]->reason, sizeof w->app->leases[i]->reason, "boom");
+    }
+}
+
+static void test_starts_and_settles(void **state)
+{
+    world *w = *state;
+    evaluate(w);
+    assert_int_equal(w->plan.placement_count, 2);
+    assert_true(w->plan.placements[0].lease.host != w->plan.placements[1].lease.host);
+    assert_int_equal(rd_instance_slot(&w->plan.placements[1].lease.instance), 1);
+    assert_int_equal(w->plan.rollouts[0].state, 1);
+    commit(w);
+    evaluate(w);
+    assert_int_equal(w->plan.placement_count, 0);
+    report(w, RD_PHASE_SERVING, true);
+    evaluate(w);
+    assert_int_equal(w->plan.rollouts[0].state, 2);
+    assert_int_equal(w->plan.rollouts[0].healthy, 2);
+}
+
+static void test_failures_wait_longer_and_end(void **state)
+{
+    world *w = *state;
+    w->wish.min = w->wish.max = 1;
+    evaluate(w);
+    uint32_t first = w->plan.placements[0].lease.host;
+    commit(w);
+    report(w, RD_PHASE_FAILED, false);
+    evaluate(w);
+    assert_int_equal(w->plan.ending_count, 1);
+    assert_string_equal(w->plan.endings[0].reason, "failed");
+    assert_int_equal(w->plan.placement_count, 1); /* at once, and elsewhere */
+    assert_true(w->plan.placements[0].lease.host != first);
+    w->now_us += 10;
+    commit(w);
+    report(w, RD_PHASE_FAILED, false);
+    evaluate(w);
+    assert_int_equal(w->plan.placement_count, 0);
+    assert_int_equal(w->app->retry_at_us, w->now_us + 1000000);
+    assert_non_null(strstr(w->plan.rollouts[0].reason, "boom"));
+    commit(w);
+    w->now_us += 1000000;
+    evaluate(w);
+    assert_int_equal(w->plan.placement_count, 1);
+    commit(w);
+    report(w, RD_PHASE_FAILED, false);
+    evaluate(w);
+    assert_int_equal(w->plan.rollouts[0].state, 6);
+    commit(w);
+    w->now_us += 600000000;
+    evaluate(w);
+    assert_int_equal(w->plan.placement_count, 0);
+    /* A new generation begins afresh. */
+    w->wish.gen = w->wish.base_gen = 2;
+    evaluate(w);
+    assert_int_equal(w->plan.placement_count, 1);
+}
+
+static void test_blocked(void **state)
+{
+    world *w = *state;
+    w->wish.min = w->wish.max = 300;
+    evaluate(w);
+    assert_int_equal(w->plan.placement_count, 200);
+    assert_true(w->app->is_blocked);
+    assert_non_null(strstr(w->plan.rollouts[0].reason, "slot"));
+    commit(w);
+    add_host(w, 3, 100);
+    evaluate(w);
+    assert_int_equal(w->plan.placement_count, 100);
+    assert_false(w->app->is_blocked);
+    assert_null(w->plan.rollouts[0].reason);
+}
+
+static void test_a_full_plan_goes_on_in_the_next(void **state)
+{
+    world *w = *state;
+    add_host(w, 3, 5000);
+    w->wish.min = w->wish.max = 1500;
+    evaluate(w);
+    assert_int_equal(w->plan.placement_count, SCHED_PLAN_ROWS_MAX);
+    assert_true(w->app->wants_turn);
+    assert_false(w->app->is_blocked);
+    commit(w);
+    evaluate(w);
+    assert_int_equal(w->plan.placement_count, 500);
+    assert_false(w->app->wants_turn);
+}
+
+static void test_stop_and_quota(void **state)
+{
+    world *w = *state;
+    w->wish.has_hold = true;
+    w->wish.hold_gen = 1;
+    w->wish.hold_inst = 2;
+    evaluate(w);
+    commit(w);
+    w->wish.app_state = 2;
+    w->wish.hold_gen = w->wish.gen;
+    evaluate(w);
+    assert_int_equal(w->plan.change_count, 2);
+    assert_int_equal(w->plan.changes[0].want, RD_WANT_STOP);
+    assert_false(w->hold.is_due);
+    commit(w);
+    report(w, RD_PHASE_STOPPED, false);
+    evaluate(w);
+    assert_int_equal(w->plan.ending_count, 2);
+    commit(w);
+    evaluate(w);
+    assert_true(w->hold.is_due);
+    assert_int_equal(w->hold.count, 0);
+}
+
+static void test_a_drain_that_takes_too_long(void **state)
+{
+    world *w = *state;
+    evaluate(w);
+    commit(w);
+    report(w, RD_PHASE_SERVING, true);
+    w->wish.min = w->wish.max = 1;
+    w->wish.gen = 2;
+    w->wish.kind = 3;
+    evaluate(w);
+    assert_int_equal(w->plan.change_count, 1);
+    assert_int_equal(w->plan.changes[0].want, RD_WANT_DRAIN);
+    commit(w);
+    evaluate(w);
+    assert_int_equal(w->plan.change_count, 0);
+    assert_true(w->app->retry_at_us > w->now_us);
+    w->now_us = w->app->retry_at_us;
+    evaluate(w);
+    assert_int_equal(w->plan.change_count, 1);
+    assert_int_equal(w->plan.changes[0].want, RD_WANT_STOP);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_starts_and_settles),
+        TEST(test_failures_wait_longer_and_end),
+        TEST(test_blocked),
+        TEST(test_a_full_plan_goes_on_in_the_next),
+        TEST(test_stop_and_quota),
+        TEST(test_a_drain_that_takes_too_long),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
