@@ -96,6 +96,9 @@ static int dispatch(const rd_config *config, rd_err *err)
     const run_config *values = rd_config_values(config);
     const char *verb = rd_config_positional(config, 0);
     rd_log_init("redoubt-agent", (rd_log_level)values->log_level, 2);
+    const char *extra = rd_config_positional(config, 1);
+    if (extra)
+        return rd_err_set(err, RD_E_USAGE, "%s takes no argument %s", verb, extra);
     if (!verb || strcmp(verb, "run") == 0)
         return agent_run(&values->agent, err);
     if (strcmp(verb, "status") == 0)

@@ -70,7 +70,7 @@ static const rd_option options[] = {
 
 static const rd_config_spec spec = { .program = "redoubt-agent sim-tee",
                                      .summary = "the simulated TEE beside an agent; started by the agent",
-                                     .usage = "sim-tee --run-dir D --platform-dir P --enclave PATH",
+                                     .usage = "--run-dir D --platform-dir P --enclave PATH",
                                      .options = options,
                                      .count = RD_ARRAY_LEN(options),
                                      .values_size = sizeof(tee_options) };

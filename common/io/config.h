@@ -46,7 +46,7 @@ typedef struct rd_option {
     uint64_t max;
     const char *const *names; /* RD_OPTION_ENUM: NULL-terminated */
     unsigned flags;
-    const char *group; /* heading in --help and the manual */
+    const char *group; /* heading in --help and the manual; NULL: "Options" */
     const char *help;  /* one sentence, lower case, no full stop */
 } rd_option;
 

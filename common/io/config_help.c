@@ -8,20 +8,25 @@
 #define WIDTH  80
 #define INDENT 26
 
+static const char *group_of(const rd_option *option)
+{
+    return option->group ? option->group : "Options";
+}
+
 /* Visits the rows group by group, groups in order of their first row. */
 static void each_group(const rd_config_spec *spec, FILE *out, void (*heading)(FILE *out, const char *group),
                        void (*row)(FILE *out, const rd_option *option))
 {
     for (size_t i = 0; i < spec->count; i++) {
-        const char *group = spec->options[i].group;
+        const char *group = group_of(&spec->options[i]);
         bool is_first = true;
         for (size_t j = 0; j < i && is_first; j++)
-            is_first = strcmp(spec->options[j].group, group) != 0;
+            is_first = strcmp(group_of(&spec->options[j]), group) != 0;
         if (!is_first)
             continue;
         heading(out, group);
         for (size_t j = i; j < spec->count; j++)
-            if (strcmp(spec->options[j].group, group) == 0)
+            if (strcmp(group_of(&spec->options[j]), group) == 0)
                 row(out, &spec->options[j]);
     }
 }
