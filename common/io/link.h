@@ -157,7 +157,8 @@ typedef struct rd_link_agent_config {
     size_t endpoint_count;        /* 1 to 16 */
     rd_tls_context *tls;          /* borrowed; reload it to change the certificate */
     int64_t dial_first_max_us;    /* jitter before the first dial and after a loss; 0: 2 s */
-    int64_t dial_backoff_max_us;  /* 0: 30 s; doubling starts at 1 s, each wait random in its upper half */
+    int64_t dial_backoff_max_us;  /* 0: 30 s; doubling starts at 1 s, each wait random in its upper half; a link
+                                     that ended within 10 s counts as a failed dial */
     void *context;
     void (*on_up)(void *context, rd_link *link);
     void (*on_down)(void *context, rd_link *link, const char *reason);

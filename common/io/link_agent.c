@@ -12,6 +12,8 @@
 #define FIRST_STANDARD_US   2000000
 #define BACKOFF_STANDARD_US 30000000
 #define BACKOFF_START_US    1000000
+/* A link that ends sooner counts as a failed dial: a plane that takes us only to end it is not dialled in a circle. */
+#define SETTLED_MS 10000
 
 struct rd_link_agent {
     link_hub hub; /* first */
@@ -156,17 +158,21 @@ static void dial_after(rd_link_agent *agent, int64_t wait_us)
         (void)uv_timer_start(&agent->timer, on_dial_time, (uint64_t)(wait_us / 1000), 0);
 }
 
+static void dial_backed_off(rd_link_agent *agent)
+{
+    int64_t wait_us = agent->backoff_us / 2 + random_us(agent->backoff_us / 2);
+    agent->backoff_us = RD_MIN(agent->backoff_us * 2, agent->config.dial_backoff_max_us);
+    dial_after(agent, wait_us);
+}
+
 static void dial_failed(rd_link_agent *agent, const char *address, const rd_err *error)
 {
     if (agent->hub.is_closing)
         return;
     if (agent->config.on_dial_failed)
         agent->config.on_dial_failed(agent->config.context, address, error);
-    if (agent->up > 0)
-        return;
-    int64_t wait_us = agent->backoff_us / 2 + random_us(agent->backoff_us / 2);
-    agent->backoff_us = RD_MIN(agent->backoff_us * 2, agent->config.dial_backoff_max_us);
-    dial_after(agent, wait_us);
+    if (agent->up == 0)
+        dial_backed_off(agent);
 }
 
 static void on_connected(uv_connect_t *request, int status)
@@ -260,7 +266,7 @@ static void on_ready(link_hub *hub, rd_link *link)
     agent->dialling = NULL;
     agent->newest = link;
     agent->up++;
-    agent->backoff_us = BACKOFF_START_US;
+    link->up_ms = rd_loop_now_ms(hub->loop);
     agent->config.on_up(agent->config.context, link);
 }
 
@@ -287,8 +293,14 @@ static void on_gone(link_hub *hub, rd_link *link, const char *reason)
     if (agent->newest == link)
         agent->newest = newest_up(agent);
     agent->config.on_down(agent->config.context, link, reason);
-    if (agent->up == 0)
-        dial_after(agent, random_us(agent->config.dial_first_max_us));
+    if (agent->up > 0)
+        return;
+    if (rd_loop_now_ms(hub->loop) - link->up_ms < SETTLED_MS) {
+        dial_backed_off(agent);
+        return;
+    }
+    agent->backoff_us = BACKOFF_START_US;
+    dial_after(agent, random_us(agent->config.dial_first_max_us));
 }
 
 static void on_handshaken(link_hub *hub, rd_link *link)

@@ -661,6 +661,22 @@ static void test_link_ends_with_certificate(void **state)
     world_done(&w);
 }
 
+/* A plane that takes the link only to end it: each try waits longer. */
+static void test_no_circle_of_dials(void **state)
+{
+    (void)state;
+    world w;
+    world_up(&w);
+    uint64_t start = uv_hrtime();
+    while (uv_hrtime() - start < UINT64_C(2500000000)) {
+        if (w.plane_link)
+            rd_link_close(w.plane_link, "quarantined");
+        rd_loop_turn(w.loop, true);
+    }
+    assert_in_range(w.ups, 2, 4); /* after 0.5 to 1, 1 to 2 and 2 to 4 seconds */
+    world_done(&w);
+}
+
 /* ---- strangers on the port ---- */
 
 /* A blocking client on a thread of the pool, so that the loop under test goes on. */
@@ -811,6 +827,7 @@ int main(void)
         cmocka_unit_test(test_pipe_refused_and_reset),
         cmocka_unit_test(test_pipe_count),
         cmocka_unit_test(test_peers),
+        cmocka_unit_test(test_no_circle_of_dials),
         cmocka_unit_test(test_strangers),
         cmocka_unit_test(test_link_ends_with_certificate),
         cmocka_unit_test(test_silent_peer),
