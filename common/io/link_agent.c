@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define LINKS_AT_ONCE       4 /* one in use, one being dialled, some on their way out */
 #define ENDPOINTS_MAX       16
 #define FIRST_STANDARD_US   2000000
 #define BACKOFF_STANDARD_US 30000000
@@ -371,7 +372,7 @@ int rd_link_agent_new(rd_loop *loop, const rd_link_agent_config *config, rd_link
     if (!agent->config.dial_backoff_max_us)
         agent->config.dial_backoff_max_us = BACKOFF_STANDARD_US;
     if (rd_link_agent_set_endpoints(agent, config->endpoints, config->endpoint_count, err) < 0 ||
-        link_hub_init(&agent->hub, loop, true, &agent_ops, err) < 0) {
+        link_hub_init(&agent->hub, loop, true, LINKS_AT_ONCE, &agent_ops, err) < 0) {
         free_endpoints(agent);
         free(agent);
         return -1;

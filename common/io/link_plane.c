@@ -394,7 +394,7 @@ int rd_link_plane_new(rd_loop *loop, const rd_link_plane_config *config, rd_link
         plane->config.accepts_second = ACCEPTS_STANDARD;
     plane->tokens_milli = plane->config.accepts_second * 1000;
     plane->tokens_at_ms = rd_loop_now_ms(loop);
-    if (link_hub_init(&plane->hub, loop, false, &plane_ops, err) < 0) {
+    if (link_hub_init(&plane->hub, loop, false, plane->config.links_max, &plane_ops, err) < 0) {
         free(plane);
         return -1;
     }

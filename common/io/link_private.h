@@ -5,6 +5,7 @@
 #define RD_IO_LINK_PRIVATE_H
 
 #include "common/io/link.h"
+#include "common/io/link_memory.h"
 
 #include <nghttp2/nghttp2.h>
 
@@ -37,6 +38,7 @@ struct link_hub {
     bool is_closing; /* being freed */
     nghttp2_session_callbacks *callbacks;
     nghttp2_option *options;
+    link_memory *memory;
     rd_link *dirty; /* to be flushed at the end of the turn */
     rd_link *links; /* all, closing ones included */
     size_t link_count;
@@ -148,7 +150,7 @@ struct rd_link_stream {
 };
 
 /* ---- link_session.c ---- */
-int link_hub_init(link_hub *hub, rd_loop *loop, bool is_agent, const link_hub_ops *ops, rd_err *err);
+int link_hub_init(link_hub *hub, rd_loop *loop, bool is_agent, size_t links_max, const link_hub_ops *ops, rd_err *err);
 /* When no link is left. */
 void link_hub_done(link_hub *hub);
 /* Closes all links; ops->on_empty follows, at once when there is none. */

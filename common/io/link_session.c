@@ -30,13 +30,14 @@ static int make_options(link_hub *hub, rd_err *err)
     return 0;
 }
 
-int link_hub_init(link_hub *hub, rd_loop *loop, bool is_agent, const link_hub_ops *ops, rd_err *err)
+int link_hub_init(link_hub *hub, rd_loop *loop, bool is_agent, size_t links_max, const link_hub_ops *ops, rd_err *err)
 {
     hub->loop = loop;
     hub->is_agent = is_agent;
     hub->ops = ops;
     if (make_options(hub, err) < 0)
         return -1;
+    hub->memory = link_memory_new(links_max);
     rd_buf_init(&hub->gather, GATHER_MAX * 2);
     hub->wire = rd_alloc(WIRE_SIZE);
     hub->plain = rd_alloc(PLAIN_SIZE);
@@ -49,6 +50,7 @@ void link_hub_done(link_hub *hub)
     hub->flusher = rd_flusher_free(hub->flusher);
     nghttp2_session_callbacks_del(hub->callbacks);
     nghttp2_option_del(hub->options);
+    link_memory_free(hub->memory);
     rd_buf_wipe(&hub->gather);
     free(hub->wire);
     free(hub->plain);
@@ -296,8 +298,9 @@ static void arm_tick(rd_link *link, uint64_t after_ms);
 static void start_http(rd_link *link)
 {
     link_hub *hub = link->hub;
-    int rc = hub->is_agent ? nghttp2_session_server_new2(&link->h2, hub->callbacks, link, hub->options)
-                           : nghttp2_session_client_new2(&link->h2, hub->callbacks, link, hub->options);
+    nghttp2_mem *memory = link_memory_allocator(hub->memory);
+    int rc = hub->is_agent ? nghttp2_session_server_new3(&link->h2, hub->callbacks, link, hub->options, memory)
+                           : nghttp2_session_client_new3(&link->h2, hub->callbacks, link, hub->options, memory);
     if (rc != 0 || submit_settings(link) < 0) {
         rd_link_close(link, "http/2 setup");
         return;
