@@ -115,12 +115,26 @@ static void on_tee_closed(uv_handle_t *handle)
     on_handle_closed(handle);
 }
 
+/* Without its TEE a blank can never quote: the pool makes others. What serves goes on until its evidence is due. */
+static void end_blanks(process_launcher *self)
+{
+    for (agent_enclave *one = self->first; one != NULL; one = one->next) {
+        if (one->adopted != NULL || (one->state != AGENT_ENCLAVE_STARTING && one->state != AGENT_ENCLAVE_BLANK))
+            continue;
+        if (one->pidfd >= 0)
+            agent_enclave_kill(one);
+        else if (one->socket[0] != '\0')
+            agent_enclave_arm(one, AGENT_TIMER_START, 0); /* its answer will not come; ended from the loop */
+    }
+}
+
 static void lose_tee(process_launcher *self)
 {
     if (self->tee_fd < 0 || uv_is_closing((uv_handle_t *)&self->tee_watch))
         return;
     self->info.is_ready = false;
     uv_close((uv_handle_t *)&self->tee_watch, on_tee_closed);
+    end_blanks(self);
     if (!self->is_closing)
         rd_log(RD_WARN, "tee_lost", RD_STR("run_dir", self->run_dir));
 }
@@ -539,6 +553,8 @@ static void process_close(agent_launcher *base, bool stops_enclaves, void (*clos
     agent_enclave *next = NULL;
     for (agent_enclave *one = self->first; one != NULL; one = next) {
         next = one->next;
+        one->is_forgotten = true; /* nobody holds it past this */
+        one->events = NULL;
         if (stops_enclaves)
             agent_enclave_kill(one);
         else

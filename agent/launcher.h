@@ -89,8 +89,8 @@ typedef struct agent_launcher_ops {
     int (*adopt)(agent_launcher *launcher, const agent_enclave_events *events, void *context, agent_adopted_fn adopted,
                  agent_adopt_done_fn done, rd_err *err);
     const agent_launcher_info *(*describe)(agent_launcher *launcher);
-    /* stops_enclaves false: everything keeps running, to be adopted (an update of the agent). closed is called at the
-     * end, from the loop. */
+    /* stops_enclaves false: everything keeps running, to be adopted (an update of the agent). Drops all handles. closed
+     * is called at the end, from the loop. */
     void (*close)(agent_launcher *launcher, bool stops_enclaves, void (*closed)(void *context), void *context);
 } agent_launcher_ops;
 
