@@ -417,6 +417,10 @@ static void stop(agent_process *self)
                                    &launcher_closed);
         wait_until(self, &launcher_closed);
     }
+    if (self->status_written) {
+        RD_CLEANUP(rd_free_p) char *path = agent_state_path(&self->state, AGENT_FILE_STATUS);
+        (void)unlink(path);
+    }
     self->journal = agent_journal_close(self->journal);
     rd_loop_free(self->loop);
     self->uplink = agent_uplink_free(self->uplink);

@@ -1,5 +1,6 @@
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "agent/agent.h"
 #include "agent/enrol.h"
@@ -65,19 +66,43 @@ static const rd_config_spec spec = {
     .file_standard = "/etc/redoubt/agent.conf",
 };
 
+/* The file of an agent that was killed is still there: its process must be, and be an agent. */
+static bool is_running(const json_t *document)
+{
+    char path[64], name[32] = "";
+    (void)snprintf(path, sizeof path, "/proc/%lld/comm",
+                   (long long)json_integer_value(json_object_get(document, "pid")));
+    FILE *file = fopen(path, "re");
+    bool is_agent = file && fgets(name, sizeof name, file) && strcmp(name, "redoubt-agent\n") == 0;
+    if (file)
+        (void)fclose(file);
+    return is_agent;
+}
+
+static int read_status(const agent_state *state, rd_buf *content, json_t **ret, rd_err *err)
+{
+    RD_CLEANUP(rd_free_p) char *path = agent_state_path(state, AGENT_FILE_STATUS);
+    if (access(path, F_OK) == 0 && agent_state_read(state, AGENT_FILE_STATUS, content, err) < 0)
+        return -1;
+    *ret = json_loadb((const char *)content->data, content->size, 0, NULL);
+    if (*ret && is_running(*ret))
+        return 0;
+    return rd_err_set(err, RD_E_UNAVAILABLE, "no agent runs with state folder %s", state->dir);
+}
+
 static int print_status(const run_config *config, rd_err *err)
 {
     agent_state state = { 0 };
     rd_buf content = { 0 };
     int status = agent_state_open(config->agent.state_dir, false, &state, err);
+    json_t *document = NULL;
     if (status == 0)
-        status = agent_state_read(&state, AGENT_FILE_STATUS, &content, err);
-    json_t *document = status == 0 ? json_loadb((const char *)content.data, content.size, 0, NULL) : NULL;
+        status = read_status(&state, &content, &document, err);
     const char *name;
     json_t *value;
     if (status == 0 && config->json)
         (void)printf("%s\n", rd_buf_text(&content));
-    else
+    else if (status == 0)
         json_object_foreach(document, name, value)
         {
             RD_CLEANUP(rd_free_p)
