@@ -343,16 +343,22 @@ static int take_reply(agent_state *state, const exchange *answer, rd_err *err)
 
 /* ---- command ---- */
 
-static int prepare(agent_state *state, const options *with, rd_err *err)
+/* Before anything is written. */
+static int check_platform(const options *with, rd_err *err)
 {
-    if (state->host[0] && !with->may_replace)
-        return rd_err_set(err, RD_E_CONFIG, "%s is enrolled as %s already; --replace enrols it anew", state->dir,
-                          state->host);
     if (!with->sim_platform && !with->is_simulated)
         return agent_machine_tee(err);
     if (!with->sim_platform)
         return rd_err_set(err, RD_E_USAGE,
                           "a simulated host needs --sim-platform DIR (redoubt-agent sim-pki platform)");
+    return 0;
+}
+
+static int prepare(agent_state *state, const options *with, rd_err *err)
+{
+    if (state->host[0] && !with->may_replace)
+        return rd_err_set(err, RD_E_CONFIG, "%s is enrolled as %s already; --replace enrols it anew", state->dir,
+                          state->host);
     char name[256] = "";
     (void)gethostname(name, sizeof name - 1);
     free(state->name);
@@ -382,7 +388,9 @@ static int enrol(const options *with, rd_err *err)
     rd_buf token = { 0 };
     rd_buf request = { 0 };
     exchange answer = { 0 };
-    int rc = read_token(with, &token, err);
+    int rc = check_platform(with, err);
+    if (rc == 0)
+        rc = read_token(with, &token, err);
     if (rc == 0)
         rc = agent_state_open(with->state, true, &state, err);
     if (rc == 0)

@@ -60,7 +60,7 @@ static void print_wrapped(FILE *out, const char *text, size_t column)
 {
     while (*text) {
         size_t size = strcspn(text, " ");
-        if (column > INDENT && column + size + 1 > WIDTH) {
+        if (column > INDENT && column + size > WIDTH) {
             fprintf(out, "\n%*s", INDENT, "");
             column = INDENT;
         }
