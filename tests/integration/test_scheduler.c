@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -41,6 +42,7 @@ static pid_t start_scheduler(const char *failpoints)
     pid_t pid = fork();
     if (pid != 0)
         return pid;
+    (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (failpoints)
         (void)setenv("REDOUBT_FAILPOINTS", failpoints, 1);
     if (!getenv("SCHED_LOG") && !freopen("/dev/null", "w", stderr))
@@ -63,6 +65,7 @@ static void start_beater(void)
     beater = fork();
     if (beater != 0)
         return;
+    (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
     private_sql *own = private_sql_open(server.conninfo);
     for (;;) {
         private_sql_run(own, "UPDATE replicas SET beat = beat + 1");
@@ -208,6 +211,9 @@ static void test_one_instance(void **state)
     private_sql_run(sql, "SELECT t_make(1, 100, 100)");
     deploy(1, 1, 1, 1);
     wait_for(1000, "placed", LIVE("1") " = 1");
+    print_message("           from accept to lease: %s ms\n",
+                  private_sql_text(sql, "SELECT round(extract(epoch FROM l.granted_at - d.at) * 1000, 2) FROM leases l"
+                                        " JOIN deployments d USING (app_id)"));
     wait_for(1000, "progressing", "(SELECT state FROM rollouts WHERE app_id = t_app(1)) = 1");
     private_sql_run(sql, "SELECT t_serve(1)");
     wake();
@@ -279,6 +285,10 @@ static void test_scale_keeps_what_runs(void **state)
     (void)state;
     deploy(1, 2, 3, 3);
     wait_for(1000, "three", LIVE("1") " = 3");
+    print_message(
+        "           from accept to lease, warm: %s ms\n",
+        private_sql_text(sql, "SELECT round(extract(epoch FROM max(l.granted_at) - max(d.at)) * 1000, 2) FROM leases l"
+                              " JOIN deployments d USING (app_id) WHERE l.app_id = t_app(1)"));
     assert_int_equal(
         private_sql_number(sql, "SELECT count(*) FROM leases WHERE app_id = t_app(1) AND live AND deployment_gen = 2"),
         1);
@@ -386,6 +396,7 @@ static void test_leader_is_killed(void **state)
     wait_for(5000, "the other one takes over and places", LIVE("4") " = 50");
     assert_true(private_sql_number(sql, "SELECT epoch FROM shard_fence") >= 2);
     check_books();
+#ifdef REDOUBT_FAILPOINTS
     /* And in the middle of a plan, at each of its points. */
     static const char *const points[] = { "plan.evaluated:kill", "plan.before_commit:kill", "plan.after_commit:kill" };
     for (int i = 0; i < 3; i++) {
@@ -402,6 +413,7 @@ static void test_leader_is_killed(void **state)
             fail_msg("after %s", points[i]);
         check_books();
     }
+#endif
     schedulers[0] = 0;
 }
 

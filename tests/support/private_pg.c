@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -57,30 +58,49 @@ static int run(const char *const argv[])
     return WIFEXITED(status) ? WEXITSTATUS(status) : 255;
 }
 
-static void read_pid(private_pg *pg)
+/* Whether the server answers; asked by its own program, which needs no library here. */
+static bool answers(const private_pg *pg)
 {
-    char path[96];
-    (void)snprintf(path, sizeof path, "%s/data/postmaster.pid", pg->dir);
-    FILE *file = fopen(path, "r");
-    if (!file || fscanf(file, "%d", &pg->pid) != 1)
-        fail("no postmaster.pid");
-    (void)fclose(file);
+    char program[160];
+    (void)snprintf(program, sizeof program, "%spg_isready", bin_dir());
+    const char *argv[] = { program, "-q", "-h", pg->dir, NULL };
+    return run(argv) == 0;
+}
+
+/* A child of the test that ends with it, however the test ends. */
+static pid_t spawn_server(const private_pg *pg)
+{
+    const struct passwd *pw = account();
+    pid_t parent = getpid();
+    pid_t pid = fork();
+    if (pid != 0)
+        return pid;
+    char program[160], data[96], log[96];
+    (void)snprintf(program, sizeof program, "%spostgres", bin_dir());
+    (void)snprintf(data, sizeof data, "%s/data", pg->dir);
+    (void)snprintf(log, sizeof log, "%s/log", pg->dir);
+    if (pw && (setgid(pw->pw_gid) != 0 || setuid(pw->pw_uid) != 0))
+        _exit(126);
+    if (prctl(PR_SET_PDEATHSIG, SIGQUIT) != 0 || getppid() != parent || setsid() < 0 || chdir("/") != 0 ||
+        !freopen("/dev/null", "r", stdin) || !freopen(log, "a", stdout) || !freopen(log, "a", stderr))
+        _exit(126);
+    execl(program, program, "-D", data, (char *)NULL);
+    _exit(127);
 }
 
 void private_pg_restart(private_pg *pg)
 {
-    char program[160], data[96], log[96];
-    (void)snprintf(program, sizeof program, "%spg_ctl", bin_dir());
-    (void)snprintf(data, sizeof data, "%s/data", pg->dir);
-    (void)snprintf(log, sizeof log, "%s/log", pg->dir);
-    const char *argv[] = { program, "-D", data, "-l", log, "-w", "-t", "60", "start", NULL };
     /* After a kill the start is refused for as long as a backend of the old server still runs. */
-    for (int tries = 0; run(argv) != 0; tries++) {
-        if (tries == 50)
-            fail("pg_ctl start");
-        (void)usleep(100000);
+    for (int tries = 0; tries < 600; tries++) {
+        if (pg->pid <= 0)
+            pg->pid = spawn_server(pg);
+        (void)usleep(50000);
+        if (answers(pg))
+            return;
+        if (waitpid(pg->pid, NULL, WNOHANG) == pg->pid)
+            pg->pid = 0;
     }
-    read_pid(pg);
+    fail("the server does not start");
 }
 
 static void write_config(const private_pg *pg, const char *extra)
@@ -134,8 +154,10 @@ void private_pg_kill(private_pg *pg)
         count++;
     if (file)
         (void)fclose(file);
-    if (pg->pid > 0)
+    if (pg->pid > 0) {
         (void)kill(pg->pid, SIGKILL);
+        (void)waitpid(pg->pid, NULL, 0);
+    }
     for (int i = 0; i < count; i++)
         (void)kill(children[i], SIGKILL);
     pg->pid = 0;
@@ -150,11 +172,10 @@ static void remove_tree(const char *dir)
 
 void private_pg_stop(private_pg *pg)
 {
-    char program[160], data[96];
-    (void)snprintf(program, sizeof program, "%spg_ctl", bin_dir());
-    (void)snprintf(data, sizeof data, "%s/data", pg->dir);
-    const char *argv[] = { program, "-D", data, "-m", "immediate", "-w", "stop", NULL };
-    (void)run(argv);
+    if (pg->pid > 0) {
+        (void)kill(pg->pid, SIGQUIT);
+        (void)waitpid(pg->pid, NULL, 0);
+    }
     remove_tree(pg->dir);
     pg->pid = 0;
 }

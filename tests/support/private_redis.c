@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -32,7 +33,9 @@ void private_redis_restart(private_redis *redis)
     (void)snprintf(socket_path, sizeof socket_path, "%s/s", redis->dir);
     redis->pid = fork();
     if (redis->pid == 0) {
-        if (!freopen("/dev/null", "w", stdout) || !freopen("/dev/null", "w", stderr))
+        /* It ends with the test, however the test ends. */
+        if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || !freopen("/dev/null", "w", stdout) ||
+            !freopen("/dev/null", "w", stderr))
             _exit(126);
         execlp("redis-server", "redis-server", "--port", "0", "--unixsocket", socket_path, "--save", "", "--appendonly",
                "no", "--dir", redis->dir, "--maxmemory-policy", "noeviction", (char *)NULL);

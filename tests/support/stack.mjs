@@ -341,18 +341,28 @@ export class Stack {
 
   // Instances outlive their agent by design; a test's folder must not outlive the test.
   #killEnclaves() {
-    for (const pid of this.enclavePids()) { try { process.kill(pid, "SIGKILL"); } catch { /* gone */ } }
+    for (const pid of [...this.enclavePids(), ...this.#simulators()]) { try { process.kill(pid, "SIGKILL"); } catch { /* gone */ } }
   }
 
-  // Processes that hold this stack's folder in their arguments or environment and are not ours to wait for.
-  enclavePids() {
-    const own = new Set([...(this.processes?.values() || [])].filter((p) => p.isRunning()).map((p) => p.pid));
-    return readdirSync("/proc").filter((name) => /^\d+$/.test(name)).map(Number).filter((pid) => {
-      if (own.has(pid) || pid === process.pid || !this.dir) return false;
+  #processes() {
+    return readdirSync("/proc").filter((name) => /^\d+$/.test(name)).flatMap((name) => {
       try {
-        const text = readFileSync(`/proc/${pid}/cmdline`, "utf8");
-        return text.includes("redoubt-") && (text.includes(this.dir) || readFileSync(`/proc/${pid}/environ`, "utf8").includes(this.dir));
-      } catch { return false; }
+        const stat = readFileSync(`/proc/${name}/stat`, "utf8");
+        const group = Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[2]);
+        return [{ pid: Number(name), group, command: readFileSync(`/proc/${name}/cmdline`, "utf8") }];
+      } catch { return []; }
     });
+  }
+
+  // The simulators of this stack's hosts: they outlive their agents.
+  #simulators() {
+    return this.dir ? this.#processes().filter((p) => p.command.includes("sim-tee") && p.command.includes(this.dir)).map((p) => p.pid) : [];
+  }
+
+  // Enclave processes are copies of their simulator's zygote, in its process group; nothing else tells whose they are.
+  enclavePids() {
+    const all = this.#processes();
+    const groups = new Set(all.filter((p) => this.dir && p.command.includes("sim-tee") && p.command.includes(this.dir)).map((p) => p.group));
+    return all.filter((p) => groups.has(p.group) && p.command.includes("redoubt-enclave")).map((p) => p.pid);
   }
 }
