@@ -4,6 +4,7 @@
 #include "common/base/mem.h"
 #include "common/crypto/random.h"
 #include "common/data/redis.h"
+#include "common/data/retention.h"
 #include "common/io/config.h"
 #include "common/io/loop.h"
 #include "scheduler/worker.h"
@@ -40,7 +41,12 @@ static const rd_config_spec spec = {
     .file_standard = "/etc/redoubt/scheduler.conf",
 };
 
+#define RETENTION_FIRST_US INT64_C(60000000)
+#define RETENTION_US       INT64_C(3600000000)
+
 typedef struct process {
+    const char *database;
+    bool is_dropping; /* a retention is on the thread pool */
     rd_loop *loop;
     sched_worker *worker;
 } process;
@@ -53,6 +59,31 @@ static void on_stop(void *context)
 static void on_wake(void *context, const rd_redis_entry *entry RD_UNUSED)
 {
     sched_worker_wake(((process *)context)->worker);
+}
+
+/* On the thread pool: a detach may wait for readers. */
+static void drop_partitions(void *context)
+{
+    rd_err err = RD_ERR_INIT;
+    int dropped = rd_retention_run(((process *)context)->database, &err);
+    if (dropped < 0)
+        rd_log(RD_WARN, "retention_failed", RD_ERR(&err));
+    else if (dropped > 0)
+        rd_log(RD_INFO, "partitions_dropped", RD_I64("count", dropped));
+}
+
+static void on_dropped(void *context, bool is_cancelled RD_UNUSED)
+{
+    ((process *)context)->is_dropping = false;
+}
+
+static void on_retention(void *context)
+{
+    process *self = context;
+    if (self->is_dropping)
+        return;
+    self->is_dropping = true;
+    rd_loop_work(self->loop, drop_partitions, on_dropped, self);
 }
 
 static void on_closed(void *context)
@@ -74,6 +105,10 @@ static int serve(const sched_config *config, process *self, rd_err *err)
         .clock = rd_clock_system(),
         .publish = publish,
     };
+    self->database = config->database;
+    rd_timer *retention = rd_timer_new(self->loop, on_retention, self);
+    if (config->shard == 0)
+        rd_timer_start(retention, RETENTION_FIRST_US, RETENTION_US);
     rd_redis_reader *reader = NULL;
     int status = sched_worker_start(&worker, &self->worker, err);
     if (status == 0) {
@@ -82,6 +117,7 @@ static int serve(const sched_config *config, process *self, rd_err *err)
         status = rd_loop_run(self->loop, err);
         sched_worker_stop(self->worker);
     }
+    retention = rd_timer_free(retention);
     int open = 1 + (reader != NULL);
     if (reader)
         rd_redis_reader_close(reader, on_closed, &open);

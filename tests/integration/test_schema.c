@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "common/data/migrate.h"
+#include "common/data/retention.h"
 #include "common/model/instance_state.h"
 #include "tests/support/private_pg.h"
 #include "tests/support/private_sql.h"
@@ -330,6 +331,42 @@ static void test_partitions_reach_ahead(void **state)
     private_sql_close(sched);
 }
 
+static void make_old(const char *parent, const char *day)
+{
+    private_sql_run(root,
+                    "CREATE TABLE %s_%s (LIKE %s INCLUDING DEFAULTS INCLUDING CONSTRAINTS);"
+                    "ALTER TABLE %s_%s OWNER TO rd_owner;"
+                    "ALTER TABLE %s ATTACH PARTITION %s_%s FOR VALUES FROM ('%s') TO (date '%s' + 1)",
+                    parent, day, parent, parent, day, parent, parent, day, day, day);
+}
+
+static void test_old_partitions_go(void **state)
+{
+    (void)state;
+    make_old("events", "20200101");
+    make_old("evidence_log", "20200102");
+    private_sql_run(
+        root, "CREATE TABLE events_20200103 (n int); ALTER TABLE events_20200103 OWNER TO rd_owner"); /* detached, not
+                                                                                                         dropped */
+    rd_err err = RD_ERR_INIT;
+    assert_int_equal(private_sql_number(root, "SELECT count(*) FROM partitions_due"), 3);
+    int dropped = rd_retention_run(server.conninfo, &err);
+    if (dropped != 3)
+        fail_msg("%d: %s", dropped, err.text);
+    assert_int_equal(rd_retention_run(server.conninfo, &err), 0);
+    assert_int_equal(private_sql_number(root, "SELECT count(*) FROM pg_class WHERE relname ~ '_2020010[123]$'"), 0);
+    /* A reader that holds on makes it wait, not the others. */
+    make_old("events", "20200105");
+    private_sql *reader = private_sql_open(server.conninfo);
+    private_sql_run(reader, "BEGIN; SELECT count(*) FROM events_20200105");
+    assert_int_equal(rd_retention_run(server.conninfo, &err), -1);
+    assert_int_equal(private_sql_number(root, "SELECT count(*) FROM events WHERE at < now()") >= 0, 1);
+    private_sql_run(reader, "COMMIT");
+    private_sql_close(reader);
+    assert_int_equal(rd_retention_run(server.conninfo, &err), 1);
+    assert_int_equal(private_sql_number(root, "SELECT count(*) FROM partitions_due"), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -344,6 +381,7 @@ int main(void)
         cmocka_unit_test(test_quota_is_given_back_once),
         cmocka_unit_test(test_phases_are_the_models),
         cmocka_unit_test(test_partitions_reach_ahead),
+        cmocka_unit_test(test_old_partitions_go),
     };
     return cmocka_run_group_tests(tests, group_setup, group_teardown);
 }
