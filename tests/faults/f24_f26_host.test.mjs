@@ -41,7 +41,8 @@ test("enclave killed: a new epoch serves by itself", async () => {
   const [[instance, epoch]] = stack.sql("SELECT l.instance_id, l.epoch FROM leases l JOIN apps a USING (app_id) WHERE a.name = 'crashing' AND l.live");
   const before_ = new Set(stack.enclavePids());
   // Every instance of this host dies; each app comes back.
-  for (const pid of before_) { try { if (/redoubt-enclave/.test((await import("node:fs")).readFileSync(`/proc/${pid}/cmdline`, "utf8"))) process.kill(pid, "SIGKILL"); } catch { /* gone */ } }
+  assert.ok(before_.size > 0);
+  for (const pid of before_) { try { process.kill(pid, "SIGKILL"); } catch { /* gone */ } }
   await until("a newer epoch serves", () => {
     const rows = stack.sql("SELECT l.epoch FROM leases l JOIN apps a USING (app_id) JOIN lease_status s USING (instance_id, epoch) WHERE a.name = 'crashing' AND l.live AND s.phase = 4");
     return rows.length === 1 && rows[0][0] !== epoch;

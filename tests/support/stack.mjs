@@ -348,8 +348,8 @@ export class Stack {
     return readdirSync("/proc").filter((name) => /^\d+$/.test(name)).flatMap((name) => {
       try {
         const stat = readFileSync(`/proc/${name}/stat`, "utf8");
-        const group = Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[2]);
-        return [{ pid: Number(name), group, command: readFileSync(`/proc/${name}/cmdline`, "utf8") }];
+        const [, parent] = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+        return [{ pid: Number(name), parent: Number(parent), command: readFileSync(`/proc/${name}/cmdline`, "utf8") }];
       } catch { return []; }
     });
   }
@@ -359,10 +359,10 @@ export class Stack {
     return this.dir ? this.#processes().filter((p) => p.command.includes("sim-tee") && p.command.includes(this.dir)).map((p) => p.pid) : [];
   }
 
-  // Enclave processes are copies of their simulator's zygote, in its process group; nothing else tells whose they are.
+  // Enclave processes are copies of their simulator's zygote, which is its child; nothing else tells whose they are.
   enclavePids() {
-    const all = this.#processes();
-    const groups = new Set(all.filter((p) => this.dir && p.command.includes("sim-tee") && p.command.includes(this.dir)).map((p) => p.group));
-    return all.filter((p) => groups.has(p.group) && p.command.includes("redoubt-enclave")).map((p) => p.pid);
+    const all = this.#processes(), simulators = new Set(this.#simulators());
+    const zygotes = new Set(all.filter((p) => simulators.has(p.parent)).map((p) => p.pid));
+    return all.filter((p) => zygotes.has(p.parent)).map((p) => p.pid);
   }
 }
