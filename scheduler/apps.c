@@ -94,7 +94,7 @@ sched_lease *sched_apps_add(sched_apps *apps, const sched_lease *lease)
     sched_app *app = lease->app;
     if (app->lease_count == app->lease_capacity) {
         app->lease_capacity = app->lease_capacity ? app->lease_capacity * 2 : 4;
-        app->leases = rd_realloc(app->leases, app->lease_capacity * sizeof *app->leases);
+        app->leases = rd_realloc(app->leases, app->lease_capacity * sizeof(sched_lease *));
     }
     sched_lease *kept = rd_alloc(sizeof *kept);
     *kept = *lease;
@@ -111,7 +111,7 @@ void sched_apps_remove(sched_apps *apps, sched_lease *lease)
     for (size_t i = 0; i < app->lease_count; i++)
         if (app->leases[i] == lease) {
             /* Order of granting is kept: it is the order of age. */
-            memmove(&app->leases[i], &app->leases[i + 1], (app->lease_count - i - 1) * sizeof *app->leases);
+            memmove(&app->leases[i], &app->leases[i + 1], (app->lease_count - i - 1) * sizeof(sched_lease *));
             app->lease_count--;
             break;
         }
@@ -134,7 +134,7 @@ void sched_apps_enqueue(sched_apps *apps, sched_app *app)
         return;
     if (apps->count == apps->capacity) {
         size_t capacity = apps->capacity ? apps->capacity * 2 : 64;
-        sched_app **queue = rd_alloc_array(capacity, sizeof *queue);
+        sched_app **queue = rd_alloc_array(capacity, sizeof(sched_app *));
         for (size_t i = 0; i < apps->count; i++)
             queue[i] = apps->queue[(apps->head + i) % apps->capacity];
         free(apps->queue);

@@ -61,7 +61,7 @@ static void note_failure(evaluation *e, const sched_lease *lease)
 /* Final reports end leases; what is left is what the step looks at. */
 static void end_finished(evaluation *e)
 {
-    e->leases = rd_alloc_array(e->app->lease_count + 1, sizeof *e->leases);
+    e->leases = rd_alloc_array(e->app->lease_count + 1, sizeof(sched_lease *));
     for (size_t i = 0; i < e->app->lease_count; i++) {
         sched_lease *lease = e->app->leases[i];
         if (lease->is_ended)

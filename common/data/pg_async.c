@@ -111,7 +111,7 @@ static void finish_head(rd_pg_async *pg, rd_pg_outcome outcome)
     rd_pg_batch *batch = pg->head;
     rd_pg_result *results[RD_PG_QUEUE_MAX];
     size_t count = pg->result_count;
-    memcpy(results, pg->results, count * sizeof results[0]);
+    memcpy(results, pg->results, count * sizeof(rd_pg_result *));
     pg->result_count = 0;
     rd_err err = pg->err;
     size_t failed = outcome == RD_PG_SOME ? 0 : pg->fault_index;
