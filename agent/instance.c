@@ -121,11 +121,13 @@ agent_instances *agent_instances_free(agent_instances *all)
     return NULL;
 }
 
-/* What an adopted enclave reached while nobody wrote it down. */
-static void report_adopted(life *one)
+static void take_job(life *one, const agent_job *job)
 {
-    if (one->state == LIFE_SERVING && one->phase != RD_PHASE_SERVING)
-        life_report(one, RD_PHASE_SERVING, "", "adopted after a restart");
+    life_hold_capacity(one, false);
+    one->job = *job;
+    life_hold_capacity(one, true);
+    if (one->state == LIFE_SERVING)
+        life_say_serving(one);
 }
 
 void agent_instances_apply(agent_instances *all, const agent_job *job, rd_phase phase)
@@ -134,8 +136,8 @@ void agent_instances_apply(agent_instances *all, const agent_job *job, rd_phase 
     if (one && one->job.epoch == job->epoch) {
         one->job.want = job->want;
         one->job.job_seq = job->job_seq;
-        if (one->phase == RD_PHASE_NONE && one->enclave) /* kept without a job: the new journal has no report of it */
-            report_adopted(one);
+        if (one->phase == RD_PHASE_NONE && one->enclave) /* kept without a job: now it has one */
+            take_job(one, job);
         if (!all->is_adopting)
             life_feed(one, event_of((rd_want)job->want));
         return;
@@ -193,7 +195,8 @@ void agent_instances_adopt(agent_instances *all, agent_enclave *enclave)
            RD_STR("state", agent_enclave_state_name(agent_enclave_get_state(enclave))));
     if (is_serving)
         rd_timer_stop(one->timer);
-    report_adopted(one);
+    if (is_serving && one->phase != RD_PHASE_SERVING) /* it came so far while nobody wrote it down */
+        life_say_serving(one);
 }
 
 void agent_instances_adopted(agent_instances *all)

@@ -180,11 +180,22 @@ static void act_attesting(life *one)
     life_report(one, RD_PHASE_ATTESTING, "", "");
 }
 
+/* Serving is said with evidence. An adopted enclave may have given its own to an agent that is gone: it is asked again,
+ * and its answer is the report. A plane that finds the job's nonce too old by then asks for evidence itself. */
+void life_say_serving(life *one)
+{
+    rd_err err = RD_ERR_INIT;
+    if (one->has_evidence)
+        life_report(one, RD_PHASE_SERVING, "", "");
+    else if (one->job.has_nonce && agent_enclave_renew(one->enclave, one->job.nonce, &err) < 0)
+        rd_log(RD_WARN, "evidence_not_asked", RD_STR("instance", one->job.instance_text), RD_ERR(&err));
+}
+
 static void act_serving(life *one)
 {
     rd_timer_stop(one->timer);
     pin_blobs(one, false); /* the enclave has its copy */
-    life_report(one, RD_PHASE_SERVING, "", "");
+    life_say_serving(one);
 }
 
 static void act_drain(life *one)
@@ -332,7 +343,7 @@ static void on_evidence(void *context, agent_enclave *enclave, rd_bytes bundle)
     else if (agent_blobs_put(one->owner->config.evidence, &digest, bundle, &err) == 0) {
         one->has_evidence = true;
         one->evidence = digest;
-        if (one->phase == RD_PHASE_SERVING) /* a renewal */
+        if (one->state == LIFE_SERVING) /* a renewal, or what an adopted one was asked for */
             life_report(one, RD_PHASE_SERVING, "", "");
         return;
     }

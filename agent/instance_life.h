@@ -69,6 +69,8 @@ struct agent_instances {
 void life_feed(life *one, life_event event);
 /* Says a phase, when it may follow the last one said. */
 void life_report(life *one, rd_phase phase, const char *reason, const char *detail);
+/* Reports serving with the evidence at hand, or asks for evidence first. */
+void life_say_serving(life *one);
 /* Reason and detail of the event that is fed next. */
 void life_note(life *one, const char *reason, const char *detail);
 bool life_has_blobs(const life *one);

@@ -232,7 +232,9 @@ static const char *const contents[] = { "genesis", "head", "release", "code" };
 
 static agent_job job_of(const char *instance, uint64_t epoch, rd_want want)
 {
-    agent_job job = { .job_seq = 1, .epoch = epoch, .want = (int)want, .cpu_m = 400, .memory_bytes = 100 };
+    agent_job job = {
+        .job_seq = 1, .epoch = epoch, .want = (int)want, .cpu_m = 400, .memory_bytes = 100, .has_nonce = true
+    };
     rd_digest *all[] = { &job.genesis_blob, &job.head_blob, &job.release_blob, &job.code_blob };
     memcpy(job.instance_text, instance, sizeof job.instance_text);
     for (size_t i = 0; i < RD_ARRAY_LEN(all); i++)
@@ -465,7 +467,7 @@ static void test_restart(void **state)
         int stopped, drained;
     } rows[] = {
         { "serves on", RD_WANT_RUN, RD_PHASE_SERVING, true, AGENT_ENCLAVE_SERVING, "", 1, 0, 0 },
-        { "came to serve meanwhile", RD_WANT_RUN, RD_PHASE_LAUNCHING, true, AGENT_ENCLAVE_SERVING, "serving", 1, 0, 0 },
+        { "came to serve meanwhile", RD_WANT_RUN, RD_PHASE_LAUNCHING, true, AGENT_ENCLAVE_SERVING, "", 1, 0, 0 },
         { "still launching", RD_WANT_RUN, RD_PHASE_LAUNCHING, true, AGENT_ENCLAVE_LAUNCHING, "", 1, 0, 0 },
         { "died meanwhile", RD_WANT_RUN, RD_PHASE_SERVING, false, AGENT_ENCLAVE_ENDED, "failed:enclave_ended", 0, 0,
           0 },
@@ -493,6 +495,14 @@ static void test_restart(void **state)
         if (agent_instances_count(w->all) != rows[i].count || enclave->stopped != rows[i].stopped ||
             enclave->drained != rows[i].drained || enclave->forgotten != 0)
             fail_msg("%s: count or treatment", rows[i].name);
+        bool must_prove = rows[i].lives && rows[i].state == AGENT_ENCLAVE_SERVING && rows[i].phase != RD_PHASE_SERVING;
+        if (enclave->renewed != (must_prove ? 1 : 0))
+            fail_msg("%s: evidence was asked for %d times", rows[i].name, enclave->renewed);
+        if (must_prove) { /* serving is said with evidence, not before */
+            enclave->events->on_evidence(enclave->context, enclave, RD_BYTES_LIT("{evidence}"));
+            expect(w, "serving");
+            assert_true(w->last_has_evidence);
+        }
         if (rows[i].lives && pool.given > 0)
             fail_msg("%s: launched twice", rows[i].name);
     }
@@ -523,10 +533,15 @@ static void test_lost_journal(void **state)
     agent_instances_inventory(w->all, inventory);
     assert_int_equal(1, json_array_size(inventory));
     json_decref(inventory);
-    rd_buf_clear(&w->said);
+    expect(w, "");
+    assert_int_equal(0, pool.enclave[0].renewed); /* no nonce before there is a job */
     apply(w, INSTANCE, 3, RD_WANT_RUN);
     assert_int_equal(0, pool.given);
-    expect(w, "");
+    assert_int_equal(1, pool.enclave[0].renewed);
+    assert_int_equal(400, agent_instances_used(w->all).cpu_m);
+    pool.enclave[0].events->on_evidence(pool.enclave[0].context, &pool.enclave[0], RD_BYTES_LIT("{evidence}"));
+    expect(w, "serving");
+    assert_true(w->last_has_evidence);
     apply(w, OTHER, 1, RD_WANT_RUN);
     expect(w, "refused:spool_corrupt");
     apply(w, INSTANCE, 3, RD_WANT_STOP);
