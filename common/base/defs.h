@@ -18,6 +18,6 @@
 #define RD_MAX(a, b)    ((a) > (b) ? (a) : (b))
 
 /* The struct of `type` whose `member` is at `ptr`. */
-#define RD_CONTAINER_OF(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
+#define RD_CONTAINER_OF(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 
 #endif

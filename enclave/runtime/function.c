@@ -98,7 +98,7 @@ static encl_engine_limits limits_of(const rd_release *release)
     };
 }
 
-static int configure(encl_function *function, encl_engine **engine, const rd_release *release, rd_err *err)
+static int configure(encl_function *function, encl_engine *engine, const rd_release *release, rd_err *err)
 {
     const encl_engine_host host = { .wall_us = host_wall_us,
                                     .monotonic_us = host_monotonic_us,
@@ -107,11 +107,7 @@ static int configure(encl_function *function, encl_engine **engine, const rd_rel
                                     .wait = host_wait,
                                     .context = function };
     const encl_engine_limits limits = limits_of(release);
-    if (limits.heap_size == HEAP_PRELOADED)
-        return encl_engine_configure(*engine, &host, &limits, err);
-    /* Another heap than the zygote's: a machine of its own, which costs the platform's load once more. */
-    *engine = encl_engine_free(*engine);
-    return encl_engine_new(&host, &limits, engine, err);
+    return encl_engine_configure(engine, &host, &limits, err);
 }
 
 static void write_env(const rd_release *release, rd_buf *out)
@@ -144,7 +140,7 @@ int encl_function_load(encl_engine *engine, const encl_function_host *host, cons
     encl_function *function = rd_alloc(sizeof(*function));
     function->host = *host;
     function->caller_fd = -1;
-    int outcome = configure(function, &engine, release, err);
+    int outcome = configure(function, engine, release, err);
     if (outcome == 0)
         outcome = load(engine, release, code, err);
     function->engine = engine;

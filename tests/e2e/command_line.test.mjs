@@ -21,7 +21,7 @@ test("help goes to stdout, exits 0, and starts with a purpose and examples", asy
   for (const verb of verbs) {
     const result = await stack.cli(...verb.split(" "), "--help");
     assert.equal(result.code, 0, verb);
-    assert.match(result.stdout, new RegExp(`^redoubt ${verb}: .+\\n\\nUsage: .+\\n\\nExamples:\\n  \\$ redoubt`), verb);
+    assert.match(result.stdout, new RegExp(`^redoubt ${verb}: .+\\n\\nUsage: .+\\n\\nExamples:\\n  \\$ (source <\\()?redoubt`), verb);
   }
 });
 

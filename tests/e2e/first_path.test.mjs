@@ -122,6 +122,6 @@ test("strangers are refused, and a stopped app answers 503", { timeout: 60000 },
   const other = stack.secondOrganisation();
   assert.equal((await stack.invoke(made.app, "/", { headers: { authorization: "Bearer " + other.token } })).status, 403);
   assert.equal((await stack.invoke("app_" + "a".repeat(52), "/")).status, 404);
-  await stack.rest("POST", `/v1/apps/${made.app}/deployments`, { release: releaseDigest(made.release), min: 0, max: 0, kind: "stop" }, { "idempotency-key": "stop" });
+  await stack.rest("POST", `/v1/apps/${made.app}/deployments`, { kind: "stop" }, { "idempotency-key": "stop" });
   await until("nothing serves", async () => (await stack.invoke(made.app, "/")).status === 503, 30000);
 });
