@@ -58,6 +58,7 @@ const api_route api_routes[] = {
     { "GET", "/v1/hosts", WORK(VIEWER, api_hosts_list) },
     { "GET", "/v1/hosts/{host}", WORK(VIEWER, api_hosts_get) },
     { "POST", "/v1/hosts/{host}/drain", WORK(OPERATOR, api_hosts_drain), MAYBE_JSON },
+    { "POST", "/v1/hosts/{host}/cordon", WORK(OPERATOR, api_hosts_cordon), MAYBE_JSON },
     { "POST", "/v1/hosts/{host}/undrain", WORK(OPERATOR, api_hosts_undrain), MAYBE_JSON },
     { "DELETE", "/v1/hosts/{host}", WORK(OPERATOR, api_hosts_revoke), .flags = API_IF_MATCH },
     { "POST", "/v1/enrol-tokens", WORK(OPERATOR, api_enrol_tokens_create), MAYBE_JSON },

@@ -66,6 +66,7 @@ API_HANDLER(api_instances_get);
 API_HANDLER(api_hosts_list);
 API_HANDLER(api_hosts_get);
 API_HANDLER(api_hosts_drain);
+API_HANDLER(api_hosts_cordon);
 API_HANDLER(api_hosts_undrain);
 API_HANDLER(api_hosts_revoke);
 API_HANDLER(api_enrol_tokens_create);

@@ -99,7 +99,7 @@ int api_hosts_list(api_request *request, api_worker *worker, rd_err *err)
     return 0;
 }
 
-/* --- drain, undrain, revoke --- */
+/* --- drain, cordon, undrain, revoke --- */
 
 static rd_pg_outcome wish_host(rd_pg *pg, api_change *change, rd_err *err)
 {
@@ -160,6 +160,12 @@ int api_hosts_drain(api_request *request, api_worker *worker, rd_err *err)
                     .drain_by_us = rd_clock_wall_us(worker->context->clock) + body.within_s * 1000000,
                     .cause = "drain" };
     return run_wish(request, worker, &w, "host.drain", err) < 0 ? -1 : reply_host(request, worker, &w.host, 200, err);
+}
+
+int api_hosts_cordon(api_request *request, api_worker *worker, rd_err *err)
+{
+    host_wish w = { .cordon = true, .cause = "cordon" };
+    return run_wish(request, worker, &w, "host.cordon", err) < 0 ? -1 : reply_host(request, worker, &w.host, 200, err);
 }
 
 int api_hosts_undrain(api_request *request, api_worker *worker, rd_err *err)

@@ -143,6 +143,7 @@ test("drain, undrain, revoke", async (t) => {
   const get = () => plane.request("GET", "/v1/hosts/" + id);
   await t.test("drain", async () => assert.equal((await plane.request("POST", `/v1/hosts/${id}/drain`, { within_s: 60 })).body.cordoned, true));
   await t.test("undrain", async () => assert.equal((await plane.request("POST", `/v1/hosts/${id}/undrain`)).body.cordoned, false));
+  await t.test("cordon", async () => assert.equal((await plane.request("POST", `/v1/hosts/${id}/cordon`)).body.cordoned, true));
   await t.test("a stale revocation", async () => assert.equal((await plane.request("DELETE", "/v1/hosts/" + id, undefined, { "if-match": '"0.x"' })).status, 412));
   await t.test("revoke", async () => {
     const etag = (await get()).headers.get("etag");

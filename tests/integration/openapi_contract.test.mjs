@@ -102,7 +102,7 @@ test("answers are as described", async (t) => {
     ["GET", "/v1/deployments/" + deployed.body.id], ["GET", base + "/instances"], ["GET", base + "/instances?all=true"],
     ["GET", "/v1/instances/ins_" + "a".repeat(26)], ["GET", `/v1/instances/ins_${"a".repeat(26)}/evidence`], ["GET", `/v1/instances/ins_${"a".repeat(26)}/docs`],
     ["POST", base + "/invoke", "{}"], ["GET", "/v1/blobs/" + hex], ["GET", "/v1/hosts"], ["GET", "/v1/hosts/hst_" + "a".repeat(26)],
-    ["POST", `/v1/hosts/hst_${"a".repeat(26)}/drain`, {}], ["POST", `/v1/hosts/hst_${"a".repeat(26)}/undrain`],
+    ["POST", `/v1/hosts/hst_${"a".repeat(26)}/drain`, {}], ["POST", `/v1/hosts/hst_${"a".repeat(26)}/undrain`], ["POST", `/v1/hosts/hst_${"a".repeat(26)}/cordon`],
     ["DELETE", "/v1/hosts/hst_" + "a".repeat(26), undefined, { "if-match": "*" }], ["POST", "/v1/enrol-tokens", { uses: 2, labels: { a: "b" } }],
     ["POST", "/v1/enroll", { token: "x" }, { authorization: null }], ["GET", "/v1/tokens"], ["GET", "/v1/audit"],
     ["POST", "/v1/login", { code: link.body.code }, { authorization: null }], ["POST", "/v1/logout"],
