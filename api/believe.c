@@ -222,6 +222,8 @@ static void verify(void *context)
     } else {
         v->is_accepted = true;
         v->valid_until_us = RD_MIN(now_us + API_VERDICT_TERM_US, report->verdict.collateral_expires_us);
+        if (!rd_policy_accepts_tcb(&c->head.policy, report->verdict.tcb.status) && c->head.policy.has_grace)
+            v->valid_until_us = RD_MIN(v->valid_until_us, c->head.policy.grace.until_us);
     }
     note_report(v, report);
     free(report);

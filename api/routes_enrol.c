@@ -78,11 +78,10 @@ static void make_policy(const rd_verdict *seen, rd_policy *ret)
     *ret = (rd_policy){ .is_simulated = seen->claims.class == RD_CLASS_SIMULATED,
                         .tees = { RD_TEE_TDX },
                         .tees_count = 1,
-                        .measurements_count = 1,
                         .max_collateral_age_s = 365 * 86400 };
     for (int s = RD_TCB_UP_TO_DATE; s < RD_TCB_REVOKED; s++)
         ret->tcb[ret->tcb_count++] = (rd_tcb_status)s;
-    memcpy(ret->measurements[0], seen->claims.tdx.mr_td, RD_MRTD_SIZE);
+    (void)!rd_policy_add_mrtd(ret, seen->claims.tdx.mr_td); /* an empty policy has room for one */
 }
 
 static int check_evidence(api_worker *worker, enrolment *e, rd_err *err)

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "attest/appraise_policy.h"
 #include "attest/attest.h"
 #include "attest/verifier.h"
 #include "common/base/text.h"
@@ -68,14 +69,6 @@ static int check_debug(appraisal *a, rd_err *err)
     return 0;
 }
 
-static bool is_zero(const uint8_t *bytes, size_t size)
-{
-    uint8_t any = 0;
-    for (size_t i = 0; i < size; i++)
-        any |= bytes[i];
-    return any == 0;
-}
-
 static uint64_t u64le(const uint8_t bytes[8])
 {
     uint64_t value = 0;
@@ -96,14 +89,14 @@ static int check_attributes(appraisal *a, rd_err *err)
         return 0;
     }
     uint64_t attributes = u64le(tdx->td_attributes);
-    if (!(attributes & TD_SEPT_VE_DISABLE))
+    if (!(attributes & TD_SEPT_VE_DISABLE) && !a->policy->td.allows_sept_ve)
         return rd_err_set(err, RD_E_TD_ATTR, "SEPT_VE_DISABLE is not set: the host can inject faults into the guest");
-    if (attributes & TD_MIGRATABLE)
+    if ((attributes & TD_MIGRATABLE) && !a->policy->td.allows_migratable)
         return rd_err_set(err, RD_E_TD_ATTR, "MIGRATABLE is set: the TD can leave the platform");
     if (attributes & ~TD_KNOWN)
         return rd_err_set(err, RD_E_TD_ATTR, "unknown attribute bits in %016" PRIx64, attributes);
-    if (tdx->has_15 && !is_zero(tdx->mr_service_td, sizeof tdx->mr_service_td))
-        return rd_err_set(err, RD_E_SERVICE_TD, "a service TD is bound to it");
+    if (tdx->has_15 && !rd_policy_accepts_service_td(a->policy, tdx->mr_service_td))
+        return rd_err_set(err, RD_E_SERVICE_TD, "a service TD that the policy does not list is bound to it");
     say(a, "TD attributes %016" PRIx64, attributes);
     return 0;
 }
@@ -112,6 +105,12 @@ static int check_tcb(appraisal *a, rd_err *err)
 {
     const rd_tcb_verdict *tcb = &a->verdict->tcb;
     const char *name = rd_tcb_status_names[tcb->status];
+    if (rd_policy_grace_covers(a->policy, tcb->status, tcb->date_us, a->time_us)) {
+        char until[RD_TIME_TEXT_SIZE];
+        rd_time_format(a->policy->grace.until_us, until);
+        say(a, "%s under evaluation number %u, in grace until %s", name, tcb->evaluation_number, until);
+        return 0;
+    }
     if (tcb->status == RD_TCB_REVOKED || !rd_policy_accepts_tcb(a->policy, tcb->status)) {
         if (!tcb->shortfall.component[0])
             return rd_err_set(err, RD_E_TCB_STATUS, "TCB status %s", name);
@@ -130,6 +129,10 @@ static int check_advisories(appraisal *a, rd_err *err)
         for (size_t i = 0; i < tcb->advisory_count; i++)
             if (strcmp(*denied, tcb->advisories[i]) == 0)
                 return rd_err_set(err, RD_E_ADVISORY_DENIED, "%s applies to the platform", *denied);
+    for (size_t i = 0; i < tcb->advisory_count; i++)
+        if (!rd_policy_accepts_advisory(a->policy, tcb->advisories[i]))
+            return rd_err_set(err, RD_E_ADVISORY_DENIED, "%s applies to the platform and the policy does not accept it",
+                              tcb->advisories[i]);
     say(a, "%zu apply", tcb->advisory_count);
     return 0;
 }
@@ -140,6 +143,9 @@ static int check_floor(const appraisal *a, rd_err *err)
     const rd_verdict *verdict = a->verdict;
     const rd_tcb_verdict *tcb = &verdict->tcb;
     uint32_t lower = RD_MIN(tcb->evaluation_number, tcb->qe_evaluation_number);
+    if (verdict->claims.tee != RD_TEE_SNP && lower < a->policy->min_evaluation)
+        return rd_err_set(err, RD_E_COLLATERAL_EVALNUM, "evaluation number %u, the policy asks for %u", lower,
+                          a->policy->min_evaluation);
     if (!a->floor)
         return 0;
     if (a->floor->demands_one_evaluation && tcb->evaluation_number != tcb->qe_evaluation_number)
@@ -171,24 +177,28 @@ static int check_collateral(appraisal *a, rd_err *err)
 /* E4: the list is the policy's; an empty one accepts nothing. */
 static int check_measurement(appraisal *a, rd_err *err)
 {
-    char hex[2 * RD_MRTD_SIZE + 1];
-    const rd_claims *claims = &a->verdict->claims;
-    if (claims->tee != RD_TEE_TDX)
-        return rd_err_set(err, RD_E_MEASUREMENT, "the policy can name measurements of TDs alone");
-    rd_hex_encode(RD_BYTES_ARRAY(claims->tdx.mr_td), hex);
-    if (!rd_policy_accepts_mrtd(a->policy, claims->tdx.mr_td))
-        return rd_err_set(err, RD_E_MEASUREMENT, "mrtd %s is not on the policy's list", hex);
-    say(a, "mrtd %s", hex);
-    return 0;
+    return rd_appraise_measurement(&a->verdict->claims, a->policy, a->detail, sizeof a->detail, err);
+}
+
+static int check_platform(appraisal *a, rd_err *err)
+{
+    return rd_appraise_platform(&a->verdict->claims, a->policy, a->detail, sizeof a->detail, err);
 }
 
 static const struct {
     const char *name;
     int (*run)(appraisal *a, rd_err *err);
 } rules[] = {
-    { "policy", check_policy },         { "class", check_class },           { "tee", check_tee },
-    { "debug", check_debug },           { "attributes", check_attributes }, { "tcb_status", check_tcb },
-    { "advisories", check_advisories }, { "collateral", check_collateral }, { "measurement", check_measurement },
+    { "policy", check_policy },
+    { "class", check_class },
+    { "tee", check_tee },
+    { "debug", check_debug },
+    { "attributes", check_attributes },
+    { "tcb_status", check_tcb },
+    { "advisories", check_advisories },
+    { "collateral", check_collateral },
+    { "measurement", check_measurement },
+    { "platform_policy", check_platform },
 };
 
 int rd_appraise(rd_verdict *verdict, const rd_policy *policy, const rd_attest_floor *floor, int64_t time_us,

@@ -45,6 +45,7 @@ typedef struct rd_snp_claims {
     uint32_t guest_svn;
     uint64_t policy;
     uint64_t platform_info;
+    rd_snp_product product; /* of the certificate, agreed with the report; says how to read a TCB */
     uint32_t vmpl;
     bool is_vlek;
     uint8_t current_tcb[8], reported_tcb[8], committed_tcb[8], launch_tcb[8];

@@ -128,6 +128,7 @@ static int check_product(snp *s, rd_err *err)
     if (s->report.has_product && s->report.product != s->product)
         return rd_err_set(err, RD_E_SNP_PRODUCT, "certificate for %s, report of %s", rd_snp_product_names[s->product],
                           rd_snp_product_names[s->report.product]);
+    s->verdict->claims.snp.product = s->product;
     say(s, "%s", rd_snp_product_names[s->product]);
     return 0;
 }

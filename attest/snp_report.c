@@ -8,8 +8,6 @@
 #define SIGNATURE_PART     72
 #define SIGNIFICANT        48
 
-const char *const rd_snp_product_names[] = { "", "Milan", "Genoa", "Turin", NULL };
-
 /* attestation.md 5.1: ranges that every version leaves zero. */
 static const struct {
     size_t from, to;

@@ -8,9 +8,6 @@
 #define RD_SNP_REPORT_SIZE 0x4a0
 #define RD_SNP_SIGNED_SIZE 0x2a0
 
-typedef enum rd_snp_product { RD_SNP_MILAN = 1, RD_SNP_GENOA, RD_SNP_TURIN } rd_snp_product;
-extern const char *const rd_snp_product_names[]; /* by value; slot 0 is "" */
-
 typedef struct rd_snp_report {
     rd_snp_claims claims;
     uint8_t report_data[64];
@@ -25,9 +22,6 @@ typedef struct rd_snp_report {
 int rd_snp_report_parse(rd_bytes bytes, rd_snp_report *ret, rd_err *err) RD_NODISCARD;
 
 /* The parts of a TCB_VERSION, whose layout is the product's. */
-typedef struct rd_snp_tcb {
-    uint8_t boot_loader, tee, snp, microcode, fmc; /* fmc: Turin, else 0 */
-} rd_snp_tcb;
 void rd_snp_tcb_read(const uint8_t bytes[8], rd_snp_product product, rd_snp_tcb *ret);
 
 #endif

@@ -124,11 +124,11 @@ static int fill_policy(const cli_profile *profile, rd_class class, rd_policy *re
         .tees_count = 1,
         .tcb = { RD_TCB_UP_TO_DATE, RD_TCB_SW_HARDENING_NEEDED },
         .tcb_count = 2,
-        .measurements_count = profile->measurement_count,
         .max_collateral_age_s = 7 * 86400,
     };
+    uint8_t mrtd[RD_MRTD_SIZE];
     for (size_t i = 0; i < profile->measurement_count; i++)
-        if (rd_hex_decode(profile->measurements[i], 96, ret->measurements[i], RD_MRTD_SIZE) < 0)
+        if (rd_hex_decode(profile->measurements[i], 96, mrtd, sizeof mrtd) < 0 || rd_policy_add_mrtd(ret, mrtd) < 0)
             return rd_err_set(err, RD_E_CONFIG, "measurement %zu of the profile is malformed", i + 1);
     return 0;
 }

@@ -1,13 +1,10 @@
-#include "common/model/policy.h"
-
 #include "common/base/mem.h"
+#include "common/base/text.h"
 #include "common/model/canonical.h"
+#include "common/model/policy_priv.h"
 
+#include <stdio.h>
 #include <string.h>
-
-#define TYPE                 "redoubt/policy/v1"
-#define COLLATERAL_AGE_MIN_S 3600
-#define COLLATERAL_AGE_MAX_S 31536000
 
 const char *const rd_tee_names[] = { "", "tdx", "sgx", "snp", NULL };
 
@@ -25,6 +22,8 @@ const char *const rd_tcb_status_names[] = {
     NULL,
 };
 
+const char *const rd_snp_product_names[] = { "", "Milan", "Genoa", "Turin", NULL };
+
 rd_tcb_status rd_tcb_status_parse(const char *text)
 {
     for (int i = RD_TCB_UP_TO_DATE; i < RD_TCB_STATUS_COUNT; i++)
@@ -33,133 +32,140 @@ rd_tcb_status rd_tcb_status_parse(const char *text)
     return RD_TCB_UNKNOWN;
 }
 
-static int refuse_item(rd_err *err, const char *pointer, rd_code code, const char *sentence)
+bool rd_policy_lists_status(const rd_tcb_status *items, size_t count, rd_tcb_status status)
 {
-    (void)rd_err_set(err, code, "%s", sentence);
-    return rd_err_at(err, pointer);
+    for (size_t i = 0; i < count; i++)
+        if (items[i] == status)
+            return true;
+    return false;
 }
 
-static int read_tee(const json_t *item, size_t index, void *context, const char *pointer, rd_err *err)
+static json_t *statuses_to_json(const rd_tcb_status *items, size_t count)
 {
-    rd_policy *policy = context;
-    int tee = 0;
-    if (rd_json_enum(item, pointer, rd_tee_names, &tee, err) < 0)
-        return -1;
-    if (rd_policy_accepts_tee(policy, (rd_tee)tee))
-        return refuse_item(err, pointer, RD_E_JSON_RANGE, "a TEE stands twice");
-    policy->tees[index] = (rd_tee)tee;
-    policy->tees_count = index + 1;
-    return 0;
+    json_t *list = json_array();
+    for (size_t i = 0; i < count; i++)
+        (void)json_array_append_new(list, json_string(rd_tcb_status_names[items[i]]));
+    return list;
 }
 
-static int read_tees(const json_t *value, void *into, const char *pointer, rd_err *err)
+static json_t *hex_list_to_json(const uint8_t *items, size_t count, size_t size)
 {
-    return rd_json_each(value, 0, RD_TEE_COUNT, pointer, read_tee, into, err);
+    char hex[2 * 64 + 1];
+    json_t *list = json_array();
+    for (size_t i = 0; i < count; i++) {
+        rd_hex_encode(rd_bytes_of(items + i * size, size), hex);
+        (void)json_array_append_new(list, json_string(hex));
+    }
+    return list;
 }
 
-static int read_tcb_status(const json_t *item, size_t index, void *context, const char *pointer, rd_err *err)
+/* Whole seconds stand without a fraction, as people write them. */
+static void set_time(json_t *object, const char *name, int64_t time_us)
 {
-    rd_policy *policy = context;
-    int status = 0;
-    if (rd_json_enum(item, pointer, rd_tcb_status_names, &status, err) < 0)
-        return -1;
-    if (status == RD_TCB_REVOKED)
-        return refuse_item(err, pointer, RD_E_POLICY_UNSAFE, "revoked platforms cannot be accepted");
-    if (rd_policy_accepts_tcb(policy, (rd_tcb_status)status))
-        return refuse_item(err, pointer, RD_E_JSON_RANGE, "a TCB status stands twice");
-    policy->tcb[index] = (rd_tcb_status)status;
-    policy->tcb_count = index + 1;
-    return 0;
+    char text[RD_TIME_TEXT_SIZE];
+    rd_time_format(time_us, text);
+    if (time_us % 1000000 == 0)
+        (void)snprintf(strchr(text, '.'), 2, "Z");
+    rd_json_set_str(object, name, text);
 }
 
-static int read_tcb(const json_t *value, void *into, const char *pointer, rd_err *err)
+static json_t *grace_to_json(const rd_policy *policy)
 {
-    return rd_json_each(value, 0, RD_TCB_STATUS_COUNT, pointer, read_tcb_status, into, err);
+    json_t *object = json_object();
+    rd_json_set(object, "tcb", statuses_to_json(policy->grace.tcb, policy->grace.tcb_count));
+    set_time(object, "until", policy->grace.until_us);
+    if (policy->grace.since_us)
+        set_time(object, "since", policy->grace.since_us);
+    return object;
 }
 
-static const rd_json_field measurement_fields[] = {
-    { "mrtd", RD_JSON_HEX, 0, RD_REQUIRED, .max = RD_MRTD_SIZE },
-    RD_JSON_END,
-};
-
-static int read_measurement(const json_t *item, size_t index, void *context, const char *pointer, rd_err *err)
+static json_t *min_tcb_to_json(const rd_policy *policy)
 {
-    rd_policy *policy = context;
-    uint8_t mrtd[RD_MRTD_SIZE];
-    if (rd_json_read(item, measurement_fields, RD_UNKNOWN_REFUSED, pointer, mrtd, err) < 0)
-        return -1;
-    if (rd_policy_accepts_mrtd(policy, mrtd))
-        return refuse_item(err, pointer, RD_E_JSON_RANGE, "a measurement stands twice");
-    memcpy(policy->measurements[index], mrtd, sizeof mrtd);
-    policy->measurements_count = index + 1;
-    return 0;
+    json_t *object = json_object();
+    for (int p = RD_SNP_MILAN; p < RD_SNP_PRODUCT_COUNT; p++) {
+        const rd_snp_tcb *tcb = &policy->snp.min_tcb[p].tcb;
+        if (!policy->snp.min_tcb[p].is_set)
+            continue;
+        json_t *parts = json_object();
+        rd_json_set_int(parts, "boot_loader", tcb->boot_loader);
+        if (p == RD_SNP_TURIN)
+            rd_json_set_int(parts, "fmc", tcb->fmc);
+        rd_json_set_int(parts, "microcode", tcb->microcode);
+        rd_json_set_int(parts, "snp", tcb->snp);
+        rd_json_set_int(parts, "tee", tcb->tee);
+        rd_json_set(object, rd_snp_product_names[p], parts);
+    }
+    return object;
 }
 
-static int read_measurements(const json_t *value, void *into, const char *pointer, rd_err *err)
+/* Sets a member object only when something stands in it; steals it. */
+static void set_filled(json_t *object, const char *name, json_t *members)
 {
-    return rd_json_each(value, 0, RD_MEASUREMENTS_MAX, pointer, read_measurement, into, err);
+    if (json_object_size(members) > 0)
+        rd_json_set(object, name, members);
+    else
+        json_decref(members);
 }
 
-static const rd_json_field policy_fields[] = {
-    { "debug", RD_JSON_BOOL, offsetof(rd_policy, allows_debug), RD_REQUIRED },
-    { "max_collateral_age_s", RD_JSON_U32, offsetof(rd_policy, max_collateral_age_s), RD_REQUIRED,
-      .min = COLLATERAL_AGE_MIN_S, .max = COLLATERAL_AGE_MAX_S },
-    { "measurements", RD_JSON_CUSTOM, 0, RD_REQUIRED, .parse = read_measurements },
-    { "simulated", RD_JSON_BOOL, offsetof(rd_policy, is_simulated), RD_REQUIRED },
-    { "tcb", RD_JSON_CUSTOM, 0, RD_REQUIRED, .parse = read_tcb },
-    { "tees", RD_JSON_CUSTOM, 0, RD_REQUIRED, .parse = read_tees },
-    { "type", RD_JSON_CONST, 0, RD_REQUIRED, .text = TYPE },
-    RD_JSON_END,
-};
-
-static int check_safe(const rd_policy *policy, const char *pointer, rd_err *err)
+static json_t *snp_to_json(const rd_policy *policy)
 {
-    if (policy->allows_debug && !policy->is_simulated)
-        return refuse_item(err, pointer, RD_E_POLICY_UNSAFE, "debug cannot be accepted on hardware");
-    return 0;
+    json_t *object = json_object();
+    if (policy->snp.allows_migration_agent)
+        rd_json_set_bool(object, "migration_agent", true);
+    if (policy->snp.demands_vcek)
+        rd_json_set_bool(object, "vcek_only", true);
+    if (policy->snp.max_vmpl)
+        rd_json_set_int(object, "max_vmpl", policy->snp.max_vmpl);
+    set_filled(object, "min_tcb", min_tcb_to_json(policy));
+    return object;
 }
 
-int rd_policy_read(const json_t *value, const char *pointer, rd_policy *ret, rd_err *err)
+static json_t *td_to_json(const rd_policy *policy)
 {
-    rd_policy policy = { 0 };
-    if (rd_json_read(value, policy_fields, RD_UNKNOWN_REFUSED, pointer, &policy, err) < 0 ||
-        check_safe(&policy, pointer, err) < 0)
-        return -1;
-    *ret = policy;
-    return 0;
+    json_t *object = json_object();
+    if (policy->td.allows_migratable)
+        rd_json_set_bool(object, "migratable", true);
+    if (policy->td.allows_sept_ve)
+        rd_json_set_bool(object, "sept_ve", true);
+    if (policy->td.service_tds_count)
+        rd_json_set(object, "service_tds",
+                    hex_list_to_json(policy->td.service_tds[0], policy->td.service_tds_count, 48));
+    return object;
 }
 
-int rd_policy_parse(rd_bytes canonical, rd_policy *ret, rd_err *err)
+static json_t *advisories_to_json(const rd_policy *policy)
 {
-    rd_policy policy = { 0 };
-    if (rd_document_load(canonical, TYPE, policy_fields, &policy, err) < 0 || check_safe(&policy, "", err) < 0)
-        return rd_err_wrap(err, "policy");
-    *ret = policy;
-    return 0;
+    json_t *list = json_array();
+    for (size_t i = 0; i < policy->advisories_count; i++)
+        (void)json_array_append_new(list, json_string(policy->advisories[i]));
+    return list;
 }
 
 json_t *rd_policy_to_json(const rd_policy *policy)
 {
     json_t *object = json_object();
     json_t *tees = json_array();
-    json_t *tcb = json_array();
-    json_t *measurements = json_array();
     for (size_t i = 0; i < policy->tees_count; i++)
         (void)json_array_append_new(tees, json_string(rd_tee_names[policy->tees[i]]));
-    for (size_t i = 0; i < policy->tcb_count; i++)
-        (void)json_array_append_new(tcb, json_string(rd_tcb_status_names[policy->tcb[i]]));
-    for (size_t i = 0; i < policy->measurements_count; i++) {
-        json_t *measurement = json_object();
-        rd_json_set_hex(measurement, "mrtd", RD_BYTES_ARRAY(policy->measurements[i]));
-        (void)json_array_append_new(measurements, measurement);
-    }
-    rd_json_set_str(object, "type", TYPE);
+    rd_json_set_str(object, "type", RD_POLICY_TYPE);
     rd_json_set_bool(object, "simulated", policy->is_simulated);
     rd_json_set(object, "tees", tees);
-    rd_json_set(object, "tcb", tcb);
-    rd_json_set(object, "measurements", measurements);
+    rd_json_set(object, "tcb", statuses_to_json(policy->tcb, policy->tcb_count));
+    rd_json_set(object, "measurements", rd_policy_measurements_to_json(policy));
     rd_json_set_bool(object, "debug", policy->allows_debug);
     rd_json_set_int(object, "max_collateral_age_s", policy->max_collateral_age_s);
+    if (policy->has_advisories)
+        rd_json_set(object, "advisories", advisories_to_json(policy));
+    if (policy->has_grace)
+        rd_json_set(object, "grace", grace_to_json(policy));
+    if (policy->min_evaluation)
+        rd_json_set_int(object, "min_evaluation", policy->min_evaluation);
+    if (policy->platforms_count)
+        rd_json_set(object, "platforms", hex_list_to_json(policy->platforms[0], policy->platforms_count, 32));
+    if (policy->has_report_data)
+        rd_json_set_hex(object, "report_data", RD_BYTES_ARRAY(policy->report_data));
+    set_filled(object, "snp", snp_to_json(policy));
+    set_filled(object, "td", td_to_json(policy));
     return object;
 }
 
@@ -178,20 +184,17 @@ int rd_policy_digest(const rd_policy *policy, rd_digest *ret, rd_err *err)
     return 0;
 }
 
-bool rd_policy_accepts_mrtd(const rd_policy *policy, const uint8_t mrtd[RD_MRTD_SIZE])
-{
-    for (size_t i = 0; i < policy->measurements_count; i++)
-        if (memcmp(policy->measurements[i], mrtd, RD_MRTD_SIZE) == 0)
-            return true;
-    return false;
-}
-
 bool rd_policy_accepts_tcb(const rd_policy *policy, rd_tcb_status status)
 {
-    for (size_t i = 0; i < policy->tcb_count; i++)
-        if (policy->tcb[i] == status && status != RD_TCB_REVOKED && status != RD_TCB_UNKNOWN)
-            return true;
-    return false;
+    return status != RD_TCB_REVOKED && status != RD_TCB_UNKNOWN &&
+           rd_policy_lists_status(policy->tcb, policy->tcb_count, status);
+}
+
+bool rd_policy_grace_covers(const rd_policy *policy, rd_tcb_status status, int64_t tcb_date_us, int64_t time_us)
+{
+    return policy->has_grace && status != RD_TCB_REVOKED && status != RD_TCB_UNKNOWN &&
+           rd_policy_lists_status(policy->grace.tcb, policy->grace.tcb_count, status) &&
+           time_us < policy->grace.until_us && tcb_date_us >= policy->grace.since_us;
 }
 
 bool rd_policy_accepts_tee(const rd_policy *policy, rd_tee tee)
@@ -200,4 +203,29 @@ bool rd_policy_accepts_tee(const rd_policy *policy, rd_tee tee)
         if (policy->tees[i] == tee)
             return true;
     return false;
+}
+
+bool rd_policy_accepts_service_td(const rd_policy *policy, const uint8_t mr_service_td[48])
+{
+    static const uint8_t none[48] = { 0 };
+    bool fits = memcmp(mr_service_td, none, sizeof none) == 0;
+    for (size_t i = 0; i < policy->td.service_tds_count; i++)
+        fits |= memcmp(policy->td.service_tds[i], mr_service_td, sizeof none) == 0;
+    return fits;
+}
+
+bool rd_policy_accepts_advisory(const rd_policy *policy, const char *id)
+{
+    for (size_t i = 0; i < policy->advisories_count; i++)
+        if (strcmp(policy->advisories[i], id) == 0)
+            return true;
+    return !policy->has_advisories;
+}
+
+bool rd_policy_accepts_platform(const rd_policy *policy, const uint8_t platform_id[32])
+{
+    for (size_t i = 0; i < policy->platforms_count; i++)
+        if (memcmp(policy->platforms[i], platform_id, 32) == 0)
+            return true;
+    return policy->platforms_count == 0;
 }

@@ -109,10 +109,8 @@ static inline int test_app_head(test_app *app, const test_app_spec *spec, rd_err
                                .tcb = { RD_TCB_UP_TO_DATE, RD_TCB_SW_HARDENING_NEEDED },
                                .tcb_count = 2,
                                .max_collateral_age_s = 604800 };
-    if (spec->mrtd != NULL) {
-        memcpy(app->policy.measurements[0], spec->mrtd, RD_MRTD_SIZE);
-        app->policy.measurements_count = 1;
-    }
+    if (spec->mrtd != NULL && rd_policy_add_mrtd(&app->policy, spec->mrtd) < 0)
+        return rd_err_set(err, RD_E_INTERNAL, "measurements");
     rd_head head = { .app = app->id,
                      .seq = 1,
                      .class = spec->is_hardware ? RD_CLASS_HARDWARE : RD_CLASS_SIMULATED,

@@ -118,9 +118,10 @@ static void make_check(ev_builder *b)
                              .tees_count = 1,
                              .tcb = { RD_TCB_UP_TO_DATE, RD_TCB_SW_HARDENING_NEEDED },
                              .tcb_count = 2,
-                             .measurements_count = 1,
                              .max_collateral_age_s = 604800 };
-    memset(b->policy.measurements[0], 0x42, RD_MRTD_SIZE);
+    uint8_t mrtd[RD_MRTD_SIZE];
+    memset(mrtd, 0x42, sizeof mrtd);
+    MUST(rd_policy_add_mrtd(&b->policy, mrtd));
     b->check = (rd_evidence_check){ .anchors = &b->anchors,
                                     .policy = &b->policy,
                                     .floor = &b->floor,

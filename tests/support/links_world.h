@@ -163,9 +163,8 @@ static RD_UNUSED void make_app(void)
                                .tees_count = 1,
                                .tcb = { RD_TCB_UP_TO_DATE, RD_TCB_SW_HARDENING_NEEDED },
                                .tcb_count = 2,
-                               .measurements_count = 1,
                                .max_collateral_age_s = 604800 };
-    memcpy(head.policy.measurements[0], w.mrtd, 48);
+    assert_int_equal(rd_policy_add_mrtd(&head.policy, w.mrtd), 0);
     rd_buf_clear(&doc);
     assert_int_equal(rd_head_encode(&head, &doc, &err), 0);
     rd_head_digest(rd_buf_bytes(&doc), &w.head);

@@ -149,9 +149,10 @@ static rd_code check(const launch *l, int64_t time_us, rd_attest_report *report)
                          .tees_count = 1,
                          .tcb = { RD_TCB_UP_TO_DATE },
                          .tcb_count = 1,
-                         .measurements_count = 1,
                          .max_collateral_age_s = 604800 };
-    memset(policy.measurements[0], 0x42, RD_MRTD_SIZE);
+    uint8_t mrtd[RD_MRTD_SIZE];
+    memset(mrtd, 0x42, sizeof mrtd);
+    assert_int_equal(rd_policy_add_mrtd(&policy, mrtd), 0);
     assert_int_equal(agent_sim_read(pki, "collateral.json", &collateral, &err), 0);
     assert_int_equal(agent_sim_pki_fingerprint(pki, fingerprint, &err), 0);
     rd_anchors_init(&anchors);

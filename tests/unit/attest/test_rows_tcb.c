@@ -191,9 +191,8 @@ SPOILER(no_measurements, b->policy.measurements_count = 0)
 
 static void second_measurement(ev_builder *b)
 {
-    memcpy(b->policy.measurements[1], b->policy.measurements[0], RD_MRTD_SIZE);
-    b->policy.measurements[0][0] ^= 1;
-    b->policy.measurements_count = 2;
+    assert_int_equal(rd_policy_add_mrtd(&b->policy, b->policy.values[0]), 0);
+    b->policy.values[0][0] ^= 1;
 }
 
 SPOILER(rtmr3_wrong, b->td_report[328 + 3 * 48] ^= 1)

@@ -92,13 +92,14 @@ RD_UNUSED static rd_head sample_head(void)
                     .tees_count = 1,
                     .tcb = { RD_TCB_UP_TO_DATE, RD_TCB_SW_HARDENING_NEEDED },
                     .tcb_count = 2,
-                    .measurements_count = 1,
                     .max_collateral_age_s = 604800 },
         .not_before_us = SAMPLE_TIME,
         .has_expires = true,
         .expires_us = SAMPLE_TIME + 1000000,
     };
-    memset(head.policy.measurements[0], 0x44, RD_MRTD_SIZE);
+    uint8_t mrtd[RD_MRTD_SIZE];
+    memset(mrtd, 0x44, sizeof mrtd);
+    assert_int_equal(rd_policy_add_mrtd(&head.policy, mrtd), 0);
     return head;
 }
 
