@@ -98,7 +98,9 @@ static int check_evidence(api_worker *worker, enrolment *e, rd_err *err)
                                 .anchors = &anchors,
                                 .policy = policy,
                                 .time_us = e->now_us,
-                                .expect = { .purpose = RD_PURPOSE_ENROL, .tls = e->parsed_csr.spki_digest } };
+                                .expect = { .purpose = RD_PURPOSE_ENROL,
+                                            .nonce = e->token_hash, /* made for this token and no other */
+                                            .tls = e->parsed_csr.spki_digest } };
     /* The first look fills the claims and fails on the empty policy; the second judges. */
     policy->max_collateral_age_s = 365 * 86400;
     rd_err first = RD_ERR_INIT;

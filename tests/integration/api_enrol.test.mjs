@@ -86,8 +86,12 @@ test("what must not become a host", async (t) => {
   const foreign = await capture(plane.platform("three"), "probe-2", token, (body) => ({ ...body, token: "rdt_enroll_wrong" }));
   const bundle = JSON.parse(Buffer.from(sent.evidence, "base64url"));
   const quoteFlipped = (at) => b64u(JSON.stringify({ ...bundle, quote: flip(bundle.quote, at) }, ["event_log", "format", "quote", "statement", "type"]));
+  const unknown = await capture(platform, "probe", "rdt_enroll_wrong");
+  const unused = await newToken({ uses: 7 });
   const rows = [
-    ["an unknown token", (b) => ({ ...b, token: "rdt_enroll_wrong" }), 401, "enrol_token"],
+    ["an unknown token", () => unknown.sent, 401, "enrol_token"],
+    ["another token of the same operator: the statement was made for the first", (b) => ({ ...b, token: unused }), 422, "attest_nonce"],
+    ["no real token at all", (b) => ({ ...b, token: "rdt_enroll_wrong" }), 422, "attest_nonce"],
     ["another machine's key", (b) => ({ ...b, csr: foreign.sent.csr }), 422, null],
     ["another machine's evidence", (b) => ({ ...b, evidence: foreign.sent.evidence }), 422, null],
     ["a spoiled quote body", (b) => ({ ...b, evidence: quoteFlipped(200) }), 422, null],
@@ -104,7 +108,7 @@ test("what must not become a host", async (t) => {
       else assert.match(answer.body.code, /^(?!internal)/);
     });
   await t.test("none of them used the token up or left a host", async () => {
-    assert.equal(plane.sql("SELECT uses_left FROM enrol_tokens WHERE uses_left > 1")[0], "100");
+    assert.deepEqual(plane.sql("SELECT uses_left FROM enrol_tokens WHERE uses_left > 1 ORDER BY 1"), ["7", "100"]);
     assert.equal((await plane.request("GET", "/v1/hosts")).body.items.length, 1);
   });
   await t.test("as it is: a host", async () => {
@@ -119,8 +123,11 @@ test("what must not become a host", async (t) => {
   await t.test("the same machine for another operator", async () => {
     const other = plane.bootstrap("other").token;
     const theirs = (await plane.request("POST", "/v1/enrol-tokens", {}, { authorization: "Bearer " + other })).body.token;
+    const replayed = await send((b) => ({ ...b, token: theirs, replace: true }));
+    assert.deepEqual([replayed.status, replayed.body.code], [422, "attest_nonce"]);
+    const made = (await capture(platform, "probe", theirs, (body) => ({ ...body, token: "rdt_enroll_wrong" }))).sent;
     for (const replace of [false, true]) {
-      const answer = await send((b) => ({ ...b, token: theirs, replace }));
+      const answer = await send(() => ({ ...made, replace }));
       assert.deepEqual([answer.status, answer.body.code], [409, "platform_taken"]);
     }
   });
