@@ -124,6 +124,10 @@ static void on_up(void *context, rd_link *link)
     rd_id id;
     rd_err err = RD_ERR_INIT;
     rd_link_set_context(link, NULL);
+    if (!agents->is_closing && api_peers_parse(rd_link_peer(link), &id)) {
+        agents->options.on_replica(agents->options.context, link, &id, true);
+        return;
+    }
     if (agents->is_closing || parse_peer(rd_link_peer(link), &id, &err) < 0) {
         rd_log(RD_WARN, "link_refused", RD_STR("address", rd_link_address(link)), RD_ERR(&err));
         rd_link_close(link, "unknown host");
@@ -148,6 +152,9 @@ static void on_down(void *context, rd_link *link, const char *reason)
 {
     api_agents *agents = context;
     api_host_link *host = rd_link_context(link);
+    rd_id replica;
+    if (!host && !agents->is_closing && api_peers_parse(rd_link_peer(link), &replica))
+        agents->options.on_replica(agents->options.context, link, &replica, false);
     if (!host)
         return;
     rd_log(RD_INFO, "link_down", RD_STR("host", host->name), RD_STR("reason", reason),
@@ -329,7 +336,7 @@ static int load_certificate(api_agents *agents, rd_err *err)
 {
     RD_CLEANUP(rd_buf_done) rd_buf certificate = { 0 };
     RD_CLEANUP(rd_buf_wipe) rd_buf key = { 0 };
-    if (api_plane_issue_link(agents->options.plane, agents->options.replica_name, api_agents_wall_us(agents),
+    if (api_plane_issue_link(agents->options.plane, agents->options.replica_name, false, api_agents_wall_us(agents),
                              &certificate, &key, err) < 0)
         return rd_err_wrap(err, "link certificate");
     rd_bytes ca = api_plane_ca_pem(agents->options.plane);

@@ -39,6 +39,8 @@ typedef struct api_agents_options {
     /* Routes of this app may have changed: a link opened or closed, a verdict was renewed. */
     void (*on_app)(void *context, const rd_app_id *app);
     void (*on_log)(void *context, const api_log_line *line);
+    /* Another replica dialled the link port, or its link is gone (peers.h). */
+    void (*on_replica)(void *context, rd_link *link, const rd_id *replica, bool is_up);
     void *context;
 } api_agents_options;
 

@@ -6,6 +6,7 @@
 
 #include "api/agents.h"
 #include "api/lease_job.h"
+#include "api/peers.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
 #include "common/base/table.h"

@@ -33,6 +33,7 @@ typedef struct api_config {
     const char *public_url;      /* how people reach `listen`, without a final slash */
     const char *link_listen;     /* agents dial this, "host:port"; "": off */
     const char *link_address;    /* what enrolment tells agents to dial, "host:port" */
+    const char *peer_address;    /* what other replicas dial, "host:port"; "": from link_listen */
     const char *database;        /* libpq connection string */
     const char *redis;           /* "host:port" or "unix:/path" */
     const char *blob_dir;        /* 2 hex digits / 64 hex digits */

@@ -16,8 +16,13 @@
 static const rd_pg_stmt stmts[] = {
     { "links_beat",
       "INSERT INTO replicas AS r (replica_id, beat, addr, state) VALUES ($1, 1, $2, $3)"
-      " ON CONFLICT (replica_id) DO UPDATE SET beat = r.beat + 1, state = EXCLUDED.state, at = clock_timestamp()",
+      " ON CONFLICT (replica_id) DO UPDATE SET beat = r.beat + 1, addr = EXCLUDED.addr, state = EXCLUDED.state,"
+      " at = clock_timestamp()",
       3 },
+    { "links_replicas",
+      "SELECT replica_id, beat, addr FROM replicas WHERE replica_id <> $1 AND state <> 3 AND addr <> ''"
+      " AND at > clock_timestamp() - interval '1 minute' ORDER BY at DESC LIMIT 64",
+      1 },
     { "links_evidence",
       "SELECT e.bundle FROM leases l JOIN lease_evidence e ON e.instance_id = l.instance_id AND e.epoch = l.epoch"
       " WHERE l.instance_id = $1 AND l.org_id = $2 ORDER BY l.epoch DESC LIMIT 1",
@@ -45,10 +50,27 @@ static void on_log(void *context, const api_log_line *line)
     api_log_hub_add(links->logs, line);
 }
 
-static rd_link *find_link(void *context, const rd_id *host)
+static rd_link *find_own(void *context, const rd_id *host)
 {
     const api_links *links = context;
     return links->agents ? api_agents_link(links->agents, host) : NULL;
+}
+
+static rd_link *find_link(void *context, const api_target *target, api_reach *ret_reach)
+{
+    const api_links *links = context;
+    rd_link *link = find_own(context, &target->host);
+    *ret_reach = link ? API_REACH_OWN : API_REACH_PEER;
+    return link || !links->peers ? link : api_peers_find(links->peers, &target->replica);
+}
+
+static void on_replica(void *context, rd_link *link, const rd_id *replica, bool is_up)
+{
+    api_links *links = context;
+    if (links->peers)
+        api_peers_link(links->peers, link, replica, is_up);
+    else if (is_up)
+        rd_link_close(link, "no peers");
 }
 
 /* jobs:{replica}: only which host has work; the work itself is read from PostgreSQL. */
@@ -78,22 +100,37 @@ static void on_event(void *context, const api_tail_event *event)
         on_app(links, (const rd_app_id *)(const void *)event->subject.data);
     if (strcmp(event->kind, "host") != 0 || event->subject.size != 16 || !links->agents)
         return;
+    if (links->routes && strstr(event->body, "\"link\""))
+        api_routes_load_host(links->routes, (const rd_id *)(const void *)event->subject.data);
     if (strstr(event->body, "revoked"))
         api_agents_close(links->agents, (const rd_id *)(const void *)event->subject.data, "host_revoked");
 }
 
 /* ---- beat ---- */
 
+static void read_replicas(api_links *links, const rd_pg_result *rows)
+{
+    for (size_t i = 0; i < rd_pg_rows(rows); i++) {
+        rd_id id;
+        if (rd_pg_get_fixed(rows, i, 0, id.b, sizeof id.b))
+            api_peers_seen(links->peers, &id, rd_pg_get_i64(rows, i, 1), rd_pg_get_text(rows, i, 2));
+    }
+    api_peers_judge(links->peers);
+}
+
 static void on_beat_done(void *context, rd_pg_outcome outcome, rd_pg_result **results, size_t count, size_t failed,
                          const rd_err *err)
 {
-    (void)results;
-    (void)count;
     (void)failed;
     api_links *links = context;
     links->is_beating = false;
-    if (outcome == RD_PG_SOME || outcome == RD_PG_NONE)
+    bool is_done = outcome == RD_PG_SOME || outcome == RD_PG_NONE;
+    if (is_done)
         links->beat_us = boot_us();
+    if (is_done && count == 2 && links->peers)
+        read_replicas(links, results[1]);
+    else if (is_done)
+        return;
     else if (!links->is_stopping)
         rd_log(RD_WARN, "beat_failed", RD_ERR(err));
 }
@@ -101,8 +138,9 @@ static void on_beat_done(void *context, rd_pg_outcome outcome, rd_pg_result **re
 static void send_beat(api_links *links, int state)
 {
     rd_pg_batch *batch = rd_pg_batch_new(NULL);
-    rd_pg_batch_call(batch, "links_beat", rd_pg_uuid(links->context->replica_id),
-                     rd_pg_text(links->context->config->listen), rd_pg_i64(state));
+    rd_pg_batch_call(batch, "links_beat", rd_pg_uuid(links->context->replica_id), rd_pg_text(links->peer_address),
+                     rd_pg_i64(state));
+    rd_pg_batch_call(batch, "links_replicas", rd_pg_uuid(links->context->replica_id));
     rd_err err = RD_ERR_INIT;
     if (rd_pg_async_submit(links->control, batch, on_beat_done, links, &err) == 0)
         links->is_beating = true;
@@ -184,11 +222,52 @@ static int start_agents(api_links *links, rd_err *err)
                                    .listen = { .host = host },
                                    .on_app = on_app,
                                    .on_log = on_log,
+                                   .on_replica = on_replica,
                                    .context = links };
     memcpy(options.replica.b, context->replica_id, sizeof options.replica.b);
     if (rd_parse_endpoint(context->config->link_listen, host, sizeof host, &options.listen.port, err) < 0)
         return rd_err_wrap(err, "link-listen");
     return api_agents_new(&options, &links->agents, err);
+}
+
+/* What other replicas dial: as configured, else the link port on the address listened on when that is one. */
+static int choose_peer_address(api_links *links, rd_err *err)
+{
+    const api_config *config = links->context->config;
+    char host[256];
+    uint16_t port;
+    const char *given = config->peer_address;
+    if (given && given[0]) {
+        if (rd_parse_endpoint(given, host, sizeof host, &port, err) < 0)
+            return rd_err_wrap(err, "peer-address");
+        snprintf(links->peer_address, sizeof links->peer_address, "%s", given);
+        return 0;
+    }
+    if (rd_parse_endpoint(config->link_listen, host, sizeof host, &port, err) < 0)
+        return rd_err_wrap(err, "link-listen");
+    if (host[0] && strcmp(host, "0.0.0.0") != 0 && strcmp(host, "::") != 0)
+        snprintf(links->peer_address, sizeof links->peer_address, strchr(host, ':') ? "[%s]:%u" : "%s:%u", host,
+                 (unsigned)api_agents_port(links->agents));
+    else
+        rd_log(RD_WARN, "no_peer_address", RD_STR("meaning", "other replicas cannot reach instances linked here"),
+               RD_STR("hint", "set peer-address, or listen on one address"));
+    return 0;
+}
+
+static int start_peers(api_links *links, rd_err *err)
+{
+    api_context *context = links->context;
+    api_peers_options options = { .loop = links->loop,
+                                  .clock = context->clock,
+                                  .plane = context->plane,
+                                  .replica_name = context->replica,
+                                  .targets = api_relay_targets(links->relay),
+                                  .find_own = find_own,
+                                  .context = links };
+    memcpy(options.replica.b, context->replica_id, sizeof options.replica.b);
+    if (choose_peer_address(links, err) < 0)
+        return -1;
+    return api_peers_new(&options, &links->peers, err);
 }
 
 static void start_connections(api_links *links)
@@ -265,6 +344,8 @@ static void add_metrics(api_links *links)
     api_metrics_source(metrics, api_tail_metrics, links->tail);
     if (links->agents)
         api_metrics_source(metrics, api_agents_metrics, links->agents);
+    if (links->peers)
+        api_metrics_source(metrics, api_peers_metrics, links->peers);
 }
 
 int api_links_start(api_context *context, rd_loop *loop, api_links **ret, rd_err *err)
@@ -289,7 +370,7 @@ int api_links_start(api_context *context, rd_loop *loop, api_links **ret, rd_err
     if (start_believe(links, err) < 0 || wait_until_ready(links, err) < 0)
         goto failed;
     const api_config *config = context->config;
-    if (config->link_listen && config->link_listen[0] && start_agents(links, err) < 0)
+    if (config->link_listen && config->link_listen[0] && (start_agents(links, err) < 0 || start_peers(links, err) < 0))
         goto failed;
     context->agents = links->agents;
     if (config->apps_listen && config->apps_listen[0]) {
@@ -381,6 +462,7 @@ api_links *api_links_stop(api_links *links)
     links->is_stopping = true;
     send_beat(links, 3);
     api_apps_stop(links->apps);
+    links->peers = api_peers_free(links->peers);
     links->agents = api_agents_free(links->agents);
     turn_until_written(links);
     links->apps = api_apps_free(links->apps);

@@ -7,6 +7,7 @@
 #include "api/apps_listener.h"
 #include "api/links.h"
 #include "api/log_hub.h"
+#include "api/peers.h"
 #include "api/reply.h"
 #include "api/routes_load.h"
 #include "api/tail.h"
@@ -30,8 +31,10 @@ struct api_links {
     api_routes_load *routes;
     api_tail *tail;
     api_log_hub *logs;
-    api_agents *agents; /* NULL: off */
-    api_apps *apps;     /* NULL: off */
+    api_agents *agents;     /* NULL: off */
+    api_peers *peers;       /* NULL: off */
+    char peer_address[280]; /* where other replicas dial this one; "": nowhere */
+    api_apps *apps;         /* NULL: off */
     rd_timer *beat;
     _Atomic(const char *) why; /* not ready, or NULL; of the last beat */
     bool is_beating;           /* one is under way */

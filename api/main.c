@@ -38,6 +38,8 @@ static const rd_option options[] = {
       .help = "address that agents dial; empty: off" },
     { "link-address", 0, RD_OPTION_STRING, FIELD(link_address), "127.0.0.1:8082", .group = "Listening",
       .help = "address that enrolment tells agents to dial" },
+    { "peer-address", 0, RD_OPTION_STRING, FIELD(peer_address), NULL, .group = "Listening",
+      .help = "address of the link port that other replicas dial to forward calls; without it the one of link-listen" },
     { "tls-cert", 0, RD_OPTION_PATH, FIELD(tls_cert), NULL, .group = "Listening",
       .help = "certificate chain of the API in PEM; without it the API speaks plain HTTP" },
     { "tls-key", 0, RD_OPTION_PATH, FIELD(tls_key), NULL, .group = "Listening", .help = "its private key in PEM" },

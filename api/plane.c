@@ -220,18 +220,18 @@ int api_plane_issue_host(const api_plane *plane, const char *host_id, rd_bytes c
     return rc;
 }
 
-int api_plane_issue_link(const api_plane *plane, const char *replica, int64_t now_us, rd_buf *ret_certificate,
-                         rd_buf *ret_key, rd_err *err)
+int api_plane_issue_link(const api_plane *plane, const char *replica, bool is_client, int64_t now_us,
+                         rd_buf *ret_certificate, rd_buf *ret_key, rd_err *err)
 {
     RD_CLEANUP(rd_p256_key_free_p) rd_p256_key *key = rd_p256_key_new();
     uint8_t spki[RD_P256_SPKI_SIZE];
     RD_CLEANUP(rd_cert_free_p) rd_cert *cert = NULL;
     RD_CLEANUP(rd_free_p) char *uri = rd_asprintf("redoubt:replica:%s", replica);
     static const char *const dns[] = { "redoubt-link", NULL };
-    rd_cert_spec spec = { .kind = RD_CERT_KIND_SERVER,
-                          .common_name = "redoubt-link",
+    rd_cert_spec spec = { .kind = is_client ? RD_CERT_KIND_CLIENT : RD_CERT_KIND_SERVER,
+                          .common_name = is_client ? replica : "redoubt-link",
                           .san_uri = uri,
-                          .san_dns = dns,
+                          .san_dns = is_client ? NULL : dns,
                           .path_length = -1,
                           .not_before_us = now_us - SKEW_US,
                           .not_after_us = now_us + LINK_TERM_US };

@@ -1,5 +1,5 @@
 /* plane: the plane's own identity: plane id, MAC key for job records, and the CA of links.
- * Used by enrolment (client certificates), by the link listener (its server certificate) and by job delivery (MAC).
+ * Used by enrolment (client certificates), by links (certificates of this replica) and by job delivery (MAC).
  * Lives in the state directory (0600), never in PostgreSQL; read-only after load, any thread. */
 #ifndef API_PLANE_H
 #define API_PLANE_H
@@ -27,8 +27,9 @@ rd_bytes api_plane_ca_pem(const api_plane *plane);
  * API_HOST_TERM_US. Whatever names the CSR asks for are ignored. ret_spki_digest: SHA-256 of its public key. */
 int api_plane_issue_host(const api_plane *plane, const char *host_id, rd_bytes csr_pem, int64_t now_us, rd_buf *ret_pem,
                          uint8_t ret_spki_digest[32], int64_t *ret_expires_us, rd_err *err) RD_NODISCARD;
-/* A fresh key and server certificate for this replica's link port, 30 days; both PEM; wipe the key's buffer. */
-int api_plane_issue_link(const api_plane *plane, const char *replica, int64_t now_us, rd_buf *ret_certificate,
-                         rd_buf *ret_key, rd_err *err) RD_NODISCARD;
+/* A fresh key and certificate of this replica for links, 30 days; both PEM; wipe the key's buffer. The server's is for
+ * the link port; the client's (CN=rpl_…, SAN URI redoubt:replica:rpl_…) for dialling other replicas. */
+int api_plane_issue_link(const api_plane *plane, const char *replica, bool is_client, int64_t now_us,
+                         rd_buf *ret_certificate, rd_buf *ret_key, rd_err *err) RD_NODISCARD;
 
 #endif

@@ -160,10 +160,24 @@ static void begin_on_pipe(api_call *call, api_pipe *pipe)
     send_body(call);
 }
 
-static bool is_reachable(void *context, const api_target *target)
+static api_reach reach(void *context, const api_target *target)
 {
     api_relay *relay = context;
-    return relay->options.find_link(relay->options.context, &target->host) != NULL;
+    api_reach ret = API_REACH_NOT;
+    return relay->options.find_link(relay->options.context, target, &ret) ? ret : API_REACH_NOT;
+}
+
+static void note_stale(api_relay *relay, const rd_app_id *app)
+{
+    if (relay->options.on_stale)
+        relay->options.on_stale(relay->options.context, app);
+}
+
+/* The link may have moved and the news not be here yet. */
+static int none_reachable(api_call *call, rd_err *err)
+{
+    note_stale(call->relay, &call->app);
+    return rd_err_set(err, RD_E_INSTANCE_ELSEWHERE, "no link leads to an instance of the app now");
 }
 
 static int choose(api_call *call, api_target **ret, rd_err *err)
@@ -179,22 +193,20 @@ static int choose(api_call *call, api_target **ret, rd_err *err)
         api_target *target = api_targets_instance(relay->targets, &call->instance);
         if (!target || target->app != app || !api_target_is_valid(target, now_us) || call->tried_count > 0)
             return rd_err_set(err, RD_E_NO_INSTANCE, "the instance does not serve");
-        if (!is_reachable(relay, target))
-            return rd_err_set(err, RD_E_INSTANCE_ELSEWHERE, "the instance's link is at another replica");
+        if (reach(relay, target) == API_REACH_NOT)
+            return none_reachable(call, err);
         *ret = target;
         return 0;
     }
     bool is_elsewhere = false;
-    api_pick pick = { .now_us = now_us,
-                      .is_reachable = is_reachable,
-                      .context = relay,
-                      .tried = call->tried,
-                      .tried_count = call->tried_count };
+    api_pick pick = {
+        .now_us = now_us, .reach = reach, .context = relay, .tried = call->tried, .tried_count = call->tried_count
+    };
     *ret = api_targets_pick(app, &pick, &is_elsewhere);
     if (*ret)
         return 0;
     if (is_elsewhere)
-        return rd_err_set(err, RD_E_INSTANCE_ELSEWHERE, "the app's instances are linked to other replicas");
+        return none_reachable(call, err);
     return rd_err_set(err, RD_E_NO_INSTANCE, "no instance serves this app");
 }
 
@@ -216,7 +228,8 @@ static int attempt(api_call *call, rd_err *err)
         api_target_hold(target);
         target->in_flight++;
         call->deadline_us = call->started_us + target->limits.time_us + TIME_MARGIN_US;
-        rd_link *link = relay->options.find_link(relay->options.context, &target->host);
+        api_reach ignored;
+        rd_link *link = relay->options.find_link(relay->options.context, target, &ignored);
         api_pipe *pipe = NULL;
         rd_err reason = RD_ERR_INIT;
         if (link && api_pools_take(relay->pools, target, link, &call->user, boot_us(relay), &pipe, &reason) == 0) {
@@ -267,8 +280,7 @@ static void on_lost(api_pipe_user *user, api_pipe_loss loss, bool was_open)
     call->pipe = NULL;
     if (loss != API_PIPE_LOST) {
         avoid_target(call);
-        if (relay->options.on_stale)
-            relay->options.on_stale(relay->options.context, &call->app);
+        note_stale(relay, &call->app);
     }
     /* Nothing reached the instance, or repeating is harmless (RFC 9110, 9.2.1). */
     if (!was_open || (call->is_safe && !call->has_bytes)) {

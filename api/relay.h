@@ -17,9 +17,10 @@ typedef struct api_call api_call;
 typedef struct api_relay_options {
     rd_loop *loop;
     const rd_clock *clock;
-    /* The open link of a host, or NULL. */
-    rd_link *(*find_link)(void *context, const rd_id *host);
-    /* An agent said 421 or 503 for this instance: what is known of the app may be old. May be NULL. */
+    /* The open link to a target: of its host, or of the replica that has it; NULL: none. */
+    rd_link *(*find_link)(void *context, const api_target *target, api_reach *ret_reach);
+    /* An agent or another replica said 421 or 503 for an instance of this app, or none could be reached: what is known
+     * of the app may be old. May be NULL. */
     void (*on_stale)(void *context, const rd_app_id *app);
     void *context;
 } api_relay_options;

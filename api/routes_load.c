@@ -17,14 +17,15 @@ static const rd_pg_stmt stmts[] = {
     { "routes_load",
       "SELECT a.app_id, a.org_id, a.state, a.paused, t.instance_id, t.epoch, t.host_id, t.release_digest,"
       " t.valid_until, r.is_open, (m.j->'limits'->>'request_bytes')::bigint,"
-      " (m.j->'limits'->>'response_bytes')::bigint, (m.j->'limits'->>'time_ms')::bigint"
+      " (m.j->'limits'->>'response_bytes')::bigint, (m.j->'limits'->>'time_ms')::bigint, t.replica_id"
       " FROM apps a"
-      " LEFT JOIN LATERAL (SELECT l.instance_id, l.epoch, l.host_id, l.release_digest, v.valid_until"
+      " LEFT JOIN LATERAL (SELECT l.instance_id, l.epoch, l.host_id, l.release_digest, v.valid_until, k.replica_id"
       "  FROM (SELECT x.deployment_id FROM deployments x WHERE x.org_id = a.org_id AND x.app_id = a.app_id"
       "  ORDER BY x.gen DESC LIMIT 50) d"
       "  JOIN leases l ON l.instance_id BETWEEN instances_from(d.deployment_id) AND instances_to(d.deployment_id)"
       "  JOIN lease_status s ON s.instance_id = l.instance_id AND s.epoch = l.epoch"
       "  JOIN lease_verdicts v ON v.instance_id = l.instance_id AND v.epoch = l.epoch"
+      "  LEFT JOIN host_links k ON k.host_id = l.host_id AND k.state = 1"
       "  WHERE l.app_id = a.app_id AND l.live AND l.want = 1"
       "  AND s.phase = 4 AND v.result = 1 AND v.valid_until > clock_timestamp()) t ON true"
       " LEFT JOIN releases r ON r.org_id = a.org_id AND r.app_id = a.app_id AND r.digest = t.release_digest"
@@ -65,6 +66,7 @@ bool api_routes_load_is_ready(const api_routes_load *load)
 
 static void read_row(const rd_pg_result *result, size_t row, api_target_row *ret)
 {
+    *ret = (api_target_row){ 0 };
     (void)rd_pg_get_fixed(result, row, 4, ret->instance.b, 16);
     ret->epoch = (uint64_t)rd_pg_get_i64(result, row, 5);
     (void)rd_pg_get_fixed(result, row, 6, ret->host.b, 16);
@@ -74,6 +76,7 @@ static void read_row(const rd_pg_result *result, size_t row, api_target_row *ret
     ret->limits.request_bytes = (uint64_t)rd_pg_get_i64(result, row, 10);
     ret->limits.response_bytes = (uint64_t)rd_pg_get_i64(result, row, 11);
     ret->limits.time_us = rd_pg_get_i64(result, row, 12) * 1000;
+    (void)rd_pg_get_fixed(result, row, 13, ret->replica.b, 16); /* NULL leaves it zero */
 }
 
 static void apply_app(api_routes_load *load, const rd_pg_result *result, size_t from, size_t to)
@@ -179,6 +182,15 @@ static void load_page(api_routes_load *load)
     load->is_busy = rd_pg_async_submit(load->pg, batch, on_page, load, &err) == 0;
     if (!load->is_busy)
         rd_timer_start(load->timer, RETRY_US, 0);
+}
+
+void api_routes_load_host(api_routes_load *load, const rd_id *host)
+{
+    size_t iterator = 0;
+    api_target *target;
+    while (api_targets_next(load->targets, &iterator, &target))
+        if (rd_id_equal(&target->host, host))
+            mark(load, &target->app->id);
 }
 
 void api_routes_load_all(api_routes_load *load)

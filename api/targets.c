@@ -91,6 +91,7 @@ static api_target *target_new(api_app *app, const api_target_row *row)
 
 static void target_refresh(api_target *target, const api_target_row *row)
 {
+    target->replica = row->replica;
     target->release = row->release;
     target->valid_until_us = row->valid_until_us;
     target->limits = row->limits;
@@ -207,6 +208,7 @@ static bool was_tried(const api_pick *pick, const api_target *target)
 api_target *api_targets_pick(api_app *app, const api_pick *pick, bool *ret_elsewhere)
 {
     api_target *best = NULL;
+    api_reach best_reach = API_REACH_NOT;
     *ret_elsewhere = false;
     size_t looked = 0;
     size_t start = app->count ? app->next++ % app->count : 0;
@@ -216,13 +218,17 @@ api_target *api_targets_pick(api_app *app, const api_pick *pick, bool *ret_elsew
         if (!api_target_is_valid(target, pick->now_us) || target->avoid_until_us > pick->now_us ||
             was_tried(pick, target))
             continue;
-        if (pick->is_reachable && !pick->is_reachable(pick->context, target)) {
+        api_reach reach = pick->reach ? pick->reach(pick->context, target) : API_REACH_OWN;
+        if (reach == API_REACH_NOT) {
             *ret_elsewhere = true;
             continue;
         }
         looked++;
-        if (!best || target->in_flight < best->in_flight)
-            best = target;
+        if (best &&
+            (target->in_flight > best->in_flight || (target->in_flight == best->in_flight && reach <= best_reach)))
+            continue;
+        best = target;
+        best_reach = reach;
     }
     if (best)
         *ret_elsewhere = false;

@@ -24,6 +24,7 @@ typedef struct api_target {
     rd_id instance;
     uint64_t epoch;
     rd_id host;
+    rd_id replica; /* that had the host's link when this was loaded; zero: none */
     rd_digest release;
     int64_t valid_until_us; /* wall clock: end of its verdict */
     api_target_limits limits;
@@ -57,6 +58,7 @@ typedef struct api_target_row {
     rd_id instance;
     uint64_t epoch;
     rd_id host;
+    rd_id replica;
     rd_digest release;
     int64_t valid_until_us;
     api_target_limits limits;
@@ -81,17 +83,20 @@ size_t api_targets_count(const api_targets *targets);
 /* Visits all targets; start with *iterator = 0. */
 bool api_targets_next(const api_targets *targets, size_t *iterator, api_target **ret);
 
+/* How a target is reached now; of equally busy ones the nearer is taken. */
+typedef enum api_reach { API_REACH_NOT, API_REACH_PEER, API_REACH_OWN } api_reach;
+
 /* What a choice looks at besides the table. */
 typedef struct api_pick {
-    int64_t now_us;                                                /* wall clock */
-    bool (*is_reachable)(void *context, const api_target *target); /* its link is here and open */
+    int64_t now_us;                                              /* wall clock */
+    api_reach (*reach)(void *context, const api_target *target); /* NULL: all are near */
     void *context;
     const api_target *const *tried; /* not these again */
     size_t tried_count;
 } api_pick;
 
 /* Least calls in flight among those that serve; beyond 16 instances of some drawn ones. NULL: none; *ret_elsewhere then
- * says whether one would serve that is linked to another replica. */
+ * says whether one would serve that cannot be reached from here. */
 api_target *api_targets_pick(api_app *app, const api_pick *pick, bool *ret_elsewhere);
 bool api_target_is_valid(const api_target *target, int64_t now_us);
 void api_target_hold(api_target *target);

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "api/blobs.h"
+#include "api/peers.h"
 #include "api/plane.h"
 #include "common/base/mem.h"
 #include "common/crypto/hash.h"
@@ -96,6 +97,39 @@ static void test_host_certificate(void **state)
     api_plane_free(plane);
 }
 
+static void test_replica_certificates(void **state)
+{
+    (void)state;
+    RD_CLEANUP(rd_free_p) char *where = in_dir("replicas");
+    api_plane *plane = NULL;
+    rd_err err = RD_ERR_INIT;
+    assert_int_equal(api_plane_init(where, now_us, &err), 0);
+    assert_int_equal(api_plane_load(where, &plane, &err), 0);
+    rd_id id = { { 7 } };
+    char name[RD_ID_TEXT_SIZE];
+    rd_id_format(RD_PREFIX_REPLICA, &id, name);
+    for (int is_client = 0; is_client < 2; is_client++) {
+        rd_buf pem = { 0 }, key = { 0 };
+        RD_CLEANUP(rd_cert_free_p) rd_cert *cert = NULL;
+        assert_int_equal(api_plane_issue_link(plane, name, is_client != 0, now_us, &pem, &key, &err), 0);
+        assert_int_equal(rd_cert_parse_pem(rd_buf_bytes(&pem), &cert, &err), 0);
+        assert_string_equal(rd_cert_subject_cn(cert), is_client ? name : "redoubt-link");
+        rd_tls_peer peer = { 0 };
+        rd_id found;
+        snprintf(peer.common_name, sizeof peer.common_name, "%s", rd_cert_subject_cn(cert));
+        snprintf(peer.uri, sizeof peer.uri, "%s", rd_cert_san_uri(cert, 0));
+        /* the server's certificate is no replica that dials */
+        assert_int_equal(api_peers_parse(&peer, &found), is_client != 0);
+        if (is_client)
+            assert_true(rd_id_equal(&found, &id));
+        snprintf(peer.uri, sizeof peer.uri, "redoubt:host:%s", name);
+        assert_false(api_peers_parse(&peer, &found));
+        rd_buf_done(&pem);
+        rd_buf_wipe(&key);
+    }
+    api_plane_free(plane);
+}
+
 static void test_blobs(void **state)
 {
     (void)state;
@@ -128,6 +162,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_identity),
         cmocka_unit_test(test_host_certificate),
+        cmocka_unit_test(test_replica_certificates),
         cmocka_unit_test(test_blobs),
     };
     return cmocka_run_group_tests(tests, make_dir, remove_dir);

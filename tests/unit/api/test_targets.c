@@ -25,17 +25,39 @@ static api_target_row row(uint8_t n, uint64_t epoch, int64_t valid_until_us)
         api_target_row){ .instance = { { n } }, .epoch = epoch, .host = { { n } }, .valid_until_us = valid_until_us };
 }
 
-static bool only_host_two(void *context, const api_target *target)
+static api_reach only_host_two(void *context, const api_target *target)
 {
     (void)context;
-    return target->host.b[0] == 2;
+    return target->host.b[0] == 2 ? API_REACH_OWN : API_REACH_NOT;
 }
 
-static bool none(void *context, const api_target *target)
+static api_reach none(void *context, const api_target *target)
 {
     (void)context;
     (void)target;
-    return false;
+    return API_REACH_NOT;
+}
+
+static api_reach host_two_is_near(void *context, const api_target *target)
+{
+    (void)context;
+    return target->host.b[0] == 2 ? API_REACH_OWN : API_REACH_PEER;
+}
+
+static void the_nearer_of_equally_busy(void **state)
+{
+    (void)state;
+    api_targets *targets = api_targets_new(on_gone, NULL);
+    api_target_row rows[] = { row(1, 10, 1000), row(2, 10, 1000), row(3, 10, 1000) };
+    api_targets_replace(targets, 1, &app_a, rows, 3);
+    api_app *app = api_targets_app(targets, &app_a.id);
+    bool elsewhere;
+    api_pick pick = { .now_us = 1, .reach = host_two_is_near };
+    for (int i = 0; i < 5; i++)
+        assert_int_equal(api_targets_pick(app, &pick, &elsewhere)->instance.b[0], 2);
+    api_targets_instance(targets, &rows[1].instance)->in_flight = 1;
+    assert_int_not_equal(api_targets_pick(app, &pick, &elsewhere)->instance.b[0], 2);
+    api_targets_free(targets);
 }
 
 static void picks_least_busy_of_the_valid(void **state)
@@ -73,7 +95,7 @@ static void says_when_others_hold_the_link(void **state)
     api_targets_replace(targets, 1, &app_a, rows, 2);
     api_app *app = api_targets_app(targets, &app_a.id);
     bool elsewhere;
-    api_pick pick = { .now_us = 1, .is_reachable = only_host_two };
+    api_pick pick = { .now_us = 1, .reach = only_host_two };
     api_target *target = api_targets_pick(app, &pick, &elsewhere);
     assert_int_equal(target->instance.b[0], 2);
     assert_false(elsewhere);
@@ -82,7 +104,7 @@ static void says_when_others_hold_the_link(void **state)
     pick.tried_count = 1;
     assert_null(api_targets_pick(app, &pick, &elsewhere));
     assert_true(elsewhere);
-    pick.is_reachable = none;
+    pick.reach = none;
     assert_null(api_targets_pick(app, &pick, &elsewhere));
     assert_true(elsewhere);
     api_targets_free(targets);
@@ -155,9 +177,9 @@ static void the_same_epoch_keeps_its_calls(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(picks_least_busy_of_the_valid),  cmocka_unit_test(says_when_others_hold_the_link),
-        cmocka_unit_test(epochs_and_versions_only_grow),  cmocka_unit_test(what_is_held_outlives_its_row),
-        cmocka_unit_test(the_same_epoch_keeps_its_calls),
+        cmocka_unit_test(picks_least_busy_of_the_valid),  cmocka_unit_test(the_nearer_of_equally_busy),
+        cmocka_unit_test(says_when_others_hold_the_link), cmocka_unit_test(epochs_and_versions_only_grow),
+        cmocka_unit_test(what_is_held_outlives_its_row),  cmocka_unit_test(the_same_epoch_keeps_its_calls),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
