@@ -18,7 +18,7 @@ void rd_receipt_done(rd_receipt *receipt)
 static int read_claims(const json_t *value, void *into, const char *pointer, rd_err *err)
 {
     rd_receipt *receipt = into;
-    if (rd_json_read(value, rd_claims_fields, RD_UNKNOWN_REFUSED, pointer, &receipt->claims, err) < 0)
+    if (rd_json_read(value, rd_receipt_claims_fields, RD_UNKNOWN_REFUSED, pointer, &receipt->claims, err) < 0)
         return -1;
     rd_buf_clear(&receipt->claims_bytes);
     return rd_canonical_write(value, &receipt->claims_bytes, err);

@@ -13,7 +13,7 @@
 #define RD_CLAIMS_SIZE_MAX  ((size_t)4 << 10)
 #define RD_SALT_SIZE        32
 
-typedef struct rd_claims {
+typedef struct rd_receipt_claims {
     rd_app_id app;
     rd_digest release, head;
     rd_class class;
@@ -26,11 +26,11 @@ typedef struct rd_claims {
     uint32_t egress_asked, egress_failed;
     rd_digest evidence;   /* H("statement-v1", S) of the instance's status statement */
     int64_t host_time_us; /* the host's claim */
-} rd_claims;
+} rd_receipt_claims;
 
 /* Appends the canonical text. */
-bool rd_claims_encode(const rd_claims *claims, rd_buf *out);
-int rd_claims_parse(rd_bytes canonical, rd_claims *ret, rd_err *err) RD_NODISCARD;
+bool rd_receipt_claims_encode(const rd_receipt_claims *claims, rd_buf *out);
+int rd_receipt_claims_parse(rd_bytes canonical, rd_receipt_claims *ret, rd_err *err) RD_NODISCARD;
 
 /* Commitments: HMAC-SHA-256(KDF(salt, "commit-v1", which), parts). An absent content-type is empty. */
 void rd_commit_request(const uint8_t salt[RD_SALT_SIZE], rd_bytes method, rd_bytes target, rd_bytes content_type,
@@ -65,11 +65,11 @@ const uint8_t *rd_receipt_signer_instance(const rd_receipt_signer *signer);
 uint64_t rd_receipt_signer_next_seq(const rd_receipt_signer *signer);
 /* claims[count] (1..64): sets instance and seq in each, signs the root and appends receipt i, as it goes into
  * Redoubt-Receipt (base64url), to out[i] (NULL entries are skipped). */
-int rd_receipt_sign_burst(rd_receipt_signer *signer, rd_claims *claims, size_t count, rd_buf *const *out,
+int rd_receipt_sign_burst(rd_receipt_signer *signer, rd_receipt_claims *claims, size_t count, rd_buf *const *out,
                           rd_err *err) RD_NODISCARD;
 
 typedef struct rd_receipt {
-    rd_claims claims;
+    rd_receipt_claims claims;
     rd_buf claims_bytes; /* canonical */
     uint32_t index;
     rd_tree_path path;

@@ -27,7 +27,7 @@ static void put_int(rd_buf *out, const char *before, uint64_t value)
     (void)rd_canonical_put_int(out, (int64_t)value);
 }
 
-bool rd_claims_encode(const rd_claims *claims, rd_buf *out)
+bool rd_receipt_claims_encode(const rd_receipt_claims *claims, rd_buf *out)
 {
     char app[RD_APP_ID_TEXT_SIZE];
     char time[RD_TIME_TEXT_SIZE];
@@ -60,38 +60,38 @@ bool rd_claims_encode(const rd_claims *claims, rd_buf *out)
 }
 
 static const rd_json_field egress_fields[] = {
-    { "asked", RD_JSON_U32, offsetof(rd_claims, egress_asked), RD_REQUIRED },
-    { "failed", RD_JSON_U32, offsetof(rd_claims, egress_failed), RD_REQUIRED },
+    { "asked", RD_JSON_U32, offsetof(rd_receipt_claims, egress_asked), RD_REQUIRED },
+    { "failed", RD_JSON_U32, offsetof(rd_receipt_claims, egress_failed), RD_REQUIRED },
     RD_JSON_END,
 };
 
-const rd_json_field rd_claims_fields[] = {
-    { "app", RD_JSON_APP_ID, offsetof(rd_claims, app), RD_REQUIRED },
-    { "class", RD_JSON_ENUM, offsetof(rd_claims, class), RD_REQUIRED, .names = rd_class_names },
+const rd_json_field rd_receipt_claims_fields[] = {
+    { "app", RD_JSON_APP_ID, offsetof(rd_receipt_claims, app), RD_REQUIRED },
+    { "class", RD_JSON_ENUM, offsetof(rd_receipt_claims, class), RD_REQUIRED, .names = rd_class_names },
     { "egress", RD_JSON_OBJECT, 0, RD_REQUIRED, .fields = egress_fields },
-    { "evidence", RD_JSON_DIGEST, offsetof(rd_claims, evidence), RD_REQUIRED },
-    { "head", RD_JSON_DIGEST, offsetof(rd_claims, head), RD_REQUIRED },
-    { "host_time", RD_JSON_TIME, offsetof(rd_claims, host_time_us), RD_REQUIRED },
+    { "evidence", RD_JSON_DIGEST, offsetof(rd_receipt_claims, evidence), RD_REQUIRED },
+    { "head", RD_JSON_DIGEST, offsetof(rd_receipt_claims, head), RD_REQUIRED },
+    { "host_time", RD_JSON_TIME, offsetof(rd_receipt_claims, host_time_us), RD_REQUIRED },
     { "inputs", RD_JSON_NULL, 0, RD_REQUIRED },
-    { "instance", RD_JSON_B64, offsetof(rd_claims, instance), RD_REQUIRED, .max = 32 },
+    { "instance", RD_JSON_B64, offsetof(rd_receipt_claims, instance), RD_REQUIRED, .max = 32 },
     { "kind", RD_JSON_CONST, 0, RD_REQUIRED, .text = "function" },
     { "kv", RD_JSON_NULL, 0, RD_REQUIRED },
     { "log", RD_JSON_NULL, 0, RD_REQUIRED },
-    { "nonce", RD_JSON_B64, offsetof(rd_claims, nonce), RD_NULLABLE, .max = RD_NONCE_SIZE,
-      .has = RD_HAS(rd_claims, has_nonce) },
-    { "release", RD_JSON_DIGEST, offsetof(rd_claims, release), RD_REQUIRED },
-    { "request", RD_JSON_B64, offsetof(rd_claims, request), RD_REQUIRED, .max = 32 },
-    { "response", RD_JSON_B64, offsetof(rd_claims, response), RD_REQUIRED, .max = 32 },
-    { "seq", RD_JSON_U64, offsetof(rd_claims, seq), RD_REQUIRED, .min = 1 },
-    { "status", RD_JSON_U32, offsetof(rd_claims, status), RD_REQUIRED, .min = 100, .max = 599 },
+    { "nonce", RD_JSON_B64, offsetof(rd_receipt_claims, nonce), RD_NULLABLE, .max = RD_NONCE_SIZE,
+      .has = RD_HAS(rd_receipt_claims, has_nonce) },
+    { "release", RD_JSON_DIGEST, offsetof(rd_receipt_claims, release), RD_REQUIRED },
+    { "request", RD_JSON_B64, offsetof(rd_receipt_claims, request), RD_REQUIRED, .max = 32 },
+    { "response", RD_JSON_B64, offsetof(rd_receipt_claims, response), RD_REQUIRED, .max = 32 },
+    { "seq", RD_JSON_U64, offsetof(rd_receipt_claims, seq), RD_REQUIRED, .min = 1 },
+    { "status", RD_JSON_U32, offsetof(rd_receipt_claims, status), RD_REQUIRED, .min = 100, .max = 599 },
     { "type", RD_JSON_CONST, 0, RD_REQUIRED, .text = RD_CLAIMS_TYPE },
     RD_JSON_END,
 };
 
-int rd_claims_parse(rd_bytes canonical, rd_claims *ret, rd_err *err)
+int rd_receipt_claims_parse(rd_bytes canonical, rd_receipt_claims *ret, rd_err *err)
 {
-    rd_claims claims = { 0 };
-    if (rd_document_load(canonical, RD_CLAIMS_TYPE, rd_claims_fields, &claims, err) < 0)
+    rd_receipt_claims claims = { 0 };
+    if (rd_document_load(canonical, RD_CLAIMS_TYPE, rd_receipt_claims_fields, &claims, err) < 0)
         return rd_err_wrap(err, "claims");
     *ret = claims;
     return 0;

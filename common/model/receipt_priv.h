@@ -8,7 +8,7 @@
 #define RD_CLAIMS_TYPE       "redoubt/receipt/v1"
 #define RD_RECEIPT_ROOT_TYPE "redoubt/receipt-root/v1"
 
-extern const rd_json_field rd_claims_fields[];
+extern const rd_json_field rd_receipt_claims_fields[];
 
 /* Appends the base64url text of the JWS protected header: exactly alg, kid, typ (RFC 7515, 5.1). */
 bool rd_receipt_put_protected(const uint8_t thumbprint[32], rd_buf *out);

@@ -66,14 +66,14 @@ static rd_bytes claims_text(const rd_receipt_signer *signer, size_t index)
     return rd_bytes_of(signer->claims.data + start, signer->ends[index + 1] - start);
 }
 
-static void write_claims(rd_receipt_signer *signer, rd_claims *claims, size_t count, rd_digest *leaves)
+static void write_claims(rd_receipt_signer *signer, rd_receipt_claims *claims, size_t count, rd_digest *leaves)
 {
     rd_buf_clear(&signer->claims);
     signer->ends[0] = 0;
     for (size_t i = 0; i < count; i++) {
         memcpy(claims[i].instance, signer->instance, sizeof claims[i].instance);
         claims[i].seq = signer->next_seq + i;
-        (void)rd_claims_encode(&claims[i], &signer->claims);
+        (void)rd_receipt_claims_encode(&claims[i], &signer->claims);
         signer->ends[i + 1] = signer->claims.size;
         rd_tree_leaf(claims_text(signer, i), &leaves[i]);
     }
@@ -130,7 +130,8 @@ static bool put_receipt(rd_receipt_signer *signer, size_t index, const rd_tree_p
     return rd_buf_append_str(receipt, "\"}}") && rd_buf_append_base64url(out, rd_buf_bytes(receipt));
 }
 
-int rd_receipt_sign_burst(rd_receipt_signer *signer, rd_claims *claims, size_t count, rd_buf *const *out, rd_err *err)
+int rd_receipt_sign_burst(rd_receipt_signer *signer, rd_receipt_claims *claims, size_t count, rd_buf *const *out,
+                          rd_err *err)
 {
     if (count < 1 || count > RD_TREE_LEAVES_MAX)
         return rd_err_set(err, RD_E_INTERNAL, "a burst of %zu answers, not 1..%d", count, RD_TREE_LEAVES_MAX);

@@ -62,7 +62,7 @@ static int step_instance(const verification *v, rd_err *err)
 
 static int step_evidence(const verification *v, rd_err *err)
 {
-    const rd_claims *claims = &v->receipt->claims;
+    const rd_receipt_claims *claims = &v->receipt->claims;
     const rd_statement *statement = &v->statement;
     if (statement->purpose != RD_PURPOSE_STATUS)
         return rd_err_set(err, RD_E_PURPOSE, "receipts name the status statement, not one of purpose %s",
@@ -77,7 +77,7 @@ static int step_evidence(const verification *v, rd_err *err)
 
 static int step_app(const verification *v, rd_err *err)
 {
-    const rd_claims *claims = &v->receipt->claims;
+    const rd_receipt_claims *claims = &v->receipt->claims;
     const rd_receipt_expect *expect = v->expect;
     if (expect->app && !rd_app_id_equal(&claims->app, expect->app))
         return rd_err_set(err, RD_E_RECEIPT_CLAIMS, "the receipt is of another app");
@@ -92,7 +92,7 @@ static int step_app(const verification *v, rd_err *err)
 
 static int step_nonce(const verification *v, rd_err *err)
 {
-    const rd_claims *claims = &v->receipt->claims;
+    const rd_receipt_claims *claims = &v->receipt->claims;
     if (!claims->has_nonce || memcmp(claims->nonce, v->expect->nonce, RD_NONCE_SIZE) != 0)
         return rd_err_set(err, RD_E_NONCE, "the receipt does not hold the nonce that was sent");
     return 0;

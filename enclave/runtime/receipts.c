@@ -8,8 +8,8 @@
 struct encl_receipts {
     encl_platform *platform;
     rd_receipt_signer *signer;
-    rd_claims common; /* what is the same in every claim */
-    rd_claims burst[ENCL_BURST_MAX];
+    rd_receipt_claims common; /* what is the same in every claim */
+    rd_receipt_claims burst[ENCL_BURST_MAX];
     rd_buf *out[ENCL_BURST_MAX];
     size_t waiting;
 };
@@ -19,11 +19,11 @@ encl_receipts *encl_receipts_new(const encl_identity *identity, encl_platform *p
     encl_receipts *receipts = rd_alloc(sizeof(*receipts));
     receipts->platform = platform;
     receipts->signer = rd_receipt_signer_new(encl_identity_receipt_key(identity));
-    receipts->common = (rd_claims){ .app = app->id,
-                                    .release = app->release,
-                                    .head = app->head,
-                                    .class = app->class,
-                                    .evidence = *encl_identity_status(identity) };
+    receipts->common = (rd_receipt_claims){ .app = app->id,
+                                            .release = app->release,
+                                            .head = app->head,
+                                            .class = app->class,
+                                            .evidence = *encl_identity_status(identity) };
     return receipts;
 }
 
@@ -52,7 +52,7 @@ bool encl_receipts_add(encl_receipts *receipts, const encl_receipt_wish *wish, c
 {
     if (receipts->waiting == ENCL_BURST_MAX)
         return false;
-    rd_claims *claims = &receipts->burst[receipts->waiting];
+    rd_receipt_claims *claims = &receipts->burst[receipts->waiting];
     *claims = receipts->common;
     rd_commit_request(wish->salt, exchange->method, exchange->target, exchange->request_type, exchange->request_body,
                       claims->request);

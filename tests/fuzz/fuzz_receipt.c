@@ -14,10 +14,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                               0x23, 0x25, 0xaf, 0x02, 0x1a, 0x68, 0xf7, 0x07, 0x51, 0x1a } };
     rd_bytes bytes = rd_bytes_of(data, size);
     rd_err err = RD_ERR_INIT;
-    rd_claims claims;
+    rd_receipt_claims claims;
     rd_receipt_root root;
     RD_CLEANUP(rd_buf_done) rd_buf again = { 0 };
-    (void)!rd_claims_parse(bytes, &claims, NULL);
+    (void)!rd_receipt_claims_parse(bytes, &claims, NULL);
     if (rd_receipt_root_parse(bytes, &root, NULL) == 0 &&
         (!rd_receipt_root_encode(&root, &again) || !rd_bytes_equal(bytes, rd_buf_bytes(&again))))
         abort();

@@ -18,10 +18,7 @@
 #include "agent/launch_process.h"
 #include "agent/pool.h"
 #include "agent/sim_pki.h"
-/* Verdicts and receipts both have claims. */
-#define rd_claims rd_verdict_claims
 #include "attest/attest.h"
-#undef rd_claims
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/text.h"

@@ -125,9 +125,9 @@ RD_UNUSED static rd_statement sample_statement(rd_purpose purpose)
     return statement;
 }
 
-RD_UNUSED static rd_claims sample_claims(void)
+RD_UNUSED static rd_receipt_claims sample_claims(void)
 {
-    rd_claims claims = {
+    rd_receipt_claims claims = {
         .app = sample_app(),
         .release = sample_digest(0x22),
         .head = sample_digest(0x33),

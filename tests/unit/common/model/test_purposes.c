@@ -45,8 +45,8 @@ static int parse_evidence(rd_bytes bytes, rd_err *err)
 
 static int parse_claims(rd_bytes bytes, rd_err *err)
 {
-    rd_claims claims;
-    return rd_claims_parse(bytes, &claims, err);
+    rd_receipt_claims claims;
+    return rd_receipt_claims_parse(bytes, &claims, err);
 }
 
 static int parse_root(rd_bytes bytes, rd_err *err)
@@ -66,7 +66,7 @@ static void make_documents(rd_buf documents[KINDS])
     rd_genesis genesis = sample_genesis(1, 1);
     rd_head head = sample_head();
     rd_statement statement = sample_statement(RD_PURPOSE_STATUS);
-    rd_claims claims = sample_claims();
+    rd_receipt_claims claims = sample_claims();
     rd_receipt_root root = { .first = 1, .count = 1 };
     rd_release release;
     sample_release(&release);
@@ -78,7 +78,7 @@ static void make_documents(rd_buf documents[KINDS])
     assert_int_equal(rd_evidence_encode(RD_BYTES_LIT("quote"), rd_buf_bytes(&documents[STATEMENT]), NULL,
                                         &documents[EVIDENCE], NULL),
                      0);
-    assert_true(rd_claims_encode(&claims, &documents[CLAIMS]));
+    assert_true(rd_receipt_claims_encode(&claims, &documents[CLAIMS]));
     assert_true(rd_receipt_root_encode(&root, &documents[ROOT]));
     rd_release_done(&release);
 }
@@ -164,7 +164,7 @@ static void test_receipts_and_envelopes(void **state RD_UNUSED)
     RD_CLEANUP(rd_receipt_signer_free_p) rd_receipt_signer *signer = rd_receipt_signer_new(key);
     RD_CLEANUP(rd_buf_done) rd_buf header = { 0 };
     RD_CLEANUP(rd_receipt_done) rd_receipt receipt;
-    rd_claims claims = sample_claims();
+    rd_receipt_claims claims = sample_claims();
     rd_buf *out[1] = { &header };
     assert_int_equal(rd_receipt_sign_burst(signer, &claims, 1, out, NULL), 0);
     assert_int_equal(rd_receipt_parse_header(rd_buf_text(&header), header.size, &receipt, NULL), 0);

@@ -4,8 +4,8 @@
 
 static int parse_claims(rd_bytes bytes, rd_err *err)
 {
-    rd_claims claims;
-    return rd_claims_parse(bytes, &claims, err);
+    rd_receipt_claims claims;
+    return rd_receipt_claims_parse(bytes, &claims, err);
 }
 
 static const spoil claims_rows[] = {
@@ -58,8 +58,8 @@ static int parse_root(rd_bytes bytes, rd_err *err)
 static void test_spoiled_parts(void **state RD_UNUSED)
 {
     RD_CLEANUP(rd_buf_done) rd_buf document = { 0 };
-    rd_claims claims = sample_claims();
-    assert_true(rd_claims_encode(&claims, &document));
+    rd_receipt_claims claims = sample_claims();
+    assert_true(rd_receipt_claims_encode(&claims, &document));
     run_spoils(rd_buf_bytes(&document), parse_claims, claims_rows, RD_ARRAY_LEN(claims_rows));
     run_form_spoils(rd_buf_bytes(&document), parse_claims);
     rd_receipt_root root = { .first = 5, .count = 3, .root = sample_digest(1), .has_prev = true };
@@ -76,8 +76,8 @@ static void test_writers_are_canonical(void **state RD_UNUSED)
     for (unsigned i = 0; i < 40; i++) {
         RD_CLEANUP(rd_buf_done) rd_buf text = { 0 };
         RD_CLEANUP(rd_buf_done) rd_buf again = { 0 };
-        rd_claims claims = sample_claims();
-        rd_claims read;
+        rd_receipt_claims claims = sample_claims();
+        rd_receipt_claims read;
         claims.has_nonce = i % 2;
         claims.class = i % 3 ? RD_CLASS_SIMULATED : RD_CLASS_HARDWARE;
         claims.seq = i % 5 ? i + 1 : (uint64_t)RD_JSON_INT_MAX;
@@ -85,10 +85,10 @@ static void test_writers_are_canonical(void **state RD_UNUSED)
         claims.egress_asked = i % 7 ? i : UINT32_MAX;
         claims.host_time_us = times[i % RD_ARRAY_LEN(times)];
         memset(claims.request, (int)i * 7, sizeof claims.request);
-        assert_true(rd_claims_encode(&claims, &text));
+        assert_true(rd_receipt_claims_encode(&claims, &text));
         assert_int_equal(rd_canonical_check(rd_buf_bytes(&text), NULL, NULL), 0);
-        assert_int_equal(rd_claims_parse(rd_buf_bytes(&text), &read, NULL), 0);
-        assert_true(rd_claims_encode(&read, &again));
+        assert_int_equal(rd_receipt_claims_parse(rd_buf_bytes(&text), &read, NULL), 0);
+        assert_true(rd_receipt_claims_encode(&read, &again));
         assert_true(rd_bytes_equal(rd_buf_bytes(&text), rd_buf_bytes(&again)));
         rd_receipt_root root = { .first = claims.seq, .count = i + 1, .has_prev = i % 2 };
         rd_buf_clear(&text);
@@ -136,7 +136,7 @@ static const uint8_t salt_bytes[RD_SALT_SIZE] = { 1, 2, 3 };
 
 static void burst_sign(burst *made, size_t count)
 {
-    rd_claims claims[RD_TREE_LEAVES_MAX];
+    rd_receipt_claims claims[RD_TREE_LEAVES_MAX];
     rd_buf *out[RD_TREE_LEAVES_MAX];
     rd_digest evidence;
     rd_statement_digest(rd_buf_bytes(&made->statement), &evidence);
@@ -225,7 +225,7 @@ static void test_burst_bounds(void **state RD_UNUSED)
 {
     RD_CLEANUP(burst_done) burst made;
     burst_init(&made, 1);
-    rd_claims claims = sample_claims();
+    rd_receipt_claims claims = sample_claims();
     rd_buf *none[1] = { NULL };
     assert_int_equal(rd_receipt_sign_burst(made.signer, &claims, 0, none, NULL), -1);
     assert_int_equal(rd_receipt_sign_burst(made.signer, &claims, RD_TREE_LEAVES_MAX + 1, none, NULL), -1);
