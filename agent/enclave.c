@@ -2,6 +2,7 @@
 #include "agent/enclave_priv.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -175,7 +176,8 @@ static void on_timer(uv_timer_t *timer)
 
 void agent_enclave_arm(agent_enclave *enclave, agent_enclave_timer what, uint64_t after_ms)
 {
-    if (uv_is_closing((uv_handle_t *)&enclave->timer))
+    /* Past the exit only its cause is waited for: whoever could tell it may be gone as well. */
+    if (uv_is_closing((uv_handle_t *)&enclave->timer) || (enclave->has_exited && what != AGENT_TIMER_HOW))
         return;
     enclave->timer_for = what;
     if (what == AGENT_TIMER_NONE)
@@ -521,6 +523,12 @@ void agent_enclave_set_events(agent_enclave *enclave, const agent_enclave_events
 agent_enclave_state agent_enclave_get_state(const agent_enclave *enclave)
 {
     return enclave->state;
+}
+
+bool agent_enclave_is_alive(const agent_enclave *enclave)
+{
+    struct pollfd exit = { .fd = enclave->pidfd, .events = POLLIN }; /* pidfd_open(2): readable once it has exited */
+    return !enclave->is_ended && !enclave->has_exited && poll(&exit, 1, 0) <= 0;
 }
 
 const char *agent_enclave_socket(const agent_enclave *enclave)

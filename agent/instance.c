@@ -87,7 +87,6 @@ static void begin(life *one)
     }
     const char *why = refusal(one->owner, &one->job);
     if (why) {
-        life_report(one, RD_PHASE_REFUSED, why, "");
         life_note(one, why, "");
         life_feed(one, EV_REFUSED);
         return;

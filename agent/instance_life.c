@@ -234,9 +234,10 @@ static void act_too_slow(life *one)
     act_fail(one);
 }
 
+/* Nothing of the release has run yet: that is this host's, and the plane plans again elsewhere. */
 static void act_end_refused(life *one)
 {
-    life_report(one, RD_PHASE_FAILED, one->reason, one->detail);
+    life_report(one, RD_PHASE_REFUSED, one->reason, one->detail);
     on_ended_life(one);
 }
 

@@ -121,6 +121,8 @@ void agent_enclave_kill(agent_enclave *enclave);
 void agent_enclave_forget(agent_enclave *enclave);
 
 agent_enclave_state agent_enclave_get_state(const agent_enclave *enclave);
+/* False once its process has exited, also before on_ended, which waits a moment for the cause. */
+bool agent_enclave_is_alive(const agent_enclave *enclave);
 /* Path of the unix socket that serves HTTP (enclave.md); dial it only in SERVING and DRAINING. */
 const char *agent_enclave_socket(const agent_enclave *enclave);
 /* Process id in the agent's namespace; 0 before it is known. */

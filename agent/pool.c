@@ -157,14 +157,24 @@ agent_pool *agent_pool_new(agent_launcher *launcher, const agent_pool_options *o
 
 /* --- taking ----------------------------------------------------------------------------------------------------- */
 
+/* One that has died just now is not given out: its on_ended is on the way. */
+static agent_enclave *oldest_alive(const agent_pool *pool)
+{
+    for (size_t i = 0; i < pool->ready_count; i++) {
+        if (agent_enclave_is_alive(pool->ready[i]))
+            return pool->ready[i];
+    }
+    return NULL;
+}
+
 int agent_pool_take(agent_pool *pool, agent_pool_taken_fn taken, void *context, uint64_t *ret_ticket, rd_err *err)
 {
     if (ret_ticket != NULL)
         *ret_ticket = 0;
     if (pool->is_closing)
         return rd_err_set(err, RD_E_CANCELLED, "the pool is closing");
-    if (pool->ready_count > 0) {
-        agent_enclave *enclave = pool->ready[0];
+    agent_enclave *enclave = oldest_alive(pool);
+    if (enclave != NULL) {
         (void)remove_from(pool->ready, &pool->ready_count, enclave);
         agent_enclave_set_events(enclave, NULL, NULL);
         arm(pool, pool->options.refill_delay_us);

@@ -50,7 +50,8 @@ typedef struct sched_wish {
     char *tees;
     char *regions;
     char *labels;
-    int rollout_state; /* 0: no row yet */
+    int rollout_state;     /* 0: no row yet */
+    bool has_been_healthy; /* this release once served in full; a scale between does not matter */
     char *rollout_reason;
     bool has_hold;
     int64_t hold_gen;
@@ -69,6 +70,7 @@ struct sched_app {
     bool wants_turn; /* its last plan was full before it had all it needs */
     bool is_blocked; /* waits for capacity */
     int failures;    /* in a row, of the newest generation */
+    int faults;      /* those of them that the release itself may be to blame for: a refusal is its host's */
     int64_t failures_gen;
     int64_t retry_at_us; /* boot time of the next look; 0: none */
     char failure[64];    /* reason code of the last one */

@@ -49,9 +49,10 @@ static void note_failure(evaluation *e, const sched_lease *lease)
     sched_app *app = e->app;
     if (app->failures_gen != e->wish->gen) {
         app->failures_gen = e->wish->gen;
-        app->failures = 0;
+        app->failures = app->faults = 0;
     }
     app->failures++;
+    app->faults += lease->phase != RD_PHASE_REFUSED;
     (void)snprintf(app->failure, sizeof app->failure, "%s", lease->reason);
     app->refused_by = sched_fleet_host(e->context->fleet, lease->host)->id;
     app->refused_until_us = e->context->now_us + AVOID_US;
@@ -103,7 +104,7 @@ static void take_step(evaluation *e)
         has_served |= actual[i].is_new && lease->is_serving;
     }
     if (has_served)
-        e->app->failures = 0;
+        e->app->failures = e->app->faults = 0;
     sched_rollout_step(&e->wanted, actual, e->lease_count, wants, &e->step);
     for (int i = 0; i < e->lease_count; i++) {
         sched_lease *lease = e->leases[i];
@@ -204,14 +205,13 @@ static void place_missing(evaluation *e)
 }
 
 /* A new release that never came up is given up after a few launches; one that has served is tried for ever, more and
- * more slowly. */
+ * more slowly, and so is one that no host takes. */
 static bool may_start(evaluation *e)
 {
     sched_app *app = e->app;
     if (app->failures_gen != e->wish->gen || app->failures == 0)
         return true;
-    bool has_been_healthy = e->wish->rollout_state == STATE_HEALTHY;
-    e->has_failed = app->failures >= FAILURES_FINAL && !has_been_healthy && e->step.new_serving == 0;
+    e->has_failed = app->faults >= FAILURES_FINAL && !e->wish->has_been_healthy && e->step.new_serving == 0;
     e->reason = sched_reason_failed(app->failure, app->failures, e->has_failed);
     return !e->has_failed && e->context->now_us >= app->retry_at_us;
 }

@@ -157,6 +157,7 @@ static void read_wish(const rd_pg_result *res, size_t row, sched_wish *ret)
         .hold_gen = rd_pg_get_i64(res, row, 23),
         .hold_inst = rd_pg_get_i64(res, row, 24),
         .hold = { rd_pg_get_i64(res, row, 25), rd_pg_get_i64(res, row, 26), 0 },
+        .has_been_healthy = rd_pg_get_bool(res, row, 27),
     };
     (void)rd_pg_get_fixed(res, row, 1, ret->org.b, 16);
     (void)rd_pg_get_fixed(res, row, 6, ret->deployment.b, 16);

@@ -31,16 +31,21 @@ static const char *const host_names[RD_HOST_STATE_COUNT] = {
     "drained", "retired",  "suspect",     "lost",  "quarantined",
 };
 
+/* Any host can be taken out of service; one that is attached goes where its operator's wishes say, back as well. */
+#define TO_OUT     (TO(RD_HOST_RETIRED) | TO(RD_HOST_QUARANTINED))
+#define TO_SETTLED (TO(RD_HOST_READY) | TO(RD_HOST_CORDONED) | TO(RD_HOST_DRAINING) | TO(RD_HOST_DRAINED))
+#define TO_GONE    (TO(RD_HOST_SUSPECT) | TO(RD_HOST_LOST))
+
 static const unsigned host_moves[RD_HOST_STATE_COUNT] = {
-    [RD_HOST_ENROLLED] = TO(RD_HOST_RECONCILING) | TO(RD_HOST_QUARANTINED),
-    [RD_HOST_RECONCILING] = TO(RD_HOST_READY) | TO(RD_HOST_CORDONED) | TO(RD_HOST_QUARANTINED),
-    [RD_HOST_READY] = TO(RD_HOST_CORDONED) | TO(RD_HOST_DRAINING) | TO(RD_HOST_SUSPECT) | TO(RD_HOST_QUARANTINED),
-    [RD_HOST_CORDONED] = TO(RD_HOST_READY) | TO(RD_HOST_DRAINING) | TO(RD_HOST_SUSPECT) | TO(RD_HOST_QUARANTINED),
-    [RD_HOST_DRAINING] = TO(RD_HOST_DRAINED) | TO(RD_HOST_SUSPECT) | TO(RD_HOST_QUARANTINED),
-    [RD_HOST_DRAINED] = TO(RD_HOST_RETIRED) | TO(RD_HOST_QUARANTINED),
-    [RD_HOST_SUSPECT] = TO(RD_HOST_LOST) | TO(RD_HOST_RECONCILING) | TO(RD_HOST_QUARANTINED),
-    [RD_HOST_LOST] = TO(RD_HOST_RECONCILING) | TO(RD_HOST_QUARANTINED),
-    [RD_HOST_QUARANTINED] = TO(RD_HOST_RECONCILING),
+    [RD_HOST_ENROLLED] = TO(RD_HOST_RECONCILING) | TO_OUT,
+    [RD_HOST_RECONCILING] = TO_SETTLED | TO_GONE | TO_OUT,
+    [RD_HOST_READY] = TO_SETTLED | TO_GONE | TO_OUT,
+    [RD_HOST_CORDONED] = TO_SETTLED | TO_GONE | TO_OUT,
+    [RD_HOST_DRAINING] = TO_SETTLED | TO_GONE | TO_OUT,
+    [RD_HOST_DRAINED] = TO_SETTLED | TO_GONE | TO_OUT,
+    [RD_HOST_SUSPECT] = TO_SETTLED | TO(RD_HOST_LOST) | TO(RD_HOST_RECONCILING) | TO_OUT,
+    [RD_HOST_LOST] = TO(RD_HOST_RECONCILING) | TO_OUT,
+    [RD_HOST_QUARANTINED] = TO(RD_HOST_RECONCILING) | TO(RD_HOST_LOST) | TO(RD_HOST_RETIRED),
 };
 
 /* The index of a name in a list whose slot 0 is the empty name; 0 when it is none. */
@@ -109,5 +114,5 @@ bool rd_host_state_ok(rd_host_state from, rd_host_state to)
 {
     if ((unsigned)from >= RD_HOST_STATE_COUNT || (unsigned)to >= RD_HOST_STATE_COUNT)
         return false;
-    return host_moves[from] & TO(to);
+    return from != to && (host_moves[from] & TO(to));
 }

@@ -57,9 +57,9 @@ typedef enum rd_host_state {
 
 const char *rd_host_state_name(rd_host_state state);
 bool rd_host_state_parse(const char *name, rd_host_state *ret);
-/* enrolled → reconciling → ready ↔ cordoned → draining → drained → retired; ready → draining; reconciling → cordoned;
- * ready, cordoned, draining → suspect → lost → reconciling; suspect → reconciling; any but retired → quarantined →
- * reconciling. */
+/* enrolled → reconciling → one of ready, cordoned, draining, drained, and freely among these four, as the operator's
+ * wishes are; from all of these → suspect → lost → reconciling, or lost at once; any but retired → retired, and →
+ * quarantined → reconciling. A state is no move to itself. */
 bool rd_host_state_ok(rd_host_state from, rd_host_state to);
 
 #endif

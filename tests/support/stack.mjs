@@ -341,7 +341,7 @@ export class Stack {
 
   // Instances outlive their agent by design; a test's folder must not outlive the test.
   #killEnclaves() {
-    for (const pid of [...this.enclavePids(), ...this.#simulators()]) { try { process.kill(pid, "SIGKILL"); } catch { /* gone */ } }
+    for (const pid of [...this.enclavePids(), ...this.simulatorPids()]) { try { process.kill(pid, "SIGKILL"); } catch { /* gone */ } }
   }
 
   #processes() {
@@ -355,14 +355,31 @@ export class Stack {
   }
 
   // The simulators of this stack's hosts: they outlive their agents.
-  #simulators() {
+  simulatorPids() {
     return this.dir ? this.#processes().filter((p) => p.command.includes("sim-tee") && p.command.includes(this.dir)).map((p) => p.pid) : [];
   }
 
-  // Enclave processes are copies of their simulator's zygote, which is its child; nothing else tells whose they are.
+  // The simulators' children, of which the enclaves are copies.
+  zygotePids() {
+    const simulators = new Set(this.simulatorPids());
+    return this.#processes().filter((p) => simulators.has(p.parent)).map((p) => p.pid);
+  }
+
+  // Enclave processes: copies of their simulator's zygote, which is its child, and those in the agents' records, whose zygote
+  // may be gone. Nothing else tells whose they are.
   enclavePids() {
-    const all = this.#processes(), simulators = new Set(this.#simulators());
-    const zygotes = new Set(all.filter((p) => simulators.has(p.parent)).map((p) => p.pid));
-    return all.filter((p) => zygotes.has(p.parent)).map((p) => p.pid);
+    const zygotes = new Set(this.zygotePids()), recorded = new Set(this.#recordedPids());
+    return this.#processes().filter((p) => zygotes.has(p.parent) || (recorded.has(p.pid) && p.command.includes("redoubt-enclave"))).map((p) => p.pid);
+  }
+
+  #recordedPids() {
+    const agents = join(this.dir, "agents");
+    return readdirSync(agents).flatMap((n) => {
+      const folder = join(agents, n, "run", "e");
+      if (!existsSync(folder)) return [];
+      return readdirSync(folder).flatMap((tag) => {
+        try { return [JSON.parse(readFileSync(join(folder, tag, "record.json"), "utf8")).pid]; } catch { return []; }
+      });
+    });
   }
 }

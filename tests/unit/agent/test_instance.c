@@ -392,7 +392,7 @@ static void test_before_there_is_an_enclave(void **state)
     pool.waits = false;
     pool.refuses = true;
     apply(w, INSTANCE, 3, RD_WANT_RUN);
-    expect(w, "failed:unavailable");
+    expect(w, "refused:unavailable");
     apply(w, INSTANCE, 4, RD_WANT_STOP); /* never started here */
     expect(w, "stopped");
     assert_int_equal(0, agent_instances_used(w->all).cpu_m);

@@ -4,6 +4,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -167,12 +170,60 @@ static void test_failures(void **state)
     assert_int_equal(late.code, RD_E_CANCELLED);
 }
 
+/* Of a dead child; what is watched is seen to have exited. */
+static void watch_dead(script *s, agent_enclave *enclave)
+{
+    rd_err err = RD_ERR_INIT;
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit(0);
+    assert_int_equal(agent_enclave_watch(enclave, pid, (int)syscall(SYS_pidfd_open, pid, 0), &err), 0);
+    while (!enclave->has_exited)
+        (void)uv_run(&s->loop, UV_RUN_ONCE);
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+}
+
+static void test_the_dead_are_not_given_out(void **state)
+{
+    script *s = *state;
+    rd_err err = RD_ERR_INIT;
+    taken t = { .calls = 0 };
+    agent_pool *pool = agent_pool_new(&s->base, &(agent_pool_options){ .size = 1 });
+    turn_until(s, 1);
+    become_blank(s->launched[0]);
+    watch_dead(s, s->launched[0]);
+    assert_int_equal(agent_pool_ready_count(pool), 1);
+    assert_int_equal(agent_pool_take(pool, on_taken, &t, NULL, &err), 0);
+    assert_int_equal(t.calls, 0);
+    assert_int_equal(s->count, 2);
+    become_blank(s->launched[1]);
+    assert_ptr_equal(t.enclave, s->launched[1]);
+    agent_enclave_forget(t.enclave);
+    agent_pool_close(pool, NULL, NULL);
+}
+
+/* Whoever could tell the cause has died as well; frames and orders on the way do not stop the end. */
+static void test_an_exit_without_cause_is_an_end(void **state)
+{
+    script *s = *state;
+    uint8_t tag[AGENT_TAG_SIZE] = { 1 };
+    agent_enclave *enclave = agent_enclave_new(&s->base, tag, NULL, NULL);
+    s->count++;
+    watch_dead(s, enclave);
+    agent_enclave_arm(enclave, AGENT_TIMER_NONE, 0);
+    (void)uv_run(&s->loop, UV_RUN_DEFAULT);
+    assert_true(enclave->is_ended);
+    agent_enclave_forget(enclave);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_refill, setup, teardown),
         cmocka_unit_test_setup_teardown(test_on_demand, setup, teardown),
         cmocka_unit_test_setup_teardown(test_failures, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_the_dead_are_not_given_out, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_an_exit_without_cause_is_an_end, setup, teardown),
     };
     return cmocka_run_group_tests_name("pool", tests, NULL, NULL);
 }

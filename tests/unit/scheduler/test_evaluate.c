@@ -159,6 +159,45 @@ static void test_failures_wait_longer_and_end(void **state)
     assert_int_equal(w->plan.placement_count, 1);
 }
 
+/* Reports of phase, one after another, each after the wait that the one before it brought. */
+static void fail_often(world *w, rd_phase phase, int times)
+{
+    for (int i = 0; i < times; i++) {
+        w->now_us = RD_MAX(w->now_us + 1, w->app->retry_at_us);
+        evaluate(w);
+        assert_int_not_equal(w->wish.rollout_state, 6);
+        commit(w);
+        report(w, phase, false);
+    }
+    w->now_us += 300000000;
+    evaluate(w);
+}
+
+static void test_refusals_condemn_no_release(void **state)
+{
+    world *w = *state;
+    w->wish.min = w->wish.max = 1;
+    fail_often(w, RD_PHASE_REFUSED, 6);
+    assert_int_equal(w->plan.rollouts[0].state, 1);
+    assert_non_null(strstr(w->plan.rollouts[0].reason, "trying again"));
+    assert_int_equal(w->plan.placement_count, 0);
+    w->now_us = w->app->retry_at_us;
+    evaluate(w);
+    assert_int_equal(w->plan.placement_count, 1);
+}
+
+static void test_what_has_served_is_tried_for_ever(void **state)
+{
+    world *w = *state;
+    w->wish.min = w->wish.max = 1;
+    w->wish.rollout_state = 1; /* as since the first of the failures */
+    w->wish.has_been_healthy = true;
+    fail_often(w, RD_PHASE_FAILED, 6);
+    w->now_us = RD_MAX(w->now_us, w->app->retry_at_us);
+    evaluate(w);
+    assert_int_equal(w->plan.placement_count, 1);
+}
+
 static void test_blocked(void **state)
 {
     world *w = *state;
@@ -243,6 +282,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_starts_and_settles),
         TEST(test_failures_wait_longer_and_end),
+        TEST(test_refusals_condemn_no_release),
+        TEST(test_what_has_served_is_tried_for_ever),
         TEST(test_blocked),
         TEST(test_a_full_plan_goes_on_in_the_next),
         TEST(test_stop_and_quota),

@@ -102,6 +102,31 @@ static void test_next(void **state)
     }
 }
 
+/* Whatever a host and its wishes look like, the scheduler moves it along the legal edges alone. */
+static void test_only_legal_moves(void **state)
+{
+    (void)state;
+    enum { LINK, RECONCILED, RETIRED, REVOKED, CORDON, DRAIN, LEASES, LOST, CLEAR, SILENT, BITS };
+    for (int from = RD_HOST_ENROLLED; from < RD_HOST_STATE_COUNT; from++) {
+        for (unsigned is = 0; is < 1u << BITS; is++) {
+            sched_host host = valid((rd_host_state)from);
+            host.link_up = is >> LINK & 1;
+            host.reconciled_session = is >> RECONCILED & 1 ? host.session : 0;
+            host.is_retired = is >> RETIRED & 1;
+            host.is_revoked = is >> REVOKED & 1;
+            host.wants_cordon = is >> CORDON & 1;
+            host.wants_drain = is >> DRAIN & 1;
+            host.lease_count = is >> LEASES & 1;
+            host.is_clear = is >> CLEAR & 1;
+            host.silent_since_us = is >> SILENT & 1;
+            bool may_be_lost = from != RD_HOST_ENROLLED && from != RD_HOST_LOST && from != RD_HOST_RETIRED;
+            rd_host_state to = sched_host_next(&host, may_be_lost && (is >> LOST & 1));
+            if ((int)to != from && !rd_host_state_ok((rd_host_state)from, to))
+                fail_msg("%s to %s (%x)", rd_host_state_name((rd_host_state)from), rd_host_state_name(to), is);
+        }
+    }
+}
+
 static uint32_t add(sched_fleet *fleet, uint8_t n)
 {
     sched_host host = valid(RD_HOST_READY);
@@ -219,11 +244,9 @@ static void test_exclusive_leases_run_out_first(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_next),
-        cmocka_unit_test(test_silence),
-        cmocka_unit_test(test_a_new_leader_listens_first),
-        cmocka_unit_test(test_storm),
-        cmocka_unit_test(test_exclusive_leases_run_out_first),
+        cmocka_unit_test(test_next),    cmocka_unit_test(test_only_legal_moves),
+        cmocka_unit_test(test_silence), cmocka_unit_test(test_a_new_leader_listens_first),
+        cmocka_unit_test(test_storm),   cmocka_unit_test(test_exclusive_leases_run_out_first),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

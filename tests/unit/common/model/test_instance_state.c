@@ -74,16 +74,16 @@ static void test_wants(void **state RD_UNUSED)
 
 /* Rows from, columns to: enrolled reconciling ready cordoned draining drained retired suspect lost quarantined. */
 static const char *const host_table[RD_HOST_STATE_COUNT - 1] = {
-    "-x-------x", /* enrolled */
-    "--xx-----x", /* reconciling */
-    "---xx--x-x", /* ready */
-    "--x-x--x-x", /* cordoned */
-    "-----x-x-x", /* draining */
-    "------x--x", /* drained */
+    "-x----x--x", /* enrolled */
+    "--xxxxxxxx", /* reconciling */
+    "---xxxxxxx", /* ready */
+    "--x-xxxxxx", /* cordoned */
+    "--xx-xxxxx", /* draining */
+    "--xxx-xxxx", /* drained */
     "----------", /* retired */
-    "-x------xx", /* suspect */
-    "-x-------x", /* lost */
-    "-x--------", /* quarantined */
+    "-xxxxxx-xx", /* suspect */
+    "-x----x--x", /* lost */
+    "-x----x-x-", /* quarantined */
 };
 
 static void test_hosts(void **state RD_UNUSED)
