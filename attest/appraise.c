@@ -64,7 +64,7 @@ static int check_debug(appraisal *a, rd_err *err)
     bool is_debug = a->verdict->claims.is_debug;
     if (is_debug && !a->policy->allows_debug)
         return rd_err_set(err, RD_E_TD_DEBUG, "the %s can be debugged by its host",
-                          a->verdict->claims.tee == RD_TEE_TDX ? "TD" : "enclave");
+                          a->verdict->claims.tee == RD_TEE_SGX ? "enclave" : "guest");
     say(a, "%s", is_debug ? "debug, which the policy allows" : "not debuggable");
     return 0;
 }
@@ -105,6 +105,10 @@ static int check_tcb(appraisal *a, rd_err *err)
 {
     const rd_tcb_verdict *tcb = &a->verdict->tcb;
     const char *name = rd_tcb_status_names[tcb->status];
+    if (a->verdict->claims.tee == RD_TEE_SNP) {
+        say(a, "AMD has levels and no words; the policy's lowest are judged with the platform");
+        return 0;
+    }
     if (rd_policy_grace_covers(a->policy, tcb->status, tcb->date_us, a->time_us)) {
         char until[RD_TIME_TEXT_SIZE];
         rd_time_format(a->policy->grace.until_us, until);
@@ -161,7 +165,9 @@ static int check_floor(const appraisal *a, rd_err *err)
 
 static int check_collateral(appraisal *a, rd_err *err)
 {
-    int64_t age_s = (a->time_us - a->verdict->collateral_issued_us) / 1000000;
+    /* AMD without a revocation list: certificates alone, which have an end and no age. */
+    bool has_age = a->verdict->collateral_issued_us != 0;
+    int64_t age_s = has_age ? (a->time_us - a->verdict->collateral_issued_us) / 1000000 : 0;
     uint32_t max_s = a->policy->max_collateral_age_s;
     if (a->floor && a->floor->max_collateral_age_s != 0)
         max_s = RD_MIN(max_s, a->floor->max_collateral_age_s);
@@ -170,7 +176,10 @@ static int check_collateral(appraisal *a, rd_err *err)
                           max_s);
     if (check_floor(a, err) < 0)
         return -1;
-    say(a, "the oldest piece is %" PRId64 " s old, at most %u s", age_s, max_s);
+    if (has_age)
+        say(a, "the oldest piece is %" PRId64 " s old, at most %u s", age_s, max_s);
+    else
+        say(a, "certificates without a date of issue");
     return 0;
 }
 

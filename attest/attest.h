@@ -58,6 +58,7 @@ typedef struct rd_collateral {
     rd_bytes tcb_info_chain; /* PEM */
     rd_bytes qe_identity;
     rd_bytes qe_identity_chain;
+    rd_bytes pck_chain; /* for quotes that hold no certificate (certification data types 1 to 4): PEM, in any order */
     rd_bytes snp_chain; /* AMD: VCEK or VLEK, ASK, ARK, PEM or DER one after another */
     rd_bytes snp_crl;   /* AMD: of the ARK; may be missing */
 } rd_collateral;
@@ -112,7 +113,10 @@ typedef struct rd_tcb_verdict {
 
 typedef struct rd_verdict {
     bool is_genuine;
-    rd_code reason; /* RD_OK, or why not genuine */
+    rd_code reason;   /* RD_OK, or why not genuine */
+    bool holds_alone; /* no collateral was given at all, and what can be checked without any holds: never genuine */
+    bool is_early;    /* reason is one of time: the instant lies before what is asked, not behind it */
+    bool is_short;    /* reason is of a chain: a certificate that the caller should have given is missing */
     rd_tcb_verdict tcb;
     int64_t collateral_issued_us; /* the earliest issue date of what was used (TCB info, identity, CRL of the PCK CA) */
     int64_t collateral_expires_us; /* the earliest end: from then on this verdict is void */

@@ -6,6 +6,20 @@
 
 #include "common/model/policy.h"
 
+/* What the 885-byte body of quotes appends to TD report 1.5 (body type 4). */
+typedef struct rd_tdx_ex_claims {
+    uint8_t vm_id;
+    uint8_t td_id[32];
+    uint8_t dev_info[48];
+    uint8_t init_service_td[48]; /* hash of the service TD at the first launch */
+    uint8_t init_service_td_attributes[8];
+    uint8_t init_cpu_svn[16]; /* platform of the first launch */
+    uint8_t init_tee_tcb_svn[16];
+    uint8_t init_fmspc[12];
+    uint8_t service_td[48]; /* the one that is bound now */
+    uint8_t service_td_attributes[8];
+} rd_tdx_ex_claims;
+
 /* TDX Module ABI, TDREPORT / TD report 1.0 and 1.5. */
 typedef struct rd_tdx_claims {
     uint8_t tee_tcb_svn[16];
@@ -22,6 +36,8 @@ typedef struct rd_tdx_claims {
     bool has_15;               /* the two that follow exist: TD report 1.5 */
     uint8_t tee_tcb_svn_2[16]; /* the module that runs now */
     uint8_t mr_service_td[48];
+    bool has_ex;
+    rd_tdx_ex_claims ex;
 } rd_tdx_claims;
 
 /* Intel SDM 3D, REPORT: what identifies an enclave. Also read from the quoting enclave's own report. */
@@ -55,6 +71,10 @@ typedef struct rd_snp_claims {
     uint8_t family_id[16], image_id[16];
     uint8_t report_id[32], report_id_ma[32];
     uint8_t chip_id[64];
+    uint32_t sig_algo, key_info;
+    uint8_t cpuid[3];                             /* family, model, stepping; version 3 and later */
+    uint8_t current_build[3], committed_build[3]; /* build, minor, major */
+    uint8_t launch_mit[8], current_mit[8];        /* mitigation vectors; version 5 */
 } rd_snp_claims;
 
 /* The PCK certificate's extension (Intel SGX PCK Certificate and CRL Profile). */
@@ -76,7 +96,8 @@ typedef struct rd_claims {
     rd_tee tee;
     rd_class class;          /* of the root that the chain ended in */
     uint16_t format_version; /* quote version 3, 4, 5; SNP report version */
-    uint16_t body_type;      /* Intel quotes: 1 SGX, 2 TD 1.0, 3 TD 1.5 */
+    uint16_t body_type;      /* Intel quotes: 1 SGX, 2 TD 1.0, 3 TD 1.5, 4 TD 1.5 extended */
+    bool has_fields;         /* the report could be read: the members of its TEE below are filled */
     bool is_debug;           /* the host can read it: any bit of the TD's debug group, SGX DEBUG, SNP policy DEBUG */
     uint8_t report_data[64];
     uint8_t platform_id[32]; /* H("platform-v1", tee, PIID or else PPID, or CHIP_ID) */

@@ -11,6 +11,7 @@
 #define ALG_SHA384   0x000c
 #define EV_NO_ACTION 3u
 #define EV_SEPARATOR 4u
+#define CC_TYPE_TDX  2
 #define SPEC_ID      "Spec ID Event03"
 
 /* --- CCEL --- */
@@ -101,6 +102,26 @@ int rd_ccel_replay(rd_bytes area, rd_register_log *ret, rd_err *err)
         ret->event_count++;
     }
     ret->end = rd_cursor_offset(&in);
+    return 0;
+}
+
+/* UEFI 2.10, 38.3: 36 bytes of ACPI header, type, subtype, reserved, length and address of the area. */
+int rd_ccel_table_check(rd_bytes table, size_t end, rd_err *err)
+{
+    rd_cursor in = rd_cursor_of(table);
+    rd_bytes signature = rd_cursor_take(&in, 4);
+    uint32_t size = rd_cursor_u32le(&in);
+    rd_cursor_skip(&in, 28);
+    uint8_t type = rd_cursor_u8(&in);
+    rd_cursor_skip(&in, 3);
+    uint64_t area_size = rd_cursor_u64le(&in);
+    rd_cursor_skip(&in, 8);
+    if (!rd_cursor_is_done(&in) || size != table.size || memcmp(signature.data, "CCEL", 4) != 0)
+        return rd_err_set(err, RD_E_EVENTLOG, "not a CCEL table of 56 bytes");
+    if (type != CC_TYPE_TDX)
+        return rd_err_set(err, RD_E_EVENTLOG, "a CCEL table of type %u, expected %d (TDX)", type, CC_TYPE_TDX);
+    if (area_size < end)
+        return rd_err_set(err, RD_E_EVENTLOG, "the log is longer than its table's area");
     return 0;
 }
 

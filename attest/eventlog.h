@@ -20,6 +20,8 @@ typedef struct rd_register_log {
 /* The area of the CCEL table. EVENTLOG: not crypto-agile with SHA-384 alone, an unknown register, a second separator in
  * a register, lengths past the end, anything but padding behind the end. */
 int rd_ccel_replay(rd_bytes area, rd_register_log *ret, rd_err *err) RD_NODISCARD;
+/* The ACPI table beside the area: of TDX, and with room for a log that ends at end. EVENTLOG otherwise. */
+int rd_ccel_table_check(rd_bytes table, size_t end, rd_err *err) RD_NODISCARD;
 /* JSON array of {imr, event_type, digest, event, event_payload}; run-time events are hashed from their payload, and a
  * digest beside them must agree. EVENTLOG otherwise. */
 int rd_dstack_replay(rd_bytes json, rd_register_log *ret, rd_err *err) RD_NODISCARD;

@@ -31,10 +31,13 @@ static int read_format(rd_intel *intel, rd_err *err)
 {
     rd_intel_quote *quote = &intel->quote;
     rd_claims *claims = &intel->verdict->claims;
-    if (rd_intel_quote_parse(intel->input->quote, quote, err) < 0)
-        return -1;
+    int rc = rd_intel_quote_parse(intel->input->quote, quote, err);
     claims->format_version = quote->version;
     claims->body_type = (uint16_t)quote->body_type;
+    claims->tee = quote->tee_type == RD_TEE_TYPE_TDX ? RD_TEE_TDX : RD_TEE_SGX;
+    if (rc < 0)
+        return -1;
+    claims->has_fields = true;
     if (quote->body_type == RD_BODY_SGX)
         read_enclave(intel, claims);
     else
@@ -50,21 +53,28 @@ static int read_format(rd_intel *intel, rd_err *err)
 static const struct {
     const char *name;
     rd_intel_step run;
+    bool holds_alone; /* needs no collateral */
 } steps[] = {
-    { "format", read_format },
-    { "pck_chain", rd_intel_pck_chain },
-    { "revocation", rd_intel_revocation },
-    { "platform", rd_intel_platform },
-    { "tcb_info", rd_intel_tcb_info },
-    { "qe_identity", rd_intel_qe_identity },
-    { "scope", rd_intel_scope },
-    { "module", rd_intel_module },
-    { "qe_signature", rd_intel_qe_signature },
-    { "qe_binding", rd_intel_qe_binding },
-    { "qe", rd_intel_qe },
-    { "quote_signature", rd_intel_quote_signature },
-    { "tcb", rd_intel_tcb },
+    { "format", read_format, true },
+    { "pck_chain", rd_intel_pck_chain, true },
+    { "revocation", rd_intel_revocation, false },
+    { "platform", rd_intel_platform, true },
+    { "tcb_info", rd_intel_tcb_info, false },
+    { "qe_identity", rd_intel_qe_identity, false },
+    { "scope", rd_intel_scope, false },
+    { "module", rd_intel_module, false },
+    { "qe_signature", rd_intel_qe_signature, true },
+    { "qe_binding", rd_intel_qe_binding, true },
+    { "qe", rd_intel_qe, false },
+    { "quote_signature", rd_intel_quote_signature, true },
+    { "tcb", rd_intel_tcb, false },
 };
+
+static bool has_collateral(const rd_collateral *collateral)
+{
+    return collateral->pck_crl.size || collateral->root_ca_crl.size || collateral->tcb_info.size ||
+           collateral->tcb_info_chain.size || collateral->qe_identity.size || collateral->qe_identity_chain.size;
+}
 
 static void done(rd_intel *intel)
 {
@@ -78,13 +88,17 @@ static void done(rd_intel *intel)
 static int verify(const rd_attest_input *input, rd_verdict *verdict, rd_err *err)
 {
     RD_CLEANUP(done) rd_intel intel = { .input = input, .verdict = verdict };
+    bool is_alone = !has_collateral(input->collateral);
     for (size_t i = 0; i < RD_ARRAY_LEN(steps); i++) {
         intel.detail[0] = 0;
+        if (is_alone && !steps[i].holds_alone)
+            continue;
         if (steps[i].run(&intel, err) < 0)
             return rd_step_failed(verdict, steps[i].name, err);
         rd_step_ok(verdict, steps[i].name, "%s", intel.detail);
     }
-    return 0;
+    verdict->holds_alone = is_alone;
+    return is_alone ? rd_step_no_collateral(verdict, err) : 0;
 }
 
 const rd_verifier rd_verifier_intel = { .name = "intel", .recognises = recognises, .verify = verify };

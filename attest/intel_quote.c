@@ -10,6 +10,11 @@
 static const uint8_t intel_vendor[16] = { 0x93, 0x9a, 0x72, 0x33, 0xf7, 0x9c, 0x4c, 0xa9,
                                           0x94, 0x0a, 0x0d, 0xb3, 0x95, 0x7f, 0x06, 0x07 };
 
+bool rd_intel_has_vendor(rd_bytes quote)
+{
+    return quote.size >= 28 && memcmp(quote.data + 12, intel_vendor, sizeof intel_vendor) == 0;
+}
+
 static size_t body_size(rd_body_type type)
 {
     switch (type) {
@@ -170,6 +175,20 @@ int rd_intel_quote_parse(rd_bytes bytes, rd_intel_quote *ret, rd_err *err)
     return check_rest(&in, ret, err);
 }
 
+static void read_extended(rd_cursor *in, rd_tdx_ex_claims *ret)
+{
+    ret->vm_id = rd_cursor_u8(in);
+    rd_cursor_copy(in, ret->td_id, sizeof ret->td_id);
+    rd_cursor_copy(in, ret->dev_info, sizeof ret->dev_info);
+    rd_cursor_copy(in, ret->init_service_td, sizeof ret->init_service_td);
+    rd_cursor_copy(in, ret->init_service_td_attributes, sizeof ret->init_service_td_attributes);
+    rd_cursor_copy(in, ret->init_cpu_svn, sizeof ret->init_cpu_svn);
+    rd_cursor_copy(in, ret->init_tee_tcb_svn, sizeof ret->init_tee_tcb_svn);
+    rd_cursor_copy(in, ret->init_fmspc, sizeof ret->init_fmspc);
+    rd_cursor_copy(in, ret->service_td, sizeof ret->service_td);
+    rd_cursor_copy(in, ret->service_td_attributes, sizeof ret->service_td_attributes);
+}
+
 /* attestation.md 1.3 */
 void rd_td_report_read(rd_bytes body, rd_tdx_claims *ret, uint8_t ret_report_data[64])
 {
@@ -193,6 +212,9 @@ void rd_td_report_read(rd_bytes body, rd_tdx_claims *ret, uint8_t ret_report_dat
     ret->has_15 = true;
     rd_cursor_copy(&in, ret->tee_tcb_svn_2, sizeof ret->tee_tcb_svn_2);
     rd_cursor_copy(&in, ret->mr_service_td, sizeof ret->mr_service_td);
+    ret->has_ex = body.size == RD_TD_REPORT_15_EX_SIZE;
+    if (ret->has_ex)
+        read_extended(&in, &ret->ex);
 }
 
 /* attestation.md 1.2 */

@@ -17,6 +17,7 @@
 
 typedef enum rd_body_type { RD_BODY_SGX = 1, RD_BODY_TD_10 = 2, RD_BODY_TD_15 = 3, RD_BODY_TD_15_EX = 4 } rd_body_type;
 
+#define RD_CERT_DATA_PCK_LEAF  4
 #define RD_CERT_DATA_PCK_CHAIN 5
 #define RD_CERT_DATA_QE_REPORT 6
 
@@ -41,6 +42,9 @@ typedef struct rd_intel_quote {
  * QUOTE_LENGTH (declared sizes that contradict each other), CERT_TYPE (outer type), QUOTE_TRAILING (bytes other
  * than zero behind the end). */
 int rd_intel_quote_parse(rd_bytes bytes, rd_intel_quote *ret, rd_err *err) RD_NODISCARD;
+
+/* Intel's vendor id stands where a quote has it. */
+bool rd_intel_has_vendor(rd_bytes quote);
 
 /* body has the size of its type. */
 void rd_td_report_read(rd_bytes body, rd_tdx_claims *ret, uint8_t ret_report_data[64]);

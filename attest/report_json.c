@@ -1,8 +1,9 @@
 #include "attest/attest.h"
+#include "attest/claims_json.h"
 #include "common/base/text.h"
 #include "common/model/json.h"
 
-static json_t *tcb_json(const rd_tcb_verdict *tcb)
+json_t *rd_tcb_to_json(const rd_tcb_verdict *tcb)
 {
     json_t *object = json_object(), *advisories = json_array();
     rd_json_set_str(object, "status", rd_tcb_status_names[tcb->status]);
@@ -61,7 +62,7 @@ static json_t *claims_json(const rd_claims *claims)
     return object;
 }
 
-static json_t *collateral_json(const rd_verdict *verdict)
+json_t *rd_verdict_collateral_json(const rd_verdict *verdict)
 {
     json_t *object = json_object();
     rd_json_set_time(object, "issued", verdict->collateral_issued_us);
@@ -71,7 +72,7 @@ static json_t *collateral_json(const rd_verdict *verdict)
     return object;
 }
 
-static json_t *steps_json(const rd_verdict *verdict)
+json_t *rd_verdict_steps_json(const rd_verdict *verdict)
 {
     json_t *array = json_array();
     for (size_t i = 0; i < verdict->step_count; i++) {
@@ -97,11 +98,11 @@ json_t *rd_attest_report_to_json(const rd_attest_report *report)
     rd_json_set_bool(object, "genuine", verdict->is_genuine);
     rd_json_set_str(object, "tee", verdict->claims.tee ? rd_tee_names[verdict->claims.tee] : NULL);
     rd_json_set_str(object, "class", rd_class_name(verdict->claims.class));
-    rd_json_set(object, "tcb", verdict->is_genuine ? tcb_json(&verdict->tcb) : json_null());
+    rd_json_set(object, "tcb", verdict->is_genuine ? rd_tcb_to_json(&verdict->tcb) : json_null());
     rd_json_set(object, "claims", verdict->is_genuine ? claims_json(&verdict->claims) : json_null());
-    rd_json_set(object, "collateral", verdict->is_genuine ? collateral_json(verdict) : json_null());
+    rd_json_set(object, "collateral", verdict->is_genuine ? rd_verdict_collateral_json(verdict) : json_null());
     rd_json_set_digest(object, "statement", &report->statement_digest);
     rd_json_set_digest(object, "evidence", &report->evidence_digest);
-    rd_json_set(object, "steps", steps_json(verdict));
+    rd_json_set(object, "steps", rd_verdict_steps_json(verdict));
     return object;
 }

@@ -1,6 +1,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "attest/intel_quote.h"
 #include "attest/snp_report.h"
 #include "attest/verifier.h"
 #include "common/crypto/x509_crl.h"
@@ -31,10 +32,13 @@ typedef struct snp {
 
 #define say(s, ...) (void)snprintf((s)->detail, sizeof(s)->detail, __VA_ARGS__)
 
-/* A report's version has four bytes, of which the upper two are zero; a quote has its key type there. */
+/* A report's version has four bytes, of which the upper two are zero; a quote has its key type there. Where they are
+ * not, the size decides, unless Intel's vendor id stands in its place. */
 static bool recognises(rd_bytes quote)
 {
-    return quote.size >= 4 && quote.data[2] == 0 && quote.data[3] == 0;
+    if (quote.size >= 4 && quote.data[2] == 0 && quote.data[3] == 0)
+        return true;
+    return quote.size == RD_SNP_REPORT_SIZE && !rd_intel_has_vendor(quote);
 }
 
 static int read_format(snp *s, rd_err *err)
@@ -42,6 +46,7 @@ static int read_format(snp *s, rd_err *err)
     rd_claims *claims = &s->verdict->claims;
     int rc = rd_snp_report_parse(s->input->quote, &s->report, err);
     claims->tee = RD_TEE_SNP;
+    claims->has_fields = s->input->quote.size == RD_SNP_REPORT_SIZE;
     claims->format_version = (uint16_t)s->report.claims.version;
     claims->snp = s->report.claims;
     claims->is_debug = s->report.claims.policy & POLICY_DEBUG;
@@ -61,6 +66,30 @@ static const rd_cert *find_leaf(const rd_certs *certs)
     return NULL;
 }
 
+static const rd_cert *find_issuer(const rd_certs *certs, const rd_cert *cert)
+{
+    for (size_t i = 0; i < certs->count; i++)
+        if (rd_bytes_equal(rd_cert_subject(certs->items[i]), rd_cert_issuer(cert)))
+            return certs->items[i];
+    return NULL;
+}
+
+/* What nobody gave is said as such, before a search for a path fails on it. */
+static int check_complete(snp *s, const rd_cert *leaf, rd_err *err)
+{
+    const rd_cert *ask = find_issuer(&s->certs, leaf);
+    if (s->certs.count < 3 && !ask) {
+        s->verdict->is_short = true;
+        return rd_err_set(err, RD_E_COLLATERAL_MISSING, "no certificate of %s, which issued the %s",
+                          rd_cert_issuer_cn(leaf), rd_cert_subject_cn(leaf));
+    }
+    if (s->certs.count < 3 && !find_issuer(&s->certs, ask)) {
+        s->verdict->is_short = true;
+        return rd_err_set(err, RD_E_CHAIN_ROOT, "no certificate of %s, the root", rd_cert_issuer_cn(ask));
+    }
+    return 0;
+}
+
 /* attestation.md 5.3, 2 */
 static int check_chain(snp *s, rd_err *err)
 {
@@ -71,15 +100,17 @@ static int check_chain(snp *s, rd_err *err)
                              .time_us = s->input->time_us,
                              .depth = 3,
                              .profile = RD_CERT_AMD };
-    if (s->input->collateral->snp_chain.size == 0)
-        return rd_err_set(err, RD_E_COLLATERAL_MISSING, "no certificate chain");
     if (rd_certs_parse_mixed(s->input->collateral->snp_chain, 4, &s->certs, err) < 0)
         return -1;
     const rd_cert *leaf = find_leaf(&s->certs);
     if (!leaf)
         return rd_err_set(err, RD_E_COLLATERAL_MISSING, "neither VCEK nor VLEK among the certificates");
-    if (rd_chain_verify(leaf, &s->certs, &rules, &s->chain, err) < 0)
+    if (check_complete(s, leaf, err) < 0)
         return -1;
+    if (rd_chain_verify(leaf, &s->certs, &rules, &s->chain, err) < 0) {
+        rd_note_early(s->verdict, &s->certs, rules.time_us);
+        return -1;
+    }
     s->is_vlek = strstr(rd_cert_subject_cn(leaf), "VLEK") != NULL;
     s->verdict->claims.class = s->input->anchors->items[roots.index[s->chain.root_index]].class;
     s->verdict->collateral_expires_us = rd_cert_not_after_us(leaf);
@@ -98,8 +129,10 @@ static int check_revocation(snp *s, rd_err *err)
         return 0;
     }
     if (rd_crl_parse(bytes, &crl, err) < 0 ||
-        rd_crl_verify(crl, s->chain.items[2], RD_CERT_AMD, s->input->time_us, err) < 0)
+        rd_crl_verify(crl, s->chain.items[2], RD_CERT_AMD, s->input->time_us, err) < 0) {
+        s->verdict->is_early = crl && s->input->time_us < rd_crl_this_update_us(crl);
         return -1;
+    }
     for (size_t i = 0; i < 2; i++)
         if (rd_crl_contains(crl, s->chain.items[i]))
             return rd_err_set(err, RD_E_CA_REVOKED, "%s was revoked", rd_cert_subject_cn(s->chain.items[i]));
@@ -125,6 +158,9 @@ static int check_product(snp *s, rd_err *err)
             s->product = (rd_snp_product)i;
     if (s->product == 0 || !strstr(rd_cert_subject_cn(s->chain.items[1]), rd_snp_product_names[s->product]))
         return rd_err_set(err, RD_E_SNP_PRODUCT, "the certificate's product is not its issuer's");
+    if (s->report.has_product && s->report.product == 0)
+        return rd_err_set(err, RD_E_SNP_PRODUCT, "CPU family 0x%02x model 0x%02x is not known",
+                          s->report.claims.cpuid[0], s->report.claims.cpuid[1]);
     if (s->report.has_product && s->report.product != s->product)
         return rd_err_set(err, RD_E_SNP_PRODUCT, "certificate for %s, report of %s", rd_snp_product_names[s->product],
                           rd_snp_product_names[s->report.product]);
@@ -213,6 +249,15 @@ static int check_signature(snp *s, rd_err *err)
     return 0;
 }
 
+/* Behind the signature: what is not zero there was changed on the way, or says something that nobody here can read. */
+static int check_reserved(snp *s, rd_err *err)
+{
+    if (rd_snp_report_check_reserved(s->input->quote, s->report.claims.version, err) < 0)
+        return -1;
+    say(s, "reserved ranges are zero");
+    return 0;
+}
+
 /* attestation.md 5.3, in its order. */
 static const struct {
     const char *name;
@@ -226,6 +271,7 @@ static const struct {
     { "tcb", check_tcb },
     { "platform", check_chip },
     { "report_signature", check_signature },
+    { "reserved", check_reserved },
 };
 
 static void done(snp *s)
@@ -236,13 +282,15 @@ static void done(snp *s)
 static int verify(const rd_attest_input *input, rd_verdict *verdict, rd_err *err)
 {
     RD_CLEANUP(done) snp s = { .input = input, .verdict = verdict };
-    for (size_t i = 0; i < RD_ARRAY_LEN(steps); i++) {
+    bool is_alone = input->collateral->snp_chain.size == 0 && input->collateral->snp_crl.size == 0;
+    for (size_t i = 0; i < (is_alone ? 1 : RD_ARRAY_LEN(steps)); i++) {
         s.detail[0] = 0;
         if (steps[i].run(&s, err) < 0)
             return rd_step_failed(verdict, steps[i].name, err);
         rd_step_ok(verdict, steps[i].name, "%s", s.detail);
     }
-    return 0;
+    verdict->holds_alone = is_alone;
+    return is_alone ? rd_step_no_collateral(verdict, err) : 0;
 }
 
 const rd_verifier rd_verifier_snp = { .name = "snp", .recognises = recognises, .verify = verify };

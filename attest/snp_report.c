@@ -25,7 +25,7 @@ static int check_zero(rd_bytes bytes, size_t from, size_t to, rd_err *err)
     return 0;
 }
 
-static int check_reserved(rd_bytes bytes, uint32_t version, rd_err *err)
+int rd_snp_report_check_reserved(rd_bytes bytes, uint32_t version, rd_err *err)
 {
     for (size_t i = 0; i < RD_ARRAY_LEN(reserved); i++)
         if (version <= reserved[i].version_max && check_zero(bytes, reserved[i].from, reserved[i].to, err) < 0)
@@ -60,18 +60,18 @@ static void read_middle(rd_cursor *in, rd_snp_report *ret)
 }
 
 /* CPUID family and model, combined with their extensions (attestation.md 5.1). */
-static int read_product(uint8_t family, uint8_t model, rd_snp_report *ret, rd_err *err)
+static void read_product(rd_snp_report *ret)
 {
-    ret->has_product = true;
+    uint8_t family = ret->claims.cpuid[0], model = ret->claims.cpuid[1];
+    ret->has_product = ret->claims.version >= 3;
+    if (!ret->has_product)
+        return;
     if (family == 0x19 && model <= 0x0f)
         ret->product = RD_SNP_MILAN;
     else if (family == 0x19 && ((model >= 0x10 && model <= 0x1f) || (model >= 0xa0 && model <= 0xaf)))
         ret->product = RD_SNP_GENOA;
     else if (family == 0x1a && model <= 0x1f)
         ret->product = RD_SNP_TURIN;
-    else
-        return rd_err_set(err, RD_E_SNP_PRODUCT, "CPU family 0x%02x model 0x%02x is not known", family, model);
-    return 0;
 }
 
 static uint32_t read_head(rd_cursor *in, rd_snp_report *ret)
@@ -86,11 +86,12 @@ static uint32_t read_head(rd_cursor *in, rd_snp_report *ret)
     uint32_t algorithm = rd_cursor_u32le(in);
     rd_cursor_copy(in, claims->current_tcb, 8);
     claims->platform_info = rd_cursor_u64le(in);
-    uint32_t key_info = rd_cursor_u32le(in);
+    claims->key_info = rd_cursor_u32le(in);
     rd_cursor_skip(in, 4);
-    ret->is_chip_masked = key_info & 2;
-    ret->signing_key = key_info >> 2 & 7;
+    ret->is_chip_masked = claims->key_info & 2;
+    ret->signing_key = claims->key_info >> 2 & 7;
     claims->is_vlek = ret->signing_key == 1;
+    claims->sig_algo = algorithm;
     return algorithm;
 }
 
@@ -105,6 +106,21 @@ static int check_head(const rd_snp_claims *claims, uint32_t algorithm, rd_err *e
     return 0;
 }
 
+static void read_tail(rd_cursor *in, rd_snp_claims *claims)
+{
+    rd_cursor_copy(in, claims->cpuid, 3);
+    rd_cursor_skip(in, 0x1a0 - 0x18b);
+    rd_cursor_copy(in, claims->chip_id, 64);
+    rd_cursor_copy(in, claims->committed_tcb, 8);
+    rd_cursor_copy(in, claims->current_build, 3);
+    rd_cursor_skip(in, 1);
+    rd_cursor_copy(in, claims->committed_build, 3);
+    rd_cursor_skip(in, 1);
+    rd_cursor_copy(in, claims->launch_tcb, 8);
+    rd_cursor_copy(in, claims->launch_mit, 8);
+    rd_cursor_copy(in, claims->current_mit, 8);
+}
+
 int rd_snp_report_parse(rd_bytes bytes, rd_snp_report *ret, rd_err *err)
 {
     *ret = (rd_snp_report){ 0 };
@@ -113,16 +129,11 @@ int rd_snp_report_parse(rd_bytes bytes, rd_snp_report *ret, rd_err *err)
     rd_cursor in = rd_cursor_of(bytes);
     uint32_t algorithm = read_head(&in, ret);
     read_middle(&in, ret);
-    uint8_t family = rd_cursor_u8(&in), model = rd_cursor_u8(&in);
-    rd_cursor_skip(&in, 0x1a0 - 0x18a);
-    rd_cursor_copy(&in, ret->claims.chip_id, 64);
-    rd_cursor_copy(&in, ret->claims.committed_tcb, 8);
-    rd_cursor_skip(&in, 8);
-    rd_cursor_copy(&in, ret->claims.launch_tcb, 8);
-    if (check_head(&ret->claims, algorithm, err) < 0 || check_reserved(bytes, ret->claims.version, err) < 0 ||
-        read_signature(bytes, ret, err) < 0)
+    read_tail(&in, &ret->claims);
+    read_product(ret);
+    if (check_head(&ret->claims, algorithm, err) < 0)
         return -1;
-    return ret->claims.version >= 3 ? read_product(family, model, ret, err) : 0;
+    return read_signature(bytes, ret, err);
 }
 
 /* attestation.md 5.2 */

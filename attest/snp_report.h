@@ -13,13 +13,16 @@ typedef struct rd_snp_report {
     uint8_t report_data[64];
     uint32_t signing_key; /* 0 VCEK, 1 VLEK, 7 none */
     bool is_chip_masked;
-    bool has_product; /* version 3 and later name the CPU */
-    rd_snp_product product;
-    uint8_t signature[96]; /* r, s, big-endian */
+    bool has_product;       /* version 3 and later name the CPU */
+    rd_snp_product product; /* 0: a CPU that is not known */
+    uint8_t signature[96];  /* r, s, big-endian */
 } rd_snp_report;
 
-/* SNP_FORMAT, SNP_VERSION, QUOTE_KEYTYPE, SNP_POLICY (bit 17), SNP_PRODUCT (an unknown CPU). */
+/* SNP_FORMAT (size), SNP_VERSION, QUOTE_KEYTYPE, SNP_POLICY (bit 17), SNP_SIG (longer than its curve). The claims are
+ * filled whenever the size is right. */
 int rd_snp_report_parse(rd_bytes bytes, rd_snp_report *ret, rd_err *err) RD_NODISCARD;
+/* SNP_FORMAT: a range that this version keeps zero is not. bytes has the report's size. */
+int rd_snp_report_check_reserved(rd_bytes bytes, uint32_t version, rd_err *err) RD_NODISCARD;
 
 /* The parts of a TCB_VERSION, whose layout is the product's. */
 void rd_snp_tcb_read(const uint8_t bytes[8], rd_snp_product product, rd_snp_tcb *ret);

@@ -5,6 +5,7 @@
 #define RD_ATTEST_VERIFIER_H
 
 #include "attest/attest.h"
+#include "common/crypto/x509.h"
 
 typedef struct rd_verifier {
     const char *name;
@@ -21,6 +22,11 @@ extern const rd_verifier rd_verifier_snp;
 void rd_step_ok(rd_verdict *verdict, const char *name, const char *fmt, ...) RD_PRINTF(3, 4);
 /* Appends the step that failed with err's sentence; returns -1. */
 int rd_step_failed(rd_verdict *verdict, const char *name, const rd_err *err);
+
+/* The last step of evidence that came without any collateral: COLLATERAL_MISSING; returns -1. */
+int rd_step_no_collateral(rd_verdict *verdict, rd_err *err);
+/* After CHAIN_TIME: notes whether the instant lies before the validity of one of them. */
+void rd_note_early(rd_verdict *verdict, const rd_certs *certs, int64_t time_us);
 
 /* The fingerprints of one kind of anchors, for a chain's rules; index maps back into anchors. */
 typedef struct rd_roots {

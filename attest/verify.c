@@ -36,6 +36,18 @@ int rd_step_failed(rd_verdict *verdict, const char *name, const rd_err *err)
     return -1;
 }
 
+int rd_step_no_collateral(rd_verdict *verdict, rd_err *err)
+{
+    (void)rd_err_set(err, RD_E_COLLATERAL_MISSING, "no collateral was given: nobody can say whether it is genuine");
+    return rd_step_failed(verdict, "collateral", err);
+}
+
+void rd_note_early(rd_verdict *verdict, const rd_certs *certs, int64_t time_us)
+{
+    for (size_t i = 0; i < certs->count; i++)
+        verdict->is_early |= time_us < rd_cert_not_before_us(certs->items[i]);
+}
+
 void rd_platform_id(rd_tee tee, rd_bytes raw_id, uint8_t ret[32])
 {
     RD_H(ret, RD_HASH_PLATFORM, rd_bytes_str(rd_tee_names[tee]), raw_id);

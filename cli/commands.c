@@ -6,6 +6,7 @@ const cli_command *const cli_all_commands[] = {
     cli_approve_commands,
     cli_invoke_commands,
     cli_verify_commands,
+    cli_evidence_commands,
     cli_logs_commands,
     cli_apps_commands,
     cli_hosts_commands,

@@ -1,0 +1,171 @@
+#include "attest/judge.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "attest/error_class.h"
+#include "attest/snp_report.h"
+#include "attest/verifier.h"
+
+void rd_judge_default_policy(rd_policy *ret)
+{
+    *ret = (rd_policy){ .tees = { RD_TEE_TDX, RD_TEE_SGX, RD_TEE_SNP },
+                        .tees_count = 3,
+                        .tcb = { RD_TCB_UP_TO_DATE, RD_TCB_SW_HARDENING_NEEDED },
+                        .tcb_count = 2,
+                        /* Items without parts: any code. */
+                        .measurements = { { .tee = RD_TEE_TDX }, { .tee = RD_TEE_SGX }, { .tee = RD_TEE_SNP } },
+                        .measurements_count = 3,
+                        .max_collateral_age_s = 31536000 };
+}
+
+static int refuse(rd_judgement *ret, const rd_err *why, const char *word, const char *error_class)
+{
+    const rd_verdict *verdict = &ret->verdict;
+    ret->reason = why->code;
+    ret->refusal = *why;
+    ret->rule = verdict->step_count ? verdict->steps[verdict->step_count - 1].name : "format";
+    ret->word = word;
+    ret->error_class = error_class;
+    return -1;
+}
+
+/* --- event logs --- */
+
+static bool has_log(const rd_judge_input *input)
+{
+    return input->ccel.data || input->event_log.data;
+}
+
+static int replay(const rd_judge_input *input, rd_register_log *ret, rd_err *err)
+{
+    if (input->event_log.data)
+        return rd_dstack_replay(input->event_log, ret, err);
+    if (rd_ccel_replay(input->ccel, ret, err) < 0)
+        return -1;
+    return input->ccel_table.data ? rd_ccel_table_check(input->ccel_table, ret->end, err) : 0;
+}
+
+/* Before the quote is judged: the registers of a log are compared with what the quote says, whoever vouches for it. */
+static int judge_log(const rd_judge_input *input, rd_judgement *ret, rd_err *err)
+{
+    const rd_claims *claims = &ret->verdict.claims;
+    ret->has_log = true;
+    if (replay(input, &ret->log, err) < 0)
+        return rd_step_failed(&ret->verdict, "event_log", err);
+    if (!input->evidence.data) {
+        rd_step_ok(&ret->verdict, "event_log", "%zu events; no quote to compare them with", ret->log.event_count);
+        return 0;
+    }
+    if (claims->tee != RD_TEE_TDX || !claims->has_fields) {
+        (void)rd_err_set(err, RD_E_RTMR, "an event log beside evidence without run-time registers");
+        return rd_step_failed(&ret->verdict, "event_log", err);
+    }
+    if (rd_register_log_check(&ret->log, &claims->tdx, err) < 0)
+        return rd_step_failed(&ret->verdict, "event_log", err);
+    ret->log_matches = true;
+    rd_step_ok(&ret->verdict, "event_log", "%zu events are the replay of RTMR0 to RTMR3", ret->log.event_count);
+    return 0;
+}
+
+/* --- genuine --- */
+
+static bool is_bare(const rd_collateral *c)
+{
+    return c->pck_crl.size + c->root_ca_crl.size + c->tcb_info.size + c->tcb_info_chain.size + c->qe_identity.size +
+               c->qe_identity_chain.size + c->snp_chain.size + c->snp_crl.size ==
+           0;
+}
+
+/* Not genuine: nothing but a log's word may stand beside it. */
+static int not_genuine(const rd_judge_input *input, rd_judgement *ret, const rd_err *why)
+{
+    bool is_alone = ret->verdict.holds_alone && input->is_reading;
+    if (ret->log_matches && is_bare(input->collateral))
+        return refuse(ret, why, "Match", NULL);
+    if (is_alone && !ret->has_log)
+        return refuse(ret, why, "ParseOnly", NULL);
+    return refuse(ret, why, "Error", rd_error_class(&ret->verdict));
+}
+
+static int check_product(const rd_judge_input *input, rd_judgement *ret, rd_err *err)
+{
+    const rd_claims *claims = &ret->verdict.claims;
+    if (!input->product || claims->tee != RD_TEE_SNP)
+        return 0;
+    const char *found = rd_snp_product_names[claims->snp.product];
+    if (strcmp(found, input->product) == 0)
+        return 0;
+    (void)rd_err_set(err, RD_E_SNP_PRODUCT, "it ran on %s, expected %s", found, input->product);
+    ret->verdict.is_genuine = false;
+    ret->verdict.reason = RD_E_SNP_PRODUCT;
+    return rd_step_failed(&ret->verdict, "product", err);
+}
+
+/* --- accepted --- */
+
+static const char *status_word(const rd_verdict *verdict)
+{
+    return verdict->claims.tee == RD_TEE_SNP ? "Verified" : rd_tcb_status_names[verdict->tcb.status];
+}
+
+/* What the default policy alone does not take is told by word and reason: it has no class, except where the evidence
+ * could never do. */
+static const char *class_of_refusal(const rd_judge_input *input, const rd_judgement *ret, rd_code code)
+{
+    const char *name = rd_policy_error_class(&ret->verdict, code);
+    return !input->policy && strcmp(name, "PolicyViolation") == 0 ? NULL : name;
+}
+
+static int appraise(const rd_judge_input *input, rd_judgement *ret, rd_err *err)
+{
+    rd_policy policy;
+    rd_claims *claims = &ret->verdict.claims;
+    rd_attest_floor floor = { .demands_vcek = input->demands_vcek };
+    rd_judge_default_policy(&policy);
+    policy.is_simulated = input->accepts_simulated && claims->class == RD_CLASS_SIMULATED;
+    /* The flag takes debug out of the policy's sight; the judgement says it all the same. */
+    bool is_debug = claims->is_debug;
+    claims->is_debug = is_debug && !input->allows_debug;
+    int rc = rd_appraise(&ret->verdict, input->policy ? input->policy : &policy, &floor, input->time_us, err);
+    claims->is_debug = is_debug;
+    return rc;
+}
+
+static int run(const rd_judge_input *input, rd_judgement *ret, rd_err *err)
+{
+    rd_err log_err = RD_ERR_INIT;
+    rd_attest_input evidence = {
+        .quote = input->evidence, .collateral = input->collateral, .anchors = input->anchors, .time_us = input->time_us
+    };
+    bool is_log_alone = !input->evidence.data && has_log(input);
+    int rc = is_log_alone ? -1 : rd_attest_verify(&evidence, &ret->verdict, err);
+    if (has_log(input) && judge_log(input, ret, &log_err) < 0) {
+        *err = log_err;
+        ret->verdict.is_genuine = false;
+        ret->verdict.reason = log_err.code;
+        return refuse(ret, err, "Error", rd_error_class(&ret->verdict));
+    }
+    if (is_log_alone) {
+        (void)rd_err_set(err, RD_E_EVIDENCE_TYPE, "an event log alone proves nothing: no quote vouches for it");
+        return refuse(ret, err, "ReplayOnly", NULL);
+    }
+    if (rc < 0 || check_product(input, ret, err) < 0)
+        return not_genuine(input, ret, err);
+    ret->word = status_word(&ret->verdict);
+    if (appraise(input, ret, err) < 0)
+        return refuse(ret, err, ret->word, class_of_refusal(input, ret, err->code));
+    ret->is_accepted = true;
+    return 0;
+}
+
+int rd_judge(const rd_judge_input *input, rd_judgement *ret, rd_err *err)
+{
+    rd_err why = RD_ERR_INIT;
+    *ret = (rd_judgement){ 0 };
+    if (run(input, ret, &why) == 0)
+        return 0;
+    if (err)
+        *err = why;
+    return -1;
+}

@@ -1,0 +1,184 @@
+#include "cli/cmd.h"
+
+#include "cli/evidence_files.h"
+#include "cli/steps.h"
+#include "common/base/mem.h"
+#include "common/base/text.h"
+#include "common/crypto/x509.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* --- flags --- */
+
+static int read_instant(const cli_context *context, const cli_args *args, const cli_evidence_files *files,
+                        int64_t *ret_us, rd_err *err)
+{
+    const char *at = cli_args_value(args, "at");
+    *ret_us = rd_clock_wall_us(context->clock);
+    if (at && rd_time_parse(at, strlen(at), ret_us) < 0)
+        return rd_err_set(err, RD_E_USAGE, "--at takes a time like 2026-11-22T20:00:00Z, not %s", at);
+    if (!at)
+        (void)cli_evidence_time(files, ret_us);
+    return 0;
+}
+
+static int usage_of(rd_err *err, const char *flag)
+{
+    err->code = RD_E_USAGE;
+    return rd_err_wrap(err, "--%s", flag);
+}
+
+/* The one root that counts then. It is a vendor's, or else evidence under it is of class simulated. */
+static int read_trust_root(const char *path, rd_anchors *ret, rd_err *err)
+{
+    RD_CLEANUP(rd_certs_done) rd_certs certs = { 0 };
+    RD_CLEANUP(rd_free_p) uint8_t *data = NULL;
+    size_t size = 0;
+    rd_anchors vendors;
+    if (cli_read_file(path, RD_CERT_SIZE_MAX * 2, &data, &size, err) < 0 ||
+        rd_certs_parse_mixed(rd_bytes_of(data, size), 1, &certs, err) < 0)
+        return usage_of(err, "trust-root");
+    rd_anchor anchor = { .class = RD_CLASS_SIMULATED };
+    rd_cert_fingerprint(certs.items[0], anchor.fingerprint);
+    rd_anchors_init(&vendors);
+    for (size_t i = 0; i < vendors.count; i++)
+        if (memcmp(vendors.items[i].fingerprint, anchor.fingerprint, 32) == 0)
+            anchor.class = RD_CLASS_HARDWARE;
+    *ret = (rd_anchors){ .count = 2, .items = { anchor, anchor } };
+    ret->items[0].tee = RD_TEE_TDX;
+    ret->items[1].tee = RD_TEE_SNP;
+    return 0;
+}
+
+static int read_anchors(const cli_context *context, const cli_args *args, rd_anchors *ret, rd_err *err)
+{
+    const char *path = cli_args_value(args, "trust-root");
+    const cli_profile *profile = context->profile;
+    if (path)
+        return read_trust_root(path, ret, err);
+    rd_anchors_init(ret);
+    for (size_t i = 0; i < profile->simulation_root_count; i++)
+        if (rd_anchors_add_simulated(ret, profile->simulation_roots[i], err) < 0)
+            return -1;
+    return 0;
+}
+
+static int read_policy(const char *path, rd_policy *ret, rd_err *err)
+{
+    static const rd_json_limits limits = { .size_max = (size_t)256 << 10 };
+    RD_CLEANUP(rd_free_p) uint8_t *data = NULL;
+    RD_CLEANUP(rd_json_free_p) json_t *document = NULL;
+    size_t size = 0;
+    if (cli_read_file(path, limits.size_max, &data, &size, err) < 0 ||
+        rd_json_parse(rd_bytes_of(data, size), &limits, &document, err) < 0 ||
+        rd_policy_read(document, "", ret, err) < 0)
+        return usage_of(err, "policy");
+    return 0;
+}
+
+static int read_product(const cli_args *args, const char **ret, rd_err *err)
+{
+    static const char *const names[] = { "Milan", "Genoa", "Turin" };
+    const char *given = cli_args_value(args, "product");
+    *ret = NULL;
+    for (size_t i = 0; given && i < RD_ARRAY_LEN(names); i++)
+        if (strcmp(given, names[i]) == 0)
+            *ret = names[i];
+    return !given || *ret ? 0 : rd_err_set(err, RD_E_USAGE, "--product takes Milan, Genoa or Turin, not %s", given);
+}
+
+/* Everything that a judgement is made from. */
+typedef struct request {
+    cli_evidence_files *files;
+    rd_anchors anchors;
+    rd_policy *policy; /* NULL: the default */
+    rd_judge_input input;
+} request;
+
+static void request_done(request *r)
+{
+    cli_evidence_free(r->files);
+    free(r->policy);
+}
+
+static int make_request(cli_context *context, const cli_args *args, request *r, rd_err *err)
+{
+    const char *policy = cli_args_value(args, "policy");
+    if (cli_args_expect(args, 1, 1, "PATH", err) < 0 || read_product(args, &r->input.product, err) < 0 ||
+        read_anchors(context, args, &r->anchors, err) < 0)
+        return -1;
+    if (policy) {
+        r->policy = rd_alloc(sizeof *r->policy);
+        if (read_policy(policy, r->policy, err) < 0)
+            return -1;
+    }
+    if (cli_evidence_load(args->positional[0], cli_args_value(args, "collateral"), &r->files, err) < 0 ||
+        read_instant(context, args, r->files, &r->input.time_us, err) < 0)
+        return -1;
+    cli_evidence_fill(r->files, &r->input);
+    r->input.anchors = &r->anchors;
+    r->input.policy = r->policy;
+    r->input.accepts_simulated = cli_args_has(args, "trust-root");
+    r->input.allows_debug = cli_args_has(args, "allow-debug");
+    r->input.demands_vcek = cli_args_has(args, "require-vcek");
+    return 0;
+}
+
+/* --- verify --- */
+
+static void print_judgement(const cli_out *out, const json_t *document, const rd_judgement *judgement)
+{
+    const rd_tcb_verdict *tcb = &judgement->verdict.tcb;
+    const char *tee = json_string_value(json_object_get(document, "tee"));
+    cli_print(out, "%s   %s%s%s", tee ? tee : "evidence", judgement->word, judgement->error_class ? "   " : "",
+              judgement->error_class ? judgement->error_class : "");
+    cli_steps_print(out, json_object_get(document, "steps"));
+    for (size_t i = 0; i < tcb->advisory_count; i++)
+        cli_print(out, "  advisory  %s", tcb->advisories[i]);
+    cli_print(out, "%s, %s.", judgement->verdict.is_genuine ? "Genuine" : "Not genuine",
+              judgement->is_accepted ? "accepted" : "not accepted");
+}
+
+static int run_verify(cli_context *context, const cli_args *args, rd_err *err)
+{
+    RD_CLEANUP(request_done) request r = { .files = NULL };
+    rd_judgement judgement;
+    if (make_request(context, args, &r, err) < 0)
+        return -1;
+    int status = rd_judge(&r.input, &judgement, err);
+    RD_CLEANUP(rd_json_free_p) json_t *document = rd_judgement_to_json(&judgement);
+    rd_json_set_time(document, "time", r.input.time_us);
+    if (context->out.form == CLI_JSON)
+        cli_print_json(&context->out, document);
+    else
+        print_judgement(&context->out, document, &judgement);
+    if (status < 0)
+        err->code = RD_E_CLI_VERIFY;
+    return status;
+}
+
+static const cli_flag verify_flags[] = {
+    { "collateral", 0, "DIR|FILE",
+      "the vendor's collateral: a folder, or one set as JSON (default: what lies in PATH)" },
+    { "at", 0, "RFC3339", "judge as of this instant (default: verify_at of PATH's expect.json, else now)" },
+    { "policy", 0, "FILE", "appraise by this policy (default: UpToDate and SWHardeningNeeded, no debug, any code)" },
+    { "allow-debug", 0, NULL, "take evidence of enclaves that their host can read" },
+    { "trust-root", 0, "FILE", "trust this root certificate alone, in the place of the vendors'" },
+    { "require-vcek", 0, NULL, "SEV-SNP: refuse a VLEK, which names no chip" },
+    { "product", 0, "NAME", "SEV-SNP: it must have run on Milan, Genoa or Turin" },
+    { NULL, 0, NULL, NULL },
+};
+
+const cli_command cli_evidence_commands[] = {
+    { .name = "evidence verify",
+      .purpose = "judge raw evidence of any TEE on this machine: genuine, how well patched, accepted",
+      .arguments = "PATH",
+      .examples = "redoubt evidence verify quote.bin --collateral collateral/\n"
+                  "redoubt evidence verify evidence/ --at 2026-07-15T00:00:00Z --json\n"
+                  "redoubt evidence verify report.bin --collateral certs/ --policy policy.json",
+      .flags = verify_flags,
+      .run = run_verify },
+    { .name = NULL },
+};
