@@ -48,9 +48,14 @@ int cli_receipt_check(const cli_receipt_request *request, const cli_docs *docs, 
         .response_type = request->response_type,
         .response_body = request->response_body,
     };
+    /* A receipt names the evidence that its instance began with; renewed evidence proves the same receipt key. */
     const rd_bytes statement = rd_buf_bytes(&proof->statement);
+    rd_digest digest;
+    rd_statement_digest(statement, &digest);
+    bool is_named = rd_digest_equal(&digest, &receipt.claims.evidence);
     const rd_receipt_expect expect = {
-        .statement = &statement,
+        .key = &proof->receipt_key,
+        .statement = is_named ? &statement : NULL,
         .app = &docs->app,
         .release = &docs->release_digest,
         .head = &docs->head_digest,
