@@ -1,12 +1,8 @@
-// dom: elements, icons, marks, ages, toasts and dialogs. No markup from text anywhere (Trusted Types stay on).
+// dom: elements and icons, made of nodes alone: no markup is ever parsed from text, so Trusted Types stay on.
 
 const SVG = "http://www.w3.org/2000/svg";
 
-// h("button.btn.primary", {type: "button", onclick}, "Deploy"): classes in the tag, handlers by on…, null children are skipped.
-export function h(tag, attributes, ...children) {
-  const [name, ...classes] = tag.split(".");
-  const element = document.createElement(name);
-  if (classes.length) element.className = classes.join(" ");
+function fill(element, attributes, children) {
   for (const [key, value] of Object.entries(attributes || {})) {
     if (value === null || value === undefined || value === false) continue;
     if (key.startsWith("on")) element.addEventListener(key.slice(2), value);
@@ -17,78 +13,54 @@ export function h(tag, attributes, ...children) {
   return element;
 }
 
-export function svg(tag, attributes, ...children) {
-  const element = document.createElementNS(SVG, tag);
-  for (const [key, value] of Object.entries(attributes || {})) element.setAttribute(key, value);
-  element.append(...children);
-  return element;
+// h("button.btn.primary", {type: "button", onclick}, "Deploy"): classes in the tag, handlers by on…, null children are skipped.
+export function h(tag, attributes, ...children) {
+  const [name, ...classes] = tag.split(".");
+  const element = document.createElement(name);
+  if (classes.length) element.className = classes.join(" ");
+  return fill(element, attributes, children);
 }
 
-const PATHS = {
-  apps: ["M2.500 2.500h4.500v4.500h-4.500z", "M9 2.500h4.500v4.500h-4.500z", "M2.500 9h4.500v4.500h-4.500z", "M9 9h4.500v4.500h-4.500z"],
-  hosts: ["M2.500 3h11v4h-11z", "M2.500 9h11v4h-11z", "M5 5h.01", "M5 11h.01"],
-  plus: ["M8 3v10", "M3 8h10"],
-  copy: ["M5.500 5.500h8v8h-8z", "M10.500 5.500v-3h-8v8h3"],
-  search: ["M7 2.600a4.400 4.400 0 1 0 .01 0z", "M10.300 10.300l3.500 3.500"],
-  theme: ["M8 2.300a5.700 5.700 0 1 0 .01 0z", "M8 2.300v11.400"],
-  terminal: ["M2 3h12v10h-12z", "M4.500 6l2.200 2-2.200 2", "M8.500 10.300h3"],
-  menu: ["M2.500 4.500h11", "M2.500 8h11", "M2.500 11.500h11"],
-  right: ["M3 8h10", "M9.500 4.500l3.500 3.500-3.500 3.500"],
-  reload: ["M13 8a5 5 0 1 1-1.600-3.700", "M13 2.500v3h-3"],
-  download: ["M8 2.500v8", "M4.800 7.500l3.200 3.200 3.200-3.200", "M3 13.500h10"],
-  up: ["M8 13v-9", "M4.500 7.200l3.500-3.500 3.500 3.500", "M3 13.500h10"],
-  send: ["M2.500 8l11-5-4 11-2.500-4.500z"],
-  out: ["M6 2.500h-3v11h3", "M7 8h6.500", "M10.500 5l3 3-3 3"],
-  check: ["M3.500 8.500l3 3 6-7"],
-  cross: ["M4 4l8 8", "M12 4l-8 8"],
+export const svg = (tag, attributes, ...children) => fill(document.createElementNS(SVG, tag), attributes, children);
+
+const ICONS = {
+  apps: "M2.5 2.5h4.2v4.2H2.5zM9.300 2.500h4.200v4.200H9.300zM2.500 9.300h4.200v4.200H2.500zM9.300 9.300h4.200v4.200H9.300z",
+  check: "M3.300 8.300l3.200 3.300 6.300-7",
+  copy: "M5.500 5.500h8v8h-8zM10.500 5.500v-3h-8v8h3",
+  cross: "M4 4l8 8M12 4l-8 8",
+  deploy: "M8 12V3.500M4.500 7L8 3.500 11.500 7M3 13.500h10",
+  download: "M8 2.500V10M4.800 7L8 10.200 11.200 7M3 13.500h10",
+  function: "M5.500 2.500C3.800 2.500 4.700 8 2.500 8c2.200 0 1.300 5.500 3 5.500M10.500 2.500c1.700 0 .8 5.500 3 5.500-2.200 0-1.300 5.500-3 5.500",
+  hosts: "M2 2.800h12v4.300H2zM2 8.900h12v4.300H2zM4.600 5h.01M4.600 11.100h.01M9 5h2.500M9 11.100h2.500",
+  info: "M8 2a6 6 0 1 0 .01 0zM8 7.400v3.600M8 5h.01",
+  key: "M5 8.200a2.800 2.800 0 1 0 .01 0zM7 9l6.500-6.500M11 5l2 2",
+  leave: "M6 2.500H3.500v11H6M7 8h6.500M10.500 5l3 3-3 3",
+  menu: "M2.500 4.500h11M2.500 8h11M2.500 11.500h11",
+  next: "M3 8h10M9.500 4.500L13 8l-3.500 3.500",
+  open: "M9 2.500h4.500V7M13.500 2.500L8 8M11.500 9.500v4h-9v-9h4",
+  pause: "M5.500 3.500v9M10.500 3.500v9",
+  people: "M6 2.600a2.400 2.400 0 1 0 .01 0zM1.800 13.500c0-2.600 1.800-4.200 4.200-4.200s4.200 1.600 4.200 4.200M10.500 3a2.200 2.200 0 0 1 0 4.200M12 9.600c1.400.6 2.200 2 2.200 3.900",
+  plus: "M8 3v10M3 8h10",
+  receipt: "M3.500 1.800h9v12.400l-1.500-1-1.500 1-1.500-1-1.500 1-1.500-1-1.500 1zM6 5h4M6 8h4",
+  reload: "M13 8a5 5 0 1 1-1.600-3.700M13.200 2v3h-3",
+  back: "M3 8a5 5 0 1 0 1.600-3.700M2.800 2v3h3",
+  search: "M7 2.600a4.400 4.400 0 1 0 .01 0zM10.400 10.400l3.400 3.400",
+  send: "M2.500 8l11-5-4 11-2.500-4.500zM7 9.500L13.500 3",
+  stop: "M4 4h8v8H4z",
+  terminal: "M2 3h12v10H2zM4.500 6l2.200 2-2.200 2M8.500 10.300h3",
+  trash: "M3 4.500h10M6.500 4.500v-2h3v2M4.500 4.500l.6 9h5.800l.6-9",
+  warn: "M8 2.200l6.300 11.300H1.700zM8 6.500v3.200M8 11.600h.01",
 };
 
-export function icon(name) {
-  return svg("svg", { class: "i", viewBox: "0 0 16 16", "aria-hidden": "true" }, ...PATHS[name].map((d) => svg("path", { d })));
-}
+export const icon = (name) => svg("svg", { class: "i", viewBox: "0 0 16 16", "aria-hidden": "true" }, svg("path", { d: ICONS[name] }));
+export const themeIcon = () => svg("svg", { class: "i", viewBox: "0 0 16 16", "aria-hidden": "true" },
+  svg("circle", { cx: 8, cy: 8, r: 5.6 }), svg("path", { d: "M8 2.400a5.600 5.600 0 0 1 0 11.200z", fill: "currentColor" }));
 
-// The plan of a star fort: five bastions around a point.
-export function fortPath(cx, cy, radius, points = 5, depth = 0.58) {
-  const list = [];
-  for (let i = 0; i < points * 4; i++) {
-    const angle = (-Math.PI / 2) + (i / (points * 4)) * 2 * Math.PI;
-    const r = [1, 0.80, depth, 0.80][i % 4] * radius;
-    list.push(`${(cx + r * Math.cos(angle)).toFixed(2)} ${(cy + r * Math.sin(angle)).toFixed(2)}`);
-  }
-  return "M" + list.join("L") + "Z";
-}
-export const brandMark = () => svg("svg", { viewBox: "0 0 32 32", "aria-hidden": "true", class: "mark" }, svg("path", { d: fortPath(16, 16, 15), fill: "currentColor" }),
-  svg("circle", { cx: 16, cy: 14.5, r: 3, class: "hole" }), svg("path", { d: "M14.600 15h2.800l1 6.500h-4.800z", class: "hole" }));
-
-// A mark: word, shape, line, then colour. kind: simulated, refused, stale, unverified, checking, reported.
-const SHAPES = {
-  simulated: "M8 1.500l6.500 6.500-6.500 6.500-6.500-6.500z",
-  refused: "M5.200 1.500h5.600l3.700 3.700v5.600l-3.700 3.700h-5.600l-3.700-3.700v-5.600z",
-  stale: "M8 1.700a6.300 6.300 0 1 0 .01 0z",
-  unverified: "M8 2.200a5.800 5.800 0 1 0 .01 0z",
-  checking: "M8 2.200a5.800 5.800 0 0 1 5.800 5.800",
-  reported: "M2 3h12v8h-6.500l-3.500 3v-3h-2z",
-};
-export function shape(kind) {
-  const extra = { refused: "M5.500 5.500l5 5M10.500 5.500l-5 5", stale: "M8 4.600v3.600l2.400 1.600", unverified: "M5.300 8h5.400", simulated: "", checking: "", reported: "M5 7h6" }[kind];
-  return svg("svg", { class: "shape", viewBox: "0 0 16 16", "aria-hidden": "true" }, svg("path", { d: SHAPES[kind], class: "body" }), ...(extra ? [svg("path", { d: extra, class: "line" })] : []));
-}
-export const WORDS = { simulated: "Simulated", refused: "Refused", stale: "Stale", unverified: "Unverified", checking: "Checking", reported: "Reported by the plane" };
-export const mark = (kind, word) => h(`span.verdict.${kind}`, {}, shape(kind), word || WORDS[kind]);
-
-// What the plane says of an instance, in our words: never green here, since this page came from the plane.
-export function verdictOf(instance) {
-  const verdict = instance.verdict;
-  if (!verdict) return instance.phase === "failed" || instance.phase === "refused" ? "refused" : "unverified";
-  if (verdict.result !== "accepted") return "refused";
-  if (Date.parse(verdict.valid_until) < Date.now()) return "stale";
-  return verdict.simulated ? "simulated" : "reported";
-}
-const ORDER = ["refused", "stale", "unverified", "checking", "simulated", "reported"];
-export const worst = (kinds) => kinds.length ? ORDER[Math.min(...kinds.map((kind) => ORDER.indexOf(kind)))] : "unverified";
-
+// Ids and digests, shortened in the middle; the whole stands in the title.
 export const short = (id) => (id && id.length > 20 ? `${id.slice(0, 8)}…${id.slice(-4)}` : id || "–");
-export const shortDigest = (digest) => (digest ? `${digest.slice(0, 11)}…${digest.slice(-4)}` : "–");
+export const shortDigest = (digest) => (digest ? `${digest.replace("sha256:", "").slice(0, 8)}…${digest.slice(-4)}` : "–");
+export const idCode = (id) => h("code", { title: id || null }, short(id));
+export const digestCode = (digest) => h("code", { title: digest || null }, shortDigest(digest));
 
 export function ageText(time) {
   const seconds = Math.max(0, Math.round((Date.now() - Date.parse(time)) / 1000));
@@ -97,59 +69,21 @@ export function ageText(time) {
   if (seconds < 172800) return `${Math.round(seconds / 3600)} h ago`;
   return `${Math.round(seconds / 86400)} days ago`;
 }
-// Ticks each second; UTC on hover.
+// A relative time that ticks, UTC on hover; and a wall-clock time in the reader's zone, likewise.
 export const age = (time) => (time ? h("time", { datetime: time, title: new Date(time).toISOString(), "data-age": time }, ageText(time)) : "–");
-setInterval(() => { for (const element of document.querySelectorAll("[data-age]")) element.textContent = ageText(element.dataset.age); }, 1000);
+export const clock = (time) => (time ? h("time", { datetime: time, title: new Date(time).toISOString() }, new Date(time).toLocaleTimeString()) : "–");
+setInterval(() => {
+  for (const element of document.querySelectorAll("[data-age]")) {
+    const text = ageText(element.dataset.age);
+    if (element.textContent !== text) element.textContent = text;
+  }
+}, 1000);
 
-export function toast(message, kind = "note") {
-  const box = document.querySelector(".toasts");
-  const item = h(`p.toast.${kind}`, {}, message);
-  box.append(item);
-  while (box.children.length > 4) box.firstChild.remove();
-  setTimeout(() => item.remove(), 8000);
+export const plural = (count, one, many = `${one}s`) => `${count} ${count === 1 ? one : many}`;
+export function sizeText(bytes) {
+  if (bytes < 1024) return `${bytes} bytes`;
+  const units = ["KiB", "MiB", "GiB", "TiB"];
+  let value = bytes / 1024, at = 0;
+  while (value >= 1024 && at < units.length - 1) { value /= 1024; at++; }
+  return `${value < 10 ? value.toFixed(1).replace(/\.0$/, "") : Math.round(value)} ${units[at]}`;
 }
-
-export function copyable(command) {
-  return h("div.terminal", {}, h("p.label", {}, icon("terminal"), "The same in the terminal"),
-    h("div.well", {}, h("pre", { tabindex: "0" }, h("code", {}, h("span.prompt", { "aria-hidden": "true" }, "$ "), command)),
-      h("button.btn.small", { type: "button", onclick: () => copy(command) }, icon("copy"), "Copy")));
-}
-export async function copy(text) {
-  try { await navigator.clipboard.writeText(text); toast("Copied"); } catch { toast("This browser did not allow copying; select the text", "bad"); }
-}
-
-export function download(name, data, type = "application/json") {
-  const link = h("a", { href: URL.createObjectURL(new Blob([data], { type })), download: name });
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 1000);
-}
-
-// A modal dialog; resolves with the pressed action's value, or null. An action may be disabled until enabled() says yes.
-export function dialog(title, content, actions) {
-  return new Promise((done) => {
-    const close = (value) => { box.remove(); done(value); };
-    const buttons = actions.map(({ label, value, kind }) => h(`button.btn.${kind || "primary"}`, { type: "submit", onclick: () => close(value) }, label));
-    const check = () => actions.forEach(({ enabled }, i) => { buttons[i].disabled = enabled ? !enabled() : false; });
-    const box = h("dialog", { "aria-labelledby": "dialog-title", oncancel: () => close(null), oninput: check },
-      h("form", { method: "dialog", onsubmit: (event) => event.preventDefault() }, h("h2", { id: "dialog-title" }, title), content,
-        h("div.actions", {}, h("button.btn", { type: "button", onclick: () => close(null) }, "Cancel"), buttons)));
-    check();
-    document.body.append(box);
-    box.showModal();
-  });
-}
-
-// Type the name to go on.
-export function confirmName(title, effect, name, label) {
-  const input = h("input", { id: "confirm-name", autocomplete: "off" });
-  return dialog(title, h("div", {}, h("p", {}, effect), h("label", { for: "confirm-name" }, "Type ", h("code", {}, name), " to go on"), input),
-    [{ label, value: true, kind: "danger", enabled: () => input.value === name }]);
-}
-
-export const empty = (title, text, action, command) => h("section.empty", {}, brandMark(), h("h2", {}, title), h("p", {}, text), action, command ? copyable(command) : null);
-export const panel = (title, aside, ...children) => h("section.panel", {}, h("header", {}, h("h2", {}, title), aside), ...children);
-export const table = (caption, heads, rows) => h("div.scroll", { tabindex: "0", role: "region", "aria-label": caption }, h("table", {}, h("caption.hidden", {}, caption),
-  h("thead", {}, h("tr", {}, heads.map((head) => h("th", { scope: "col" }, head)))), h("tbody", {}, rows)));
-export const facts = (pairs) => h("dl.facts", {}, pairs.map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]));
-export const stepList = (steps) => h("ul.checks", {}, steps.map((step) => h(`li.${step.ok ? "ok" : "bad"}`, {}, icon(step.ok ? "check" : "cross"),
-  h("strong", {}, step.name), h("span", {}, step.detail), h("span.hidden", {}, step.ok ? "passed" : "failed"))));

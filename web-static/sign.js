@@ -1,6 +1,6 @@
 // sign: release and head of a simulated app, made and signed in this browser.
 import * as f from "./formats.js";
-import { call, get, post, list, Problem } from "./api.js";
+import { call, get, getBytes, post, list, Problem } from "./api.js";
 import { ownerKey } from "./keys.js";
 
 export const bundleOf = (source) => f.bytes(f.canonical({ type: "redoubt/modules/v1", main: "index.js", modules: [{ name: "index.js", source }] }));
@@ -44,7 +44,7 @@ async function headOf(app, before, release, measurements) {
 export async function deployHere(name, source, settings, measurements) {
   const pair = await ownerKey(true);
   const app = await findOrMakeApp(name, pair);
-  const genesis = await f.openGenesis(await call("GET", `/v1/apps/${app.id}/genesis`, undefined, { raw: true }), app.id);
+  const genesis = await f.openGenesis(await getBytes(`/v1/apps/${app.id}/genesis`), app.id);
   const owners = genesis.owners.map((owner) => owner.key);
   if (!owners.includes(f.b64u(await f.publicBytes(pair.publicKey)))) throw new Error("Another key owns this app. Approve it in the terminal of its owner instead");
   const before = await currentHead(app.id, owners);

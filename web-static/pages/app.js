@@ -1,101 +1,117 @@
-import { h, icon, mark, shape, WORDS, age, short, shortDigest, verdictOf, worst, table, panel, copyable, confirmName, toast, facts } from "../dom.js";
-import { call, get, list, post, onEvent } from "../api.js";
+import { h, icon, age, clock, idCode, digestCode, short, shortDigest, plural, sizeText } from "../dom.js";
+import { mark, shape, verdictOf, worst, marks, firstExpiry } from "../marks.js";
+import { table, panel, facts, stats, terminal, confirmName, dialog, toast, toastProblem, roleButton, note } from "../widgets.js";
+import { get, list, post, patch, remove, may } from "../api.js";
+import { onEvent } from "../live.js";
+import { go } from "../router.js";
+import * as f from "../formats.js";
+import { timeline, tookText, why, title as deploymentTitle, facts as deploymentFacts } from "../deployment.js";
+import { logViewer } from "../logs.js";
 
-export const STAGES = ["accepted", "planned", "placed", "launching", "attested", "serving"];
+const NEEDS_DEVELOPER = "This needs the developer role. Ask an owner of your organisation";
 
-// Six stages as a line: done is an ink dot, current a turning arc, ahead a dotted ring, failed the octagon.
-export function timeline(deployment) {
-  const reached = new Map((deployment.stages || []).map((stage) => [stage.name, stage.at]));
-  const failed = ["failed", "reverted"].includes(deployment.state);
-  const current = STAGES.findIndex((name) => !reached.get(name));
-  let before = null;
-  return h("ol.stages", { "aria-label": "Stages of the deployment" }, STAGES.map((name, i) => {
-    const at = reached.get(name);
-    const state = at ? "done" : i === current && !["superseded", "ended"].includes(deployment.state) ? (failed ? "failed" : "current") : "ahead";
-    const took = at && before ? `${Math.max(0, Date.parse(at) - Date.parse(before))} ms` : at ? new Date(at).toLocaleTimeString() : state === "current" ? "waiting" : "";
-    before = at || before;
-    return h(`li.${state}`, {}, state === "failed" ? shape("refused") : h("span.dot", { "aria-hidden": "true" }), h("strong", {}, name), h("span", {}, took), h("span.hidden", {}, { done: "done", current: "in progress", ahead: "not yet", failed: "failed" }[state]));
+function lead(app, instances) {
+  const serving = instances.filter((instance) => instance.serving);
+  const kinds = serving.map(verdictOf), kind = worst(kinds);
+  const count = (wanted) => `${kinds.filter((k) => k === wanted).length} of ${serving.length}`;
+  const oldest = serving.map((instance) => instance.verdict?.verified_at).filter(Boolean).sort()[0];
+  const all = serving.length === 1 ? " on its instance" : ` on all ${serving.length} instances`;
+  const [word, rest, text] = {
+    simulated: ["Simulated", all, "Everything is checked, nothing is confidential: the evidence ends in a simulation root. The operator of the machine can read everything."],
+    reported: ["Reported by the plane", all, "The plane accepted this evidence. This page came from the plane, so it proves nothing by itself: run the command below."],
+    unverified: ["Unverified", app.paused ? ": paused" : app.head ? ": no instance serves" : ": nothing deployed yet", "There is no evidence to show until an instance serves."],
+    stale: ["Stale", `: ${count("stale")}`, "The last proof is older than its period allows."],
+    refused: ["Refused", `: ${count("refused")}`, "A check failed. Open the instance to see which."],
+  }[kind];
+  return h("section.panel.framed", {}, h(`div.verdict.v.${kind}`, {}, shape(kind), h("div.stack.tight", {}, h("h2.says", {}, h("b", {}, word), rest), h("p", {}, oldest ? ["Oldest proof ", age(oldest), ". "] : null, text)),
+    serving.length ? h("div.row", {}, h("a.btn", { href: `/instances/${serving[0].id}` }, "Evidence")) : null));
+}
+
+const instanceTable = (instances, hosts) => table("Instances", ["Instance", "Proof", ["Phase", "hide-s"], ["Host", "hide-s"], ["Since", "right"]], instances.map((instance) => h("tr", {},
+  h("th", { scope: "row" }, h("a", { href: `/instances/${instance.id}` }, idCode(instance.id)), h("span.sub.hide-s", {}, `epoch ${instance.epoch}`)),
+  h("td", {}, mark(verdictOf(instance)), h("span.sub", {}, instance.verdict ? age(instance.verdict.verified_at) : instance.reason || "no evidence yet")),
+  h("td.hide-s", {}, instance.phase || "planned", instance.reason ? h("span.sub", {}, instance.reason) : null),
+  h("td.hide-s", {}, h("a", { href: `/hosts/${instance.host}` }, hosts.get(instance.host)?.name || short(instance.host)), h("span.sub", {}, hosts.get(instance.host)?.region || "")), h("td.right", {}, age(instance.granted_at)))));
+
+const deploymentTable = (deployments, releases) => table("Deployments", ["Deployment", "State", ["Release", "hide-s"], ["Instances", "right hide-s"], ["When", "right"]], deployments.map((item) => h("tr", {},
+  h("th", { scope: "row" }, deploymentTitle(item), h("span.sub", {}, idCode(item.id))), h("td", {}, item.state, item.reason?.summary ? h("span.sub", {}, item.reason.summary) : null),
+  h("td.hide-s", {}, releases.get(item.release) ? `Release ${releases.get(item.release)}` : "–", h("span.sub", {}, digestCode(item.release))), h("td.right.hide-s", {}, item.min === item.max ? item.max : `${item.min} to ${item.max}`), h("td.right", {}, age(item.created_at)))));
+
+async function act(promise, said) {
+  try { await promise; toast(said); go.refresh(); } catch (problem) { toastProblem(problem); }
+}
+async function stopApp(app) {
+  if (await confirmName(`Stop ${app.name}?`, "All its instances end and callers get 503 until the next deploy. Its releases, head and name stay.", app.name, "Stop"))
+    await act(post(`/v1/apps/${app.id}/deployments`, { kind: "stop" }), `Stopping ${app.name}`);
+}
+async function deleteApp(app) {
+  if (!(await confirmName(`Delete ${app.name}?`, `${plural(app.instances.serving, "instance")} end, its address stops answering and its name becomes free. This cannot be undone.`, app.name, "Delete"))) return;
+  try { await remove(`/v1/apps/${app.id}`); toast(`Deleting ${app.name}`); go.to("/apps"); } catch (problem) { toastProblem(problem); }
+}
+async function scaleApp(app, latest) {
+  const count = h("input", { id: "scale-count", type: "number", min: "1", max: "1000", value: String(latest.max) });
+  const isGood = () => Number.isInteger(Number(count.value)) && Number(count.value) >= 1 && Number(count.value) <= 1000;
+  if (await dialog(`Scale ${app.name}`, [h("p", {}, `It wants ${plural(latest.max, "instance")} now. Each new one proves itself before it serves.`), h("div.field", {}, h("label", { for: "scale-count" }, "Instances"), count)], [{ label: "Scale", value: true, enabled: isGood }]))
+    await act(post(`/v1/apps/${app.id}/deployments`, { kind: "scale", min: Number(count.value), max: Number(count.value) }), `Scaling ${app.name} to ${count.value}`);
+}
+
+// Releases that the current head lists may run: only these can be rolled back to.
+function releasesPart(app, releases, head, running) {
+  if (!releases.length) return h("p.none", {}, "No releases yet. Deploying makes and signs one.");
+  const listed = head ? JSON.parse(f.text(f.unb64u(head.document))).releases : [];
+  const rollBack = async (release) => {
+    if (await dialog(`Roll back to release ${release.number}?`, h("p", {}, "Instances of it start and prove themselves; those of the release before end once they serve. Its owner listed it in the current head, so nothing is signed."), [{ label: `Roll back to ${release.number}`, value: true }]))
+      await act(post(`/v1/apps/${app.id}/deployments`, { kind: "rollback", release: release.digest }), `Rolling back to release ${release.number}`);
+  };
+  return table("Releases", ["Release", ["Code", "hide-s"], "Standing", "Signed", ["Action", "right"]], releases.map((release) => {
+    const document = JSON.parse(f.text(f.unb64u(release.document)));
+    const isListed = listed.includes(release.digest), isRunning = running === release.digest;
+    return h("tr", {}, h("th", { scope: "row" }, `Release ${release.number}`, h("span.sub", {}, digestCode(release.digest))), h("td.hide-s", {}, digestCode(document.code.digest), h("span.sub", {}, sizeText(document.code.size))),
+      h("td", {}, isRunning ? "runs" : isListed ? "may run" : "not in the head"), h("td", {}, age(release.created_at)),
+      h("td.right", {}, isListed && !isRunning ? roleButton("button.btn.small", may("developer"), NEEDS_DEVELOPER, { onclick: () => rollBack(release) }, icon("back"), "Roll back…") : null));
   }));
 }
 
-export function pendingPanel(deployment) {
-  const reason = deployment.reason;
-  if (!reason || !reason.counts?.length) return reason?.summary ? h("p.notice", {}, shape("stale"), reason.summary) : null;
-  return panel("No host fits yet", null, h("ul.why", {}, reason.counts.map((row) => h("li", {}, h("strong.num", {}, row.hosts), row.constraint))));
+function settings(app, latest) {
+  const isDeveloper = may("developer");
+  const line = (title, text, ...buttons) => h("div.pad.row.between", {}, h("div", {}, h("h3", {}, title), h("p.help", {}, text)), h("div.row", {}, buttons));
+  return [panel("Facts", null, h("div.pad", {}, facts([["App id", h("code", {}, app.id)], ["Address", h("a", { href: app.url, rel: "noreferrer", target: "_blank" }, app.url)], ["Class", app.class || "–"],
+    ["Head", app.head ? ["number ", app.head.seq, ", ", digestCode(app.head.digest)] : "none yet"], ["Created", [age(app.created_at), ", ", clock(app.created_at)]]]))),
+  panel("Running", null,
+    line(app.paused ? "Resume" : "Pause", app.paused ? "Requests are answered with 503 app_paused." : "Requests are answered with 503 app_paused; instances stay warm.",
+      roleButton("button.btn", isDeveloper, NEEDS_DEVELOPER, { onclick: () => act(patch(`/v1/apps/${app.id}`, { paused: !app.paused }), app.paused ? `${app.name} answers again` : `${app.name} is paused`) }, icon("pause"), app.paused ? "Resume" : "Pause")),
+    latest ? line("Scale", `Wants ${latest.min} to ${latest.max} instances.`, roleButton("button.btn", isDeveloper, NEEDS_DEVELOPER, { onclick: () => scaleApp(app, latest) }, icon("plus"), "Scale…")) : null,
+    latest && latest.kind !== "stop" ? line("Stop", "Ends all instances. A deploy starts them again.", roleButton("button.btn", isDeveloper, NEEDS_DEVELOPER, { onclick: () => stopApp(app) }, icon("stop"), "Stop…")) : null),
+  panel("Delete", null, line("Delete this app", "Its instances end and its name becomes free. It cannot be undone.", roleButton("button.btn.danger", isDeveloper, NEEDS_DEVELOPER, { onclick: () => deleteApp(app) }, icon("trash"), "Delete…"))),
+  terminal(`redoubt apps delete ${app.name}`)];
 }
 
-function leadPanel(app, instances) {
-  const serving = instances.filter((instance) => instance.serving);
-  const kinds = serving.map(verdictOf);
-  const kind = serving.length ? worst(kinds) : "unverified";
-  const titles = {
-    simulated: `Simulated on all ${serving.length} instance${serving.length === 1 ? "" : "s"}`, reported: `Accepted on ${serving.length} instances, reported by the plane`,
-    unverified: app.head ? "No instance serves" : "Nothing deployed yet", stale: `${kinds.filter((k) => k === "stale").length} of ${serving.length} stale`, refused: `${kinds.filter((k) => k === "refused").length} of ${serving.length} refused`,
-  };
-  const texts = {
-    simulated: "Everything is checked, nothing is confidential: the evidence ends in a simulation root.", reported: "The plane checked this evidence. This page came from the plane, so it is not proof: run the command below.",
-    unverified: "There is no evidence to show until an instance serves.", stale: "The last proof is older than its period allows.", refused: "A check failed. Open the instance to see which.",
-  };
-  return h(`section.lead-panel.${kind}`, {}, shape(kind), h("div", {}, h("h2", {}, titles[kind]), h("p", {}, texts[kind])),
-    serving.length ? h("a.btn", { href: `/instances/${serving[0].id}` }, "Evidence") : null);
-}
-
-function instanceRows(instances) {
-  return table("Instances", ["Instance", "Proof", "Phase", "Host", "Since"], instances.map((instance) => h("tr", {}, h("th", { scope: "row" }, h("a", { href: `/instances/${instance.id}` }, short(instance.id)), h("span.sub", {}, `epoch ${instance.epoch}`)),
-    h("td", {}, mark(verdictOf(instance)), instance.verdict ? h("span.sub", {}, age(instance.verdict.verified_at)) : null), h("td", {}, instance.phase || "planned"), h("td", {}, h("a", { href: `/hosts#${instance.host}` }, short(instance.host))), h("td", {}, age(instance.granted_at)))));
-}
-
-function deploymentRows(deployments) {
-  return table("Deployments", ["Deployment", "Kind", "Ended as", "Release", "When"], deployments.map((item) => h("tr", {}, h("th", { scope: "row" }, short(item.id), h("span.sub", {}, `generation ${item.generation}`)),
-    h("td", {}, item.kind), h("td", {}, item.state, item.reason?.summary ? h("span.sub", {}, item.reason.summary) : null), h("td.mono", {}, shortDigest(item.release)), h("td", {}, age(item.created_at)))));
-}
-
-function logsPanel(app) {
-  const box = h("pre.log", { tabindex: "0", role: "log", "aria-label": "Log lines" });
-  const source = new EventSource(`/v1/apps/${app.id}/logs`);
-  const add = (event) => {
-    let line;
-    try { line = JSON.parse(event.data); } catch { return; }
-    const atEnd = box.scrollTop + box.clientHeight >= box.scrollHeight - 20;
-    box.append(h(`span.${line.level || "info"}`, {}, `${line.at || ""}  ${(line.level || "").padEnd(5)} ${line.text || ""}\n`));
-    while (box.children.length > 2000) box.firstChild.remove();
-    if (atEnd) box.scrollTop = box.scrollHeight;
-  };
-  source.addEventListener("log", add);
-  source.addEventListener("message", add);
-  return { stop: () => source.close(), content: panel("Logs", h("span.sub", {}, "what the function wrote with console"), box) };
-}
-
-export async function appPage({ id, query, go }) {
-  const [app, instances, deployments] = await Promise.all([get(`/v1/apps/${id}`), list(`/v1/apps/${id}/instances`), list(`/v1/apps/${id}/deployments`)]);
+export async function appPage({ id, query }) {
+  const base = `/v1/apps/${id}`;
+  const [app, instances, deployments, releases, hosts] = await Promise.all([get(base), list(`${base}/instances`), list(`${base}/deployments`), list(`${base}/releases`), list("/v1/hosts")]);
   const tab = query.get("tab") || "overview";
-  const tabs = [["overview", "Overview"], ["instances", `Instances ${instances.length}`], ["deployments", `Deployments ${deployments.length}`], ["logs", "Logs"], ["settings", "Settings"]];
-  const nav = h("nav.tabs", { "aria-label": "App" }, tabs.map(([key, label]) => h("a", { href: `/apps/${id}${key === "overview" ? "" : "?tab=" + key}`, "aria-current": key === tab ? "page" : null }, label)));
-  const latest = deployments[0];
-  let stopLogs = null;
+  const latest = deployments[0] ? await get(`/v1/deployments/${deployments[0].id}`) : null;
+  const numbers = new Map(releases.map((release) => [release.digest, release.number])), hostOf = new Map(hosts.map((host) => [host.id, host]));
+  const serving = instances.filter((instance) => instance.serving);
+  const tabs = [["overview", "Overview"], ["instances", "Instances", instances.length], ["deployments", "Deployments", deployments.length], ["releases", "Releases", releases.length], ["logs", "Logs"], ["settings", "Settings"]];
+  const nav = h("nav.tabs", { "aria-label": "Parts of the app" }, tabs.map(([key, label, count]) => h("a", { href: `/apps/${id}${key === "overview" ? "" : `?tab=${key}`}`, "aria-current": key === tab ? "page" : null }, label, count ? h("span.help", {}, " ", count) : null)));
+  const current = latest ? panel(numbers.get(latest.release) ? `Release ${numbers.get(latest.release)}` : deploymentTitle(latest), [h("span.help", {}, deploymentFacts(latest)), h("span.tag", {}, latest.state)],
+    timeline(latest), tookText(latest) ? h("footer", {}, tookText(latest), ". ", h("a", { href: `/apps/${id}?tab=deployments` }, "All deployments")) : null) : null;
+  let logs = null;
   const parts = {
-    overview: () => [leadPanel(app, instances), latest ? panel("Deployment", h("span.sub", {}, `${short(latest.id)} · ${shortDigest(latest.release)} · ${latest.state}`), timeline(latest)) : null, latest ? pendingPanel(latest) : null,
-      instances.length ? panel("Instances", null, instanceRows(instances)) : null, copyable(`redoubt verify ${app.name}`)],
-    instances: () => [instances.length ? panel("Instances", null, instanceRows(instances)) : h("p.none", {}, "No instances. Deploy a release to get one.")],
-    deployments: () => [deployments.length ? panel("Deployments", null, deploymentRows(deployments)) : h("p.none", {}, "No deployments yet."), copyable(`redoubt deployments list ${app.name}`)],
-    logs: () => { const logs = logsPanel(app); stopLogs = logs.stop; return [logs.content, copyable(`redoubt logs ${app.name} -f`)]; },
-    settings: () => [panel("Facts", null, facts([["Id", h("code", {}, app.id)], ["Address", app.url ? h("a", { href: app.url, rel: "noreferrer" }, app.url) : "–"], ["Head", app.head ? `number ${app.head.seq}, ${app.head.class}` : "–"], ["Created", age(app.created_at)]])),
-      panel("Stop or delete", null, h("div.row", {}, h("p", {}, "Stopping ends all instances; a deploy starts them again. Deleting cannot be undone."),
-        h("button.btn", { type: "button", onclick: () => stopApp(app, latest, go) }, "Stop…"), h("button.btn.danger", { type: "button", onclick: () => deleteApp(app, go) }, "Delete…")))],
+    overview: () => [lead(app, instances), stats([["Serving", app.instances.serving, `of ${app.instances.wanted}`], ["Release", numbers.get(app.deployment?.release) ?? "–"], ["Head", app.head?.seq ?? "–"], ["Generation", app.deployment?.generation ?? "–"], ["Class", app.class ?? "–"]]),
+      current, latest ? why(latest, hosts.length) : null, instances.length ? panel("Instances", marks(instances.map(verdictOf)), instanceTable(instances, hostOf)) : null, terminal(`redoubt verify ${app.name}`, "Check it without us")],
+    instances: () => [instances.length ? panel("Instances", marks(instances.map(verdictOf)), instanceTable(instances, hostOf)) : panel("Instances", null, h("p.none", {}, "None. Deploy a release to get one.")), terminal(`redoubt verify ${app.name}`, "Check them without us")],
+    deployments: () => [current, latest ? why(latest, hosts.length) : null, panel("Deployments", null, deployments.length ? deploymentTable(deployments, numbers) : h("p.none", {}, "None yet.")), terminal(`redoubt deployments list ${app.name}`)],
+    releases: async () => [panel("Releases", null, releasesPart(app, releases, app.head ? await get(`${base}/heads/current`) : null, app.deployment?.release)), terminal(`redoubt apps show ${app.name}`)],
+    logs: () => { logs = logViewer(app); return [logs.content, terminal(`redoubt logs ${app.name} --follow`)]; },
+    settings: () => settings(app, latest),
   };
-  const content = [app.head?.class === "simulated" ? h("p.simulated-bar", { role: "note" }, shape("simulated"), "Simulated: everything is checked, nothing is confidential.") : null,
-    h("div.title", {}, h("div", {}, h("h1", {}, app.name), h("p.sub", {}, h("span.tag", {}, "Function"), h("code", {}, short(app.id)))),
-      h("div.actions", {}, h("a.btn", { href: `/invoke/${id}` }, icon("send"), "Send a request"), h("a.btn.primary", { href: `/deploy?name=${encodeURIComponent(app.name)}` }, icon("up"), "Deploy"))), nav, (parts[tab] || parts.overview)()];
-  const stop = onEvent((kind, data) => { if (data.app === id && tab !== "logs" && tab !== "settings") go.refresh(); });
-  return { title: app.name, crumbs: [["Apps", "/apps"], [app.name]], content, stop: () => { stop(); stopLogs?.(); } };
-}
-
-async function stopApp(app, latest, go) {
-  if (!latest || !(await confirmName(`Stop ${app.name}?`, "All its instances end; callers get 503 until the next deploy.", app.name, "Stop"))) return;
-  try { await post(`/v1/apps/${app.id}/deployments`, { release: latest.release, min: 0, max: 0, kind: "stop" }); toast(`Stopping ${app.name}`); go.refresh(); } catch (problem) { toast(problem.message, "bad"); }
-}
-
-async function deleteApp(app, go) {
-  if (!(await confirmName(`Delete ${app.name}?`, "All its instances end and its name becomes free. This cannot be undone.", app.name, "Delete"))) return;
-  try { await call("DELETE", `/v1/apps/${app.id}`, undefined, { headers: { "If-Match": "*" } }); toast(`Deleting ${app.name}`); go.to("/apps"); } catch (problem) { toast(problem.message, "bad"); }
+  const part = await (parts[tab] || parts.overview)();
+  const stop = onEvent((kind, data) => { if ((data.app === id || kind === "gap") && tab !== "logs") go.refresh(); });
+  const deploy = may("developer") ? h("a.btn.primary", { href: `/deploy?name=${encodeURIComponent(app.name)}` }, icon("deploy"), "Deploy") : roleButton("button.btn.primary", false, NEEDS_DEVELOPER, {}, icon("deploy"), "Deploy");
+  const content = [h("div.title", {}, h("div", {}, h("h1", {}, app.name), h("p.row", {}, h("span.tag", {}, icon("function"), "Function"), idCode(app.id), app.state === "live" ? h("a.break", { href: app.url, rel: "noreferrer", target: "_blank" }, new URL(app.url).host.replace(/^(app-.{4})[a-z2-7]+(.{4})\./, "$1…$2.")) : null)),
+    h("div.row", {}, h("a.btn", { href: `/invoke/${id}` }, icon("send"), "Send a request"), releases.length > 1 ? h("a.btn", { href: `/apps/${id}?tab=releases` }, icon("back"), "Roll back…") : null, deploy)), nav,
+  app.state !== "live" ? note("unverified", "This app is being deleted", "Its instances are ending.") : app.paused ? note("stale", "Paused", "Requests are answered with 503 app_paused until it is resumed in Settings.") : null, part];
+  return { title: app.name, section: "apps", crumbs: [["Apps", "/apps"], [app.name]], content, simulated: app.class === "simulated", expires: firstExpiry(serving), stop: () => { stop(); logs?.stop(); } };
 }

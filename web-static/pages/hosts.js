@@ -1,40 +1,80 @@
-import { h, icon, mark, shape, age, short, empty, table, panel, copyable, dialog, confirmName, toast, copy } from "../dom.js";
-import { list, post, onEvent, session } from "../api.js";
+import { h, icon, idCode, plural } from "../dom.js";
+import { shape, mark } from "../marks.js";
+import { empty, table, panel, segments, terminal, command, meter, roleButton, toastProblem, funnel } from "../widgets.js";
+import { list, post, may } from "../api.js";
+import { onEvent } from "../live.js";
+import { go } from "../router.js";
+import { kindOfHost, isLeaving, stateText, hostActions, NEEDS_OPERATOR } from "../fleet.js";
 
-const mayOperate = () => ["owner", "operator"].includes(session()?.role);
+let made = null; // the command with its one-time token: shown until this tab goes elsewhere, never stored
 
-async function enrol() {
-  try {
-    const made = await post("/v1/enrol-tokens", {});
-    await dialog("Enrol a machine", h("div", {}, h("p", {}, "Run this on the machine once, before ", new Date(made.expires).toLocaleTimeString(), ". The token is shown only here."), h("pre.well.wrap", { tabindex: "0" }, h("code", {}, made.command)),
-      h("p.help", {}, "The machine's key is made there and never leaves it. Without TEE hardware the agent refuses, unless it is told to enrol as simulated.")), [{ label: "Copy and close", value: true }]).then((yes) => yes && copy(made.command));
-  } catch (problem) { toast(problem.message, "bad"); }
+function enrolPanel() {
+  const box = h("section.panel", { id: "enrol", "aria-label": "Enrol a host" });
+  const make = async (event) => {
+    event?.preventDefault();
+    try {
+      made = await post("/v1/enrol-tokens", { region: region.value.trim() || "local" });
+      draw();
+      box.querySelector("pre")?.focus();
+    } catch (problem) { toastProblem(problem); }
+  };
+  const region = h("input", { id: "enrol-region", value: "local", autocomplete: "off", maxlength: "64" });
+  const draw = () => {
+    const left = made ? Math.max(0, Math.round((Date.parse(made.expires) - Date.now()) / 60000)) : 0;
+    const key = h("p.help", {}, "The machine's key is made there and never leaves it. A machine without a TEE is refused, unless it enrols as simulated.");
+    box.replaceChildren(h("header", {}, h("h2", {}, "Enrol a host"), made ? h("span.help", {}, `for ${plural(made.uses, "machine")}, ${left} min left`) : null),
+      made ? h("div.pad.stack.tight", {}, h("p", {}, "Run this on the machine, once:"), command(made.command), h("p.help", {}, "The token is shown here only, and works once."), key, h("div.row", {}, h("button.btn.small", { type: "button", onclick: () => { made = null; draw(); } }, "Another")))
+        : h("form.pad.stack", { onsubmit: make }, h("p", {}, "A machine enrols by a one-time token. It dials out, so it may stand behind NAT."), h("div.field", {}, h("label", { for: "enrol-region" }, "Region"), region),
+          may("operator") ? h("button.btn.primary", { type: "submit" }, icon("plus"), "Make the command") : roleButton("button.btn", false, NEEDS_OPERATOR, {}, "Make the command"), key));
+  };
+  draw();
+  return box;
 }
 
-async function drain(host, go) {
-  if (!(await confirmName(`Drain ${host.name}?`, `Its ${host.used?.slots ?? 0} instances move to other hosts; no request is lost. It takes no new work until you undrain it.`, host.name, "Drain"))) return;
-  try { await post(`/v1/hosts/${host.id}/drain`); toast(`Draining ${host.name}`); go.refresh(); } catch (problem) { toast(problem.message, "bad"); }
+function freeStep(host) {
+  const { slots } = host.capacity;
+  const free = slots ? (slots - host.used.slots) / slots : 0;
+  return free <= 0 ? 0 : Math.min(4, 1 + Math.floor(free * 4));
 }
-async function undrain(host, go) {
-  try { await post(`/v1/hosts/${host.id}/undrain`); toast(`${host.name} takes work again`); go.refresh(); } catch (problem) { toast(problem.message, "bad"); }
+const FREE = ["full", "under a quarter free", "up to half free", "up to three quarters free", "mostly free"];
+
+function fleet(hosts, view) {
+  const regions = [...new Set(hosts.map((host) => host.region || "–"))].sort();
+  const cell = (host) => {
+    const kind = kindOfHost(host), leaving = isLeaving(host) ? ".leaving" : "";
+    const label = `${host.name}, ${host.region}: ${stateText(host)}, ${host.used.slots} of ${host.capacity.slots} slots used`;
+    return h(view === "free" ? `a.cell.free-${freeStep(host)}${leaving}` : `a.cell.v.${kind}${leaving}`, { href: `/hosts/${host.id}`, "aria-label": label, title: label }, view === "free" ? null : shape(kind));
+  };
+  const kinds = ["simulated", "reported", "unverified", "stale", "refused"].map((kind) => [kind, hosts.filter((host) => kindOfHost(host) === kind).length]).filter(([, count]) => count);
+  const legend = { simulated: "simulated TEE", reported: "accepted, as the plane reports", unverified: "not proved yet", stale: "link lost", refused: "refused or revoked" };
+  return panel("Fleet", segments("What the cells show", [["Proof", "/hosts", view !== "free"], ["Free capacity", "/hosts?show=free", view === "free"]]),
+    h("div.fleet", {}, regions.map((region) => { const here = hosts.filter((host) => (host.region || "–") === region); return h("div.zone", {}, h("div", {}, h("strong", {}, region), h("span.sub", {}, `${plural(here.length, "host")}, ${here.filter((host) => host.capacity.slots > host.used.slots && host.state === "ready").length} with room`)), h("div.cells", {}, here.map(cell))); })),
+    h("footer", {}, h("ul.key", {}, view === "free" ? FREE.map((text, i) => h("li", {}, h(`span.cell.free-${i}`, { "aria-hidden": "true" }), text)) : kinds.map(([kind, count]) => h("li", {}, h(`span.cell.v.${kind}`, { "aria-hidden": "true" }, shape(kind)), `${legend[kind]} · ${count}`)))));
 }
 
-function capacityCell(host) {
-  const total = host.capacity?.slots || 0, used = host.used?.slots || 0;
-  return h("td", {}, h("meter", { min: 0, max: Math.max(1, total), value: used, "aria-label": `${used} of ${total} slots used` }), h("span.sub.num", {}, `${used} of ${total} slots`));
-}
-
-export async function hostsPage({ go }) {
+export async function hostsPage({ query }) {
   const hosts = await list("/v1/hosts");
-  const button = h("button.btn.primary", { type: "button", "aria-disabled": mayOperate() ? null : "true", title: mayOperate() ? null : "Needs the operator role", onclick: () => (mayOperate() ? enrol() : toast("Enrolling needs the operator role. Ask an owner of your organisation")) }, icon("plus"), "Enrol a host");
-  const stop = onEvent((kind) => { if (kind === "host") go.refresh(); });
+  const stop = onEvent((kind) => { if (kind !== "app") go.refresh(); });
+  const enrol = roleButton("button.btn.primary", may("operator"), NEEDS_OPERATOR, { onclick: () => { document.getElementById("enrol").scrollIntoView({ block: "center" }); document.querySelector("#enrol :is(input, button)").focus(); } }, icon("plus"), "Enrol a host");
+  const title = h("div.title", {}, h("div", {}, h("h1", {}, "Hosts"), h("p.lead", {}, hosts.length ? `${plural(hosts.length, "machine")}. Each proves itself before it carries anything.` : "Machines that carry enclaves.")), h("div.row", {}, enrol));
+  if (query.get("enrol")) requestAnimationFrame(() => document.querySelector("#enrol :is(input, button)")?.focus());
   if (!hosts.length)
-    return { title: "Hosts", stop, content: [h("div.title", {}, h("h1", {}, "Hosts")), empty("No hosts yet", "A host is a TEE machine with a running agent. It dials out, so it may stand behind NAT.", button, "redoubt enroll-token")] };
-  const draining = (host) => ["draining", "drained", "cordoned"].includes(host.state);
-  const rows = hosts.map((host) => h("tr", { id: host.id }, h("th", { scope: "row" }, host.name || short(host.id), h("span.sub", {}, short(host.id))), h("td", {}, host.simulated ? mark("simulated") : mark("reported", (host.tee || "").toUpperCase()), h("span.sub", {}, host.region || "")),
-    h("td", {}, host.state, h("span.sub", {}, `link ${host.link}`)), capacityCell(host), h("td", {}, age(host.enrolled_at)),
-    h("td", {}, mayOperate() ? h("button.btn.small", { type: "button", onclick: () => (draining(host) ? undrain(host, go) : drain(host, go)) }, icon("out"), draining(host) ? "Undrain" : "Drain…") : null)));
-  const ready = hosts.filter((host) => host.state === "ready" && host.link === "up").length;
-  return { title: "Hosts", stop, content: [hosts.some((host) => host.simulated) ? h("p.simulated-bar", { role: "note" }, shape("simulated"), "Some hosts are simulated: what runs there is checked, not confidential.") : null,
-    h("div.title", {}, h("h1", {}, "Hosts"), h("div.actions", {}, button)), panel(`${ready} of ${hosts.length} ready`, null, table("Hosts", ["Host", "TEE", "State", "Capacity", "Enrolled", "Action"], rows)), copyable("redoubt hosts list")] };
+    return { title: "Hosts", section: "hosts", stop, crumbs: [["Hosts"]], content: [title, h("div.split", {}, empty("No hosts yet", "A host is a TEE machine with a running agent. Until one is enrolled, deployments wait.", null, "redoubt enroll-token"), h("aside", { "aria-label": "Enrolment" }, enrolPanel()))] };
+  const filter = h("input", { type: "search", id: "filter", value: query.get("q") || "", placeholder: "Filter: name, region, state", "aria-label": "Filter hosts" });
+  const body = h("div");
+  const row = (host) => h("tr", {}, h("th", { scope: "row" }, h("a", { href: `/hosts/${host.id}` }, host.name || "unnamed"), h("span.sub", {}, idCode(host.id))),
+    h("td", {}, mark(kindOfHost(host), { reported: host.tee.toUpperCase() }[kindOfHost(host)]), h("span.sub", {}, `${host.tee.toUpperCase()}, ${host.region}`)), h("td.hide-s", {}, stateText(host), h("span.sub", {}, `link ${host.link}`)),
+    h("td.hide-s", {}, meter(host.used.slots, host.capacity.slots, `${host.used.slots} of ${host.capacity.slots} slots used`), h("span.sub.num", {}, `${host.used.slots} of ${host.capacity.slots} slots`)), h("td.right", {}, hostActions(host, true)));
+  const draw = () => {
+    const wanted = filter.value.trim().toLowerCase();
+    const shown = hosts.filter((host) => `${host.name} ${host.region} ${host.state} ${host.id} ${host.tee}`.toLowerCase().includes(wanted));
+    body.replaceChildren(shown.length ? table("Hosts", ["Host", "Proof", ["State", "hide-s"], ["Used", "hide-s"], ["Action", "right"]], shown.map(row)) : h("p.none", {}, `No host fits “${filter.value}”.`));
+  };
+  filter.addEventListener("input", () => { draw(); go.note({ show: query.get("show") || "", q: filter.value.trim() }); });
+  draw();
+  const ready = hosts.filter((host) => host.state === "ready" && host.link === "up");
+  const away = Object.entries(Object.groupBy(hosts.filter((host) => !ready.includes(host)), stateText));
+  return { title: "Hosts", section: "hosts", stop, simulated: hosts.some((host) => host.simulated) ? "what runs on simulated hosts is checked, not confidential." : false,
+    content: [title, fleet(hosts, query.get("show")), h("div.split", {}, h("div.stack", {}, panel(`${ready.length} of ${hosts.length} ready`, h("div", {}, filter), body), terminal("redoubt hosts list")),
+      h("aside.stack", { "aria-label": "Enrolment and states" }, enrolPanel(), away.length ? panel("Why hosts take no work", null, h("div.pad", {}, funnel(hosts.length, away.map(([state, group]) => [group.length, state])))) : null))] };
 }

@@ -1,53 +1,76 @@
-import { h, icon, mark, shape, WORDS, age, short, shortDigest, verdictOf, panel, table, facts, stepList, copyable, download, toast } from "../dom.js";
-import { call, get, onEvent } from "../api.js";
+import { h, icon, age, clock, idCode, digestCode, short, sizeText } from "../dom.js";
+import { shape, verdictOf, fuse, firstExpiry, mark } from "../marks.js";
+import { panel, table, facts, checks, command, download, toast, toastProblem, problemNote } from "../widgets.js";
+import { call, get, getBytes } from "../api.js";
+import { onEvent } from "../live.js";
+import { go } from "../router.js";
 import * as f from "../formats.js";
-import { readEvidence } from "../quote.js";
+import { inspect, passed } from "../evidence.js";
 
 const REGISTERS = [["MRTD", "runtime image"], ["RTMR0", "virtual firmware"], ["RTMR1", "kernel"], ["RTMR2", "command line"], ["RTMR3", "application"]];
-const evidenceOf = (id, nonce) => call("GET", `/v1/instances/${id}/evidence${nonce ? "?nonce=" + f.b64u(nonce) : ""}`, undefined, { raw: true });
+const longHex = (value) => h("code", { title: value }, `${value.slice(0, 20)}…${value.slice(-8)}`);
 
-function verdictPanel(instance, evidence, problem) {
-  const kind = verdictOf(instance);
-  const verdict = instance.verdict;
-  const text = { simulated: "Everything is checked, nothing is confidential: the evidence ends in a simulation root.", reported: "The plane accepted this evidence. This page came from the plane: prove it with the command beside.",
-    refused: instance.reason || verdict?.reason || "The plane refused this evidence.", stale: "The last verdict has run out.", unverified: problem ? problem.message : "No evidence has been accepted yet." }[kind];
-  return h(`section.lead-panel.${kind}.tall`, {}, shape(kind), h("div", {}, h("h2", {}, WORDS[kind], verdict ? [" · ", age(verdict.verified_at)] : null), h("p", {}, text),
-    verdict ? h("p.sub", {}, `TCB ${verdict.tcb_status ?? "–"} · collateral set ${verdict.collateral_evaluation ?? "–"} · valid until `, h("time", { title: verdict.valid_until }, new Date(verdict.valid_until).toLocaleTimeString())) : null),
-    evidence ? stepList(evidence.steps) : null, h("p.by", {}, "The steps here ran in this page, which came from the plane. Signature chain, revocation and platform state are judged by ", h("code", {}, "redoubt verify"), "."));
+const SAYS = {
+  simulated: ["Simulated", "Every check runs, nothing is confidential: the evidence ends in a simulation root. The operator of this machine can read everything."],
+  reported: ["Reported by the plane", "The plane accepted this evidence. Code that the plane sent can't prove it to you: run the command beside."],
+  stale: ["Stale", "The last proof has run out. It gets no new requests until a newer one is accepted."],
+  unverified: ["Unverified", "No evidence has been accepted yet. Nothing is claimed."],
+};
+
+function verdictPanel(instance, found) {
+  const isBroken = found && !passed(found.steps);
+  const kind = isBroken ? "refused" : verdictOf(instance), verdict = instance.verdict;
+  const [word, text] = kind === "refused" ? ["Refused", isBroken ? "A check in this page failed, whatever the plane says." : verdict?.reason || instance.reason || "The plane refused this evidence."] : SAYS[kind];
+  const done = found ? found.steps.filter((step) => step.ok !== null).length : 0;
+  return h("section.panel.framed", {}, h(`div.verdict.v.${kind}`, {}, shape(kind), h("div.stack.tight", {}, h("h2.says", {}, h("b", {}, word), verdict?.verified_at ? [" ", age(verdict.verified_at)] : null), h("p", {}, text)),
+    found ? h("div.row", {}, mark(kind, `${found.steps.filter((step) => step.ok).length} of ${done} checks here`)) : null),
+  verdict?.verified_at ? fuse(kind, verdict) : null, found ? checks(found.steps, kind === "simulated" ? "simulated" : "reported") : null,
+  h("p.by", {}, found ? ["These steps ran in this page's code, which the plane sent. ", verdict ? "The plane's own verdict: " : ""] : null, verdict ? [h("strong", {}, verdict.result), `, TCB ${verdict.tcb_status || "unknown"}, collateral set ${verdict.collateral_evaluation}, evidence `, digestCode(verdict.evidence), "."] : null));
 }
 
-export async function instancePage({ id, go }) {
+// What the evidence says beside the verdict: registers, the replayed log, statement.
+function details(found) {
+  const { quote, log, statement, docs } = found;
+  const expected = docs ? docs.policy.measurements.some(({ mrtd }) => mrtd === quote.mrtd) : null;
+  const same = [expected === null ? "–" : expected ? "in the policy" : "not in the policy", "not bound", "not bound", "not bound", log.at(-1)?.value === quote.rtmr[3] ? "replays" : "differs"];
+  return [panel("Measurements", h("span.help", {}, "as the quote says"), table("Measurements", ["Register", "Value, SHA-384", ["Against", "hide-s"]], [quote.mrtd, ...quote.rtmr].map((value, i) => h("tr", {},
+    h("th", { scope: "row" }, REGISTERS[i][0], h("span.sub", {}, REGISTERS[i][1])), h("td", {}, longHex(value)), h("td.hide-s", {}, same[i]))))),
+  panel("Event log, replayed", null, h("ol.chain", {}, log.map((row) => h("li", {}, h("b", {}, row.name), row.payload.length === 96 ? h("code", {}, `${short(`app_${f.base32(row.payload.subarray(0, 32))}`)}, release ${f.hex(row.payload.subarray(32, 36))}…`) : h("span", {}, "nothing after this names the app"),
+    h("code.reg", {}, `digest ${row.digest.slice(0, 8)}… → RTMR3 ${row.value.slice(0, 8)}…${row.value === quote.rtmr[3] ? " = the quote" : ""}`)))))];
+}
+
+export async function instancePage({ id }) {
   const instance = await get(`/v1/instances/${id}`);
-  let bundle = null, evidence = null, problem = null;
-  try { bundle = await evidenceOf(id); evidence = await readEvidence(bundle); } catch (error) { problem = error; }
-  const lead = h("div", {}, verdictPanel(instance, evidence, problem));
-  const nonceBox = h("p.mono.wrap", {}, evidence ? f.hex(f.unb64u(evidence.statement.nonce)) : "–");
-  const ask = h("button.btn.primary", { type: "button", onclick: async () => {
+  const [app, version, docs, stored] = await Promise.all([get(`/v1/apps/${instance.app}`), get("/v1/version"), instance.serving ? get(`/v1/instances/${id}/docs`).catch(() => null) : null, getBytes(`/v1/instances/${id}/evidence`).catch((problem) => problem)]);
+  const verdict = instance.verdict;
+  const options = { docs, simulationRoot: version.simulation_root, reported: verdict ? `TCB ${verdict.tcb_status}` : null };
+  let bytes = stored instanceof Uint8Array ? stored : null, found = null, problem = bytes ? null : stored;
+  if (bytes) try { found = await inspect(bytes, options); } catch (error) { problem = error; }
+
+  const lead = h("div", {}), more = h("div.stack", {}), nonce = h("div.pad.stack.tight", {}), statement = h("div.pad", {});
+  const draw = (ownNonce) => {
+    lead.replaceChildren(verdictPanel(instance, found));
+    more.replaceChildren(...(found ? details(found) : [problemNote(problem?.status === 404 ? new Error("No evidence is stored for this instance yet") : problem, () => go.refresh())]));
+    nonce.replaceChildren(...(found ? [h("code.break", {}, f.hex(f.unb64u(found.statement.nonce))), h("p.help", {}, ownNonce ? "Made in this browser, found in the signed report data." : "Drawn by the plane. “Ask again now” sends one of your own.")] : [h("p.help", {}, "–")]));
+    statement.replaceChildren(found ? facts([["Purpose", found.statement.purpose], ["Class", found.statement.class], ["App", h("a", { href: `/apps/${found.statement.app}` }, idCode(found.statement.app))], ["Release", digestCode(found.statement.release)], ["Head", digestCode(found.statement.head)], ["Epoch", found.statement.epoch], ["Receipt key", h("code", {}, `${(found.statement.keys.receipt || "–").slice(0, 12)}…`)]]) : h("p.help", {}, "–"));
+  };
+  draw(false);
+  const ask = h("button.btn.primary", { type: "button", disabled: !instance.serving, title: instance.serving ? null : "Only a serving instance can answer", onclick: async () => {
     ask.disabled = true;
     try {
-      const nonce = crypto.getRandomValues(new Uint8Array(32));
-      const started = performance.now();
-      bundle = await evidenceOf(id, nonce);
-      evidence = await readEvidence(bundle, nonce);
-      lead.replaceChildren(verdictPanel(instance, evidence, null));
-      nonceBox.textContent = f.hex(nonce);
+      const own = crypto.getRandomValues(new Uint8Array(32)), started = performance.now();
+      bytes = await call("GET", `/v1/instances/${id}/evidence?nonce=${f.b64u(own)}`, undefined, { raw: true });
+      found = await inspect(bytes, { ...options, nonce: own });
+      draw(true);
       toast(`Answered this browser's nonce in ${Math.round(performance.now() - started)} ms`);
-    } catch (error) { toast(error.message, "bad"); }
+    } catch (error) { toastProblem(error); }
     ask.disabled = false;
   } }, icon("reload"), "Ask again now");
-  const registers = evidence ? [evidence.quote.mrtd, ...evidence.quote.rtmr] : [];
-  const simulated = instance.verdict?.simulated;
-  const content = [simulated ? h("p.simulated-bar", { role: "note" }, shape("simulated"), "Simulated: everything is checked, nothing is confidential.") : null,
-    h("div.title", {}, h("div", {}, h("h1", {}, "Instance ", h("code", {}, short(id))), h("p.sub", {}, `on ${short(instance.host)}, lease epoch ${instance.epoch}, phase ${instance.phase || "planned"}`)),
-      h("div.actions", {}, bundle ? h("button.btn", { type: "button", onclick: () => download(`${id}.evidence.json`, bundle) }, icon("download"), `Evidence, ${(bundle.length / 1000).toFixed(1)} kB`) : null, ask)),
-    lead,
-    h("div.split", {}, h("div", {},
-      evidence ? panel("Measurements", h("span.sub", {}, "as the quote says"), table("Measurements", ["Register", "Value, SHA-384"], REGISTERS.map(([name, what], i) => h("tr", {}, h("th", { scope: "row" }, name, h("span.sub", {}, what)), h("td.mono", { title: registers[i] }, `${registers[i].slice(0, 20)}…${registers[i].slice(-8)}`))))) : null,
-      evidence ? panel("Event log, replayed", null, h("ol.events", {}, evidence.log.map((row) => h("li", {}, h("strong", {}, row.name), h("span.mono", {}, `digest ${row.digest.slice(0, 8)}… → RTMR3 ${row.value.slice(0, 8)}…`), row.payload.length === 96 ? h("span.mono", {}, `app ${f.base32(row.payload.subarray(0, 32)).slice(0, 12)}… release ${f.hex(row.payload.subarray(32, 64)).slice(0, 12)}…`) : null)))) : null),
-      h("aside", {},
-        panel("Statement", null, facts(evidence ? [["Purpose", evidence.statement.purpose], ["Class", evidence.statement.class], ["App", h("a", { href: `/apps/${evidence.statement.app}` }, short(evidence.statement.app))], ["Release", h("code", {}, shortDigest(evidence.statement.release))], ["Head", h("code", {}, shortDigest(evidence.statement.head))], ["Receipt key", h("code", {}, (evidence.statement.keys.receipt || "–").slice(0, 12) + "…")]] : [["Evidence", problem ? problem.message : "none"]])),
-        panel("Nonce", null, nonceBox),
-        panel("Verify it yourself", null, copyable(`redoubt verify ${instance.app}`)))) ];
-  const stop = onEvent((kind, data) => { if (kind === "instance" && data.subject === id) go.refresh(); });
-  return { title: `Instance ${short(id)}`, crumbs: [["Apps", "/apps"], [short(instance.app), `/apps/${instance.app}`], [short(id)]], content, stop };
+  const title = h("div.title", {}, h("div", {}, h("h1", {}, "Instance ", h("code", {}, short(id))), h("p.lead", {}, h("a", { href: `/apps/${app.id}` }, app.name), `, ${instance.phase || "planned"}, on `, h("a", { href: `/hosts/${instance.host}` }, short(instance.host)), `, lease epoch ${instance.epoch}, since `, age(instance.granted_at), ".")),
+    h("div.row", {}, bytes ? h("button.btn", { type: "button", onclick: () => download(`${id}.evidence.json`, bytes) }, icon("download"), `Evidence, ${sizeText(bytes.length)}`) : null, ask));
+  const tcb = panel("Platform (TCB)", h("span.tag", {}, verdict?.tcb_status || "unknown"), h("div.pad.stack.tight", {}, facts([["TEE", "Intel TDX, quote version 4"], ["TEE TCB SVN", found ? h("code", {}, found.quote.teeTcbSvn) : "–"], ["Debug", found ? (found.quote.isDebug ? "on" : "off") : "–"], ["Collateral", verdict ? `set ${verdict.collateral_evaluation}` : "–"], ["Valid until", verdict ? clock(verdict.valid_until) : "–"]]), h("p.help", {}, "Status and collateral are reported by the plane.")));
+  const yourself = panel("Verify it yourself", null, h("div.pad.stack.tight", {}, command(`redoubt verify ${app.name}`), h("p.help", {}, "Runs on your machine, with code that the plane did not send: chain, revocation, TCB, policy, release and freshness.")));
+  const stop = onEvent((kind, data) => { if ((kind === "instance" && data.subject === id) || kind === "gap") go.refresh(); });
+  return { title: `Instance ${short(id)}`, section: "apps", crumbs: [["Apps", "/apps"], [app.name, `/apps/${app.id}`], [short(id)]], simulated: Boolean(verdict?.simulated || app.class === "simulated"), expires: firstExpiry([instance]), stop,
+    content: [title, lead, h("div.split", {}, more, h("aside.stack", { "aria-label": "Facts of the evidence" }, yourself, tcb, panel("Statement", null, statement), panel("Nonce", null, nonce)))] };
 }

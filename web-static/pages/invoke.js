@@ -1,59 +1,85 @@
-import { h, icon, shape, mark, panel, stepList, copyable, download } from "../dom.js";
-import { call, get, list } from "../api.js";
+import { h, icon, sizeText, plural } from "../dom.js";
+import { mark, verdictOf, worst } from "../marks.js";
+import { panel, checks, note, pretty, problemNote, terminal, download, copyButton, roleButton } from "../widgets.js";
+import { get, list, may } from "../api.js";
+import { onEvent } from "../live.js";
+import { go } from "../router.js";
 import * as f from "../formats.js";
-import { readEvidence } from "../quote.js";
 import * as example from "../example.js";
+import { send, check, keep, fileText } from "../receipts.js";
 
-const fromBase64 = (encoded) => Uint8Array.from(atob(encoded), (c) => c.charCodeAt(0));
-const headerOf = (headers, name) => (headers.find(([key]) => key.toLowerCase() === name) || ["", ""])[1];
+const WAIT_MS = 35000, CALM_MS = 10000;
+const TYPES = ["application/json", "text/plain; charset=utf-8", "application/octet-stream"];
 
-// Sends, then checks the receipt under the receipt key of the instance's evidence, in this page.
-async function send(app, target, body) {
-  const salt = crypto.getRandomValues(new Uint8Array(32));
-  const nonce = crypto.getRandomValues(new Uint8Array(32));
-  const started = performance.now();
-  const response = await fetch(`/v1/apps/${app.id}/invoke?path=${encodeURIComponent(target)}`, { method: "POST", credentials: "same-origin", body, signal: AbortSignal.timeout(35000),
-    headers: { "content-type": "application/json", "Redoubt-Salt": f.b64u(salt), "Redoubt-Nonce": f.b64u(nonce), "Redoubt-CSRF": (await get("/v1/session")).csrf } });
-  const answer = await response.json();
-  if (!response.ok) throw new Error(answer.detail || answer.title);
-  const elapsed = performance.now() - started;
-  const evidence = await readEvidence(await call("GET", `/v1/instances/${answer.instance}/evidence`, undefined, { raw: true }));
-  const bytes = fromBase64(answer.body);
-  const steps = await f.checkReceipt(answer.receipt, { key: f.unb64u(evidence.statement.keys.receipt), statement: evidence.statementBytes, app: app.id, nonce, salt,
-    exchange: { method: "POST", target, requestType: "application/json", requestBody: f.bytes(body), status: answer.status, responseType: headerOf(answer.headers, "content-type"), responseBody: bytes } });
-  return { answer, bytes, steps, elapsed, salt };
+function waiting(cancel) {
+  const text = h("span", {}, mark("checking", "Waiting for the enclave"));
+  const calm = setTimeout(() => text.replaceChildren(mark("unverified", `No answer after ${CALM_MS / 1000} s`), h("span.sub", {}, `It may take up to the release's own limit; this page gives up after ${WAIT_MS / 1000} s.`)), CALM_MS);
+  return { stop: () => clearTimeout(calm), content: panel("Response", null, h("div.pad.row.between", {}, text, h("button.btn", { type: "button", onclick: cancel }, "Cancel"))) };
+}
+
+function response(app, sent, result) {
+  const body = new TextDecoder().decode(sent.body);
+  const kind = result.ok ? (result.isSimulated ? "simulated" : "reported") : "refused";
+  return panel("Response", h("span.help.num", {}, `${sent.status} · ${sent.elapsed.toFixed(1)} ms · ${sizeText(sent.body.length)}`),
+    h("div.pad", {}, h("div.code", {}, h("pre", { tabindex: "0", "aria-label": "Body of the answer" }, h("code", {}, result.ok ? pretty(body) : "The body is withheld: its receipt does not verify.")), result.ok ? copyButton(body) : null),
+      h("details", {}, h("summary.help", {}, `${plural(sent.headers.length, "header")}`), h("dl.facts", {}, sent.headers.map(([name, value]) => [h("dt", {}, name), h("dd", {}, value.length > 120 ? `${value.slice(0, 120)}…` : value)])))),
+    checks(result.steps, result.isSimulated ? "simulated" : "reported", true),
+    h("footer.row.between", {}, mark(kind, result.ok ? (result.isSimulated ? "Receipt checks, simulated" : "Receipt checked by this page") : "The receipt does not verify"),
+      h("div.row", {}, h("button.btn", { type: "button", onclick: () => download(`${app.name}-${result.claims?.seq ?? "receipt"}.receipt.json`, fileText(sent.saved)) }, icon("download"), "Save receipt"), h("a.btn", { href: "/receipts" }, "Open"))));
 }
 
 export async function invokePage({ id }) {
-  const app = await get(`/v1/apps/${id}`);
-  const instances = (await list(`/v1/apps/${id}/instances`)).filter((instance) => instance.serving);
-  const body = h("textarea", { id: "body", rows: "10", spellcheck: "false", value: sessionStorage.getItem(`redoubt.body.${id}`) ?? (app.name === example.name ? example.request : "{}") });
-  const target = h("input", { id: "path", value: "/", spellcheck: "false" });
-  const size = h("p.help", {});
-  const measure = () => { size.textContent = `${f.bytes(body.value).length} bytes`; sessionStorage.setItem(`redoubt.body.${id}`, body.value); };
-  body.addEventListener("input", measure);
-  measure();
-  const result = h("div", {}, panel("Response", null, h("p.none", {}, "Send the request to see the answer and its receipt.")));
-  const button = h("button.btn.primary.wide", { type: "submit", disabled: !instances.length }, icon("send"), "Send");
+  const [app, instances, version] = await Promise.all([get(`/v1/apps/${id}`), list(`/v1/apps/${id}/instances`), get("/v1/version")]);
+  const serving = instances.filter((instance) => instance.serving);
+  const key = `redoubt.request.${id}`;
+  let draft = { target: "/", type: TYPES[0], body: app.name === example.name ? example.request : "{}" };
+  try { draft = { ...draft, ...JSON.parse(sessionStorage.getItem(key) || "{}") }; } catch { /* a spoiled draft starts anew */ }
+  const target = h("input.mono", { id: "path", value: draft.target, spellcheck: "false", autocomplete: "off", "aria-describedby": "path-problem" });
+  const targetProblem = h("p.problem", { id: "path-problem" });
+  const type = h("select", { id: "type" }, TYPES.map((name) => h("option", { value: name, selected: name === draft.type }, name.split(";")[0])));
+  const body = h("textarea", { id: "body", rows: "12", spellcheck: "false", value: draft.body, "aria-describedby": "body-size" });
+  const size = h("p.help", { id: "body-size" });
+  const store = () => {
+    size.textContent = `${sizeText(f.bytes(body.value).length)} of 1 MiB`;
+    sessionStorage.setItem(key, JSON.stringify({ target: target.value, type: type.value, body: body.value }));
+  };
+  const judge = () => {
+    const text = target.value.startsWith("/") && !/[\s#]/.test(target.value) ? "" : "A path starts with / and has no blanks";
+    targetProblem.replaceChildren(...(text ? [icon("warn"), h("span", {}, text)] : []));
+    target.setAttribute("aria-invalid", String(Boolean(text)));
+    return !text;
+  };
+  for (const input of [target, type, body]) input.addEventListener("input", store);
+  target.addEventListener("blur", judge);
+  store();
+  const result = h("div", { "aria-live": "polite" }, panel("Response", null, h("p.none", {}, "Send the request to see the answer, and its receipt checked against the enclave's evidence.")));
+  const isAllowed = may("developer");
+  const button = isAllowed ? h("button.btn.primary.wide", { type: "submit", disabled: !serving.length }, icon("send"), "Send") : roleButton("button.btn.primary.wide", false, "Sending from here needs the developer role", {}, icon("send"), "Send");
   const submit = async (event) => {
     event.preventDefault();
+    if (!isAllowed || !judge()) { target.focus(); return; }
+    const stopper = new AbortController();
+    const wait = waiting(() => stopper.abort());
     button.disabled = true;
-    result.replaceChildren(panel("Response", null, h("p.none", {}, mark("checking", "Waiting for the enclave"))));
+    result.replaceChildren(wait.content);
     try {
-      const { answer, bytes, steps, elapsed } = await send(app, target.value.startsWith("/") ? target.value : "/" + target.value, body.value);
-      const good = steps.every((step) => step.ok);
-      result.replaceChildren(panel("Response", h("span.sub", {}, `${answer.status} · ${elapsed.toFixed(1)} ms · ${bytes.length} bytes`), h("pre.well", { tabindex: "0" }, h("code", {}, new TextDecoder().decode(bytes))), stepList(steps),
-        h("div.row", {}, good ? mark(app.head?.class === "simulated" ? "simulated" : "reported", app.head?.class === "simulated" ? "Receipt checked, simulated" : "Receipt checked by this page") : mark("refused", "The receipt does not verify"),
-          h("button.btn", { type: "button", onclick: () => download(`${app.name}.receipt.json`, JSON.stringify(answer, null, 1)) }, icon("download"), "Receipt"))));
-    } catch (error) {
-      result.replaceChildren(panel("Response", null, h("p.notice.bad", {}, shape("refused"), error.message)));
+      const sent = await send(app, target.value, type.value, body.value, { ms: WAIT_MS, signal: stopper.signal });
+      const checked = await check(sent.saved, version.simulation_root);
+      keep(sent.saved, app.name, checked);
+      result.replaceChildren(response(app, sent, checked));
+    } catch (problem) {
+      result.replaceChildren(panel("Response", null, h("div.pad", {}, problemNote(problem, () => button.click()))));
     }
+    wait.stop();
     button.disabled = false;
   };
-  const content = [app.head?.class === "simulated" ? h("p.simulated-bar", { role: "note" }, shape("simulated"), "Simulated: everything is checked, nothing is confidential.") : null,
-    h("div.title", {}, h("div", {}, h("h1", {}, "Send a request"), h("p.lead", {}, "Plain: the relay sees request and answer. The receipt shows which enclave and which code answered."))),
-    instances.length ? null : h("p.notice", {}, shape("stale"), "No instance serves. ", h("a", { href: `/deploy?name=${app.name}` }, "Deploy a release"), " first."),
-    h("div.cols", {}, panel("Request", h("span.tag", {}, "plain"), h("form", { onsubmit: submit }, h("label", { for: "path" }, "Path"), target, h("label", { for: "body" }, "Body, sent by POST as application/json"), body, size, button)), result),
-    copyable(`redoubt invoke ${app.name} --data @request.json`)];
-  return { title: `Invoke ${app.name}`, crumbs: [["Apps", "/apps"], [app.name, `/apps/${id}`], ["Invoke"]], content };
+  const kinds = serving.map(verdictOf), kind = worst(kinds);
+  const proof = serving.length ? note(kind, { simulated: "Simulated before sending", reported: "Evidence reported by the plane", stale: "Evidence is stale", refused: "Evidence was refused" }[kind], `${serving.length} of ${instances.length} instances serve release ${(app.deployment?.release || "").slice(7, 15)}… on accepted evidence.`, h("a.btn", { href: `/instances/${serving[0].id}` }, "Evidence"))
+    : note("stale", "No instance serves", "Requests would be answered with 503.", h("a.btn", { href: app.head ? `/apps/${id}` : `/deploy?name=${app.name}` }, app.head ? "See why" : "Deploy"));
+  const stop = onEvent((event, data) => { if (event === "instance" && data.app === id && !serving.length) go.refresh(); });
+  return { title: `Invoke ${app.name}`, section: "apps", crumbs: [["Apps", "/apps"], [app.name, `/apps/${id}`], ["Invoke"]], simulated: app.class === "simulated", stop,
+    content: [h("div.title", {}, h("div", {}, h("h1", {}, "Send a request"), h("p.lead", {}, "Plain: the relay sees request and answer. The receipt shows which code in which enclave answered, and that nobody changed a byte."))), proof,
+      h("div.cols", {}, panel("Request", h("span.tag", {}, "plain"), h("form.pad.stack", { onsubmit: submit, novalidate: true },
+        h("div.cols", {}, h("div.field", {}, h("label", { for: "path" }, "POST to path"), target, targetProblem), h("div.field", {}, h("label", { for: "type" }, "Content type"), type)), h("div.field", {}, h("label", { for: "body" }, "Body"), body, size), button)), result),
+      terminal(`redoubt invoke ${app.name} --data @request.json --save answer.json`)] };
 }
