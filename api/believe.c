@@ -1,5 +1,6 @@
 #include "api/believe.h"
 
+#include "api/decision.h"
 #include "api/lease_job.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
@@ -40,12 +41,15 @@ struct check {
     rd_statement claimed;
     /* looked up */
     rd_app_id app;
+    bool has_lease;
     rd_digest release;
     rd_head head;
     bool is_live, is_head_known;
     collateral *collateral;
     rd_anchors anchors;
     uint8_t plane_key[API_PLANE_KEY_SIZE];
+    const char *plane_id;
+    const rd_signing_key *record_key;
     check *next, *previous;
 };
 
@@ -64,6 +68,7 @@ api_verdict *api_verdict_free(api_verdict *verdict)
         return NULL;
     free(verdict->detail);
     rd_buf_done(&verdict->bundle);
+    rd_buf_done(&verdict->record);
     free(verdict);
     return NULL;
 }
@@ -169,6 +174,14 @@ static void note_report(api_verdict *verdict, const rd_attest_report *report)
         verdict->detail = rd_strdup(rd_buf_text(&text));
 }
 
+static void record(const check *c)
+{
+    rd_err err = RD_ERR_INIT;
+    if (api_decision_record(c->verdict, c->has_lease ? &c->app : NULL, c->plane_id, c->record_key, &c->verdict->record,
+                            &err) < 0)
+        rd_log(RD_ERROR, "decision_record_failed", RD_ERR(&err));
+}
+
 /* What the statement must say; freshness by whichever of the plane's own nonces it carries. */
 static void fill_expect(const check *c, int64_t now_us, uint8_t nonce[API_NONCE_SIZE], rd_expect *ret)
 {
@@ -227,6 +240,7 @@ static void verify(void *context)
     }
     note_report(v, report);
     free(report);
+    record(c);
 }
 
 static void on_verified(void *context, bool is_cancelled)
@@ -244,6 +258,7 @@ static int read_expectation(check *c, const rd_pg_result *row, rd_err *err)
     if (!rd_pg_get_fixed(row, 0, 0, c->app.b, sizeof c->app.b) ||
         !rd_pg_get_fixed(row, 0, 1, c->release.b, sizeof c->release.b))
         return rd_err_set(err, RD_E_INTERNAL, "lease row");
+    c->has_lease = true;
     c->is_live = rd_pg_get_bool(row, 0, 2);
     if (rd_head_parse(rd_pg_get_bytes(row, 0, 3), &c->head, err) < 0)
         return rd_err_wrap(err, "current head");
@@ -271,6 +286,7 @@ static void on_expectation(void *context, rd_pg_outcome outcome, rd_pg_result **
     if (read_expectation(c, results[0], &err) < 0) {
         c->verdict->verified_at_us = c->verdict->valid_until_us = rd_clock_wall_us(c->believe->options.clock);
         refuse(c->verdict, err.code, err.text);
+        record(c);
         check_end(c, NULL);
         return;
     }
@@ -304,6 +320,8 @@ static check *check_new(api_believe *believe, const rd_id *host, const rd_id *in
     c->collateral->holders++;
     c->verdict->collateral_digest = c->collateral->digest;
     c->anchors = believe->anchors;
+    c->plane_id = believe->options.plane_id;
+    c->record_key = believe->options.record_key;
     memcpy(c->plane_key, believe->options.plane_key, sizeof c->plane_key);
     c->next = believe->first;
     if (c->next)

@@ -30,7 +30,8 @@ typedef struct api_verdict {
     rd_digest collateral_digest;
     int64_t collateral_evaluation;
     int64_t verified_at_us, valid_until_us;
-    char *detail; /* JSON object, at most 4 KiB */
+    char *detail;  /* JSON object, at most 4 KiB */
+    rd_buf record; /* signed, decision.h; empty when it could not be made */
     rd_buf bundle;
 } api_verdict;
 
@@ -39,9 +40,11 @@ api_verdict *api_verdict_free(api_verdict *verdict);
 typedef struct api_believe_options {
     rd_loop *loop;
     const rd_clock *clock;
-    rd_pg_async *pg;               /* with api_believe_stmts prepared */
-    const uint8_t *plane_key;      /* 32 bytes */
-    const uint8_t *simulated_root; /* 32 bytes or NULL */
+    rd_pg_async *pg;          /* with api_believe_stmts prepared */
+    const uint8_t *plane_key; /* 32 bytes */
+    const char *plane_id;
+    const rd_signing_key *record_key; /* both borrowed until the loop has ended */
+    const uint8_t *simulated_root;    /* 32 bytes or NULL */
 } api_believe_options;
 
 extern const rd_pg_stmts api_believe_stmts;

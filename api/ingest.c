@@ -26,17 +26,17 @@ static const rd_pg_stmt stmts[] = {
     /* Decisions: an unchanged renewal once an hour. */
     { "ingest_verdict_log",
       "INSERT INTO verdict_log (org_id, app_id, host_id, instance_id, epoch, accepted, reason, policy_digest,"
-      " evidence_digest, collateral_digest, collateral_eval, until)"
+      " evidence_digest, collateral_digest, collateral_eval, until, record)"
       " SELECT l.org_id, l.app_id, u.host_id, u.instance_id, u.epoch, u.accepted, u.reason, u.policy_digest,"
-      " u.evidence_digest, u.collateral_digest, u.eval, u.until"
+      " u.evidence_digest, u.collateral_digest, u.eval, u.until, u.record"
       " FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::boolean[], $5::text[], $6::bytea[], $7::bytea[],"
-      " $8::bytea[], $9::bigint[], $10::timestamptz[]) AS u(host_id, instance_id, epoch, accepted, reason,"
-      " policy_digest, evidence_digest, collateral_digest, eval, until)"
+      " $8::bytea[], $9::bigint[], $10::timestamptz[], $11::bytea[]) AS u(host_id, instance_id, epoch, accepted,"
+      " reason, policy_digest, evidence_digest, collateral_digest, eval, until, record)"
       " JOIN leases l ON l.instance_id = u.instance_id AND l.epoch = u.epoch AND l.host_id = u.host_id"
       " WHERE NOT u.accepted OR NOT EXISTS (SELECT 1 FROM verdict_log v WHERE v.instance_id = u.instance_id"
       " AND v.epoch = u.epoch AND v.accepted AND v.policy_digest = u.policy_digest"
       " AND v.at > clock_timestamp() - interval '1 hour')",
-      10 },
+      11 },
     { "ingest_verdicts",
       "INSERT INTO lease_verdicts AS v (instance_id, epoch, result, reason, tcb_status, simulated, policy_digest,"
       " evidence_digest, collateral_eval, detail, verified_at, valid_until)"
@@ -279,13 +279,14 @@ enum {
     V_AT,
     V_UNTIL,
     V_BUNDLE,
+    V_RECORD,
     V_COUNT
 };
-static const rd_pg_type verdict_types[V_COUNT] = { RD_PG_T_UUID,        RD_PG_T_UUID,        RD_PG_T_INT8,
-                                                   RD_PG_T_BOOL,        RD_PG_T_TEXT,        RD_PG_T_TEXT,
-                                                   RD_PG_T_BOOL,        RD_PG_T_BYTEA,       RD_PG_T_BYTEA,
-                                                   RD_PG_T_BYTEA,       RD_PG_T_INT8,        RD_PG_T_TEXT,
-                                                   RD_PG_T_TIMESTAMPTZ, RD_PG_T_TIMESTAMPTZ, RD_PG_T_BYTEA };
+static const rd_pg_type verdict_types[V_COUNT] = {
+    RD_PG_T_UUID,        RD_PG_T_UUID,        RD_PG_T_INT8,  RD_PG_T_BOOL,  RD_PG_T_TEXT, RD_PG_T_TEXT,
+    RD_PG_T_BOOL,        RD_PG_T_BYTEA,       RD_PG_T_BYTEA, RD_PG_T_BYTEA, RD_PG_T_INT8, RD_PG_T_TEXT,
+    RD_PG_T_TIMESTAMPTZ, RD_PG_T_TIMESTAMPTZ, RD_PG_T_BYTEA, RD_PG_T_BYTEA
+};
 
 static void fill_verdict(rd_pg_array *a, const api_verdict *v)
 {
@@ -304,6 +305,10 @@ static void fill_verdict(rd_pg_array *a, const api_verdict *v)
     rd_pg_array_i64(&a[V_AT], v->verified_at_us);
     rd_pg_array_i64(&a[V_UNTIL], v->valid_until_us);
     rd_pg_array_bytes(&a[V_BUNDLE], rd_buf_bytes(&v->bundle));
+    if (v->record.size > 0)
+        rd_pg_array_bytes(&a[V_RECORD], rd_buf_bytes(&v->record));
+    else
+        rd_pg_array_null(&a[V_RECORD]);
 }
 
 static void add_verdict_statements(rd_pg_batch *batch, rd_pg_array *a)
@@ -314,7 +319,7 @@ static void add_verdict_statements(rd_pg_batch *batch, rd_pg_array *a)
     rd_pg_batch_call(batch, "ingest_evidence_log", v[V_HOST], v[V_INSTANCE], v[V_EPOCH], v[V_ACCEPTED], v[V_REASON],
                      v[V_EVIDENCE], v[V_BUNDLE]);
     rd_pg_batch_call(batch, "ingest_verdict_log", v[V_HOST], v[V_INSTANCE], v[V_EPOCH], v[V_ACCEPTED], v[V_REASON],
-                     v[V_POLICY], v[V_EVIDENCE], v[V_COLLATERAL], v[V_EVAL], v[V_UNTIL]);
+                     v[V_POLICY], v[V_EVIDENCE], v[V_COLLATERAL], v[V_EVAL], v[V_UNTIL], v[V_RECORD]);
     rd_pg_batch_call(batch, "ingest_verdicts", v[V_HOST], v[V_INSTANCE], v[V_EPOCH], v[V_ACCEPTED], v[V_REASON],
                      v[V_TCB], v[V_SIMULATED], v[V_POLICY], v[V_EVIDENCE], v[V_EVAL], v[V_DETAIL], v[V_AT], v[V_UNTIL]);
     rd_pg_batch_call(batch, "ingest_evidence", v[V_HOST], v[V_INSTANCE], v[V_EPOCH], v[V_EVIDENCE], v[V_BUNDLE],

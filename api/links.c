@@ -135,6 +135,15 @@ static void on_beat_done(void *context, rd_pg_outcome outcome, rd_pg_result **re
         rd_log(RD_WARN, "beat_failed", RD_ERR(err));
 }
 
+/* The stream of hints outlives this replica by a minute. */
+static void keep_stream(api_links *links)
+{
+    rd_err err = RD_ERR_INIT;
+    if (links->redis && rd_redis_is_connected(links->redis))
+        (void)!rd_redis_command(links->redis, NULL, NULL, &err, RD_BYTES_LIT("PEXPIRE"), rd_bytes_str(links->jobs_key),
+                                RD_BYTES_LIT("60000"));
+}
+
 static void send_beat(api_links *links, int state)
 {
     rd_pg_batch *batch = rd_pg_batch_new(NULL);
@@ -171,6 +180,7 @@ static void on_beat(void *context)
     if (!links->is_beating)
         send_beat(links, is_degraded ? 2 : 1);
     atomic_store(&links->why, judge(links));
+    keep_stream(links);
 }
 
 /* ---- start ---- */
@@ -198,6 +208,8 @@ static int start_believe(api_links *links, rd_err *err)
                                     .clock = links->context->clock,
                                     .pg = links->control,
                                     .plane_key = api_plane_mac_key(links->context->plane),
+                                    .plane_id = api_plane_id(links->context->plane),
+                                    .record_key = api_plane_record_key(links->context->plane),
                                     .simulated_root = has_root ? root : NULL };
     if (api_believe_new(&options, &links->believe, err) < 0)
         return -1;

@@ -21,6 +21,7 @@
 struct api_plane {
     char id[40];
     rd_secret *mac_key;
+    rd_signing_key *record_key;
     rd_cert *ca;
     rd_p256_key *ca_key;
     rd_buf ca_pem;
@@ -119,6 +120,10 @@ static int load_key(const char *dir, api_plane *plane, rd_err *err)
     if (rc == 0 &&
         rd_hex_decode((const char *)text.data, RD_MIN(text.size, (size_t)64), rd_secret_data(plane->mac_key), 32) < 0)
         rc = rd_err_set(err, RD_E_CONFIG, "plane.key must hold 64 hex digits");
+    uint8_t seed[RD_SEED_SIZE];
+    rd_kdf(rd_secret_bytes(plane->mac_key), RD_KDF_PLANE_RECORD, NULL, 0, seed);
+    plane->record_key = rd_signing_key_from_seed(seed);
+    rd_wipe(seed, sizeof(seed));
     rd_buf_wipe(&text);
     return rc;
 }
@@ -172,6 +177,7 @@ api_plane *api_plane_free(api_plane *plane)
     if (!plane)
         return NULL;
     rd_secret_free(plane->mac_key);
+    rd_signing_key_free(plane->record_key);
     rd_cert_free(plane->ca);
     rd_p256_key_free(plane->ca_key);
     rd_buf_done(&plane->ca_pem);
@@ -187,6 +193,11 @@ const char *api_plane_id(const api_plane *plane)
 const uint8_t *api_plane_mac_key(const api_plane *plane)
 {
     return rd_secret_bytes(plane->mac_key).data;
+}
+
+const rd_signing_key *api_plane_record_key(const api_plane *plane)
+{
+    return plane->record_key;
 }
 
 rd_bytes api_plane_ca_pem(const api_plane *plane)

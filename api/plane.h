@@ -6,6 +6,7 @@
 
 #include "common/base/bytes.h"
 #include "common/base/err.h"
+#include "common/crypto/sign.h"
 
 typedef struct api_plane api_plane;
 
@@ -19,6 +20,8 @@ api_plane *api_plane_free(api_plane *plane);
 const char *api_plane_id(const api_plane *plane);
 /* 32 bytes. */
 const uint8_t *api_plane_mac_key(const api_plane *plane);
+/* Signs decision records (record-v1); derived from the plane key, so every replica has the same. Borrowed. */
+const rd_signing_key *api_plane_record_key(const api_plane *plane);
 /* The CA's certificate, PEM. */
 rd_bytes api_plane_ca_pem(const api_plane *plane);
 

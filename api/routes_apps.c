@@ -113,12 +113,9 @@ static int reply_app(api_request *request, api_worker *worker, const rd_app_id *
 static rd_pg_outcome insert_app(rd_pg *pg, api_change *change, rd_err *err)
 {
     const new_app *app = change->state;
-    rd_pg_outcome outcome;
-    outcome = rd_pg_call(pg, "app_finish_delete", NULL, err, rd_pg_text(app->name));
-    if (outcome != RD_PG_SOME && outcome != RD_PG_NONE)
-        return outcome;
-    outcome = rd_pg_call(pg, "app_add", NULL, err, rd_pg_bytes(RD_BYTES_ARRAY(app->id.b)), rd_pg_uuid(app->org),
-                         rd_pg_text(app->name), rd_pg_bytes(rd_buf_bytes(&app->genesis)));
+    rd_pg_outcome outcome =
+        rd_pg_call(pg, "app_add", NULL, err, rd_pg_bytes(RD_BYTES_ARRAY(app->id.b)), rd_pg_uuid(app->org),
+                   rd_pg_text(app->name), rd_pg_bytes(rd_buf_bytes(&app->genesis)));
     if (outcome == RD_PG_FAILED && strcmp(rd_pg_constraint(pg), "apps_name") == 0)
         (void)rd_err_set(err, RD_E_NAME_TAKEN, "an app named %s exists", app->name);
     else if (outcome == RD_PG_FAILED && strcmp(rd_pg_sqlstate(pg), "23505") == 0)

@@ -69,6 +69,8 @@ void api_version_get(api_request *request)
     rd_json_set_str(answer, "version", REDOUBT_VERSION);
     rd_json_set_str(answer, "api", "v1");
     rd_json_set_str(answer, "plane_id", api_plane_id(context->plane));
+    rd_json_set_b64(answer, "record_key",
+                    RD_BYTES_ARRAY(rd_signing_key_public(api_plane_record_key(context->plane))->b));
     rd_json_set_str(answer, "apps_domain", context->config->apps_domain);
     bool has_root = context->config->simulation_root && context->config->simulation_root[0];
     rd_json_set_str(answer, "simulation_root", has_root ? context->config->simulation_root : NULL);

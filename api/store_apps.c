@@ -16,10 +16,6 @@
     " LEFT JOIN rollouts ro ON ro.app_id = a.app_id AND ro.gen = d.gen"
 
 static const rd_pg_stmt stmts[] = {
-    { "app_finish_delete",
-      "UPDATE apps a SET state = 3, version = version + 1 WHERE a.name = $1 AND a.state = 2"
-      " AND NOT EXISTS (SELECT 1 FROM app_holds h WHERE h.app_id = a.app_id)",
-      1 },
     { "app_add", "INSERT INTO apps (app_id, org_id, name, genesis) VALUES ($1, $2, $3, $4)", 4 },
     { "app_get", "SELECT " APP_COLUMNS APP_JOINS " WHERE a.app_id = $1 AND a.state < 3", 1 },
     { "app_list",

@@ -214,10 +214,10 @@ static const rd_pg_stmt upkeep[] = {
     { "sched_sweep_sessions", "DELETE FROM sessions WHERE expires_at < clock_timestamp()", 0 },
     { "sched_sweep_prepared", "DELETE FROM prepared WHERE expires_at < clock_timestamp()", 0 },
     { "sched_sweep_enrol", "DELETE FROM enrol_tokens WHERE expires_at < clock_timestamp() - interval '1 day'", 0 },
-    /* Replicas are new at each start; $1: ids whose beat stood still for long. */
+    /* Replicas are new at each start. */
     { "sched_sweep_replicas",
-      "DELETE FROM replicas r WHERE r.replica_id = ANY($1::uuid[]) AND NOT EXISTS (SELECT 1 FROM host_links l"
-      " WHERE l.replica_id = r.replica_id AND l.state = 1)", 1 },
+      "DELETE FROM replicas r WHERE r.at < clock_timestamp() - interval '1 hour' AND NOT EXISTS (SELECT 1 FROM host_links l"
+      " WHERE l.replica_id = r.replica_id AND l.state = 1)", 0 },
 };
 
 const rd_pg_stmts sched_store_reads = { reads, RD_ARRAY_LEN(reads) };

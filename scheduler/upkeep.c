@@ -57,4 +57,5 @@ void sched_upkeep_run(rd_pg *pg, int shard)
     run_plain(pg, "sched_sweep_sessions");
     run_plain(pg, "sched_sweep_prepared");
     run_plain(pg, "sched_sweep_enrol");
+    run_plain(pg, "sched_sweep_replicas");
 }

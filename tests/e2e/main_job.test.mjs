@@ -199,6 +199,7 @@ test("delete stops everything and gives the quota back once", async () => {
   assert.equal((await stack.cli("apps", "delete", "bombs", "--yes")).code, 0);
   await until("no lease lives", () => stack.sql("SELECT 1 FROM leases l JOIN apps a USING (app_id) WHERE a.name = 'bombs' AND l.held").length === 0, 20000);
   await until("the hold is gone", () => stack.sql("SELECT 1 FROM app_holds h JOIN apps a USING (app_id) WHERE a.name = 'bombs'").length === 0, 20000);
+  await until("the app is gone by itself", () => stack.sql("SELECT 1 FROM apps WHERE name = 'bombs' AND state = 3").length === 1, 20000);
   checkInvariants(stack);
   assert.equal((await stack.cli("apps", "create", "bombs")).code, 0, "the name is free again");
 });

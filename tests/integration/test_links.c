@@ -142,6 +142,40 @@ static const struct {
     { "another measurement", spoil_measurement, "attest_measurement" },
 };
 
+/* The record of a decision: signed under record-v1, naming what was judged by its digests. */
+static void check_record(const rd_id *instance, const char *result, const char *reason)
+{
+    rd_err err = RD_ERR_INIT;
+    const char *hex =
+        sql("SELECT encode(record, 'hex') FROM verdict_log WHERE instance_id = '%s' ORDER BY at DESC LIMIT"
+            " 1",
+            hex_of(instance->b, 16));
+    assert_true(strlen(hex) > 100);
+    uint8_t bytes[4096];
+    size_t size = strlen(hex) / 2;
+    assert_true(size <= sizeof bytes && rd_hex_decode(hex, strlen(hex), bytes, size) >= 0);
+    rd_envelope envelope = { 0 };
+    assert_int_equal(rd_envelope_parse(rd_bytes_of(bytes, size), &envelope, &err), 0);
+    assert_int_equal(envelope.signatures_count, 1);
+    const rd_public_key *key = rd_signing_key_public(api_plane_record_key(w.context.plane));
+    assert_true(rd_public_key_equal(&envelope.signatures[0].key, key));
+    rd_bytes document = rd_buf_bytes(&envelope.document);
+    assert_int_equal(rd_verify(key, RD_SIGN_RECORD, document, &envelope.signatures[0].signature, &err), 0);
+    assert_int_equal(rd_verify(key, RD_SIGN_HEAD, document, &envelope.signatures[0].signature, &err), -1);
+    json_t *object = json_loadb((const char *)document.data, document.size, 0, NULL);
+    assert_string_equal(json_string_value(json_object_get(object, "type")), "redoubt/decision/v1");
+    assert_string_equal(json_string_value(json_object_get(object, "result")), result);
+    if (reason)
+        assert_string_equal(json_string_value(json_object_get(object, "reason")), reason);
+    else
+        assert_true(json_is_null(json_object_get(object, "reason")));
+    static const char *const digests[] = { "evidence", "collateral", "policy" };
+    for (size_t i = 0; i < RD_ARRAY_LEN(digests); i++)
+        assert_true(rd_starts_with(json_string_value(json_object_get(object, digests[i])), "sha256:"));
+    json_decref(object);
+    rd_envelope_done(&envelope);
+}
+
 static void spoiled_evidence_is_refused(void **state)
 {
     (void)state;
@@ -160,6 +194,7 @@ static void spoiled_evidence_is_refused(void **state)
         print_message("%s: %s\n", lies[i].name, phase_of(&instance));
         if (strcmp(phase_of(&instance) + 2, lies[i].want) != 0)
             fail_msg("%s: refused as %s, not as %s", lies[i].name, phase_of(&instance) + 2, lies[i].want);
+        check_record(&instance, "refused", lies[i].want);
         assert_string_equal(sql("SELECT result FROM lease_verdicts WHERE instance_id = '%s'", hex_of(instance.b, 16)),
                             "2");
         assert_string_equal(
@@ -252,6 +287,7 @@ static void evidence_is_renewed(void **state)
                  sql("SELECT verified_at FROM lease_verdicts WHERE instance_id = '%s'", hex_of(instance.b, 16))) != 0);
     assert_string_equal(sql("SELECT count(*) FROM evidence_log WHERE instance_id = '%s'", hex_of(instance.b, 16)), "1");
     assert_string_equal(sql("SELECT count(*) FROM verdict_log WHERE instance_id = '%s'", hex_of(instance.b, 16)), "1");
+    check_record(&instance, "accepted", NULL);
     assert_true(rd_starts_with(phase_of(&instance), "4"));
     host_free(h);
 }

@@ -306,6 +306,26 @@ static void test_quota_is_given_back_once(void **state)
     private_sql_run(root, "ROLLBACK");
 }
 
+/* An app in deletion ends in the transaction that gives back the last of its hold, and no other app does. */
+static void test_deletion_ends_with_the_hold(void **state)
+{
+    (void)state;
+    private_sql_run(root, "BEGIN; SELECT set_config('rd.org', " ORG1 ", true)");
+    assert_string_equal(private_sql_text(root, "SELECT quota_take(" ORG1 ", " APP1 ", 4, 400, 400, 1)"), "");
+    private_sql_run(root, "UPDATE apps SET state = 2 WHERE app_id = " APP1);
+    assert_string_equal(private_sql_text(root, "SELECT quota_give(" APP1 ", 1, 2, 200, 200)"), "t");
+    assert_int_equal(private_sql_number(root, "SELECT state FROM apps WHERE app_id = " APP1), 2);
+    assert_string_equal(private_sql_text(root, "SELECT quota_give(" APP1 ", 1, 0, 0, 0)"), "t");
+    assert_int_equal(private_sql_number(root, "SELECT state FROM apps WHERE app_id = " APP1), 3);
+    assert_string_equal(
+        private_sql_text(root, "SELECT body->>'state' FROM events WHERE kind = 'app' AND app_id = " APP1), "deleted");
+    private_sql_run(root, "ROLLBACK; BEGIN; SELECT set_config('rd.org', " ORG1 ", true)");
+    assert_string_equal(private_sql_text(root, "SELECT quota_take(" ORG1 ", " APP1 ", 4, 400, 400, 1)"), "");
+    assert_string_equal(private_sql_text(root, "SELECT quota_give(" APP1 ", 1, 0, 0, 0)"), "t");
+    assert_int_equal(private_sql_number(root, "SELECT state FROM apps WHERE app_id = " APP1), 1);
+    private_sql_run(root, "ROLLBACK");
+}
+
 static void test_phases_are_the_models(void **state)
 {
     (void)state;
@@ -379,6 +399,7 @@ int main(void)
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_facts_never_change),
         cmocka_unit_test(test_quota_is_given_back_once),
+        cmocka_unit_test(test_deletion_ends_with_the_hold),
         cmocka_unit_test(test_phases_are_the_models),
         cmocka_unit_test(test_partitions_reach_ahead),
         cmocka_unit_test(test_old_partitions_go),

@@ -94,7 +94,7 @@ static RD_UNUSED void turn_for(int64_t us)
 static const char *sql(const char *fmt, ...) RD_PRINTF(1, 2);
 static RD_UNUSED const char *sql(const char *fmt, ...)
 {
-    static char text[65536], values[4][512];
+    static char text[65536], values[4][4096];
     static unsigned turn;
     va_list args;
     va_start(args, fmt);
