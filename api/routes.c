@@ -26,6 +26,7 @@ const api_route api_routes[] = {
     { "POST", "/v1/tokens", WORK(OWNER, api_tokens_create), JSON(4 * KIB) },
     { "GET", "/v1/tokens", WORK(OWNER, api_tokens_list) },
     { "DELETE", "/v1/tokens/{token}", WORK(OWNER, api_tokens_revoke), .flags = API_IF_MATCH },
+    { "POST", "/v1/tokens/{token}/rotate", WORK(ANY, api_tokens_rotate), MAYBE_JSON },
     { "GET", "/v1/audit", WORK(AUDITOR, api_audit_list) },
 
     { "POST", "/v1/apps", WORK(DEVELOPER, api_apps_create), JSON(64 * KIB) },

@@ -38,6 +38,7 @@ API_HANDLER(api_login_links_create);
 API_HANDLER(api_tokens_create);
 API_HANDLER(api_tokens_list);
 API_HANDLER(api_tokens_revoke);
+API_HANDLER(api_tokens_rotate);
 API_HANDLER(api_audit_list);
 /* routes_apps.c */
 API_HANDLER(api_apps_create);

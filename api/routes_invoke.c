@@ -147,7 +147,8 @@ void api_invoke(struct api_request *request)
         return;
     }
     RD_CLEANUP(rd_buf_done) rd_buf lines = { 0 };
-    static const char *const passed[] = { "content-type", "accept", "redoubt-salt", "redoubt-nonce" };
+    static const char *const passed[] = { "content-type",  "accept",      "redoubt-salt",
+                                          "redoubt-nonce", "traceparent", "tracestate" };
     bool is_good = api_relay_add_header(&lines, "redoubt-request-id", api_request_id(request));
     for (size_t i = 0; i < RD_ARRAY_LEN(passed); i++) {
         const char *value = api_request_header(request, passed[i]);

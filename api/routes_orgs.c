@@ -346,6 +346,65 @@ int api_tokens_revoke(api_request *request, api_worker *worker, rd_err *err)
     return 0;
 }
 
+typedef struct rotation {
+    rd_id old, id;
+    uint8_t hash[32];
+    int64_t overlap_s;
+} rotation;
+
+static rd_pg_outcome rotate_token(rd_pg *pg, api_change *change, rd_err *err)
+{
+    const rotation *r = change->state;
+    rd_pg_outcome outcome = rd_pg_call(pg, "token_rotate", NULL, err, rd_pg_uuid(r->old.b), rd_pg_uuid(r->id.b),
+                                       rd_pg_bytes(RD_BYTES_ARRAY(r->hash)), rd_pg_i64(r->overlap_s));
+    if (outcome == RD_PG_NONE)
+        return (void)rd_err_set(err, RD_E_NOT_FOUND, "no such token"), RD_PG_FAILED;
+    if (outcome != RD_PG_SOME)
+        return outcome;
+    change->status = 201;
+    rd_id_format(RD_PREFIX_TOKEN, &r->id, change->resource);
+    return RD_PG_SOME;
+}
+
+/* Owners rotate any token, everybody else the one that they came with. */
+static int check_rotation(const api_principal *p, const rotation *r, rd_err *err)
+{
+    if (p->role == API_ROLE_OWNER || (!p->is_session && memcmp(p->token_id, r->old.b, sizeof(p->token_id)) == 0))
+        return 0;
+    return rd_err_set(err, RD_E_FORBIDDEN, "only owners rotate other tokens than their own");
+}
+
+int api_tokens_rotate(api_request *request, api_worker *worker, rd_err *err)
+{
+    static const rd_json_field fields[] = {
+        { "overlap_s", RD_JSON_I64, offsetof(rotation, overlap_s), RD_OPTIONAL, .min = 0, .max = 7 * 86400 },
+        RD_JSON_END,
+    };
+    rotation r = { .overlap_s = 3600 };
+    const api_principal *p = api_request_principal(request);
+    char secret[API_SECRET_TEXT_SIZE];
+    json_t *body = NULL;
+    if (api_path_id(request, "token", RD_PREFIX_TOKEN, &r.old, err) < 0 || check_rotation(p, &r, err) < 0 ||
+        (api_request_body(request).size > 0 && (api_request_json(request, &body, err) < 0 ||
+                                                rd_json_read(body, fields, RD_UNKNOWN_REFUSED, "", &r, err) < 0)))
+        return -1;
+    r.id = rd_id_new(rd_clock_wall_us(worker->context->clock), rd_random_system());
+    api_secret_new("rdt_", secret, r.hash);
+    api_change change = { .action = "token.rotate", .apply = rotate_token, .state = &r };
+    RD_CLEANUP(rd_pg_result_free_p) rd_pg_result *row = NULL;
+    if (api_change_run(request, worker, &change, err) < 0 ||
+        (change.is_replay && rd_id_parse(RD_PREFIX_TOKEN, change.resource, strlen(change.resource), &r.id, err) < 0) ||
+        api_store_get(worker, p->org_id, "token_get", &row, err, rd_pg_uuid(r.id.b)) < 0 ||
+        api_store_need(row, "token", err) < 0)
+        return -1;
+    api_auth_forget(worker->context->auth);
+    json_t *token = token_json(row, 0);
+    rd_json_set_str(token, "token", change.is_replay ? NULL : secret);
+    api_reply_json(request, change.status, token);
+    rd_wipe(secret, sizeof(secret));
+    return 0;
+}
+
 /* --- audit --- */
 
 int api_audit_list(api_request *request, api_worker *worker, rd_err *err)

@@ -204,8 +204,10 @@ static void on_completed(void *arg, struct MHD_Connection *connection, void **cl
                         request->answer.status, took_us);
     /* 503 is said under load, when a line each would make it worse; the counters have it. */
     bool is_fault = request->answer.status >= 500 && request->answer.status != 503;
+    const char *trace = api_request_traceparent(request);
     rd_log(is_fault ? RD_WARN : RD_DEBUG, "request", RD_STR("request", request->id),
-           RD_STR("listener", server->options.name), RD_STR("method", request->method ? request->method : ""),
+           RD_STR("trace", trace ? trace : ""), RD_STR("listener", server->options.name),
+           RD_STR("method", request->method ? request->method : ""),
            RD_STR("route", request->route ? request->route->pattern : ""), RD_I64("status", request->answer.status),
            RD_I64("took_us", took_us));
     free_request(request);

@@ -35,6 +35,15 @@ static const rd_pg_stmt stmts[] = {
       "SELECT token_id, name, role, expires_at, last_used_day, at, user_id FROM tokens WHERE revoked_at IS NULL"
       " AND ($1::timestamptz IS NULL OR (at, token_id) < ($1, $2::uuid)) ORDER BY at DESC, token_id DESC LIMIT $3",
       3 },
+    /* The new one lives as long as the old one was meant to; the old one for the overlap ($4, seconds) at most. */
+    { "token_rotate",
+      "WITH old AS (SELECT token_id, org_id, user_id, name, role, expires_at, at FROM tokens WHERE token_id = $1"
+      " AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > clock_timestamp()) FOR UPDATE),"
+      " cut AS (UPDATE tokens t SET expires_at = least(t.expires_at, clock_timestamp() + $4::bigint * interval '1 s')"
+      " FROM old WHERE t.token_id = old.token_id)"
+      " INSERT INTO tokens (token_id, org_id, user_id, name, role, hash, expires_at)"
+      " SELECT $2, org_id, user_id, name, role, $3, clock_timestamp() + (expires_at - at) FROM old RETURNING 1",
+      4 },
     { "token_revoke",
       "UPDATE tokens SET revoked_at = clock_timestamp() WHERE token_id = $1 AND revoked_at IS NULL"
       " RETURNING 1",

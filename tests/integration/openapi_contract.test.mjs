@@ -110,7 +110,7 @@ test("answers are as described", async (t) => {
     ["POST", base + "/releases", app.owner.envelope(app.releaseDocument, "release-v1")], ["POST", base + "/heads", app.owner.envelope(app.head, "head-v1")],
     ["PATCH", "/v1/apps/" + made.body.id, { name: "renamed" }, { "if-match": made.headers.get("etag") }],
     ["DELETE", "/v1/apps/" + made.body.id, undefined, { "if-match": "*" }],
-    ["DELETE", "/v1/tokens/" + token.body.id, undefined, { "if-match": "*" }],
+    ["POST", `/v1/tokens/${token.body.id}/rotate`, { overlap_s: 60 }], ["DELETE", "/v1/tokens/" + token.body.id, undefined, { "if-match": "*" }],
     ["GET", "/v1/prepared/" + prepared.body.code], ["POST", `/v1/prepared/${prepared.body.code}/done`, { app: app.app }],
   ];
   for (const [method, path, body, headers] of rows)
@@ -128,7 +128,7 @@ test("bodies outside their schema are refused, never accepted and never a fault"
     const schema = item.post && resolve(item.post.requestBody)?.content?.["application/json"]?.schema;
     if (!schema) continue;
     const validate = ajv.compile(rooted(schema));
-    const real = path.replace("{app}", "app_" + "a".repeat(52)).replace("{host}", "hst_" + "a".repeat(26)).replace("{code}", "AAAA-AAAA");
+    const real = path.replace("{app}", "app_" + "a".repeat(52)).replace("{host}", "hst_" + "a".repeat(26)).replace("{code}", "AAAA-AAAA").replace("{token}", "tok_" + "a".repeat(26));
     await t.test("POST " + path, async () => {
       for (const body of junk) {
         const answer = await plane.request("POST", real, JSON.stringify(body), { "content-type": "application/json" });
