@@ -339,6 +339,7 @@ static void on_evidence(void *context, agent_enclave *enclave, rd_bytes bundle)
     rd_err err = RD_ERR_INIT;
     rd_digest digest;
     rd_sha256(bundle, digest.b);
+    (void)RD_FP(AGENT_BEFORE_EVIDENCE);
     if (bundle.size > RD_EVIDENCE_SIZE_MAX)
         (void)rd_err_set(&err, RD_E_TOO_LARGE, "evidence of %zu bytes", bundle.size);
     else if (agent_blobs_put(one->owner->config.evidence, &digest, bundle, &err) == 0) {

@@ -5,6 +5,7 @@
 
 #include "common/base/log.h"
 #include "common/base/mem.h"
+#include "common/model/json.h"
 
 #define SIZE_MAX_BLANKS 64
 #define WAITING_MAX     256
@@ -30,6 +31,8 @@ struct agent_pool {
     uint64_t last_ticket;
     uv_timer_t timer;
     int64_t backoff_us;
+    char missing[256]; /* what the last blank's sandbox lacked */
+    bool has_reported;
     bool is_closing;
     void (*closed)(void *context);
     void *closed_context;
@@ -64,10 +67,37 @@ static bool take_waiter(agent_pool *pool, pool_waiter *ret)
     return false;
 }
 
+typedef struct sandbox_report {
+    char missing[256];
+} sandbox_report;
+
+static const rd_json_field sandbox_fields[] = {
+    { .name = "missing", .kind = RD_JSON_TEXT, .offset = offsetof(sandbox_report, missing), .max = 255 },
+    RD_JSON_END,
+};
+
+/* How instances are confined on this machine: once, and again when it changes. */
+static void log_sandbox(agent_pool *pool, rd_bytes report)
+{
+    sandbox_report said = { .missing = "" };
+    rd_err err = RD_ERR_INIT;
+    if (report.size == 0)
+        return;
+    if (rd_json_load(report, NULL, sandbox_fields, RD_UNKNOWN_IGNORED, &said, &err) < 0) {
+        rd_log(RD_WARN, "sandbox_report", RD_ERR(&err));
+        return;
+    }
+    if (pool->has_reported && strcmp(pool->missing, said.missing) == 0)
+        return;
+    pool->has_reported = true;
+    memcpy(pool->missing, said.missing, sizeof(pool->missing));
+    rd_log(said.missing[0] != '\0' ? RD_WARN : RD_INFO, "sandbox", RD_STR("not_applied", said.missing));
+}
+
 static void on_blank(void *context, agent_enclave *enclave, rd_bytes report)
 {
-    (void)report;
     agent_pool *pool = context;
+    log_sandbox(pool, report);
     pool_waiter waiter;
     (void)remove_from(pool->starting, &pool->starting_count, enclave);
     pool->backoff_us = BACKOFF_US;
@@ -80,6 +110,13 @@ static void on_blank(void *context, agent_enclave *enclave, rd_bytes report)
         agent_enclave_forget(enclave);
     }
     arm(pool, 0);
+}
+
+/* A blank's only phase: it could not be confined, and will not run without. */
+static void on_phase(void *context, agent_enclave *enclave, const char *phase, const char *reason, const char *detail)
+{
+    (void)context, (void)enclave;
+    rd_log(RD_ERROR, "blank_failed", RD_STR("phase", phase), RD_STR("reason", reason), RD_STR("detail", detail));
 }
 
 static void on_ended(void *context, agent_enclave *enclave, const char *how)
@@ -102,7 +139,7 @@ static void on_ended(void *context, agent_enclave *enclave, const char *how)
     pool->backoff_us = RD_MIN(pool->backoff_us * 2, pool->options.backoff_us_max);
 }
 
-static const agent_enclave_events pool_events = { .on_blank = on_blank, .on_ended = on_ended };
+static const agent_enclave_events pool_events = { .on_blank = on_blank, .on_phase = on_phase, .on_ended = on_ended };
 
 static int launch_one(agent_pool *pool, rd_err *err)
 {

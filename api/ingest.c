@@ -1,5 +1,6 @@
 #include "api/ingest.h"
 
+#include "common/base/failpoint.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
 #include "common/base/table.h"
@@ -535,6 +536,8 @@ static void on_committed(void *context, rd_pg_outcome outcome, rd_pg_result **re
         ingest->folds++;
         ingest->leases += ingest->flight_count;
         ingest->leases_max = API_INGEST_LEASES_MAX;
+        if (ingest->status_index >= 0)
+            (void)RD_FP(STATUS_AFTER_COMMIT);
         if (ingest->status_index >= 0 && (size_t)ingest->status_index < count)
             announce(ingest, results[ingest->status_index]);
         release_flight(ingest, true);
@@ -560,6 +563,8 @@ static void submit(api_ingest *ingest)
     add_verdicts(ingest, batch);
     ingest->status_index = add_status(ingest, batch);
     add_acks(ingest, batch);
+    if (ingest->status_index >= 0)
+        (void)RD_FP(STATUS_BEFORE_COMMIT);
     rd_err err = RD_ERR_INIT;
     ingest->is_busy = true;
     ingest->is_submitted = rd_pg_async_submit(ingest->options.pg, batch, on_committed, ingest, &err) == 0;

@@ -350,8 +350,10 @@ static sched_turn commit(sched_cycle *cycle, const pending_hold *holds, size_t h
         (void)RD_FP(PLAN_EVALUATED);
         sched_committed done = { 0 };
         rd_pg_outcome outcome = sched_commit(cycle->options.pg, &cycle->lead, &cycle->plan, cycle->fleet, &done, err);
-        if (outcome == RD_PG_UNKNOWN)
-            (void)rd_err_set(err, RD_E_FENCED, "the outcome of a plan is unknown: the fence is read again");
+        if (outcome == RD_PG_UNKNOWN) { /* the fence tells, read again */
+            (void)rd_err_set(err, RD_E_FENCED, "the outcome of a plan is unknown");
+            rd_log(RD_WARN, "plan_outcome_unknown", RD_I64("epoch", cycle->lead.epoch));
+        }
         if (outcome == RD_PG_FAILED && err->code != RD_E_FENCED)
             note_refusal(cycle);
         if (outcome != RD_PG_SOME)

@@ -243,6 +243,7 @@ int encl_confine_apply(const encl_confine_profile *profile, encl_confine_child *
     (void)setsid();
     if (keep_only(keep, count) < 0)
         return rd_err_set_errno(err, RD_E_SANDBOX, errno, "closing descriptors");
+    report.has_descriptors = true;
     if (apply_namespaces(profile, child, has_ids, &report, err) < 0) {
         *ret = report;
         return -1;

@@ -21,6 +21,7 @@ typedef struct encl_confine_profile {
 /* What was applied; missing lists the rest, comma separated, "" when nothing is. */
 typedef struct encl_confine_report {
     bool has_namespaces, has_empty_root, has_landlock, has_seccomp, has_own_uid;
+    bool has_descriptors; /* those to keep have their numbers, and no other is open */
     char missing[256];
 } encl_confine_report;
 

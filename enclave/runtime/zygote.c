@@ -18,6 +18,7 @@
 #include "enclave/runtime/confine.h"
 #include "enclave/runtime/function.h"
 #include "enclave/runtime/instance.h"
+#include "enclave/runtime/uplink.h"
 
 #define TAG_SIZE  16
 #define FDS_COUNT 4 /* control, http listener, quoter, control listener */
@@ -176,6 +177,17 @@ static int receive(const zygote *self, zygote_request *ret)
     return 0;
 }
 
+/* It has descriptors alone: the agent is told why, and logs it. */
+static int tell_unconfined(const encl_confine_report *report, const rd_err *why)
+{
+    encl_uplink uplink;
+    if (!report->has_descriptors || encl_uplink_init(&uplink, 7, 3, 6, NULL) < 0)
+        return 70;
+    encl_uplink_phase(&uplink, "failed", rd_code_describe(why->code)->name, why->text);
+    encl_uplink_finish(&uplink);
+    return 70;
+}
+
 /* The whole life of a child. */
 static int run_child(zygote *self, encl_confine_child *child, const zygote_request *request)
 {
@@ -188,10 +200,8 @@ static int run_child(zygote *self, encl_confine_child *child, const zygote_reque
     const int keep[] = { request->fds[0], request->fds[1], request->fds[2], request->fds[3], epoll_fd };
     encl_confine_report report;
     rd_err err = RD_ERR_INIT;
-    if (encl_confine_apply(&self->profile, child, keep, RD_ARRAY_LEN(keep), &report, &err) < 0) {
-        /* Nothing but the status is left to tell with; the agent logs it beside the report of --self-check. */
-        return 70;
-    }
+    if (encl_confine_apply(&self->profile, child, keep, RD_ARRAY_LEN(keep), &report, &err) < 0)
+        return tell_unconfined(&report, &err);
     const encl_instance_parts parts = { .control_fd = 3,
                                         .http_fd = 4,
                                         .control_listen_fd = 6,

@@ -1,5 +1,9 @@
 // The promises that hold whatever broke, read from PostgreSQL by queries of their own (specification: invariants I1-I14).
 import assert from "node:assert/strict";
+import { until } from "./stack.mjs";
+
+// A row's bound is for a machine that does nothing else; this suite shares its own with other work.
+const SLACK = 6;
 
 const QUERIES = [
   ["I3 one live lease an instance", "SELECT instance_id FROM leases WHERE live GROUP BY 1 HAVING count(*) > 1"],
@@ -19,3 +23,22 @@ export function checkInvariants(stack) {
 // Serving instances of an app as every reader counts them.
 export const serving = (stack, app) => Number(stack.sql(`SELECT count(*) FROM leases l JOIN lease_status s USING (instance_id, epoch) JOIN lease_verdicts v USING (instance_id, epoch)
   JOIN apps a USING (app_id) WHERE a.name = '${app}' AND l.live AND l.want = 1 AND s.phase = 4 AND v.valid_until > clock_timestamp()`)[0][0]);
+
+// Waits for what must come to be within the row's bound, and says how long it took.
+export async function converges(t, boundMs, what, condition) {
+  const began = performance.now();
+  await until(`${what}, bound ${boundMs} ms`, condition, boundMs * SLACK);
+  t.diagnostic(`${what}: ${Math.round(performance.now() - began)} ms, bound ${boundMs} ms`);
+}
+
+// I3 by the agents' own logs: no epoch of an instance is launched on two hosts.
+export function launchedOnce(stack) {
+  const hosts = new Map();
+  for (const name of stack.processes.keys()) {
+    if (!name.startsWith("agent-")) continue;
+    for (const [, lease] of stack.processes.get(name).log().matchAll(/"event":"instance_phase","instance":"(\w+","epoch":\d+),"phase":"launching"/g))
+      hosts.set(lease, new Set([...(hosts.get(lease) || []), name]));
+  }
+  for (const [lease, names] of hosts) assert.equal(names.size, 1, `I3: ${lease} was launched by ${[...names]}`);
+  assert.ok(hosts.size > 0, "launches are in the logs");
+}

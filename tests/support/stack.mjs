@@ -8,6 +8,7 @@ import { createHash, X509Certificate } from "node:crypto";
 import { tmpdir, userInfo } from "node:os";
 import { join, resolve, dirname } from "node:path";
 import { fileURLToPath } from "node:url";
+import { Proxy } from "./proxy.mjs";
 
 export const ROOT = resolve(dirname(fileURLToPath(import.meta.url)), "../..");
 export const BIN = process.env.REDOUBT_BIN || join(ROOT, "build", "bin");
@@ -86,7 +87,8 @@ class Process {
 }
 
 export class Stack {
-  // options: hosts (1), schedulers (1), apis (1), api/scheduler/agent: further flags, env: per process name.
+  // options: hosts (1), schedulers (1), apis (1), api/scheduler/agent: further flags, env: per process name; hasLinkProxies: each
+  // agent dials through a proxy of its own (linkProxies[n]); hasDatabaseProxy: so do the schedulers to PostgreSQL (databaseProxy).
   static async start(options = {}) {
     const stack = new Stack();
     stack.options = { hosts: 1, schedulers: 1, apiFlags: [], schedulerFlags: [], agentFlags: [], env: {}, ...options };
@@ -110,6 +112,8 @@ export class Stack {
     this.#makeTrust();
     this.ports = { api: await freePort(), apps: await freePort(), link: await freePort() };
     this.api = `http://127.0.0.1:${this.ports.api}`;
+    this.linkProxies = {};
+    if (this.options.hasDatabaseProxy) await this.#proxyDatabase();
     this.startApi();
     await until("the API is ready", async () => (await fetch(this.api + "/readyz")).ok, 30000);
     for (let n = 1; n <= this.options.schedulers; n++) this.startScheduler(n);
@@ -207,8 +211,15 @@ export class Stack {
   }
   apiReady() { return until("the API is ready", async () => (await fetch(this.api + "/readyz")).ok, 30000); }
 
+  async #proxyDatabase() {
+    const folder = join(this.dir, "pgp"), name = ".s.PGSQL.5432";
+    mkdirSync(folder, { mode: 0o700 });
+    this.databaseProxy = await Proxy.start({ path: join(folder, name) }, { path: join(this.pgSockets, name) });
+    this.proxiedDatabase = `host=${folder} dbname=redoubt`;
+  }
+
   startScheduler(n = 1) {
-    return this.#spawn(`scheduler-${n}`, join(BIN, "redoubt-scheduler"), ["--database", this.database, "--redis", "unix:" + this.redis, ...this.options.schedulerFlags]);
+    return this.#spawn(`scheduler-${n}`, join(BIN, "redoubt-scheduler"), ["--database", this.proxiedDatabase || this.database, "--redis", "unix:" + this.redis, ...this.options.schedulerFlags]);
   }
 
   #bootstrap() {
@@ -234,7 +245,15 @@ export class Stack {
     run(join(BIN, "redoubt-agent"), ["sim-pki", "platform", "--dir", join(this.dir, "pki"), "--out", platform]);
     const { token } = await this.rest("POST", "/v1/enrol-tokens", {});
     run(join(BIN, "redoubt-agent"), ["enroll", "--api", this.api, "--token", token, "--state", state, "--name", "sim-" + n, "--sim-platform", platform]);
+    if (this.options.hasLinkProxies) await this.#proxyLink(n, join(state, "host.json"));
     return this.startAgent(n);
+  }
+
+  // An operator may name another way to the link in host.json; certificates are checked whatever the way.
+  async #proxyLink(n, path) {
+    this.linkProxies[n] = await Proxy.start({ port: 0, host: "127.0.0.1" }, { port: this.ports.link, host: "127.0.0.1" });
+    const host = JSON.parse(readFileSync(path, "utf8"));
+    writeFileSync(path, JSON.stringify({ ...host, link: `127.0.0.1:${this.linkProxies[n].port}` }));
   }
 
   startAgent(n = 1) {
@@ -280,6 +299,7 @@ export class Stack {
         env: { ...process.env, REDOUBT_PROFILE: this.profile, HOME: this.dir, XDG_CONFIG_HOME: "", XDG_STATE_HOME: "", ...options.env },
         timeout: options.timeout || 90000, maxBuffer: 64 << 20, cwd: options.cwd || this.dir,
       }, (error, stdout, stderr) => done({ code: error ? (typeof error.code === "number" ? error.code : 1) : 0, stdout, stderr }));
+      child.stdin.on("error", () => {}); // it may have ended before it read
       child.stdin.end(options.input || "");
     });
   }
@@ -333,6 +353,7 @@ export class Stack {
   async close() {
     const all = [...(this.processes?.values() || [])].reverse();
     await Promise.all(all.filter((p) => p.name !== "redis").map((p) => p.stop()));
+    await Promise.all([...Object.values(this.linkProxies || {}), this.databaseProxy].filter(Boolean).map((p) => p.close()));
     this.#killEnclaves();
     await Promise.all(all.filter((p) => p.name === "redis").map((p) => p.stop()));
     try { this.stopPostgres("immediate"); } catch { /* it may be dead already, on purpose */ }

@@ -1,0 +1,58 @@
+// Every registered fail point (common/base/failpoints.def): a process dies there by SIGKILL while an app is deployed; after its next
+// start everything converges, once. Rows 1, 2, 4, 5, 9, 24 and 37 of the fault matrix; a new point is walked without a line here.
+import { test, before, after } from "node:test";
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { ROOT, Stack, until } from "../support/stack.mjs";
+import { checkInvariants, launchedOnce, serving, converges } from "../support/invariants.mjs";
+
+const ROWS = {
+  "accept.before_commit": "row 1", "accept.after_commit": "row 2", "plan.evaluated": "row 4", "plan.before_commit": "row 5", "plan.after_commit": "row 5",
+  publish: "row 9", "status.before_commit": "row 37", "status.after_commit": "row 37",
+};
+const PROCESSES = { API: "api", scheduler: "scheduler-1", agent: "agent" };
+const BOUND_MS = 5000;
+
+const text = readFileSync(join(ROOT, "common/base/failpoints.def"), "utf8");
+const points = [...text.matchAll(/^RD_FAILPOINT\(\w+,\s+"([^"]+)",\s+"(\w+): ([^"]+)"\)/gm)].map(([, name, where, what]) => ({ name, where, what }));
+
+test("the list was read whole", () => {
+  assert.equal(points.length, text.match(/^RD_FAILPOINT\(/gm).length);
+  for (const { name, where } of points) assert.ok(PROCESSES[where], `${name} is in a process that this test knows: ${where}`);
+});
+
+const source = "export default { fetch: () => new Response('ok') }";
+let stack;
+before(async () => { stack = await Stack.start({ hosts: 2 }); });
+after(async () => { isOver = true; await stack?.close(); });
+
+// Deploys until it succeeds; what is refused or cut meanwhile is the point of it.
+let isOver = false;
+async function deploysAtLast(name) {
+  for (;;) {
+    try { return await stack.deploy(name, source, { instances: { min: 2, max: 2 } }); } catch (error) {
+      if (isOver) throw error;
+      await new Promise((done) => setTimeout(done, 100));
+    }
+  }
+}
+
+for (const [i, { name, where, what }] of points.entries()) {
+  test(`${ROWS[name] || (where === "agent" ? "row 24" : "walk")}: ${name}: ${what}`, { timeout: 120000 }, async (t) => {
+    const app = `walked-${i}`, process_ = where === "agent" ? `agent-${i % 2 + 1}` : PROCESSES[where]; // in turn: a host that comes back too often is quarantined
+    const victim = await stack.restart(process_, `${name}:kill`);
+    if (where === "agent") await stack.hostsReady(2); // or both instances go to the other host
+    const made = deploysAtLast(app);
+    const { signal } = await Promise.race([victim.exited, new Promise((_, failed) => setTimeout(() => failed(new Error(`${name} was never reached`)), 40000).unref())]);
+    assert.equal(signal, "SIGKILL");
+    checkInvariants(stack);
+    await stack.restart(process_);
+    const { app: id } = await made;
+    await converges(t, BOUND_MS, "it serves twice", () => serving(stack, app) === 2);
+    await until("it answers", async () => (await stack.invoke(id)).status === 200);
+    assert.equal(Number(stack.sql(`SELECT count(*) FROM leases l JOIN apps a USING (app_id) WHERE a.name = '${app}' AND live`)[0][0]), 2);
+    launchedOnce(stack);
+    checkInvariants(stack);
+  });
+}
