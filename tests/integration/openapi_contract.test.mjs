@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { Validator } from "@seriousme/openapi-schema-validator";
 import Ajv2020 from "ajv/dist/2020.js";
 import addFormats from "ajv-formats";
+import { createConfig, lintFromString } from "@redocly/openapi-core";
 import { Plane, Owner, ROOT, b64u, bundle, sha256 } from "./api_fixture.mjs";
 
 const doc = JSON.parse(readFileSync(join(ROOT, "api", "openapi.json"), "utf8"));
@@ -59,6 +60,17 @@ test("the description is OpenAPI 3.1", async () => {
   const result = await new Validator().validate(structuredClone(doc));
   assert.ok(result.valid, JSON.stringify(result.errors));
   assert.equal(doc.openapi, "3.1.0");
+});
+
+test("the linter's recommended rules find nothing", async () => {
+  const config = await createConfig({ extends: ["recommended"] });
+  const path = join(ROOT, "api", "openapi.json");
+  const problems = await lintFromString({ source: readFileSync(path, "utf8"), absoluteRef: path, config });
+  assert.deepEqual(problems.map((p) => `${p.severity} ${p.ruleId} ${p.location[0]?.pointer}: ${p.message}`), []);
+});
+
+test("what is served is what stands in the tree", async () => {
+  assert.deepEqual((await plane.request("GET", "/v1/openapi.json", undefined, { authorization: null })).body, doc);
 });
 
 test("operation ids are unique, every reference resolves, every operation can fail", () => {
@@ -119,6 +131,102 @@ test("answers are as described", async (t) => {
     const all = Object.entries(doc.paths).flatMap(([path, item]) => Object.keys(item).map((method) => `${method.toUpperCase()} ${path}`));
     assert.deepEqual(all.filter((one) => !seen.has(one)).sort(), ["GET /v1/apps/{app}/logs", "GET /v1/events"]);
   });
+  const ids = { app: app.app, dep: deployed.body.id, digest: hex, token: token.body.id, code: prepared.body.code, ins: "ins_" + "a".repeat(26), host: "hst_" + "a".repeat(26) };
+  const real = (path) => path.replace("/releases/{digest}", "/releases/" + app.release).replace(/{([a-z]+)}/g, (_, name) => ids[name]);
+  await t.test("every operation that needs a caller refuses one without, by 401", async () => {
+    for (const [path, item] of Object.entries(doc.paths))
+      for (const [method, op] of Object.entries(item)) {
+        if (!(op.security || doc.security || []).length) continue;
+        const answer = await call(method.toUpperCase(), real(path), undefined, { authorization: null }, 401);
+        assert.equal(answer.body.code, "unauthenticated");
+      }
+  });
+  await t.test("another organisation's objects are not there, whatever is done with them", async () => {
+    const foreign = { authorization: "Bearer " + plane.bootstrap("foreign").token };
+    const code = { "content-type": "application/octet-stream" };
+    const rows = [
+      ["GET", base], ["GET", base + "/genesis"], ["GET", base + "/releases/" + app.release], ["GET", base + "/heads/current"],
+      ["GET", "/v1/deployments/" + deployed.body.id], ["GET", "/v1/blobs/" + hex], ["GET", "/v1/prepared/" + prepared.body.code], ["GET", base + "/logs"],
+      ["PATCH", base, { paused: true }, { "if-match": "*" }], ["DELETE", base, undefined, { "if-match": "*" }],
+      ["POST", base + "/deployments", { kind: "stop" }], ["POST", base + "/deployments", { release: app.release }], ["POST", base + "/invoke", "{}"],
+      ["POST", base + "/releases", app.owner.envelope(app.releaseDocument, "release-v1")], ["POST", base + "/heads", app.owner.envelope(app.head, "head-v1")],
+      ["DELETE", "/v1/tokens/" + link.body.code, undefined, { "if-match": "*" }], ["POST", `/v1/prepared/${prepared.body.code}/done`, { app: app.app }],
+    ];
+    for (const [method, path, body, headers] of rows) {
+      const answer = await call(method, path, body, { ...(path.endsWith("/invoke") ? code : {}), ...headers, ...foreign });
+      assert.deepEqual([path, answer.status, answer.body.code], [path, 404, "not_found"]);
+    }
+    for (const path of [base + "/releases", base + "/heads", base + "/deployments", base + "/instances", "/v1/apps"]) {
+      const answer = await call("GET", path, undefined, foreign);
+      assert.ok(answer.status === 404 || answer.body.items.length === 0, path);
+    }
+    assert.equal((await plane.request("GET", base)).body.paused ?? false, false);
+  });
+  await t.test("an unchanged resource is 304 with the same ETag, by HEAD too", async () => {
+    for (const path of [base, "/v1/apps", base + "/releases", "/v1/deployments/" + deployed.body.id, "/v1/hosts", base + "/heads/current"]) {
+      const etag = (await call("GET", path, undefined, {}, 200)).headers.get("etag");
+      assert.ok(etag, path);
+      assert.equal((await call("GET", path, undefined, { "if-none-match": etag }, 304)).headers.get("etag"), etag);
+      const head = await plane.request("HEAD", path);
+      assert.deepEqual([head.status, head.headers.get("etag"), head.bytes.length], [200, etag, 0], path);
+    }
+  });
+});
+
+// One connection to the event stream; next() gives the next event with an id, skipping comments.
+async function openEvents(headers = {}) {
+  const stop = new AbortController();
+  const response = await fetch(plane.url + "/v1/events", { headers: { authorization: "Bearer " + plane.token, ...headers }, signal: stop.signal });
+  const reader = response.body?.getReader();
+  let text = "";
+  const next = async () => {
+    for (;;) {
+      const end = text.indexOf("\n\n");
+      if (end < 0) {
+        const { value, done } = await reader.read();
+        if (done) return null;
+        text += Buffer.from(value).toString();
+        continue;
+      }
+      const block = text.slice(0, end);
+      text = text.slice(end + 2);
+      const field = (name) => new RegExp(`^${name}: ?(.*)$`, "m").exec(block)?.[1];
+      if (field("event") || field("id")) return { id: field("id"), event: field("event"), data: field("data") && JSON.parse(field("data")) };
+    }
+  };
+  return { response, next, close: () => stop.abort() };
+}
+
+test("events resume exactly where Last-Event-ID says", { timeout: 60000 }, async () => {
+  const first = await openEvents();
+  assert.equal(first.response.status, 200);
+  assert.match(first.response.headers.get("content-type"), /^text\/event-stream/);
+  const start = await first.next();
+  const names = ["event-a", "event-b", "event-c"];
+  const apps = [];
+  for (const name of names) apps.push((await plane.request("POST", "/v1/apps", { name, genesis: b64u(new Owner().genesis()) })).body.id);
+  const seen = [];
+  while (seen.length < 3) {
+    const one = await first.next();
+    if (one.event === "app") seen.push(one);
+  }
+  assert.deepEqual(seen.map((one) => one.data.app), apps);
+  first.close();
+  for (const [from, want] of [[start.id, apps], [seen[0].id, apps.slice(1)], [seen[1].id, apps.slice(2)]]) {
+    const again = await openEvents({ "last-event-id": from });
+    const got = [];
+    while (got.length < want.length) {
+      const one = await again.next();
+      if (one.event === "app") got.push(one.data.app);
+    }
+    assert.deepEqual(got, want);
+    again.close();
+  }
+  const bad = await plane.request("GET", "/v1/events", undefined, { "last-event-id": "yesterday" });
+  assert.deepEqual([bad.status, bad.body.code], [422, "json_range"]);
+  const other = await openEvents({ "last-event-id": "99-1-1" });
+  assert.equal((await other.next()).event, "gone");
+  other.close();
 });
 
 // What the description calls a valid request must not be a 5xx, and what it forbids must be refused.
