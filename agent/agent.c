@@ -282,7 +282,7 @@ static void on_adopted(void *context, agent_enclave *enclave)
         agent_instances_adopt(self->instances, enclave);
         return;
     }
-    self->adopted = rd_realloc(self->adopted, (self->adopted_count + 1) * sizeof *self->adopted);
+    self->adopted = rd_realloc(self->adopted, (self->adopted_count + 1) * sizeof(agent_enclave *));
     self->adopted[self->adopted_count++] = enclave;
 }
 

@@ -110,6 +110,7 @@ agent_instances *agent_instances_free(agent_instances *all)
         return NULL;
     while (all->lives) {
         /* The process lives on, to be adopted: only a launcher that is asked to stop ends it. */
+        /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): destroy takes it off the list. */
         if (all->lives->enclave)
             agent_enclave_set_events(all->lives->enclave, NULL, NULL);
         all->lives->enclave = NULL;

@@ -271,9 +271,7 @@ static int dial_tee(process_launcher *self)
     RD_CLEANUP(rd_close_p) int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
         return -1;
-    int taken = fd;
-    fd = -1;
-    return taken;
+    return rd_fd_take(&fd);
 }
 
 static void on_child_exit(uv_process_t *child, int64_t status, int signal_number)

@@ -76,8 +76,7 @@ int agent_measure_open(const char *path, int *ret_fd, uint8_t ret_mrtd[AGENT_MRT
     if (fcntl(copy, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) < 0 ||
         fchmod(copy, 0500) < 0)
         return rd_err_set_errno(err, RD_E_IO, errno, "sealing the enclave's copy");
-    *ret_fd = copy;
-    copy = -1;
+    *ret_fd = rd_fd_take(&copy);
     return 0;
 }
 

@@ -47,7 +47,7 @@ static bool remove_from(agent_enclave **list, size_t *count, const agent_enclave
     for (size_t i = 0; i < *count; i++) {
         if (list[i] != enclave)
             continue;
-        memmove(&list[i], &list[i + 1], (*count - i - 1) * sizeof(*list));
+        memmove(&list[i], &list[i + 1], (*count - i - 1) * sizeof(agent_enclave *));
         (*count)--;
         return true;
     }

@@ -53,9 +53,7 @@ static int listen_at(const struct sockaddr_un *address, rd_err *err)
     if (fd < 0 || bind(fd, (const struct sockaddr *)address, sizeof(*address)) < 0 ||
         chmod(address->sun_path, 0600) < 0 || listen(fd, BACKLOG) < 0)
         return rd_err_set_errno(err, RD_E_IO, errno, "%s", address->sun_path);
-    int taken = fd;
-    fd = -1;
-    return taken;
+    return rd_fd_take(&fd);
 }
 
 int agent_run_dir_make(const char *dir, const char *tag, char ret_http[AGENT_SOCKET_SIZE], int *ret_http_fd,
@@ -74,9 +72,8 @@ int agent_run_dir_make(const char *dir, const char *tag, char ret_http[AGENT_SOC
         return -1;
     }
     (void)snprintf(ret_http, AGENT_SOCKET_SIZE, "%s", http.sun_path);
-    *ret_http_fd = http_fd;
-    *ret_control_fd = control_fd;
-    http_fd = control_fd = -1;
+    *ret_http_fd = rd_fd_take(&http_fd);
+    *ret_control_fd = rd_fd_take(&control_fd);
     return 0;
 }
 
@@ -166,9 +163,7 @@ int agent_run_record_open(const char *dir, const char *tag, pid_t *ret_pid)
         strcmp(boot_id, record.boot_id) != 0)
         return -1;
     *ret_pid = (pid_t)record.pid;
-    int taken = pidfd;
-    pidfd = -1;
-    return taken;
+    return rd_fd_take(&pidfd);
 }
 
 int agent_run_dir_dial(const char *dir, const char *tag)
@@ -178,7 +173,5 @@ int agent_run_dir_dial(const char *dir, const char *tag)
     if (fd < 0 || address_of(dir, tag, "control.sock", &address) < 0 ||
         connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
         return -1;
-    int taken = fd;
-    fd = -1;
-    return taken;
+    return rd_fd_take(&fd);
 }

@@ -480,8 +480,7 @@ static int open_socket(const char *run_dir, int *ret, rd_err *err)
     if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 || chmod(address.sun_path, 0600) < 0 ||
         listen(fd, CLIENTS_MAX) < 0)
         return rd_err_set_errno(err, RD_E_IO, errno, "%s", address.sun_path);
-    *ret = fd;
-    fd = -1;
+    *ret = rd_fd_take(&fd);
     return 0;
 }
 

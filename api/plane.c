@@ -89,10 +89,10 @@ int api_plane_init(const char *dir, int64_t now_us, rd_err *err)
     char id[40] = "pln_", key_hex[66];
     rd_random_bytes(raw, sizeof(raw));
     rd_base32_encode(RD_BYTES_ARRAY(raw), id + 4);
-    strcat(id, "\n");
+    memcpy(id + strlen(id), "\n", 2);
     rd_random_bytes(key, sizeof(key));
     rd_hex_encode(RD_BYTES_ARRAY(key), key_hex);
-    strcat(key_hex, "\n");
+    memcpy(key_hex + strlen(key_hex), "\n", 2);
     int rc = write_file(dir, "plane.id", rd_bytes_str(id), 0644, err);
     if (rc == 0)
         rc = write_file(dir, "plane.key", rd_bytes_str(key_hex), 0600, err);

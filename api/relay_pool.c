@@ -242,6 +242,7 @@ static api_pipe *pop_idle(api_pipe_pool *pool, const rd_link *link)
 {
     while (pool->idle) {
         api_pipe *pipe = pool->idle;
+        /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): pipe_drop takes it off the list. */
         if (rd_link_stream_link(pipe->stream) != link) {
             pipe_drop(pipe); /* of the host's link before */
             continue;
@@ -322,6 +323,7 @@ void api_pools_target_gone(void *context, api_target *target)
         return;
     target->pool = NULL;
     while (pool->pipes)
+        /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): pipe_drop takes it off the list. */
         pipe_drop(pool->pipes);
     if (pool->next)
         pool->next->previous = pool->previous;

@@ -22,9 +22,11 @@ static bool decode_segment(const char *text, size_t size, bool allows_slash, cha
     for (size_t i = 0; i < size; i++) {
         unsigned char c = (unsigned char)text[i];
         if (c == '%') {
-            if (i + 2 >= size || hex_value(text[i + 1]) < 0 || hex_value(text[i + 2]) < 0)
+            int high = i + 2 < size ? hex_value(text[i + 1]) : -1;
+            int low = i + 2 < size ? hex_value(text[i + 2]) : -1;
+            if (high < 0 || low < 0)
                 return false;
-            c = (unsigned char)(hex_value(text[i + 1]) << 4 | hex_value(text[i + 2]));
+            c = (unsigned char)(high << 4 | low);
             i += 2;
             if (c == '/')
                 return false;

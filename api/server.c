@@ -458,7 +458,7 @@ static int open_socket(const char *listen_text, int *ret_fd, uint16_t *ret_port,
         return rc;
     }
     freeaddrinfo(found);
-    struct sockaddr_storage bound;
+    struct sockaddr_storage bound = { 0 };
     socklen_t size = sizeof(bound);
     if (getsockname(fd, (struct sockaddr *)&bound, &size) == 0)
         *ret_port = ntohs(bound.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&bound)->sin6_port

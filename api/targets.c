@@ -150,7 +150,7 @@ void api_targets_replace(api_targets *targets, uint64_t version, const api_app_r
     app->is_paused = row->is_paused;
     app->version = version;
     count = RD_MIN(count, API_TARGETS_PER_APP_MAX);
-    app->targets = rd_realloc(app->targets, (app->count + count + 1) * sizeof(app->targets[0]));
+    app->targets = rd_realloc(app->targets, (app->count + count + 1) * sizeof(api_target *));
     for (size_t i = 0; i < count; i++)
         add_row(targets, app, &rows[i]);
     for (size_t i = 0; i < app->count;) {

@@ -19,14 +19,15 @@ static char *normalise(const char *from, const char *import)
     for (char *part = strtok_r(joined, "/", &saved); part; part = strtok_r(NULL, "/", &saved)) {
         if (strcmp(part, ".") == 0)
             continue;
-        if (strcmp(part, "..") == 0 && count == 0)
-            return NULL;
-        if (strcmp(part, "..") == 0)
+        if (strcmp(part, "..") == 0) {
+            if (count == 0)
+                return NULL;
             count--;
-        else if (count == RD_ARRAY_LEN(parts))
+            continue;
+        }
+        if (count == RD_ARRAY_LEN(parts))
             return NULL;
-        else
-            parts[count++] = part;
+        parts[count++] = part;
     }
     rd_buf out;
     rd_buf_init(&out, 4096);

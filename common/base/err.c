@@ -12,10 +12,10 @@ static const rd_code_info registry[RD_CODE_COUNT] = {
 #undef RD_E
 };
 
-int rd_err_set_at(rd_err *err, rd_code code, const char *file, int line, const char *fmt, ...)
+void rd_err_set_at(rd_err *err, rd_code code, const char *file, int line, const char *fmt, ...)
 {
     if (!err)
-        return -1;
+        return;
     err->code = code;
     err->file = file;
     err->line = line;
@@ -24,13 +24,12 @@ int rd_err_set_at(rd_err *err, rd_code code, const char *file, int line, const c
     va_start(args, fmt);
     (void)vsnprintf(err->text, sizeof err->text, fmt, args);
     va_end(args);
-    return -1;
 }
 
-int rd_err_set_errno_at(rd_err *err, rd_code code, int errno_value, const char *file, int line, const char *fmt, ...)
+void rd_err_set_errno_at(rd_err *err, rd_code code, int errno_value, const char *file, int line, const char *fmt, ...)
 {
     if (!err)
-        return -1;
+        return;
     err->code = code;
     err->file = file;
     err->line = line;
@@ -44,20 +43,19 @@ int rd_err_set_errno_at(rd_err *err, rd_code code, int errno_value, const char *
         (void)snprintf(err->text + used, sizeof err->text - (size_t)used, ": %s",
                        strerror_r(errno_value, reason, sizeof reason));
     }
-    return -1;
 }
 
-int rd_err_wrap(rd_err *err, const char *fmt, ...)
+void rd_err_prefix(rd_err *err, const char *fmt, ...)
 {
     if (!err)
-        return -1;
+        return;
     char prefix[sizeof err->text];
     va_list args;
     va_start(args, fmt);
     int used = vsnprintf(prefix, sizeof prefix, fmt, args);
     va_end(args);
     if (used < 0)
-        return -1;
+        return;
     size_t prefix_size = RD_MIN((size_t)used, sizeof prefix - 1);
     size_t room = sizeof err->text - 1;
     size_t head = RD_MIN(prefix_size + 2, room);
@@ -67,14 +65,12 @@ int rd_err_wrap(rd_err *err, const char *fmt, ...)
     memcpy(err->text, prefix, RD_MIN(prefix_size, head));
     if (head == prefix_size + 2)
         memcpy(err->text + prefix_size, ": ", 2);
-    return -1;
 }
 
-int rd_err_at(rd_err *err, const char *pointer)
+void rd_err_point(rd_err *err, const char *pointer)
 {
     if (err)
         (void)snprintf(err->pointer, sizeof err->pointer, "%s", pointer);
-    return -1;
 }
 
 const rd_code_info *rd_code_describe(rd_code code)

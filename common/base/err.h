@@ -39,21 +39,30 @@ typedef struct rd_code_info {
     const char *hint;  /* what would mend it; "" when the sentence says it all */
 } rd_code_info;
 
-/* Sets code and sentence; always returns -1, so that `return rd_err_set(…)` reads well. err may be NULL. */
-#define rd_err_set(err, code, ...) rd_err_set_at((err), (code), __FILE__, __LINE__, __VA_ARGS__)
-int rd_err_set_at(rd_err *err, rd_code code, const char *file, int line, const char *fmt, ...) RD_PRINTF(5, 6);
+/* Each of these gives -1, said where compilers and analysers see it: `return rd_err_set(…)`. err may be NULL. */
+#define RD_ERR_FAIL(call)                                                                                              \
+    __extension__({                                                                                                    \
+        call;                                                                                                          \
+        -1;                                                                                                            \
+    })
+
+/* Sets code and sentence. */
+#define rd_err_set(err, code, ...) RD_ERR_FAIL(rd_err_set_at((err), (code), __FILE__, __LINE__, __VA_ARGS__))
+void rd_err_set_at(rd_err *err, rd_code code, const char *file, int line, const char *fmt, ...) RD_PRINTF(5, 6);
 
 /* As rd_err_set with strerror(errno_value) appended; the code is INTERNAL's or the one given. */
 #define rd_err_set_errno(err, code, errno_value, ...)                                                                  \
-    rd_err_set_errno_at((err), (code), (errno_value), __FILE__, __LINE__, __VA_ARGS__)
-int rd_err_set_errno_at(rd_err *err, rd_code code, int errno_value, const char *file, int line, const char *fmt, ...)
+    RD_ERR_FAIL(rd_err_set_errno_at((err), (code), (errno_value), __FILE__, __LINE__, __VA_ARGS__))
+void rd_err_set_errno_at(rd_err *err, rd_code code, int errno_value, const char *file, int line, const char *fmt, ...)
     RD_PRINTF(6, 7);
 
-/* Puts "fmt: " before the sentence; returns -1. */
-int rd_err_wrap(rd_err *err, const char *fmt, ...) RD_PRINTF(2, 3);
+/* Puts "fmt: " before the sentence. */
+#define rd_err_wrap(err, ...) RD_ERR_FAIL(rd_err_prefix((err), __VA_ARGS__))
+void rd_err_prefix(rd_err *err, const char *fmt, ...) RD_PRINTF(2, 3);
 
-/* Notes which member of the input offended (RFC 6901), e.g. "/limits/time_ms"; returns -1. */
-int rd_err_at(rd_err *err, const char *pointer);
+/* Notes which member of the input offended (RFC 6901), e.g. "/limits/time_ms". */
+#define rd_err_at(err, pointer) RD_ERR_FAIL(rd_err_point((err), (pointer)))
+void rd_err_point(rd_err *err, const char *pointer);
 
 /* The registry row of a code; never NULL (unknown codes give INTERNAL's row). */
 const rd_code_info *rd_code_describe(rd_code code);

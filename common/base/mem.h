@@ -9,12 +9,12 @@
 /* Calls cleanup_fn(&variable) at the end of the scope: RD_CLEANUP(rd_free_p) char *text = NULL; */
 #define RD_CLEANUP(cleanup_fn) __attribute__((cleanup(cleanup_fn)))
 
-/* Hands a pointer over and leaves NULL behind. */
-#define RD_TAKE(pointer)                                                                                               \
+/* Hands a pointer or a structure over and leaves NULL or zeroes behind. */
+#define RD_TAKE(variable)                                                                                              \
     __extension__({                                                                                                    \
-        __typeof__(pointer) *rd_taken_from = &(pointer);                                                               \
-        __typeof__(pointer) rd_taken = *rd_taken_from;                                                                 \
-        *rd_taken_from = NULL;                                                                                         \
+        __typeof__(variable) *rd_taken_from = &(variable);                                                             \
+        __typeof__(variable) rd_taken = *rd_taken_from;                                                                \
+        *rd_taken_from = (__typeof__(variable)){ 0 };                                                                  \
         rd_taken;                                                                                                      \
     })
 
@@ -37,5 +37,12 @@ bool rd_equal_ct(const void *a, const void *b, size_t size);
 /* Cleanup helpers for RD_CLEANUP. */
 void rd_free_p(void *pointer_to_pointer);
 void rd_close_p(int *fd); /* closes when >= 0 and sets -1 */
+/* Hands a descriptor over and leaves -1 behind. */
+static inline int rd_fd_take(int *fd)
+{
+    int taken = *fd;
+    *fd = -1;
+    return taken;
+}
 
 #endif

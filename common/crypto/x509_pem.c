@@ -89,8 +89,7 @@ int rd_certs_parse_mixed(rd_bytes bytes, size_t count_max, rd_certs *ret, rd_err
     }
     if (certs.count == 0)
         return rd_err_set(err, RD_E_CHAIN_SHAPE, "no certificate");
-    *ret = certs;
-    certs = (rd_certs){ 0 };
+    *ret = RD_TAKE(certs);
     return 0;
 }
 
@@ -110,8 +109,7 @@ int rd_certs_parse_pem(rd_bytes pem, size_t count_max, rd_certs *ret, rd_err *er
     }
     if (certs.count == 0)
         return rd_err_set(err, RD_E_CHAIN_SHAPE, "no certificate");
-    *ret = certs;
-    certs = (rd_certs){ 0 };
+    *ret = RD_TAKE(certs);
     return 0;
 }
 

@@ -104,7 +104,7 @@ const char *rd_pg_get_text(const rd_pg_result *result, size_t row, int column)
 bool rd_pg_get_fixed(const rd_pg_result *result, size_t row, int column, void *out, size_t size)
 {
     rd_bytes raw = cell(result, row, column);
-    if (raw.size != size) {
+    if (raw.size != size || !raw.data) {
         memset(out, 0, size);
         return false;
     }

@@ -373,6 +373,7 @@ void link_close_streams(rd_link *link, const rd_err *error)
     link->todo = NULL;
     while (link->streams) {
         rd_link_stream *stream = link->streams;
+        /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): stream_free takes it off the list. */
         if (stream->error.code == RD_OK)
             stream->error = *error;
         stream->is_h2_closed = true;

@@ -98,7 +98,7 @@ int encl_engine_guest_error(encl_engine *engine, rd_err *err)
     rd_bytes sentence = rd_bytes_of(from, from ? result.out_size : 0);
 
     sentence.size = encl_text_cut(sentence, SENTENCE_MAX);
-    for (size_t i = 0; i < sentence.size; i++)
+    for (size_t i = 0; from && i < sentence.size; i++)
         text[i] = (char)(from[i] < 0x20 || from[i] == 0x7f ? ' ' : from[i]);
     if (sentence.size == 0 || !rd_is_utf8(rd_bytes_of(text, sentence.size)))
         return rd_err_set(err, code_of(result.kind, engine->state == ENCL_ENGINE_BLANK), "an error without a text");
