@@ -1,5 +1,5 @@
 # Shared by deploy/quickstart and tests/run: progress lines, packages, the build. Sourced, never run.
-# Needs ROOT (the tree), STATE (a folder for state) and LOG (a file) to be set.
+# Needs ROOT (the tree), STATE (a folder for state) and LOG (a file) to be set; NO_INSTALL=1 forbids installing.
 
 SELF_UID=$(id -u)
 
@@ -30,6 +30,13 @@ logged() {
     "$@" >>"$LOG" 2>&1 </dev/null || fail "$name failed" "the command was: $*"
 }
 
+# need_space DIR MEGABYTES: fails before a full disk does.
+need_space() {
+    local free
+    free=$(df --output=avail -BM -- "$1" 2>/dev/null | tail -n 1 | tr -dc 0-9)
+    [ -z "$free" ] || [ "$free" -ge "$2" ] || fail "only $free MB are free on the disk of $1; $2 MB are needed" 'make room, or choose another folder: --state DIR'
+}
+
 as_root() {
     if [ "$SELF_UID" -eq 0 ]; then "$@"; else sudo "$@"; fi
 }
@@ -57,6 +64,7 @@ libssl-dev     TLS, signatures, certificates
 libcurl4-openssl-dev  HTTP client
 libseccomp-dev sandbox of enclaves
 libfyaml-dev   manifests (redoubt.yaml)
+zlib1g-dev     compresses the files of the dashboard
 libcmocka-dev  unit tests (found by the build)
 xz-utils       unpacks the engine source
 '
