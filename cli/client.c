@@ -1,5 +1,6 @@
 #include "cli/client.h"
 
+#include "cli/sse.h"
 #include "common/base/mem.h"
 #include "common/base/text.h"
 
@@ -314,46 +315,15 @@ int cli_client_find_app(cli_client *client, const char *name_or_id, json_t **ret
     return app ? 0 : rd_err_set(err, RD_E_CLI_NOT_FOUND, "no app named %s; see: redoubt apps list", name_or_id);
 }
 
-/* One stream of server-sent events (WHATWG HTML, 9.2.6), line by line. */
+/* One subscription over as many connections as it takes. */
 typedef struct event_stream {
-    rd_buf pending;
-    char event[64];
-    char last_id[128];
-    rd_buf data;
+    cli_sse sse;
     const cli_event_handlers *handlers;
     bool is_open;
     bool has_ended;
     rd_err *err;
     bool has_failed;
 } event_stream;
-
-static void dispatch_event(event_stream *stream)
-{
-    if (stream->data.size && !stream->has_ended)
-        stream->has_ended = !stream->handlers->on_event(
-            stream->handlers->context, stream->event[0] ? stream->event : "message", rd_buf_text(&stream->data));
-    rd_buf_clear(&stream->data);
-    stream->event[0] = '\0';
-}
-
-static void take_line(event_stream *stream, char *line)
-{
-    if (line[0] == '\0') {
-        dispatch_event(stream);
-        return;
-    }
-    char *colon = strchr(line, ':');
-    if (!colon || colon == line)
-        return;
-    *colon = '\0';
-    const char *value = colon[1] == ' ' ? colon + 2 : colon + 1;
-    if (strcmp(line, "event") == 0)
-        (void)snprintf(stream->event, sizeof stream->event, "%s", value);
-    else if (strcmp(line, "id") == 0)
-        (void)snprintf(stream->last_id, sizeof stream->last_id, "%s", value);
-    else if (strcmp(line, "data") == 0)
-        (void)rd_buf_append_str(&stream->data, value);
-}
 
 /* The first byte after a 200 says that the subscription stands: the plane opens with a comment. */
 static bool open_stream(event_stream *stream)
@@ -370,27 +340,20 @@ static bool open_stream(event_stream *stream)
 static size_t on_event_bytes(char *data, size_t size, size_t count, void *context)
 {
     event_stream *stream = context;
-    if (!open_stream(stream) || !rd_buf_append(&stream->pending, data, size * count))
+    if (!open_stream(stream))
         return 0;
-    for (;;) {
-        char *text = (char *)stream->pending.data;
-        char *end = stream->pending.size ? memchr(text, '\n', stream->pending.size) : NULL;
-        if (!end || stream->has_ended)
-            break;
-        *end = '\0';
-        if (end > text && end[-1] == '\r')
-            end[-1] = '\0';
-        take_line(stream, text);
-        rd_buf_consume(&stream->pending, (size_t)(end - text) + 1);
-    }
-    return stream->has_ended ? 0 : size * count;
+    int step = cli_sse_feed(&stream->sse, rd_bytes_of(data, size * count), stream->handlers->on_event,
+                            stream->handlers->context, stream->err);
+    stream->has_failed = step < 0;
+    stream->has_ended = step == 0;
+    return step > 0 ? size * count : 0;
 }
 
 static CURLcode run_stream(cli_client *client, const char *path, event_stream *stream, int64_t timeout_us)
 {
     RD_CLEANUP(rd_free_p) char *url = full_url(client, path);
-    RD_CLEANUP(rd_free_p) char *resume = rd_asprintf("Last-Event-ID: %s", stream->last_id);
-    const char *const extra[] = { "Accept: text/event-stream", stream->last_id[0] ? resume : NULL, NULL };
+    RD_CLEANUP(rd_free_p) char *resume = rd_asprintf("Last-Event-ID: %s", stream->sse.last_id);
+    const char *const extra[] = { "Accept: text/event-stream", stream->sse.last_id[0] ? resume : NULL, NULL };
     struct curl_slist *lines = build_headers(client, &(cli_request){ .headers = extra });
     set_common(client->curl, url, "GET", lines);
     (void)curl_easy_setopt(client->curl, CURLOPT_WRITEFUNCTION, on_event_bytes);
@@ -400,7 +363,7 @@ static CURLcode run_stream(cli_client *client, const char *path, event_stream *s
     (void)curl_easy_setopt(client->curl, CURLOPT_LOW_SPEED_TIME, 30L); /* the plane comments every 10 s */
     if (timeout_us)
         (void)curl_easy_setopt(client->curl, CURLOPT_TIMEOUT_MS, (long)RD_MAX(timeout_us / 1000, 1));
-    rd_buf_clear(&stream->pending);
+    cli_sse_restart(&stream->sse);
     CURLcode status = curl_easy_perform(client->curl);
     curl_slist_free_all(lines);
     return status;
@@ -421,8 +384,7 @@ int cli_client_events(cli_client *client, const char *path, const cli_event_hand
                       rd_err *err)
 {
     event_stream stream = { .handlers = handlers, .err = err };
-    rd_buf_init(&stream.pending, 1 << 20);
-    rd_buf_init(&stream.data, 1 << 20);
+    cli_sse_init(&stream.sse);
     int result = 0;
     for (int failures = 0; !stream.has_ended && result == 0;) {
         int64_t left_us = deadline_us ? deadline_us - rd_clock_boot_us(client->context->clock) : 0;
@@ -437,7 +399,6 @@ int cli_client_events(cli_client *client, const char *path, const cli_event_hand
         else if (!stream.has_ended)
             result = stream_result(client, status, failures, err);
     }
-    rd_buf_done(&stream.pending);
-    rd_buf_done(&stream.data);
+    cli_sse_done(&stream.sse);
     return result;
 }
