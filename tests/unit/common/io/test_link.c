@@ -1,3 +1,4 @@
+// long: both ends of a link in one world, which all of its tests share
 #include "common/io/link.h"
 #include "tests/support/link_pki.h"
 
