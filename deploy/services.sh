@@ -62,6 +62,9 @@ pg_stop() {
     PG_RUNS=0
 }
 
+# born PID: when the process began, in ticks since boot; with the pid it names one process for ever.
+born() { sed 's/.*) //' "/proc/$1/stat" 2>/dev/null | cut -d' ' -f20; }
+
 # spawn NAME COMMAND…: in the background, in a process group of its own, with its output in STATE/logs/NAME.log.
 spawn() {
     local name=$1
@@ -70,6 +73,7 @@ spawn() {
     setsid "$@" >>"$STATE/logs/$name.log" 2>&1 </dev/null 9>&- &
     PIDS+=($!)
     NAMES+=("$name")
+    printf '%s %s\n' "$!" "$(born $!)" >>"$STATE/pids"
 }
 
 # await NAME SECONDS COMMAND…: until the command succeeds, or the process NAME has died, or the time is up.
@@ -97,6 +101,18 @@ redis_start() {
     REDIS=unix:$RUN/redis.sock
 }
 
+# stop_stale: what a killed quick start left behind, by the pids that it noted. PostgreSQL is pg_start's to stop.
+stop_stale() {
+    local pid tick
+    while read -r pid tick; do
+        [ -n "$tick" ] && [ "$(born "$pid")" = "$tick" ] || continue
+        kill -TERM "$pid" 2>/dev/null
+        timeout 5 tail --pid="$pid" -f /dev/null 2>/dev/null || kill -KILL -- "-$pid" 2>/dev/null
+    done < <(tac "$STATE/pids" 2>/dev/null)
+    rm -f "$STATE/pids"
+    stop_leftovers
+}
+
 # stop_all: newest first, politely, then firmly after five seconds.
 stop_all() {
     local i
@@ -107,6 +123,7 @@ stop_all() {
     done
     PIDS=()
     NAMES=()
+    rm -f "$STATE/pids"
     stop_leftovers
     pg_stop
 }
