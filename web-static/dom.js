@@ -1,5 +1,7 @@
 // dom: elements and icons, made of nodes alone: no markup is ever parsed from text, so Trusted Types stay on.
 
+import { short, shortDigest } from "./formats.js";
+
 const SVG = "http://www.w3.org/2000/svg";
 
 function fill(element, attributes, children) {
@@ -57,8 +59,7 @@ export const themeIcon = () => svg("svg", { class: "i", viewBox: "0 0 16 16", "a
   svg("circle", { cx: 8, cy: 8, r: 5.6 }), svg("path", { d: "M8 2.400a5.600 5.600 0 0 1 0 11.200z", fill: "currentColor" }));
 
 // Ids and digests, shortened in the middle; the whole stands in the title.
-export const short = (id) => (id && id.length > 20 ? `${id.slice(0, 8)}…${id.slice(-4)}` : id || "–");
-export const shortDigest = (digest) => (digest ? `${digest.replace("sha256:", "").slice(0, 8)}…${digest.slice(-4)}` : "–");
+export { short, shortDigest };
 export const idCode = (id) => h("code", { title: id || null }, short(id));
 export const digestCode = (digest) => h("code", { title: digest || null }, shortDigest(digest));
 

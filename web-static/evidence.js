@@ -2,7 +2,6 @@
 // format version 4). TCB state, revocation and dates are left to `redoubt verify`, which the plane did not send.
 import * as f from "./formats.js";
 import { readChain, followChain, keyOf, keyFromPoint, verifyP256 } from "./x509.js";
-import { short, shortDigest } from "./dom.js";
 
 const HEADER = 48, BODY = 584, REPORT = 384;
 
@@ -89,7 +88,7 @@ export async function inspect(bytes, { docs = null, nonce = null, simulationRoot
     const header = log[0]?.payload ?? new Uint8Array();
     const isClosed = log.length === 2 && log[0].name === "redoubt.app" && log[1].name === "redoubt.closed" && log[1].value === quote.rtmr[3];
     const isNamed = header.length === 96 && `app_${f.base32(header.subarray(0, 32))}` === statement.app && f.digestText(header.subarray(32, 64)) === statement.release;
-    return [isClosed && isNamed, isClosed && isNamed ? `RTMR3 replays to ${short(statement.app)}, release ${shortDigest(statement.release)}, then closed` : "RTMR3 does not replay to this app and release"];
+    return [isClosed && isNamed, isClosed && isNamed ? `RTMR3 replays to ${f.short(statement.app)}, release ${f.shortDigest(statement.release)}, then closed` : "RTMR3 does not replay to this app and release"];
   });
   await step("Release", async () => {
     if (!docs) return [null, "The owner's documents come from a serving instance only"];

@@ -80,6 +80,10 @@ export function frame(kind, label, ...parts) {
   return concat(utf8.encode(`redoubt\0${kind}\0${label}\0`), count, ...parts.flatMap((part) => [u64be(bytes(part).length), bytes(part)]));
 }
 
+// Ids and digests as people read them.
+export const short = (id) => (id && id.length > 20 ? `${id.slice(0, 8)}…${id.slice(-4)}` : id || "–");
+export const shortDigest = (digest) => (digest ? `${digest.replace("sha256:", "").slice(0, 8)}…${digest.slice(-4)}` : "–");
+
 const digestOf = async (algorithm, data) => new Uint8Array(await subtle.digest(algorithm, data));
 export const sha256 = (data) => digestOf("SHA-256", data);
 export const H = (label, ...parts) => sha256(frame("hash", label, ...parts));

@@ -48,7 +48,7 @@ export function marks(kinds, what = "instance") {
 }
 
 export const simulatedBar = (text = "everything is checked, nothing is confidential.") =>
-  h("p.simulated-bar", { role: "note" }, shape("simulated"), h("span", {}, h("strong", {}, "Simulated: "), text));
+  h("aside.simulated-bar", { "aria-label": "Simulated" }, shape("simulated"), h("p", {}, h("strong", {}, "Simulated: "), text));
 
 // --- the star fort, seen from above: the mark, the plan of sign-in and of empty lists ---
 

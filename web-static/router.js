@@ -4,7 +4,7 @@ import { h } from "./dom.js";
 import { simulatedBar } from "./marks.js";
 import { problemNote } from "./widgets.js";
 
-let routes = [], place = null, current = {}, turn = 0, refreshing = null, expiring = null;
+let routes = [], place = null, current = {}, turn = 0, refreshing = null, expiring = null, address = null, hasShown = false;
 
 // place: {main, bar, crumbs, isReady(), onSection(name)}
 export function setUp(given) { ({ routes, place } = given); }
@@ -27,6 +27,7 @@ function focused() {
 export async function show(isRefresh) {
   if (!place.isReady()) return;
   const mine = ++turn;
+  address = location.pathname + location.search;
   const [pattern, page] = routes.find(([p]) => p.test(location.pathname)) || [];
   const id = pattern ? location.pathname.match(pattern)[1] : null;
   if (!isRefresh) place.main.setAttribute("aria-busy", "true");
@@ -49,10 +50,13 @@ export async function show(isRefresh) {
   const focus = isRefresh ? focused() : null;
   place.main.replaceChildren(...view.content.flat(Infinity).filter(Boolean));
   focus?.()?.focus({ preventScroll: true });
+  place.main.querySelector(".tabs [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
   clearTimeout(expiring);
   if (Number.isFinite(view.expires)) expiring = setTimeout(() => go.refresh(), Math.min(view.expires - Date.now() + 200, 2 ** 31 - 1));
   if (isRefresh) return;
-  place.main.focus({ preventScroll: true });
+  // After loading, the first Tab leads to "Skip to content"; after a link, on into the new page.
+  if (hasShown) place.main.focus({ preventScroll: true });
+  hasShown = true;
   scrollTo(0, 0);
   if (location.hash) document.getElementById(location.hash.slice(1))?.scrollIntoView({ block: "center" });
 }
@@ -66,6 +70,7 @@ export const go = {
   note(query) {
     const text = new URLSearchParams(Object.entries(query).filter(([, value]) => value)).toString();
     history.replaceState(null, "", location.pathname + (text ? `?${text}` : "") + location.hash);
+    address = location.pathname + location.search;
   },
   // Many events in a row cost one redraw; what is being typed is left alone and drawn later.
   refresh() {
@@ -84,5 +89,5 @@ export function catchLinks() {
     event.preventDefault();
     go.to(url.pathname + url.search + url.hash);
   });
-  addEventListener("popstate", () => show(false));
+  addEventListener("popstate", () => { if (location.pathname + location.search !== address) show(false); });
 }

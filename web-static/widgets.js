@@ -9,7 +9,7 @@ export const segments = (label, items) => h("nav.seg", { "aria-label": label }, 
 
 // heads: names, or [name, class]; cells carry their own class. A wide table scrolls inside itself and takes focus.
 export const table = (caption, heads, rows) => h("div.scroll", { tabindex: "0", role: "region", "aria-label": caption }, h("table", {}, h("caption.for-readers", {}, caption),
-  h("thead", {}, h("tr", {}, heads.map((head) => { const [text, kind] = [head].flat(); return h(kind ? `th.${kind}` : "th", { scope: "col" }, text); }))), h("tbody", {}, rows)));
+  h("thead", {}, h("tr", {}, heads.map((head) => { const [text, kind] = [head].flat(); return h(kind ? `th.${kind.replaceAll(" ", ".")}` : "th", { scope: "col" }, text); }))), h("tbody", {}, rows)));
 export const object = (iconName, name, sub) => h("div.obj", {}, h("span.tile", {}, icon(iconName)), name, h("span.sub", {}, sub));
 
 export const meter = (used, total, label) => svg("svg", { class: "meter bar full", viewBox: "0 0 100 6", preserveAspectRatio: "none", role: "img", "aria-label": label },

@@ -91,7 +91,9 @@ export async function deployPage({ query }) {
   const wrong = firstWrong(draft, step);
   if (wrong) step = FIELDS[wrong].step; // a link into the middle of a spoiled draft
   const title = h("div.title", {}, h("div", {}, h("h1", {}, "Deploy"), h("p.lead", {}, "Four steps. Nothing leaves this page until the last one.")));
-  const page = { title: "Deploy", section: "apps", crumbs: [["Apps", "/apps"], ["Deploy"]] };
+  let unwatch = null;
+  const watch = (listener) => { unwatch?.(); unwatch = onEvent(listener); };
+  const page = { title: "Deploy", section: "apps", crumbs: [["Apps", "/apps"], ["Deploy"]], stop: () => unwatch?.() };
   if (!may("developer")) return { ...page, content: [title, note("unverified", "Deploying needs the developer role", "Ask an owner of your organisation.")] };
 
   const spec = h("div", {});
@@ -118,7 +120,7 @@ export async function deployPage({ query }) {
     3: () => [h("div.cols", {}, field("time_ms", "Time a request, ms", number(draft.time_ms)), field("cpu_m", "CPU, thousandths of a core", number(draft.cpu_m))), h("div.cols", {}, field("heap_mib", "JavaScript heap, MiB", number(draft.heap_mib)), field("memory_mib", "Memory of the enclave, MiB", number(draft.memory_mib))),
       field("env", "Environment, one NAME=value a line", area(draft.env, 4), "Public: these stand in the signed release, for everyone to read."),
       h("label.check-box", {}, h("input", { type: "checkbox", checked: draft.open, onchange: (event) => { draft.open = event.target.checked; save(draft); drawSpec(); } }), "Open", h("span.help", {}, "Callers need no token of your organisation.")), next("Review and sign")],
-    4: () => review(draft, measurements, page),
+    4: () => review(draft, measurements, watch),
   };
   const form = h("form.stack.loose", { novalidate: true, onsubmit: (event) => {
     event.preventDefault();
@@ -141,30 +143,31 @@ function refuse(problem, box, retry) {
   } else box.replaceChildren(problemNote(problem, retry));
 }
 
-function review(draft, measurements, page) {
+function review(draft, measurements, watch) {
   const isSimulated = draft.class === "simulated";
   const said = h("div", { role: "status" }), saidHere = h("div", { role: "status" });
   const limits = limitsOf(draft), resources = resourcesOf(draft), env = envOf(draft.env);
   const prepare = async (event) => {
-    event.target.closest("button").disabled = true;
+    const button = event.target.closest("button");
+    const find = async () => (await get(`/v1/apps?name=${encodeURIComponent(draft.name)}`)).items[0];
+    button.disabled = true;
     try {
+      const before = (await find())?.deployment?.id;
       const prepared = await post("/v1/prepared", { kind: "deploy", name: draft.name, app: null, code: f.b64u(bundleOf(draft.source)), settings: { class: draft.class, open: draft.open, env, limits, resources, instances: { min: draft.instances, max: draft.instances } } });
       const state = h("p.help", {}, "Waiting for your terminal. The code is valid until ", new Date(prepared.expires).toLocaleTimeString(), ".");
       said.replaceChildren(h("div.stack.tight", {}, h("p", {}, "Prepared. Your terminal shows the code and what changes, and signs:"), command(`redoubt approve ${prepared.code}`), state));
-      page.stop?.();
-      page.stop = onEvent(async () => {
+      watch(async (kind) => {
+        if (kind !== "deployment" && kind !== "gap") return;
         try {
-          const { state: now } = await get(`/v1/prepared/${prepared.code}`);
-          const app = now === "done" ? (await get(`/v1/apps?name=${encodeURIComponent(draft.name)}`)).items[0] : null;
-          if (!app) return;
-          page.stop();
+          const app = await find();
+          if (!state.isConnected || !app?.deployment || app.deployment.id === before) return;
           sessionStorage.removeItem(KEY);
           toast(`${draft.name} was signed and is being deployed`);
           go.to(`/apps/${app.id}`);
         } catch { /* the next event asks again */ }
       });
     } catch (problem) { refuse(problem, said, null); }
-    event.target.closest?.("button")?.removeAttribute("disabled");
+    button.disabled = false;
   };
   const here = h(isSimulated ? "button.btn.primary" : "button.btn", { type: "button", disabled: !isSimulated || !measurements.length, onclick: async () => {
     here.disabled = true;

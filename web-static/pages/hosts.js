@@ -64,11 +64,11 @@ export async function hostsPage({ query }) {
   const body = h("div");
   const row = (host) => h("tr", {}, h("th", { scope: "row" }, h("a", { href: `/hosts/${host.id}` }, host.name || "unnamed"), h("span.sub", {}, idCode(host.id))),
     h("td", {}, mark(kindOfHost(host), { reported: host.tee.toUpperCase() }[kindOfHost(host)]), h("span.sub", {}, `${host.tee.toUpperCase()}, ${host.region}`)), h("td.hide-s", {}, stateText(host), h("span.sub", {}, `link ${host.link}`)),
-    h("td.hide-s", {}, meter(host.used.slots, host.capacity.slots, `${host.used.slots} of ${host.capacity.slots} slots used`), h("span.sub.num", {}, `${host.used.slots} of ${host.capacity.slots} slots`)), h("td.right", {}, hostActions(host, true)));
+    h("td.hide-s", {}, meter(host.used.slots, host.capacity.slots, `${host.used.slots} of ${host.capacity.slots} slots used`), h("span.sub.num", {}, `${host.used.slots} of ${host.capacity.slots} slots`)), h("td.right.hide-s", {}, hostActions(host, true)));
   const draw = () => {
     const wanted = filter.value.trim().toLowerCase();
     const shown = hosts.filter((host) => `${host.name} ${host.region} ${host.state} ${host.id} ${host.tee}`.toLowerCase().includes(wanted));
-    body.replaceChildren(shown.length ? table("Hosts", ["Host", "Proof", ["State", "hide-s"], ["Used", "hide-s"], ["Action", "right"]], shown.map(row)) : h("p.none", {}, `No host fits “${filter.value}”.`));
+    body.replaceChildren(shown.length ? table("Hosts", ["Host", "Proof", ["State", "hide-s"], ["Used", "hide-s"], ["Action", "right hide-s"]], shown.map(row)) : h("p.none", {}, `No host fits “${filter.value}”.`));
   };
   filter.addEventListener("input", () => { draw(); go.note({ show: query.get("show") || "", q: filter.value.trim() }); });
   draw();

@@ -44,7 +44,7 @@ export function loginPage({ theme, note, done }) {
         h("div.stack", {}, h("h1", {}, "Code that stays yours."), h("p.lead", {}, "Sign in to deploy into enclaves, and to check every answer that comes out.")),
         note ? h("p.note", {}, icon("info"), h("span", {}, note)) : null, form,
         h("div.note", {}, icon("terminal"), h("div", {}, h("strong", {}, "Just ran the quick start?"), h("p", {}, "Open the link it printed, or run ", h("code", {}, "redoubt login-link"), ". It signs you in once and needs no token.")))),
-      h("p.help", {}, "You are signing in to ", h("code", {}, location.host), ". This page came from there: it shows and prepares. Proofs are checked in your terminal.")),
-    h("div.gate-art", {}, plan(), h("blockquote.framed", {}, h("p", {}, "The cloud is trusted to be up. Never to be honest."),
+      h("footer.help", {}, "You are signing in to ", h("code", {}, location.host), ". This page came from there: it shows and prepares. Proofs are checked in your terminal.")),
+    h("aside.gate-art", { "aria-label": "What this is about" }, plan(), h("blockquote.framed", {}, h("p", {}, "The cloud is trusted to be up. Never to be honest."),
       h("footer", {}, "Keys and answers belong to enclaves that have proved what they run. If any of us lies, your receipt will not verify."))));
 }
