@@ -215,6 +215,11 @@ static int hear_phase(agent_enclave *enclave, rd_bytes payload, rd_err *err)
         if (strcmp(report.phase, phases[i].name) == 0 && enclave->state != AGENT_ENCLAVE_DRAINING)
             enclave->state = phases[i].state;
     }
+    /* Starting goes at a blank's weight: a small share is for serving, and would make every cold start slow. */
+    if (outcome == 0 && enclave->state == AGENT_ENCLAVE_SERVING && enclave->cpu_m > 0) {
+        enclave->launcher->ops->limit(enclave, 0, enclave->cpu_m);
+        enclave->cpu_m = 0;
+    }
     if (outcome == 0 && enclave->events != NULL && enclave->events->on_phase != NULL)
         enclave->events->on_phase(enclave->context, enclave, report.phase, report.reason, report.detail);
     free(report.detail);
@@ -435,7 +440,8 @@ int agent_enclave_specialise(agent_enclave *enclave, const agent_specialise *wit
     if (enclave->state != AGENT_ENCLAVE_BLANK)
         return rd_err_set(err, RD_E_UNAVAILABLE, "enclave %s is %s, not blank", enclave->tag_text,
                           agent_enclave_state_name(enclave->state));
-    enclave->launcher->ops->limit(enclave, with->memory_bytes, with->cpu_m);
+    enclave->launcher->ops->limit(enclave, with->memory_bytes, 0);
+    enclave->cpu_m = with->cpu_m;
     sent *message = new_message();
     put_frame(&message->bytes, TO_HEADER, RD_BYTES_ARRAY(with->header));
     put_frame(&message->bytes, TO_GENESIS, with->genesis);

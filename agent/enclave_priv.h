@@ -29,6 +29,7 @@ struct agent_enclave {
     char socket[AGENT_SOCKET_SIZE];
     char instance[64];
     uint64_t epoch;
+    uint32_t cpu_m; /* processor share once it serves */
     uv_pipe_t control;
     bool has_control;
     rd_buf in;

@@ -84,7 +84,8 @@ typedef struct agent_launcher_ops {
     void (*gone)(agent_enclave *enclave);
     /* SIGKILL (or its like) at once. */
     void (*kill)(agent_enclave *enclave);
-    /* Sets limits before HEADER is sent; failures are logged, not fatal. */
+    /* Sets the limits that are not 0: memory before HEADER is sent, the processor's share once it serves. Failures are
+     * logged, not fatal. */
     void (*limit)(agent_enclave *enclave, uint64_t memory_bytes, uint32_t cpu_m);
     int (*adopt)(agent_launcher *launcher, const agent_enclave_events *events, void *context, agent_adopted_fn adopted,
                  agent_adopt_done_fn done, rd_err *err);
@@ -107,7 +108,7 @@ int agent_launch(agent_launcher *launcher, const agent_enclave_events *events, v
 /* Gives the enclave another owner: pool to job. */
 void agent_enclave_set_events(agent_enclave *enclave, const agent_enclave_events *events, void *context);
 
-/* BLANK only, once: sends header, documents, code and start, and sets the cgroup's limits. on_phase and on_evidence
+/* BLANK only, once: sends header, documents, code and start, and limits its memory. on_phase and on_evidence
  * follow. Errors: UNAVAILABLE when it is not blank, TOO_LARGE. */
 int agent_enclave_specialise(agent_enclave *enclave, const agent_specialise *with, rd_err *err) RD_NODISCARD;
 /* Asks a serving enclave for fresh status evidence. */
