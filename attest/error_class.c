@@ -48,6 +48,10 @@ static const struct {
     { RD_E_CHIP_ID, "ChipIdMismatch" },
     { RD_E_TCB_CERT_MISMATCH, "TcbVersionMismatch" },
     { RD_E_KEY_KIND, "SigningKeyMismatch" },
+    { RD_E_RATLS_EXT, "CertChainInvalid" },
+    { RD_E_RATLS_KEY, "CertChainInvalid" },
+    { RD_E_RATLS_TIME, "CertExpired" },
+    { RD_E_BINDING, "CertChainInvalid" },
 };
 
 static bool is_of_identity(const rd_verdict *verdict)

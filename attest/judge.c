@@ -3,7 +3,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "attest/cert_table.h"
 #include "attest/error_class.h"
+#include "attest/ratls.h"
 #include "attest/snp_report.h"
 #include "attest/verifier.h"
 
@@ -28,6 +30,82 @@ static int refuse(rd_judgement *ret, const rd_err *why, const char *word, const 
     ret->word = word;
     ret->error_class = error_class;
     return -1;
+}
+
+/* --- wrappings --- */
+
+/* What the input came in is taken off: the evidence proper, and what was beside it. Owns what it holds. */
+typedef struct opened {
+    rd_judge_input input;
+    rd_collateral collateral;
+    rd_buf snp_chain;
+    rd_ratls ratls;
+} opened;
+
+static void opened_done(opened *o)
+{
+    rd_buf_done(&o->snp_chain);
+    rd_ratls_done(&o->ratls);
+}
+
+/* The host's table counts only where the caller brought no chain. */
+static int open_table(opened *o, rd_bytes table, rd_err *err)
+{
+    rd_cert_table certs;
+    if (rd_cert_table_read(table, &certs, err) < 0)
+        return -1;
+    if (o->collateral.snp_chain.size > 0)
+        return 0;
+    const rd_bytes *parts[] = { certs.vcek.data ? &certs.vcek : &certs.vlek, &certs.ask, &certs.ark };
+    for (size_t i = 0; i < RD_ARRAY_LEN(parts); i++)
+        rd_buf_append_bytes(&o->snp_chain, *parts[i]);
+    o->collateral.snp_chain = rd_buf_bytes(&o->snp_chain);
+    if (o->collateral.snp_crl.size == 0)
+        o->collateral.snp_crl = certs.crl;
+    return 0;
+}
+
+static int open_certificate(opened *o, rd_verdict *verdict, rd_err *err)
+{
+    if (rd_ratls_read(o->input.evidence, &o->ratls, err) < 0 ||
+        rd_ratls_check_time(&o->ratls, o->input.time_us, err) < 0)
+        return rd_step_failed(verdict, "certificate", err);
+    o->input.evidence = o->ratls.evidence;
+    if (!o->input.event_log.data)
+        o->input.event_log = o->ratls.event_log;
+    rd_step_ok(verdict, "certificate", "%s convention, its key is the evidence's to bind", o->ratls.convention);
+    return 0;
+}
+
+static int open_wrapping(const rd_judge_input *input, opened *o, rd_verdict *verdict, rd_err *err)
+{
+    rd_bytes table = input->cert_table;
+    o->input = *input;
+    o->collateral = *input->collateral;
+    o->input.collateral = &o->collateral;
+    if (rd_ratls_recognises(input->evidence))
+        return open_certificate(o, verdict, err);
+    if (!rd_snp_recognises(input->evidence))
+        return 0;
+    if (!table.data && input->evidence.size > RD_SNP_REPORT_SIZE) {
+        table = rd_bytes_of(input->evidence.data + RD_SNP_REPORT_SIZE, input->evidence.size - RD_SNP_REPORT_SIZE);
+        o->input.evidence.size = RD_SNP_REPORT_SIZE;
+    }
+    return table.data && open_table(o, table, err) < 0 ? rd_step_failed(verdict, "cert_table", err) : 0;
+}
+
+static int check_key(const opened *o, rd_judgement *ret, rd_err *err)
+{
+    if (!o->ratls.cert)
+        return 0;
+    if (!rd_equal_ct(o->ratls.report_data, ret->verdict.claims.report_data, 64)) {
+        (void)rd_err_set(err, RD_E_RATLS_KEY, "the report data does not bind the certificate's key");
+        ret->verdict.is_genuine = false;
+        ret->verdict.reason = RD_E_RATLS_KEY;
+        return rd_step_failed(&ret->verdict, "certificate_key", err);
+    }
+    rd_step_ok(&ret->verdict, "certificate_key", "the report data binds the certificate's key");
+    return 0;
 }
 
 /* --- event logs --- */
@@ -132,14 +210,29 @@ static int appraise(const rd_judge_input *input, rd_judgement *ret, rd_err *err)
     return rc;
 }
 
-static int run(const rd_judge_input *input, rd_judgement *ret, rd_err *err)
+/* verify starts with an empty verdict: the steps of the wrapping stand before its own. */
+static int verify(const rd_judge_input *input, rd_verdict *verdict, rd_err *err)
 {
-    rd_err log_err = RD_ERR_INIT;
     rd_attest_input evidence = {
         .quote = input->evidence, .collateral = input->collateral, .anchors = input->anchors, .time_us = input->time_us
     };
+    rd_verdict found;
+    int rc = rd_attest_verify(&evidence, &found, err);
+    for (size_t i = found.step_count; i > 0; i--)
+        if (i - 1 + verdict->step_count < RD_ATTEST_STEPS_MAX)
+            found.steps[i - 1 + verdict->step_count] = found.steps[i - 1];
+    memcpy(found.steps, verdict->steps, verdict->step_count * sizeof verdict->steps[0]);
+    found.step_count = RD_MIN(found.step_count + verdict->step_count, (size_t)RD_ATTEST_STEPS_MAX);
+    *verdict = found;
+    return rc;
+}
+
+static int run(const opened *o, rd_judgement *ret, rd_err *err)
+{
+    const rd_judge_input *input = &o->input;
+    rd_err log_err = RD_ERR_INIT;
     bool is_log_alone = !input->evidence.data && has_log(input);
-    int rc = is_log_alone ? -1 : rd_attest_verify(&evidence, &ret->verdict, err);
+    int rc = is_log_alone ? -1 : verify(input, &ret->verdict, err);
     if (has_log(input) && judge_log(input, ret, &log_err) < 0) {
         *err = log_err;
         ret->verdict.is_genuine = false;
@@ -150,7 +243,7 @@ static int run(const rd_judge_input *input, rd_judgement *ret, rd_err *err)
         (void)rd_err_set(err, RD_E_EVIDENCE_TYPE, "an event log alone proves nothing: no quote vouches for it");
         return refuse(ret, err, "ReplayOnly", NULL);
     }
-    if (rc < 0 || check_product(input, ret, err) < 0)
+    if (rc < 0 || check_product(input, ret, err) < 0 || check_key(o, ret, err) < 0)
         return not_genuine(input, ret, err);
     ret->word = status_word(&ret->verdict);
     if (appraise(input, ret, err) < 0)
@@ -161,10 +254,17 @@ static int run(const rd_judge_input *input, rd_judgement *ret, rd_err *err)
 
 int rd_judge(const rd_judge_input *input, rd_judgement *ret, rd_err *err)
 {
+    RD_CLEANUP(opened_done) opened o = { .ratls = { 0 } };
     rd_err why = RD_ERR_INIT;
     *ret = (rd_judgement){ 0 };
-    if (run(input, ret, &why) == 0)
-        return 0;
+    if (open_wrapping(input, &o, &ret->verdict, &why) < 0) {
+        ret->verdict.reason = why.code;
+        (void)refuse(ret, &why, "Error", rd_error_class(&ret->verdict));
+    } else {
+        ret->convention = o.ratls.convention;
+        if (run(&o, ret, &why) == 0)
+            return 0;
+    }
     if (err)
         *err = why;
     return -1;

@@ -16,7 +16,9 @@
 
 typedef struct rd_judge_input {
     /* A piece without data is not there; one that is empty was given, and is refused as such. */
-    rd_bytes evidence;   /* quote, report, or a TEE's certificate; may be absent beside a log */
+    rd_bytes evidence; /* quote; report, with the host's certificate table behind it or not; a TEE's certificate in PEM
+                          or DER (RA-TLS); may be absent beside a log */
+    rd_bytes cert_table; /* SEV-SNP: the host's (auxblob of configfs-tsm) */
     rd_bytes ccel;       /* firmware log of a TD */
     rd_bytes ccel_table; /* its ACPI table */
     rd_bytes event_log;  /* dstack's JSON */
@@ -38,7 +40,8 @@ typedef struct rd_judgement {
     bool is_accepted;
     rd_code reason; /* RD_OK when accepted */
     rd_err refusal;
-    const char *rule; /* the step that refused */
+    const char *rule;       /* the step that refused */
+    const char *convention; /* of the certificate that the evidence came in; NULL when it came as it is */
     bool has_log, log_matches;
     rd_register_log log;
 } rd_judgement;
@@ -51,7 +54,7 @@ void rd_judge_default_policy(rd_policy *ret);
 int rd_judge(const rd_judge_input *input, rd_judgement *ret, rd_err *err) RD_NODISCARD;
 
 /* {"genuine","error_class","tee","class","verdict","advisory_ids","debug","fields","accepted",
- * "reason":null|{"code","rule","detail","hint"},"tcb","collateral","trailing_bytes","event_log","replayed","steps"}.
+ * "reason":null|{"code","rule","detail","hint"},"tcb","collateral","trailing_bytes","convention","event_log","replayed","steps"}.
  * A new reference. */
 json_t *rd_judgement_to_json(const rd_judgement *judgement);
 

@@ -57,6 +57,7 @@ json_t *rd_judgement_to_json(const rd_judgement *judgement)
     rd_json_set(object, "tcb", has_levels ? rd_tcb_to_json(&verdict->tcb) : json_null());
     rd_json_set(object, "collateral", verdict->is_genuine ? rd_verdict_collateral_json(verdict) : json_null());
     rd_json_set_int(object, "trailing_bytes", (int64_t)verdict->padding);
+    rd_json_set_str(object, "convention", judgement->convention);
     add_log(object, judgement);
     rd_json_set(object, "steps", rd_verdict_steps_json(verdict));
     return object;

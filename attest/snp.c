@@ -34,7 +34,7 @@ typedef struct snp {
 
 /* A report's version has four bytes, of which the upper two are zero; a quote has its key type there. Where they are
  * not, the size decides, unless Intel's vendor id stands in its place. */
-static bool recognises(rd_bytes quote)
+bool rd_snp_recognises(rd_bytes quote)
 {
     if (quote.size >= 4 && quote.data[2] == 0 && quote.data[3] == 0)
         return true;
@@ -293,4 +293,4 @@ static int verify(const rd_attest_input *input, rd_verdict *verdict, rd_err *err
     return is_alone ? rd_step_no_collateral(verdict, err) : 0;
 }
 
-const rd_verifier rd_verifier_snp = { .name = "snp", .recognises = recognises, .verify = verify };
+const rd_verifier rd_verifier_snp = { .name = "snp", .recognises = rd_snp_recognises, .verify = verify };

@@ -18,6 +18,8 @@ typedef struct rd_snp_report {
     uint8_t signature[96];  /* r, s, big-endian */
 } rd_snp_report;
 
+/* By the first bytes, or by the size of a report. */
+bool rd_snp_recognises(rd_bytes quote);
 /* SNP_FORMAT (size), SNP_VERSION, QUOTE_KEYTYPE, SNP_POLICY (bit 17), SNP_SIG (longer than its curve). The claims are
  * filled whenever the size is right. */
 int rd_snp_report_parse(rd_bytes bytes, rd_snp_report *ret, rd_err *err) RD_NODISCARD;

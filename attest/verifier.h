@@ -17,6 +17,7 @@ typedef struct rd_verifier {
 
 extern const rd_verifier rd_verifier_intel;
 extern const rd_verifier rd_verifier_snp;
+extern const rd_verifier rd_verifier_local;
 
 /* Appends a step that passed. */
 void rd_step_ok(rd_verdict *verdict, const char *name, const char *fmt, ...) RD_PRINTF(3, 4);

@@ -5,7 +5,7 @@
 #include "attest/verifier.h"
 #include "common/crypto/frame.h"
 
-static const rd_verifier *const verifiers[] = { &rd_verifier_snp, &rd_verifier_intel };
+static const rd_verifier *const verifiers[] = { &rd_verifier_local, &rd_verifier_snp, &rd_verifier_intel };
 
 static rd_attest_step *next_step(rd_verdict *verdict, const char *name)
 {

@@ -1,6 +1,7 @@
 #include "cli/cmd.h"
 
 #include "cli/evidence_files.h"
+#include "cli/evidence_show.h"
 #include "cli/steps.h"
 #include "common/base/mem.h"
 #include "common/base/text.h"
@@ -159,6 +160,25 @@ static int run_verify(cli_context *context, const cli_args *args, rd_err *err)
     return status;
 }
 
+/* --- show --- */
+
+static int run_show(cli_context *context, const cli_args *args, rd_err *err)
+{
+    RD_CLEANUP(request_done) request r = { .files = NULL };
+    rd_judgement judgement;
+    rd_err unused = RD_ERR_INIT;
+    if (make_request(context, args, &r, err) < 0)
+        return -1;
+    /* Reading is the first part of judging; what the rest of it says is not asked for. */
+    (void)!rd_judge(&r.input, &judgement, &unused);
+    RD_CLEANUP(rd_json_free_p) json_t *document = rd_judgement_to_json(&judgement);
+    if (context->out.form == CLI_JSON)
+        cli_print_json(&context->out, document);
+    else
+        cli_evidence_print(&context->out, &judgement, document);
+    return 0;
+}
+
 static const cli_flag verify_flags[] = {
     { "collateral", 0, "DIR|FILE",
       "the vendor's collateral: a folder, or one set as JSON (default: what lies in PATH)" },
@@ -180,5 +200,10 @@ const cli_command cli_evidence_commands[] = {
                   "redoubt evidence verify report.bin --collateral certs/ --policy policy.json",
       .flags = verify_flags,
       .run = run_verify },
+    { .name = "evidence show",
+      .purpose = "print evidence of any kind, field by field, also when it does not verify",
+      .arguments = "PATH",
+      .examples = "redoubt evidence show quote.bin\nredoubt evidence show evidence/ --json",
+      .run = run_show },
     { .name = NULL },
 };

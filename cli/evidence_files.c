@@ -1,5 +1,6 @@
 #include "cli/evidence_files.h"
 
+#include "attest/cert_table.h"
 #include "common/base/mem.h"
 #include "common/base/text.h"
 #include "common/model/json.h"
@@ -17,6 +18,8 @@ enum piece {
     QUOTE,
     REPORT,
     CERTIFICATE,
+    OUTBLOB,
+    AUXBLOB,
     TD_REPORT,
     CCEL,
     CCEL_TABLE,
@@ -45,8 +48,11 @@ static const struct {
     size_t size_max;
 } pieces[PIECE_COUNT] = {
     [QUOTE] = { "quote.bin", RD_QUOTE_SIZE_MAX },
-    [REPORT] = { "report.bin", RD_QUOTE_SIZE_MAX },
+    [REPORT] = { "report.bin", RD_QUOTE_SIZE_MAX + RD_CERT_TABLE_SIZE_MAX },
     [CERTIFICATE] = { "certificate.pem", TEXT_MAX },
+    /* As configfs-tsm names them: quote or report, and the host's certificate table. */
+    [OUTBLOB] = { "outblob", RD_QUOTE_SIZE_MAX },
+    [AUXBLOB] = { "auxblob", RD_CERT_TABLE_SIZE_MAX },
     [TD_REPORT] = { "td_report.bin", RD_QUOTE_SIZE_MAX },
     [CCEL] = { "ccel.bin", RD_EVENTLOG_SIZE_MAX },
     [CCEL_TABLE] = { "ccel_table.bin", 4096 },
@@ -149,8 +155,10 @@ static enum piece kind_of(const char *path)
     for (int i = 0; i < EXPECT; i++)
         if (strcmp(name, pieces[i].name) == 0)
             return (enum piece)i;
-    if (fd < 0 || read(fd, head, sizeof head) < 1)
+    if (fd < 0 || read(fd, head, sizeof head) < 4)
         return QUOTE;
+    if (head[0] < 16 && head[2] == 0 && head[3] == 0)
+        return REPORT;
     if (memcmp(head + 32, "Spec ID Event03", 15) == 0)
         return CCEL;
     if (head[0] == '[')
@@ -165,13 +173,13 @@ static int load_evidence(cli_evidence_files *files, const char *path, rd_err *er
         return read_piece(files, kind_of(path), path, err);
     if (read_folder(files, path, QUOTE, PIECE_COUNT, err) < 0)
         return -1;
-    if (files->has[QUOTE] + files->has[REPORT] + files->has[CERTIFICATE] > 1)
-        return rd_err_set(err, RD_E_USAGE, "%s holds two of quote.bin, report.bin and certificate.pem", path);
+    if (files->has[QUOTE] + files->has[REPORT] + files->has[CERTIFICATE] + files->has[OUTBLOB] > 1)
+        return rd_err_set(err, RD_E_USAGE, "%s holds two of quote.bin, report.bin, certificate.pem and outblob", path);
     for (int i = QUOTE; i < EXPECT; i++)
-        if (files->has[i] && i != CCEL_TABLE)
+        if (files->has[i] && i != CCEL_TABLE && i != AUXBLOB)
             return 0;
-    return rd_err_set(err, RD_E_USAGE, "%s holds no quote.bin, report.bin, certificate.pem, ccel.bin or event_log.json",
-                      path);
+    return rd_err_set(err, RD_E_USAGE,
+                      "%s holds no quote.bin, report.bin, certificate.pem, outblob, ccel.bin or event_log.json", path);
 }
 
 static int load_collateral(cli_evidence_files *files, const char *path, rd_err *err)
@@ -234,13 +242,14 @@ int cli_evidence_load(const char *path, const char *collateral_path, cli_evidenc
 
 void cli_evidence_fill(const cli_evidence_files *files, rd_judge_input *ret)
 {
-    static const enum piece kinds[] = { QUOTE, REPORT, CERTIFICATE, TD_REPORT };
+    static const enum piece kinds[] = { QUOTE, REPORT, CERTIFICATE, OUTBLOB, TD_REPORT };
     ret->evidence = RD_BYTES_NULL;
     bool has_log = files->has[CCEL] || files->has[EVENT_LOG];
     /* A raw TDREPORT is judged only where it stands alone: beside a log or a quote it proves nothing. */
     for (size_t i = 0; i < RD_ARRAY_LEN(kinds) && !ret->evidence.data; i++)
         if (kinds[i] != TD_REPORT || !has_log)
             ret->evidence = bytes_of(files, kinds[i]);
+    ret->cert_table = bytes_of(files, AUXBLOB);
     ret->ccel = bytes_of(files, CCEL);
     ret->ccel_table = files->has[CCEL] ? bytes_of(files, CCEL_TABLE) : RD_BYTES_NULL;
     ret->event_log = bytes_of(files, EVENT_LOG);

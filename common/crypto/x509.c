@@ -265,6 +265,14 @@ bool rd_cert_is_self_issued(const rd_cert *cert)
     return rd_bytes_equal(rd_cert_subject(cert), rd_cert_issuer(cert));
 }
 
+bool rd_cert_verifies_itself(const rd_cert *cert)
+{
+    EVP_PKEY *key = rd_cert_pkey(cert);
+    bool is_good = key && X509_verify(cert->x509, key) == 1;
+    ERR_clear_error();
+    return is_good;
+}
+
 const char *rd_cert_san_uri(const rd_cert *cert, size_t n)
 {
     return n < cert->san_uri_count ? cert->san_uris[n] : NULL;

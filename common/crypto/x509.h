@@ -58,6 +58,8 @@ void rd_cert_spki_digest(const rd_cert *cert, uint8_t ret[32]);
 bool rd_cert_is_ca(const rd_cert *cert);
 /* Subject name equals issuer name. */
 bool rd_cert_is_self_issued(const rd_cert *cert);
+/* Its signature is by its own key, of any kind. */
+bool rd_cert_verifies_itself(const rd_cert *cert);
 /* The nth subject alternative name of type URI, or NULL (RFC 5280, 4.2.1.6). */
 const char *rd_cert_san_uri(const rd_cert *cert, size_t n);
 /* Value (inside the OCTET STRING) of the extension with a dotted OID. False when it is absent. Duplicates were refused
