@@ -27,6 +27,9 @@ let stack;
 before(async () => { stack = await Stack.start({ hosts: 2 }); });
 after(async () => { isOver = true; await stack?.close(); });
 
+const sessions = () => Number(stack.sql("SELECT sum(session) FROM host_links")[0][0]);
+const areAttached = () => stack.sql("SELECT 1 FROM host_links JOIN hosts USING (host_id) WHERE host_links.state = 1 AND session = reconciled_session AND hosts.state = 3").length === 2;
+
 // Deploys until it succeeds; what is refused or cut meanwhile is the point of it.
 let isOver = false;
 async function deploysAtLast(name) {
@@ -41,8 +44,9 @@ async function deploysAtLast(name) {
 for (const [i, { name, where, what }] of points.entries()) {
   test(`${ROWS[name] || (where === "agent" ? "row 24" : "walk")}: ${name}: ${what}`, { timeout: 120000 }, async (t) => {
     const app = `walked-${i}`, process_ = where === "agent" ? `agent-${i % 2 + 1}` : PROCESSES[where]; // in turn: a host that comes back too often is quarantined
+    const before_ = sessions();
     const victim = await stack.restart(process_, `${name}:kill`);
-    if (where === "agent") await stack.hostsReady(2); // or both instances go to the other host
+    if (where === "agent") await until("its host is back", () => sessions() > before_ && areAttached()); // or both instances go to the other
     const made = deploysAtLast(app);
     const { signal } = await Promise.race([victim.exited, new Promise((_, failed) => setTimeout(() => failed(new Error(`${name} was never reached`)), 40000).unref())]);
     assert.equal(signal, "SIGKILL");
