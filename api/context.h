@@ -13,6 +13,7 @@
 struct api_agents;
 struct api_apps;
 struct api_auth;
+struct api_collateral;
 struct api_ingest;
 struct api_limits;
 struct api_links;
@@ -66,18 +67,18 @@ typedef struct api_context {
     struct api_auth *auth;           /* auth.h; any thread */
     const struct rd_pg_stmts *stmts; /* prepared on every worker's connection (store.h) */
     size_t stmts_count;
-    struct rd_redis *redis;         /* (loop) hints after commit; NULL: none are sent */
-    rd_bytes collateral;            /* the plane's collateral set as read at the start; empty: none */
-    struct api_limits *limits;      /* (loop) */
-    struct api_static *files;       /* (loop) */
-    struct api_server *server;      /* (loop) REST listener */
-    struct api_server *apps_server; /* (loop) applications' listener; NULL when off */
-    struct api_agents *agents;      /* (loop) */
-    struct api_apps *apps;          /* (loop) */
-    struct api_ingest *ingest;      /* own thread */
-    struct api_relay *relay;        /* (loop) */
-    struct api_tail *tail;          /* (loop) */
-    struct api_links *links;        /* links.h; NULL: none */
+    struct rd_redis *redis;            /* (loop) hints after commit; NULL: none are sent */
+    struct api_collateral *collateral; /* collateral.h; any thread */
+    struct api_limits *limits;         /* (loop) */
+    struct api_static *files;          /* (loop) */
+    struct api_server *server;         /* (loop) REST listener */
+    struct api_server *apps_server;    /* (loop) applications' listener; NULL when off */
+    struct api_agents *agents;         /* (loop) */
+    struct api_apps *apps;             /* (loop) */
+    struct api_ingest *ingest;         /* own thread */
+    struct api_relay *relay;           /* (loop) */
+    struct api_tail *tail;             /* (loop) */
+    struct api_links *links;           /* links.h; NULL: none */
 } api_context;
 
 #endif

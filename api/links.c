@@ -1,5 +1,6 @@
 #include "api/links_private.h"
 
+#include "api/collateral.h"
 #include "api/metrics.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
@@ -90,6 +91,37 @@ static void on_job_hint(void *context, const rd_redis_entry *entry)
         api_agents_hint(links->agents, &host);
 }
 
+static void use_collateral(api_links *links)
+{
+    api_collateral_state state;
+    rd_err err = RD_ERR_INIT;
+    if (api_collateral_get(links->context->collateral, &state) &&
+        api_believe_set_collateral(links->believe, rd_buf_bytes(&state.document), &err) < 0)
+        rd_log(RD_WARN, "collateral_not_used", RD_ERR(&err));
+    rd_buf_done(&state.document);
+}
+
+static void on_collateral(void *context, rd_pg_outcome outcome, rd_pg_result **results, size_t count, size_t failed,
+                          const rd_err *err)
+{
+    (void)failed;
+    api_links *links = context;
+    if (outcome != RD_PG_SOME && outcome != RD_PG_NONE)
+        rd_log(RD_WARN, "collateral_not_read", RD_ERR(err));
+    else if (count == 1 && !links->is_stopping && api_collateral_take_row(links->context->collateral, results[0]))
+        use_collateral(links);
+}
+
+/* Another set was taken into use, here or at another replica. */
+static void read_collateral(api_links *links)
+{
+    rd_err err = RD_ERR_INIT;
+    rd_pg_batch *batch = rd_pg_batch_new(NULL);
+    rd_pg_batch_call(batch, "collateral_follow");
+    if (rd_pg_async_submit(links->control, batch, on_collateral, links, &err) < 0)
+        rd_log(RD_WARN, "collateral_not_read", RD_ERR(&err));
+}
+
 /* Every committed event: routes of its app, links of hosts that were revoked here or elsewhere. */
 static void on_event(void *context, const api_tail_event *event)
 {
@@ -98,6 +130,8 @@ static void on_event(void *context, const api_tail_event *event)
         on_app(links, &event->app);
     else if (strcmp(event->kind, "app") == 0 && event->subject.size == sizeof(rd_app_id))
         on_app(links, (const rd_app_id *)(const void *)event->subject.data);
+    if (strcmp(event->kind, "plane") == 0 && strstr(event->body, "\"collateral\"") && links->believe)
+        read_collateral(links);
     if (strcmp(event->kind, "host") != 0 || event->subject.size != 16 || !links->agents)
         return;
     if (links->routes && strstr(event->body, "\"link\""))
@@ -213,9 +247,8 @@ static int start_believe(api_links *links, rd_err *err)
                                     .simulated_root = has_root ? root : NULL };
     if (api_believe_new(&options, &links->believe, err) < 0)
         return -1;
-    if (links->context->collateral.size == 0)
-        return 0;
-    return api_believe_set_collateral(links->believe, links->context->collateral, err);
+    use_collateral(links);
+    return 0;
 }
 
 static int start_agents(api_links *links, rd_err *err)
@@ -284,8 +317,10 @@ static int start_peers(api_links *links, rd_err *err)
 
 static void start_connections(api_links *links)
 {
-    const rd_pg_stmts control[] = { own_stmts,         api_attach_stmts,      api_jobs_stmts,
-                                    api_believe_stmts, api_blob_source_stmts, api_routes_stmts };
+    const rd_pg_stmts control[] = {
+        own_stmts,        api_attach_stmts,           api_jobs_stmts, api_believe_stmts, api_blob_source_stmts,
+        api_routes_stmts, api_collateral_follow_stmts
+    };
     _Static_assert(sizeof control == sizeof links->control_tables, "one slot for each table of statements");
     memcpy(links->control_tables, control, sizeof control);
     links->control = connect_pg(links, "redoubt-api-links", links->control_tables, RD_ARRAY_LEN(control));
@@ -405,11 +440,6 @@ uint16_t api_links_link_port(const api_links *links)
 uint16_t api_links_apps_port(const api_links *links)
 {
     return links->apps ? api_server_port(api_apps_server(links->apps)) : 0;
-}
-
-int api_links_set_collateral(api_links *links, rd_bytes collateral, rd_err *err)
-{
-    return api_believe_set_collateral(links->believe, collateral, err);
 }
 
 void api_links_close_host(api_links *links, const uint8_t host_id[16], const char *reason)

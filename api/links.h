@@ -22,9 +22,6 @@ api_links *api_links_stop(api_links *links);
 uint16_t api_links_link_port(const api_links *links);
 uint16_t api_links_apps_port(const api_links *links);
 
-/* Loop thread. New collateral for verdicts from now on (copied); the file named in the configuration is read at start.
- */
-int api_links_set_collateral(api_links *links, rd_bytes collateral, rd_err *err) RD_NODISCARD;
 /* Any thread. Whether this replica's beat and its event tail move: for /readyz. why gets a sentence when not. */
 bool api_links_is_ready(api_links *links, char why[128]);
 /* Loop thread. Closes the link of a host (it was revoked); harmless when there is none. Revocations made on another

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include "api/auth.h"
+#include "api/collateral.h"
 #include "api/limits.h"
 #include "api/links.h"
 #include "api/metrics.h"
@@ -20,8 +21,7 @@
 #include "common/io/config.h"
 #include "common/io/loop.h"
 
-#define COLLATERAL_MAX ((size_t)1 << 20)
-#define PEM_MAX        ((size_t)256 << 10)
+#define PEM_MAX ((size_t)256 << 10)
 
 static const char *const levels[] = { "debug", "info", "warning", "error", NULL };
 
@@ -52,7 +52,8 @@ static const rd_option options[] = {
     { "state", 0, RD_OPTION_PATH, FIELD(state_dir), "state", .group = "Data",
       .help = "folder of the plane's identity: CA and key (redoubt-api init makes it)" },
     { "collateral", 0, RD_OPTION_PATH, FIELD(collateral), NULL, .group = "Trust",
-      .help = "file with the collateral set that evidence is verified by" },
+      .help =
+          "file with a collateral set, offered to the plane at the start; taken unless older than what was in use" },
     { "runtime-measurement", 0, RD_OPTION_STRING, FIELD(runtime_measurement), NULL, .group = "Trust",
       .help = "MRTD that /v1/version names for simulated apps which a browser signs, 96 hex digits; nothing here "
               "believes it" },
@@ -108,7 +109,7 @@ static const rd_config_spec spec = {
 typedef struct process {
     api_context context;
     rd_loop *loop;
-    rd_buf collateral, tls_cert, tls_key;
+    rd_buf tls_cert, tls_key;
     rd_pg_stmts stmts[API_STORE_COUNT];
 } process;
 
@@ -136,11 +137,6 @@ static void write_own_metrics(void *arg, rd_buf *out)
 
 static int load_files(process *p, const api_config *config, rd_err *err)
 {
-    if (config->collateral && config->collateral[0]) {
-        if (rd_file_read(config->collateral, COLLATERAL_MAX, &p->collateral, err) < 0)
-            return rd_err_wrap(err, "collateral");
-        p->context.collateral = rd_buf_bytes(&p->collateral);
-    }
     if (config->tls_cert && (rd_file_read(config->tls_cert, PEM_MAX, &p->tls_cert, err) < 0 ||
                              rd_file_read(config->tls_key, PEM_MAX, &p->tls_key, err) < 0))
         return rd_err_wrap(err, "TLS");
@@ -160,8 +156,8 @@ static int start_parts(process *p, const api_config *config, rd_err *err)
     api_store_all(p->stmts);
     context->stmts = p->stmts;
     context->stmts_count = RD_ARRAY_LEN(p->stmts);
-    if (load_files(p, config, err) < 0 || rd_loop_new(&p->loop, err) < 0 ||
-        rd_loop_on_signals(p->loop, on_stop, NULL, p, err) < 0)
+    if (load_files(p, config, err) < 0 || api_collateral_new(context, &context->collateral, err) < 0 ||
+        rd_loop_new(&p->loop, err) < 0 || rd_loop_on_signals(p->loop, on_stop, NULL, p, err) < 0)
         return -1;
     context->loop = rd_loop_uv(p->loop);
     context->metrics = api_metrics_new();
@@ -205,7 +201,7 @@ static void stop_parts(process *p)
     context->metrics = api_metrics_free(context->metrics);
     context->files = api_static_free(context->files);
     context->plane = api_plane_free(context->plane);
-    rd_buf_done(&p->collateral);
+    context->collateral = api_collateral_free(context->collateral);
     rd_buf_done(&p->tls_cert);
     rd_buf_wipe(&p->tls_key);
 }

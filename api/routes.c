@@ -15,7 +15,10 @@ const api_route api_routes[] = {
     { "GET", "/metrics", INLINE(api_metrics_get), .flags = API_OPS },
     { "GET", "/v1/version", INLINE(api_version_get), .flags = API_OPS },
     { "GET", "/v1/openapi.json", INLINE(api_openapi_get), .flags = API_OPS },
-    { "GET", "/v1/collateral", INLINE(api_collateral_get), .flags = API_OPS },
+    { "GET", "/v1/collateral", INLINE(api_collateral_document), .flags = API_OPS },
+    { "GET", "/v1/collateral/status", INLINE(api_collateral_status), .flags = API_OPS },
+    { "PUT", "/v1/collateral", WORK(OPERATOR, api_collateral_put), JSON(MIB) },
+    { "POST", "/v1/collateral/forecast", WORK(OPERATOR, api_collateral_forecast), JSON(MIB) },
     { "GET", "/problems", INLINE(api_problems_get), .flags = API_OPS },
     { "GET", "/problems/{code}", INLINE(api_problems_get), .flags = API_OPS },
 

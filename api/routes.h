@@ -24,7 +24,8 @@ void api_livez(struct api_request *request);
 void api_metrics_get(struct api_request *request);
 void api_version_get(struct api_request *request);
 void api_openapi_get(struct api_request *request);
-void api_collateral_get(struct api_request *request);
+void api_collateral_document(struct api_request *request); /* routes_collateral.c */
+void api_collateral_status(struct api_request *request);
 void api_problems_get(struct api_request *request);
 void api_static_get(struct api_request *request);
 
@@ -72,6 +73,9 @@ API_HANDLER(api_hosts_undrain);
 API_HANDLER(api_hosts_revoke);
 API_HANDLER(api_enrol_tokens_create);
 API_HANDLER(api_enroll);
+/* routes_collateral.c */
+API_HANDLER(api_collateral_put);
+API_HANDLER(api_collateral_forecast);
 /* routes_prepared.c */
 API_HANDLER(api_prepared_create);
 API_HANDLER(api_prepared_get);

@@ -1,5 +1,6 @@
 #include <string.h>
 
+#include "api/collateral.h"
 #include "api/plane.h"
 #include "api/reply.h"
 #include "api/routes.h"
@@ -59,21 +60,10 @@ static void enrolment_free(enrolment *e)
     free(e);
 }
 
-static int make_anchors(const api_config *config, rd_anchors *ret, rd_err *err)
-{
-    uint8_t root[32];
-    rd_anchors_init(ret);
-    if (!config->simulation_root || !config->simulation_root[0])
-        return 0;
-    if (rd_hex_decode(config->simulation_root, strlen(config->simulation_root), root, sizeof(root)) < 0)
-        return rd_err_set(err, RD_E_CONFIG, "simulation-root must be 64 hex digits");
-    return rd_anchors_add_simulated(ret, root, err);
-}
-
 /* Enrolment asks whether this is a TEE machine and whose key the CSR holds. Which runtime image, patches and class an
  * app accepts is its own policy's question, at each launch; so the policy here takes what genuine evidence says of
  * itself and refuses debug and revoked platforms only. */
-static void make_policy(const rd_verdict *seen, rd_policy *ret)
+void api_enrol_policy(const rd_verdict *seen, rd_policy *ret)
 {
     *ret = (rd_policy){ .is_simulated = seen->claims.class == RD_CLASS_SIMULATED,
                         .tees = { RD_TEE_TDX },
@@ -84,17 +74,23 @@ static void make_policy(const rd_verdict *seen, rd_policy *ret)
     (void)!rd_policy_add_mrtd(ret, seen->claims.tdx.mr_td); /* an empty policy has room for one */
 }
 
+static void state_done(api_collateral_state *state)
+{
+    rd_buf_done(&state->document);
+}
+
 static int check_evidence(api_worker *worker, enrolment *e, rd_err *err)
 {
     const api_context *context = worker->context;
     rd_anchors anchors;
     rd_policy *policy = rd_alloc(sizeof(*policy));
-    if (context->collateral.size == 0) {
+    RD_CLEANUP(state_done) api_collateral_state collateral;
+    if (!api_collateral_get(context->collateral, &collateral)) {
         free(policy);
         return rd_err_set(err, RD_E_UNAVAILABLE, "this replica has no collateral set, so no machine can enrol");
     }
     rd_evidence_check check = { .evidence = rd_buf_bytes(&e->evidence),
-                                .collateral = context->collateral,
+                                .collateral = rd_buf_bytes(&collateral.document),
                                 .anchors = &anchors,
                                 .policy = policy,
                                 .time_us = e->now_us,
@@ -104,7 +100,7 @@ static int check_evidence(api_worker *worker, enrolment *e, rd_err *err)
     /* The first look fills the claims and fails on the empty policy; the second judges. */
     policy->max_collateral_age_s = 365 * 86400;
     rd_err first = RD_ERR_INIT;
-    int rc = make_anchors(context->config, &anchors, err);
+    int rc = api_anchors(context->config, &anchors, err);
     if (rc == 0) {
         (void)!rd_attest_check_evidence(&check, &e->report, &first);
         if (!e->report.verdict.is_genuine) {
@@ -113,7 +109,7 @@ static int check_evidence(api_worker *worker, enrolment *e, rd_err *err)
         }
     }
     if (rc == 0) {
-        make_policy(&e->report.verdict, policy);
+        api_enrol_policy(&e->report.verdict, policy);
         rc = rd_attest_check_evidence(&check, &e->report, err);
     }
     free(policy);

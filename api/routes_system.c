@@ -1,5 +1,6 @@
 #include <string.h>
 
+#include "api/collateral.h"
 #include "api/links.h"
 #include "api/metrics.h"
 #include "api/openapi.h"
@@ -45,8 +46,9 @@ int api_readyz(api_request *request, api_worker *worker, rd_err *err)
     char text[128] = "";
     bool has_links = !context->links || api_links_is_ready(context->links, text);
     add_check(checks, "links", has_links, true, text, &all);
-    add_check(checks, "collateral", context->collateral.size > 0, false,
-              context->collateral.size > 0 ? "" : "no machine can enrol and no instance is verified", &all);
+    bool has_collateral = api_collateral_exists(context->collateral);
+    add_check(checks, "collateral", has_collateral, false,
+              has_collateral ? "" : "no machine can enrol and no instance is verified", &all);
     json_t *answer = json_object();
     rd_json_set_bool(answer, "ready", all);
     rd_json_set(answer, "checks", checks);
@@ -87,19 +89,6 @@ void api_openapi_get(api_request *request)
 {
     api_reply_header(request, "Cache-Control", "public, max-age=300");
     api_reply_bytes(request, 200, "application/json", rd_bytes_of(api_openapi_text, api_openapi_size));
-}
-
-void api_collateral_get(api_request *request)
-{
-    rd_bytes collateral = api_request_context(request)->collateral;
-    rd_err err = RD_ERR_INIT;
-    if (collateral.size == 0) {
-        (void)rd_err_set(&err, RD_E_NOT_FOUND, "this plane has no collateral set");
-        api_reply_problem(request, &err);
-        return;
-    }
-    api_reply_header(request, "Cache-Control", "public, max-age=300");
-    api_reply_bytes(request, 200, "application/json", collateral);
 }
 
 /* --- /problems --- */

@@ -71,6 +71,8 @@ int rd_collateral_set_parse(rd_bytes json, rd_collateral_set **ret, rd_err *err)
 rd_collateral_set *rd_collateral_set_free(rd_collateral_set *set);
 void rd_collateral_set_free_p(rd_collateral_set **set);
 const rd_collateral *rd_collateral_set_pieces(const rd_collateral_set *set);
+/* The other way: Intel pieces as a JSON set; lists in any of their forms become base64. A new reference. */
+json_t *rd_collateral_to_json(const rd_collateral *collateral);
 
 /* --- part one and two: genuine, and which TCB status --- */
 

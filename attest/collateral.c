@@ -93,3 +93,26 @@ const rd_collateral *rd_collateral_set_pieces(const rd_collateral_set *set)
 {
     return &set->pieces;
 }
+
+static json_t *base64_text(rd_bytes bytes)
+{
+    RD_CLEANUP(rd_buf_done) rd_buf text = { 0 };
+    rd_buf_append_base64(&text, bytes);
+    return json_string(rd_buf_text(&text));
+}
+
+json_t *rd_collateral_to_json(const rd_collateral *collateral)
+{
+    json_t *object = json_object();
+    rd_json_set_str(object, "type", "redoubt/collateral/v1");
+    for (size_t i = 0; i < COUNT; i++) {
+        rd_bytes piece;
+        memcpy(&piece, (const char *)collateral + members[i].offset, sizeof piece);
+        if (piece.size == 0)
+            continue;
+        json_t *text = members[i].is_base64 ? base64_text(piece) : json_stringn((const char *)piece.data, piece.size);
+        if (text)
+            rd_json_set(object, members[i].name, text);
+    }
+    return object;
+}

@@ -30,6 +30,7 @@ extern const cli_command cli_invoke_commands[];
 extern const cli_command cli_verify_commands[];
 extern const cli_command cli_evidence_commands[];
 extern const cli_command cli_policy_commands[];
+extern const cli_command cli_collateral_commands[];
 extern const cli_command cli_hosts_commands[];
 extern const cli_command cli_logs_commands[];
 extern const cli_command cli_keys_commands[];

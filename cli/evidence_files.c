@@ -240,6 +240,16 @@ int cli_evidence_load(const char *path, const char *collateral_path, cli_evidenc
     return 0;
 }
 
+int cli_collateral_load(const char *path, cli_evidence_files **ret, rd_err *err)
+{
+    RD_CLEANUP(cli_evidence_free_p) cli_evidence_files *files = rd_alloc(sizeof *files);
+    if (load_collateral(files, path, err) < 0)
+        return -1;
+    gather(files);
+    *ret = RD_TAKE(files);
+    return 0;
+}
+
 void cli_evidence_fill(const cli_evidence_files *files, rd_judge_input *ret)
 {
     static const enum piece kinds[] = { QUOTE, REPORT, CERTIFICATE, OUTBLOB, TD_REPORT };

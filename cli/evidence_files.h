@@ -13,6 +13,8 @@ typedef struct cli_evidence_files cli_evidence_files;
  * lies at path; may be NULL. USAGE when there is nothing to judge. */
 int cli_evidence_load(const char *path, const char *collateral_path, cli_evidence_files **ret,
                       rd_err *err) RD_NODISCARD;
+/* Collateral alone: a folder of it, or one set as JSON. */
+int cli_collateral_load(const char *path, cli_evidence_files **ret, rd_err *err) RD_NODISCARD;
 cli_evidence_files *cli_evidence_free(cli_evidence_files *files);
 void cli_evidence_free_p(cli_evidence_files **files);
 

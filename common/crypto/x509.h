@@ -81,6 +81,7 @@ typedef struct rd_chain_rules {
     int64_t time_us; /* every certificate must be valid then, both boundary seconds included */
     size_t depth;    /* certificates from leaf to root, both counted; 0: 2 to 4 */
     rd_cert_profile profile;
+    bool leaf_is_ca; /* the chain of an issuer: its first is a CA too */
 } rd_chain_rules;
 
 /* Leaf first, root last; borrowed from the certificates given. */

@@ -216,9 +216,10 @@ static int check_path(const rd_chain *chain, const rd_chain_rules *rules, rd_err
         /* RFC 5280, 6.1.4 (o), 6.1.5 (f): an unknown critical extension refuses. */
         if (X509_get_extension_flags(cert->x509) & EXFLAG_CRITICAL)
             return rd_err_set(err, RD_E_CHAIN_PROFILE, "%s: unknown critical extension", rd_cert_subject_cn(cert));
-        if (i == 0 && check_leaf(cert, rules->profile, err) < 0)
+        bool is_issuer = i > 0 || rules->leaf_is_ca;
+        if (!is_issuer && check_leaf(cert, rules->profile, err) < 0)
             return -1;
-        if (i > 0 && check_issuer(cert, i - 1, err) < 0)
+        if (is_issuer && check_issuer(cert, i - !rules->leaf_is_ca, err) < 0)
             return -1;
         if (check_time(cert, rules->time_us, err) < 0)
             return -1;

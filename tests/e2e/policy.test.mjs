@@ -73,7 +73,7 @@ test("explain says every rule in words", async () => {
 });
 
 test("explain --evidence: the first rule that refuses and what would mend it", { skip: vectors ? false : "skipped: no vectors" }, async () => {
-  const found = cases(vectors).find((c) => c.expect.verdict === "UpToDate" && c.expect.fields?.mr_td && c.expect.tee === "tdx" && c.expect.fields?.rtmr0 && !c.expect.default_policy);
+  const found = cases(vectors).find((c) => c.expect.verdict === "UpToDate" && c.expect.fields?.mr_td && c.expect.tee === "tdx" && c.expect.fields?.rtmr0 && !c.expect.fields.mr_service_td && !c.expect.default_policy);
   const { fields } = found.expect;
   const mine = { ...safe, max_collateral_age_s: 31536000, measurements: [{ mrtd: fields.mr_td, rtmr0: [fields.rtmr0, hex("01")], rtmr1: "*" }] };
   const yes = await redoubt("policy", "explain", write("yes.json", mine), "--evidence", found.dir, "--json");

@@ -166,10 +166,18 @@ test("drain, undrain, revoke", async (t) => {
   });
 });
 
-test("without a collateral set nobody enrols, and it says why", async () => {
+test("without the file the plane keeps the set that it has", async () => {
   await plane.stopApi();
   const flags = plane.flags;
   plane.flags = flags.filter((f, i) => f !== "--collateral" && flags[i - 1] !== "--collateral");
+  await plane.startApi();
+  assert.ok((await plane.request("GET", "/v1/collateral/status")).body.number > 0);
+  await plane.enrollAsync(plane.platform("kept"), "kept", await newToken());
+});
+
+test("without any collateral set nobody enrols, and it says why", async () => {
+  await plane.stopApi();
+  plane.sql("TRUNCATE collateral_sets");
   await plane.startApi();
   await assert.rejects(plane.enrollAsync(plane.platform("late"), "late", await newToken()), /collateral/);
 });

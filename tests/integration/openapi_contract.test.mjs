@@ -97,7 +97,7 @@ test("route table and description name the same operations", () => {
 });
 
 test("answers are as described", async (t) => {
-  for (const path of ["/livez", "/readyz", "/metrics", "/v1/version", "/v1/openapi.json", "/v1/collateral", "/problems", "/problems/csrf", "/v1/session"])
+  for (const path of ["/livez", "/readyz", "/metrics", "/v1/version", "/v1/openapi.json", "/v1/collateral", "/v1/collateral/status", "/problems", "/problems/csrf", "/v1/session"])
     await t.test(path, () => call("GET", path));
   const app = await plane.makeApp("contract");
   const base = `/v1/apps/${app.app}`;
@@ -108,8 +108,9 @@ test("answers are as described", async (t) => {
   const prepared = await call("POST", "/v1/prepared", { kind: "deploy", app: app.app, name: "n", code: b64u(bundle()), settings: {} }, {}, 201);
   const spare = new Owner();
   const made = await call("POST", "/v1/apps", { name: "spare", genesis: b64u(spare.genesis()) }, {}, 201);
+  const set = (await plane.request("GET", "/v1/collateral")).body;
   const rows = [
-    ["GET", "/v1/apps"], ["GET", "/v1/apps?name=contract&limit=1"], ["GET", base], ["GET", base + "/genesis"], ["GET", base + "/releases"],
+    ["PUT", "/v1/collateral", set], ["POST", "/v1/collateral/forecast", set], ["GET", "/v1/apps"], ["GET", "/v1/apps?name=contract&limit=1"], ["GET", base], ["GET", base + "/genesis"], ["GET", base + "/releases"],
     ["GET", base + "/releases/" + app.release], ["GET", base + "/heads"], ["GET", base + "/heads/current"], ["GET", base + "/deployments"],
     ["GET", "/v1/deployments/" + deployed.body.id], ["GET", base + "/instances"], ["GET", base + "/instances?all=true"],
     ["GET", "/v1/instances/ins_" + "a".repeat(26)], ["GET", `/v1/instances/ins_${"a".repeat(26)}/evidence`], ["GET", `/v1/instances/ins_${"a".repeat(26)}/docs`],

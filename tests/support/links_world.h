@@ -18,6 +18,7 @@
 #include "agent/sim_pki.h"
 #include "api/agents_private.h"
 #include "api/auth.h"
+#include "api/collateral.h"
 #include "api/limits.h"
 #include "api/links_private.h"
 #include "api/metrics.h"
@@ -48,7 +49,7 @@ typedef struct world {
     api_context context;
     rd_pg_stmts stmts[API_STORE_COUNT];
     char root_hex[65];
-    rd_buf collateral;
+    char collateral[128];
     api_links *links;
     /* the app */
     rd_app_id app;
@@ -318,6 +319,7 @@ static RD_UNUSED void start_context(void)
                              .redis = w.redis.address,
                              .blob_dir = w.blobs,
                              .state_dir = w.state,
+                             .collateral = w.collateral,
                              .simulation_root = w.root_hex,
                              .workers = 1 };
     w.context = (api_context){ .magic = API_CONTEXT_MAGIC, .config = &w.config, .clock = rd_clock_system() };
@@ -327,7 +329,7 @@ static RD_UNUSED void start_context(void)
     api_store_all(w.stmts);
     w.context.stmts = w.stmts;
     w.context.stmts_count = API_STORE_COUNT;
-    w.context.collateral = rd_buf_bytes(&w.collateral);
+    assert_int_equal(api_collateral_new(&w.context, &w.context.collateral, &err), 0);
     assert_int_equal(api_plane_init(w.state, rd_clock_wall_us(w.context.clock), &err), 0);
     assert_int_equal(api_plane_load(w.state, &w.context.plane, &err), 0);
     w.context.loop = rd_loop_uv(w.loop);
@@ -340,7 +342,6 @@ static RD_UNUSED int world_start(void **state)
     (void)state;
     rd_err err = RD_ERR_INIT;
     uint8_t fingerprint[32];
-    char path[160];
     strcpy(w.dir, "/tmp/rd-links-XXXXXX");
     assert_non_null(mkdtemp(w.dir));
     snprintf(w.pki, sizeof w.pki, "%s/pki", w.dir);
@@ -352,8 +353,7 @@ static RD_UNUSED int world_start(void **state)
     assert_int_equal(agent_sim_pki_issue_platform(w.pki, w.platform, wall_us - 60000000, &err), 0);
     assert_int_equal(agent_sim_pki_fingerprint(w.pki, fingerprint, &err), 0);
     rd_hex_encode(RD_BYTES_ARRAY(fingerprint), w.root_hex);
-    snprintf(path, sizeof path, "%s/collateral.json", w.pki);
-    assert_int_equal(rd_file_read(path, 1 << 20, &w.collateral, &err), 0);
+    snprintf(w.collateral, sizeof w.collateral, "%s/collateral.json", w.pki);
     memset(w.mrtd, 0x42, sizeof w.mrtd);
     private_pg_start(&w.pg, NULL);
     private_redis_start(&w.redis);
@@ -394,7 +394,7 @@ static RD_UNUSED int world_stop(void **state)
     w.context.metrics = api_metrics_free(w.context.metrics);
     w.context.auth = api_auth_free(w.context.auth);
     w.context.plane = api_plane_free(w.context.plane);
-    rd_buf_done(&w.collateral);
+    w.context.collateral = api_collateral_free(w.context.collateral);
     PQfinish(w.sql);
     private_redis_stop(&w.redis);
     private_pg_stop(&w.pg);

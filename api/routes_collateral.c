@@ -1,0 +1,250 @@
+#include <string.h>
+
+#include "api/collateral.h"
+#include "api/reply.h"
+#include "api/routes.h"
+#include "api/store.h"
+#include "common/base/mem.h"
+#include "common/base/text.h"
+#include "common/model/head.h"
+
+#define FORECAST_PAGE 100
+#define FORECAST_MAX  2000 /* pieces of evidence of each kind that one request judges */
+
+static void state_done(api_collateral_state *state)
+{
+    rd_buf_done(&state->document);
+}
+
+void api_collateral_document(api_request *request)
+{
+    RD_CLEANUP(state_done) api_collateral_state state;
+    rd_err err = RD_ERR_INIT;
+    if (!api_collateral_get(api_request_context(request)->collateral, &state)) {
+        (void)rd_err_set(&err, RD_E_NOT_FOUND, "this plane has no collateral set");
+        api_reply_problem(request, &err);
+        return;
+    }
+    api_reply_header(request, "Cache-Control", "public, max-age=300");
+    api_reply_bytes(request, 200, "application/json", rd_buf_bytes(&state.document));
+}
+
+void api_collateral_status(api_request *request)
+{
+    RD_CLEANUP(state_done) api_collateral_state state;
+    rd_err err = RD_ERR_INIT;
+    if (!api_collateral_get(api_request_context(request)->collateral, &state)) {
+        (void)rd_err_set(&err, RD_E_NOT_FOUND, "this plane has no collateral set");
+        api_reply_problem(request, &err);
+        return;
+    }
+    json_t *answer = json_object();
+    rd_json_set_int(answer, "number", state.number);
+    rd_json_set_digest(answer, "digest", &state.digest);
+    rd_json_set_str(answer, "source", state.source);
+    rd_json_set_time(answer, "since", state.at_us);
+    rd_json_set_int(answer, "size", (int64_t)state.document.size);
+    rd_json_set(answer, "facts", state.has_facts ? rd_collateral_facts_to_json(&state.facts) : json_null());
+    api_reply_json(request, 200, answer);
+}
+
+/* --- taking a set into use --- */
+
+typedef struct adoption {
+    rd_bytes document;
+    rd_collateral_facts facts;
+    int64_t number;
+} adoption;
+
+static rd_pg_outcome adopt(rd_pg *pg, api_change *change, rd_err *err)
+{
+    adoption *a = change->state;
+    rd_pg_outcome outcome = api_collateral_adopt(pg, a->document, &a->facts, "import", &a->number, err);
+    change->status = 200;
+    snprintf(change->resource, sizeof(change->resource), "%lld", (long long)a->number);
+    return outcome;
+}
+
+int api_collateral_put(api_request *request, api_worker *worker, rd_err *err)
+{
+    adoption a = { .document = api_request_body(request) };
+    api_change change = { .action = "collateral.adopt", .apply = adopt, .state = &a, .wake_shard = -1 };
+    if (api_collateral_check(worker->context, a.document, &a.facts, err) < 0 ||
+        api_change_run(request, worker, &change, err) < 0)
+        return -1;
+    api_request_hint(request, -1, true);
+    json_t *answer = json_object();
+    rd_json_set_int(answer, "number", a.number);
+    rd_json_set(answer, "facts", rd_collateral_facts_to_json(&a.facts));
+    api_reply_json(request, 200, answer);
+    return 0;
+}
+
+/* --- forecast --- */
+
+/* One request: the evidence that is kept, judged by the set in use and by the candidate. */
+typedef struct forecast {
+    rd_anchors anchors;
+    rd_bytes current, candidate;
+    int64_t now_us;
+    json_t *falls;
+    int64_t judged, refused_already, rises;
+    bool is_complete;
+} forecast;
+
+typedef struct subject {
+    rd_bytes bundle;
+    const rd_head *head; /* NULL: a host's enrolment */
+    rd_app_id app;
+} subject;
+
+/* Enrolment takes what genuine evidence says of itself, so its policy is made of a first look. */
+static int judge(const forecast *f, const subject *s, rd_bytes collateral, rd_attest_report *report, rd_err *err)
+{
+    RD_CLEANUP(rd_free_p) rd_policy *policy = rd_alloc(sizeof(*policy));
+    rd_evidence_check check = { .evidence = s->bundle,
+                                .collateral = collateral,
+                                .anchors = &f->anchors,
+                                .policy = policy,
+                                .time_us = f->now_us,
+                                .expect = { .purpose = s->head ? RD_PURPOSE_STATUS : RD_PURPOSE_ENROL } };
+    if (s->head) {
+        check.policy = &s->head->policy;
+        check.expect.app = &s->app;
+        return rd_attest_check_evidence(&check, report, err);
+    }
+    policy->max_collateral_age_s = 365 * 86400;
+    (void)!rd_attest_check_evidence(&check, report, err);
+    if (!report->verdict.is_genuine)
+        return -1;
+    api_enrol_policy(&report->verdict, policy);
+    *err = (rd_err)RD_ERR_INIT;
+    return rd_attest_check_evidence(&check, report, err);
+}
+
+static void note_fall(forecast *f, json_t *names, const rd_attest_report *report, const rd_err *why)
+{
+    const rd_tcb_verdict *tcb = &report->verdict.tcb;
+    const rd_code_info *info = rd_code_describe(why->code);
+    rd_json_set_str(names, "code", info->name);
+    rd_json_set_str(names, "detail", why->text);
+    rd_json_set_str(names, "hint", info->hint);
+    rd_json_set_str(names, "tcb_status", tcb->status < RD_TCB_STATUS_COUNT ? rd_tcb_status_names[tcb->status] : "");
+    json_t *shortfall = json_null();
+    if (tcb->shortfall.component[0])
+        shortfall = json_pack("{s:s, s:i, s:i}", "component", tcb->shortfall.component, "has", (int)tcb->shortfall.has,
+                              "needs", (int)tcb->shortfall.needs);
+    rd_json_set(names, "shortfall", shortfall);
+    (void)json_array_append_new(f->falls, names);
+}
+
+/* names is stolen. */
+static void compare(forecast *f, const subject *s, json_t *names)
+{
+    RD_CLEANUP(rd_free_p) rd_attest_report *report = rd_alloc(sizeof(*report));
+    rd_err before = RD_ERR_INIT;
+    rd_err after = RD_ERR_INIT;
+    bool stands = f->current.size > 0 && judge(f, s, f->current, report, &before) == 0;
+    bool will_stand = judge(f, s, f->candidate, report, &after) == 0;
+    f->judged++;
+    f->refused_already += !stands && !will_stand;
+    f->rises += !stands && will_stand;
+    if (stands && !will_stand)
+        note_fall(f, names, report, &after);
+    else
+        json_decref(names);
+}
+
+static json_t *host_names(const rd_id *host, const char *name)
+{
+    json_t *names = json_object();
+    rd_json_set_id(names, "host", RD_PREFIX_HOST, host);
+    rd_json_set_str(names, "host_name", name);
+    rd_json_set_null(names, "instance");
+    rd_json_set_null(names, "app");
+    return names;
+}
+
+static void judge_host(forecast *f, const rd_pg_result *rows, size_t row, rd_id *ret_last)
+{
+    rd_pg_get_fixed(rows, row, 0, ret_last->b, sizeof(ret_last->b));
+    subject s = { .bundle = rd_pg_get_bytes(rows, row, 2) };
+    compare(f, &s, host_names(ret_last, rd_pg_get_text(rows, row, 1)));
+}
+
+static void judge_instance(forecast *f, const rd_pg_result *rows, size_t row, rd_id *ret_last)
+{
+    RD_CLEANUP(rd_free_p) rd_head *head = rd_alloc(sizeof(*head));
+    subject s = { .bundle = rd_pg_get_bytes(rows, row, 4), .head = head };
+    rd_id host;
+    rd_err err = RD_ERR_INIT;
+    rd_pg_get_fixed(rows, row, 0, ret_last->b, sizeof(ret_last->b));
+    rd_pg_get_fixed(rows, row, 2, s.app.b, sizeof(s.app.b));
+    rd_pg_get_fixed(rows, row, 3, host.b, sizeof(host.b));
+    if (rd_head_parse(rd_pg_get_bytes(rows, row, 5), head, &err) < 0)
+        return;
+    json_t *names = host_names(&host, "");
+    rd_json_set_id(names, "instance", RD_PREFIX_INSTANCE, ret_last);
+    rd_json_set_app_id(names, "app", &s.app);
+    compare(f, &s, names);
+}
+
+static int judge_all(forecast *f, api_worker *worker, const uint8_t org[16], const char *stmt,
+                     void (*judge_row)(forecast *f, const rd_pg_result *rows, size_t row, rd_id *ret_last), rd_err *err)
+{
+    rd_id last = { { 0 } };
+    for (size_t done = 0; done < FORECAST_MAX; done += FORECAST_PAGE) {
+        RD_CLEANUP(rd_pg_result_free_p) rd_pg_result *rows = NULL;
+        if (api_store_get(worker, org, stmt, &rows, err, rd_pg_uuid(org), done ? rd_pg_uuid(last.b) : rd_pg_null(),
+                          rd_pg_i64(FORECAST_PAGE)) < 0)
+            return -1;
+        for (size_t i = 0; i < rd_pg_rows(rows); i++)
+            judge_row(f, rows, i, &last);
+        if (rd_pg_rows(rows) < FORECAST_PAGE)
+            return 0;
+    }
+    f->is_complete = false;
+    return 0;
+}
+
+static json_t *forecast_to_json(const forecast *f, const rd_collateral_facts *candidate,
+                                const api_collateral_state *current)
+{
+    json_t *answer = json_object();
+    rd_err why = RD_ERR_INIT;
+    bool follows = !current->has_facts || rd_collateral_follows(&current->facts, candidate, &why) == 0;
+    rd_json_set(answer, "candidate", rd_collateral_facts_to_json(candidate));
+    rd_json_set(answer, "current", current->has_facts ? rd_collateral_facts_to_json(&current->facts) : json_null());
+    rd_json_set_bool(answer, "follows", follows);
+    rd_json_set_str(answer, "follows_detail", why.text);
+    rd_json_set_int(answer, "judged", f->judged);
+    rd_json_set_int(answer, "refused_already", f->refused_already);
+    rd_json_set_int(answer, "rises", f->rises);
+    rd_json_set_bool(answer, "complete", f->is_complete);
+    rd_json_set(answer, "falls", f->falls);
+    return answer;
+}
+
+int api_collateral_forecast(api_request *request, api_worker *worker, rd_err *err)
+{
+    const api_context *context = worker->context;
+    const uint8_t *org = api_request_principal(request)->org_id;
+    RD_CLEANUP(state_done) api_collateral_state current;
+    rd_collateral_facts candidate;
+    forecast f = { .candidate = api_request_body(request),
+                   .now_us = rd_clock_wall_us(context->clock),
+                   .is_complete = true };
+    (void)api_collateral_get(context->collateral, &current);
+    f.current = rd_buf_bytes(&current.document);
+    if (api_collateral_check(context, f.candidate, &candidate, err) < 0 ||
+        api_anchors(context->config, &f.anchors, err) < 0)
+        return -1;
+    f.falls = json_array();
+    if (judge_all(&f, worker, org, "forecast_hosts", judge_host, err) < 0 ||
+        judge_all(&f, worker, org, "forecast_instances", judge_instance, err) < 0) {
+        json_decref(f.falls);
+        return -1;
+    }
+    api_reply_json(request, 200, forecast_to_json(&f, &candidate, &current));
+    return 0;
+}

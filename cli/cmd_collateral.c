@@ -1,0 +1,167 @@
+#include "cli/cmd.h"
+
+#include "cli/client.h"
+#include "cli/evidence_files.h"
+#include "common/base/mem.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define FALLS 6
+
+static void print_facts(const cli_out *out, const json_t *facts)
+{
+    static const char *const names[] = { "class", "tee", "fmspc", "ca", "issued", "expires" };
+    for (size_t i = 0; i < RD_ARRAY_LEN(names); i++) {
+        const char *text = json_string_value(json_object_get(facts, names[i]));
+        cli_print(out, "  %-18s %s", names[i], text ? text : "-");
+    }
+    cli_print(out, "  %-18s %lld", "evaluation number",
+              (long long)json_integer_value(json_object_get(facts, "evaluation_number")));
+    cli_print(out, "  %-18s PCK %lld, root %lld", "revocation lists",
+              (long long)json_integer_value(json_object_get(facts, "pck_crl_number")),
+              (long long)json_integer_value(json_object_get(facts, "root_crl_number")));
+}
+
+/* --- show --- */
+
+static int run_show(cli_context *context, const cli_args *args, rd_err *err)
+{
+    RD_CLEANUP(rd_json_free_p) json_t *status = NULL;
+    if (cli_args_expect(args, 0, 0, "", err) < 0)
+        return -1;
+    cli_client *client = cli_context_client(context, err);
+    if (!client || cli_client_json(client, "GET", "/v1/collateral/status", NULL, &status, err) < 0)
+        return -1;
+    if (context->out.form == CLI_JSON) {
+        cli_print_json(&context->out, status);
+        return 0;
+    }
+    const char *digest = json_string_value(json_object_get(status, "digest"));
+    const char *source = json_string_value(json_object_get(status, "source"));
+    const json_t *facts = json_object_get(status, "facts");
+    char age[64];
+    cli_print(&context->out, "set %lld   %s", (long long)json_integer_value(json_object_get(status, "number")),
+              digest ? digest : "");
+    const char *since = json_string_value(json_object_get(status, "since"));
+    cli_print(&context->out, "  %-18s %s, %s", "source", source ? source : "?",
+              since ? cli_age(since, rd_clock_wall_us(context->clock), age, sizeof age) : "");
+    if (json_is_object(facts))
+        print_facts(&context->out, facts);
+    else
+        cli_print(&context->out, "  It does not verify: evidence will be refused until another set is imported.");
+    return 0;
+}
+
+/* --- a set from a file or a folder --- */
+
+/* The bytes to send: a JSON set as it is, or one made of a folder's pieces. */
+static int load_set(const char *path, rd_buf *ret, rd_err *err)
+{
+    RD_CLEANUP(cli_evidence_free_p) cli_evidence_files *files = NULL;
+    RD_CLEANUP(rd_json_free_p) json_t *document = NULL;
+    rd_judge_input input = { .time_us = 0 };
+    rd_buf_init(ret, RD_COLLATERAL_SIZE_MAX);
+    if (cli_collateral_load(path, &files, err) < 0)
+        return -1;
+    cli_evidence_fill(files, &input);
+    document = rd_collateral_to_json(input.collateral);
+    return rd_json_dump(document, ret) ? 0 : rd_err_set(err, RD_E_TOO_LARGE, "%s: larger than a set may be", path);
+}
+
+static int send_set(cli_context *context, const cli_args *args, const char *method, const char *target, json_t **ret,
+                    rd_err *err)
+{
+    RD_CLEANUP(rd_buf_done) rd_buf set = { 0 };
+    RD_CLEANUP(cli_answer_done) cli_answer answer = { .headers = NULL };
+    if (cli_args_expect(args, 1, 1, "PATH", err) < 0 || load_set(args->positional[0], &set, err) < 0)
+        return -1;
+    cli_client *client = cli_context_client(context, err);
+    const cli_request request = { .method = method,
+                                  .path = target,
+                                  .body = rd_buf_bytes(&set),
+                                  .content_type = "application/json",
+                                  .timeout_us = context->timeout_us };
+    if (!client || cli_client_send(client, &request, &answer, err) < 0)
+        return -1;
+    static const rd_json_limits limits = { .size_max = CLI_ANSWER_MAX };
+    return rd_json_parse(rd_buf_bytes(&answer.body), &limits, ret, err);
+}
+
+static int run_import(cli_context *context, const cli_args *args, rd_err *err)
+{
+    RD_CLEANUP(rd_json_free_p) json_t *answer = NULL;
+    if (send_set(context, args, "PUT", "/v1/collateral", &answer, err) < 0)
+        return -1;
+    if (context->out.form == CLI_JSON) {
+        cli_print_json(&context->out, answer);
+        return 0;
+    }
+    cli_print(&context->out, "set %lld is in use", (long long)json_integer_value(json_object_get(answer, "number")));
+    print_facts(&context->out, json_object_get(answer, "facts"));
+    return 0;
+}
+
+/* --- forecast --- */
+
+static void print_fall(const cli_out *out, const json_t *fall)
+{
+    const char *host = json_string_value(json_object_get(fall, "host"));
+    const char *name = json_string_value(json_object_get(fall, "host_name"));
+    const char *instance = json_string_value(json_object_get(fall, "instance"));
+    const char *code = json_string_value(json_object_get(fall, "code"));
+    const char *detail = json_string_value(json_object_get(fall, "detail"));
+    const char *hint = json_string_value(json_object_get(fall, "hint"));
+    cli_print(out, "  %s %s  %s", host ? host : "?", instance ? instance : name ? name : "", code ? code : "");
+    cli_print(out, "      %s", detail ? detail : "");
+    if (hint && hint[0])
+        cli_print(out, "      hint  %s", hint);
+}
+
+static void print_forecast(const cli_out *out, const json_t *answer)
+{
+    const json_t *falls = json_object_get(answer, "falls");
+    const char *detail = json_string_value(json_object_get(answer, "follows_detail"));
+    cli_print(
+        out, "%lld pieces of evidence judged%s: %zu would fall, %lld are refused already, %lld would be accepted again",
+        (long long)json_integer_value(json_object_get(answer, "judged")),
+        json_is_true(json_object_get(answer, "complete")) ? "" : " (the first, not all)", json_array_size(falls),
+        (long long)json_integer_value(json_object_get(answer, "refused_already")),
+        (long long)json_integer_value(json_object_get(answer, "rises")));
+    if (!json_is_true(json_object_get(answer, "follows")))
+        cli_print(out, "The set cannot be taken into use: %s.", detail ? detail : "it is older");
+    for (size_t i = 0; i < json_array_size(falls); i++)
+        print_fall(out, json_array_get(falls, i));
+}
+
+static int run_forecast(cli_context *context, const cli_args *args, rd_err *err)
+{
+    RD_CLEANUP(rd_json_free_p) json_t *answer = NULL;
+    if (send_set(context, args, "POST", "/v1/collateral/forecast", &answer, err) < 0)
+        return -1;
+    if (context->out.form == CLI_JSON)
+        cli_print_json(&context->out, answer);
+    else
+        print_forecast(&context->out, answer);
+    return json_array_size(json_object_get(answer, "falls")) > 0 ? FALLS : 0;
+}
+
+const cli_command cli_collateral_commands[] = {
+    { .name = "collateral show",
+      .purpose = "the collateral set that the plane verifies evidence by, with its age and numbers",
+      .arguments = "",
+      .examples = "redoubt collateral show\nredoubt collateral show --json",
+      .run = run_show },
+    { .name = "collateral import",
+      .purpose = "take a collateral set into use, for the whole plane; an older one is refused",
+      .arguments = "PATH",
+      .examples = "redoubt collateral import collateral.json\nredoubt collateral import collateral/",
+      .run = run_import },
+    { .name = "collateral forecast",
+      .purpose =
+          "which hosts would fall under another set, and why, before it is taken into use; exit 6 when some would",
+      .arguments = "PATH",
+      .examples = "redoubt collateral forecast collateral.json\nredoubt collateral forecast collateral/ --json",
+      .run = run_forecast },
+    { .name = NULL },
+};
