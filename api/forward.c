@@ -166,6 +166,7 @@ api_forwards *api_forwards_free(api_forwards *forwards)
         return NULL;
     while (forwards->first) {
         forward *f = forwards->first;
+        /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): forward_free takes it off the list. */
         if (f->agent)
             rd_link_stream_reset(f->agent, true);
         if (f->caller)

@@ -461,8 +461,10 @@ static int open_socket(const char *listen_text, int *ret_fd, uint16_t *ret_port,
     struct sockaddr_storage bound = { 0 };
     socklen_t size = sizeof(bound);
     if (getsockname(fd, (struct sockaddr *)&bound, &size) == 0)
-        *ret_port = ntohs(bound.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&bound)->sin6_port
-                                                      : ((struct sockaddr_in *)&bound)->sin_port);
+        *ret_port = bound.ss_family == AF_INET6
+                        ? ntohs(((struct sockaddr_in6 *)&bound)->sin6_port)
+                        /* NOLINTNEXTLINE(clang-analyzer-core.CallAndMessage): the kernel filled it. */
+                        : ntohs(((struct sockaddr_in *)&bound)->sin_port);
     *ret_fd = fd;
     return 0;
 }

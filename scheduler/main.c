@@ -117,7 +117,7 @@ static int serve(const sched_config *config, process *self, rd_err *err)
         status = rd_loop_run(self->loop, err);
         sched_worker_stop(self->worker);
     }
-    retention = rd_timer_free(retention);
+    (void)rd_timer_free(retention);
     int open = 1 + (reader != NULL);
     if (reader)
         rd_redis_reader_close(reader, on_closed, &open);

@@ -158,9 +158,8 @@ int encl_platform_tsm_new(const char *root, const char *rtmr_path, encl_platform
         return rd_err_set_errno(err, RD_E_TEE_UNAVAILABLE, errno, "no run-time register at %s", rtmr_path);
     tsm_platform *tsm = rd_alloc(sizeof(*tsm));
     encl_platform_init(&tsm->base, &tsm_ops);
-    tsm->report_fd = report_fd;
-    tsm->rtmr_fd = rtmr_fd;
-    report_fd = rtmr_fd = -1;
+    tsm->report_fd = rd_fd_take(&report_fd);
+    tsm->rtmr_fd = rd_fd_take(&rtmr_fd);
     *ret = &tsm->base;
     return 0;
 }

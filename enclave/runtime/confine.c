@@ -104,8 +104,7 @@ int encl_confine_fork(const encl_confine_profile *profile, encl_confine_child *r
         return rd_err_set_errno(err, RD_E_SANDBOX, errno, "namespaces");
     if (child.pid == 0) {
         child.pidfd = -1;
-        child.sync = read_end;
-        read_end = -1;
+        child.sync = rd_fd_take(&read_end);
         *ret = child;
         return 0;
     }

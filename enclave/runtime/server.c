@@ -284,7 +284,7 @@ static void sign_burst(encl_server *server)
     rd_err err = RD_ERR_INIT;
     encl_conn *burst[ENCL_BURST_MAX];
     size_t count = server->burst_count;
-    memcpy(burst, server->burst, count * sizeof(burst[0]));
+    memcpy(burst, server->burst, count * sizeof(encl_conn *));
     server->burst_count = 0; /* writing may bring the first answers of a next burst */
     int outcome = encl_receipts_sign(server->parts.receipts, &err);
     for (size_t i = 0; i < count; i++) {
