@@ -1,5 +1,7 @@
 #include "cli/args.h"
 
+#include "common/base/text.h"
+
 #include <string.h>
 
 const cli_flag cli_global_flags[] = {
@@ -12,7 +14,8 @@ const cli_flag cli_global_flags[] = {
     { "yes", 'y', NULL, "answer yes to questions" },
     { "quiet", 'q', NULL, "print results only" },
     { "verbose", 'v', NULL, "print requests as they are made" },
-    { "output", 'o', "name|table|json", "form of lists" },
+    { "output", 'o', "name|table|json", "form of results: one id a line, a table, or JSON" },
+    { "columns", 0, "NAME,…", "the columns of a table, in this order" },
     { "help", 'h', NULL, "print this help" },
     { NULL, 0, NULL, NULL },
 };
@@ -31,6 +34,15 @@ static const cli_flag *find_letter(const cli_flag *flags, char letter)
         if (flags->letter == letter)
             return flags;
     return NULL;
+}
+
+const cli_flag *cli_args_global(const char *word)
+{
+    if (word[0] != '-' || word[1] == '\0')
+        return NULL;
+    if (word[1] != '-')
+        return word[2] == '\0' ? find_letter(cli_global_flags, word[1]) : NULL;
+    return find_long(cli_global_flags, word + 2, strcspn(word + 2, "="));
 }
 
 size_t cli_edit_distance(const char *a, const char *b)
@@ -163,5 +175,23 @@ int cli_args_expect(const cli_args *args, size_t min, size_t max, const char *wh
         return rd_err_set(err, RD_E_USAGE, "missing argument: %s", what);
     if (args->positional_count > max)
         return rd_err_set(err, RD_E_USAGE, "unexpected argument: %s", args->positional[max]);
+    return 0;
+}
+
+int cli_args_duration(const char *name, const char *text, uint64_t *ret_s, rd_err *err)
+{
+    static const struct {
+        char letter;
+        uint64_t seconds;
+    } units[] = { { 's', 1 }, { 'm', 60 }, { 'h', 3600 }, { 'd', 86400 } };
+    size_t size = strlen(text);
+    uint64_t unit = 1;
+    for (size_t i = 0; size && i < RD_ARRAY_LEN(units); i++)
+        if (text[size - 1] == units[i].letter)
+            unit = units[i].seconds;
+    size -= size && strchr("smhd", text[size - 1]);
+    if (rd_parse_u64(text, size, UINT64_C(315360000) / unit, ret_s) < 0 || *ret_s == 0)
+        return rd_err_set(err, RD_E_USAGE, "--%s takes 90s, 15m, 1h or 2d, not %s", name, text);
+    *ret_s *= unit;
     return 0;
 }

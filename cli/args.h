@@ -27,6 +27,8 @@ typedef struct cli_args {
 
 /* Flags that every verb knows. */
 extern const cli_flag cli_global_flags[];
+/* The flag of every verb that a word such as "-q", "--api" or "--api=URL" names, or NULL. */
+const cli_flag *cli_args_global(const char *word);
 
 /* Parses argv[0..count); flags may be NULL. Values are borrowed from argv. "--" ends the flags. */
 int cli_args_parse(int count, char **argv, const cli_flag *flags, cli_args *ret, rd_err *err) RD_NODISCARD;
@@ -37,6 +39,9 @@ const char *cli_args_value_at(const cli_args *args, const char *name, size_t ind
 bool cli_args_has(const cli_args *args, const char *name);
 /* Fails with a usage error unless the number of positionals lies in [min, max]. */
 int cli_args_expect(const cli_args *args, size_t min, size_t max, const char *what, rd_err *err) RD_NODISCARD;
+
+/* "90", "90s", "15m", "1h", "2d" as seconds, 1 second to ten years; name is the flag's, for the error. */
+int cli_args_duration(const char *name, const char *text, uint64_t *ret_s, rd_err *err) RD_NODISCARD;
 
 /* Optimal-string-alignment distance, for suggestions; texts up to 64 characters. */
 size_t cli_edit_distance(const char *a, const char *b);

@@ -127,7 +127,7 @@ static int add_imports(const cli_manifest *manifest, rd_code_bundle *bundle, siz
     return 0;
 }
 
-int cli_bundle_collect(const cli_manifest *manifest, rd_buf *ret_bundle, size_t *ret_modules, rd_err *err)
+int cli_bundle_collect(const cli_manifest *manifest, rd_buf *ret_bundle, rd_err *err)
 {
     rd_code_bundle bundle = { .main = NULL };
     RD_CLEANUP(rd_free_p) char *main_name = normalise("", manifest->main);
@@ -139,7 +139,6 @@ int cli_bundle_collect(const cli_manifest *manifest, rd_buf *ret_bundle, size_t 
     bundle.main = RD_TAKE(main_name);
     if (status == 0)
         status = rd_code_bundle_encode(&bundle, ret_bundle, err);
-    *ret_modules = bundle.modules_count;
     rd_code_bundle_done(&bundle);
     return status;
 }

@@ -1,5 +1,6 @@
 #include "cli/client.h"
 
+#include "cli/signals.h"
 #include "cli/sse.h"
 #include "common/base/mem.h"
 #include "common/base/text.h"
@@ -27,9 +28,9 @@ cli_client *cli_client_new(const cli_context *context, rd_err *err)
         (void)rd_err_set(err, RD_E_CONFIG, "api must be an http:// or https:// address, not %s", api);
         return NULL;
     }
-    CURL *curl = curl_easy_init();
+    CURL *curl = curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK ? curl_easy_init() : NULL;
     if (!curl) {
-        (void)rd_err_set(err, RD_E_INTERNAL, "curl could not start");
+        (void)rd_err_set(err, RD_E_INTERNAL, "libcurl could not start; is libcurl4 installed?");
         return NULL;
     }
     cli_client *client = rd_alloc(sizeof *client);
@@ -152,6 +153,14 @@ static int problem_to_err(const cli_answer *answer, rd_err *err)
     return -1;
 }
 
+/* The system's own reason where there is one: "Connection refused" says more than "could not connect". */
+static const char *why_unreachable(const cli_client *client, CURLcode status)
+{
+    long number = 0;
+    (void)curl_easy_getinfo(client->curl, CURLINFO_OS_ERRNO, &number);
+    return status == CURLE_COULDNT_CONNECT && number ? strerror((int)number) : curl_easy_strerror(status);
+}
+
 static int curl_to_err(const cli_client *client, CURLcode status, const cli_answer *answer, rd_err *err)
 {
     if (answer->body.has_failed)
@@ -159,7 +168,8 @@ static int curl_to_err(const cli_client *client, CURLcode status, const cli_answ
     if (status == CURLE_OPERATION_TIMEDOUT)
         return rd_err_set(err, RD_E_TIMEOUT, "no answer from %s in time", client->api);
     if (status == CURLE_COULDNT_CONNECT || status == CURLE_COULDNT_RESOLVE_HOST)
-        return rd_err_set(err, RD_E_CLI_UNREACHABLE, "cannot reach %s: %s", client->api, curl_easy_strerror(status));
+        return rd_err_set(err, RD_E_CLI_UNREACHABLE, "cannot reach %s: %s", client->api,
+                          why_unreachable(client, status));
     return rd_err_set(err, RD_E_IO, "%s: %s", client->api, curl_easy_strerror(status));
 }
 
@@ -218,6 +228,7 @@ int cli_client_send(cli_client *client, const cli_request *request, cli_answer *
 {
     *ret = (cli_answer){ .headers = json_object() };
     rd_buf_init(&ret->body, CLI_ANSWER_MAX);
+    client->request_id[0] = '\0';
     if (!request->is_anonymous && !client->token) {
         char *token = cli_profile_token(client->context->profile, err);
         cli_token_free(&token);
@@ -234,7 +245,13 @@ int cli_client_send(cli_client *client, const cli_request *request, cli_answer *
     (void)curl_easy_setopt(client->curl, CURLOPT_HEADERFUNCTION, on_header);
     (void)curl_easy_setopt(client->curl, CURLOPT_HEADERDATA, ret);
     int64_t start_us = rd_clock_boot_us(client->context->clock);
+    const cli_out *out = &client->context->out;
+    bool shows_waiting = out->is_live && !out->is_quiet && out->form == CLI_TABLE;
+    if (shows_waiting)
+        cli_waiting(client->api);
     CURLcode status = curl_easy_perform(client->curl);
+    if (shows_waiting)
+        cli_waited();
     ret->elapsed_us = rd_clock_boot_us(client->context->clock) - start_us;
     curl_slist_free_all(lines);
     if (status != CURLE_OK)
@@ -244,8 +261,8 @@ int cli_client_send(cli_client *client, const cli_request *request, cli_answer *
     ret->status = (int)http_status;
     const char *request_id = cli_answer_header(ret, "request-id");
     (void)snprintf(client->request_id, sizeof client->request_id, "%s", request_id ? request_id : "");
-    if (client->context->out.is_verbose)
-        cli_note(&client->context->out, "%s %s: %d, %.1f ms %s", request->method, request->path, ret->status,
+    if (out->is_verbose)
+        cli_note(out, "%s %s: %d, %.1f ms %s", request->method, request->path, ret->status,
                  (double)ret->elapsed_us / 1000, client->request_id);
     if (ret->status >= 400 && !request->accept_any_status)
         return problem_to_err(ret, err);
@@ -272,6 +289,32 @@ int cli_client_json(cli_client *client, const char *method, const char *path, co
     }
     cli_answer_done(&answer);
     return status;
+}
+
+static int send_delete(cli_client *client, const char *path, const char *etag, rd_err *err)
+{
+    RD_CLEANUP(rd_free_p) char *match = rd_asprintf("If-Match: %s", etag);
+    const char *const headers[] = { match, NULL };
+    cli_answer answer;
+    int status =
+        cli_client_send(client, &(cli_request){ .method = "DELETE", .path = path, .headers = headers }, &answer, err);
+    cli_answer_done(&answer);
+    return status;
+}
+
+int cli_client_delete(cli_client *client, const char *path, rd_err *err)
+{
+    cli_answer answer;
+    int status = cli_client_send(client, &(cli_request){ .method = "GET", .path = path }, &answer, err);
+    const char *etag = status == 0 ? cli_answer_header(&answer, "etag") : NULL;
+    RD_CLEANUP(rd_free_p) char *kept = rd_strdup(etag ? etag : "*");
+    cli_answer_done(&answer);
+    return status < 0 ? -1 : send_delete(client, path, kept, err);
+}
+
+int cli_client_delete_any(cli_client *client, const char *path, rd_err *err)
+{
+    return send_delete(client, path, "*", err);
 }
 
 int cli_client_list(cli_client *client, const char *path, size_t count_max, json_t **ret_items, rd_err *err)

@@ -44,6 +44,11 @@ int cli_client_json(cli_client *client, const char *method, const char *path, co
 int cli_client_list(cli_client *client, const char *path, size_t count_max, json_t **ret_items,
                     rd_err *err) RD_NODISCARD;
 
+/* DELETE with the ETag that a GET just showed. */
+int cli_client_delete(cli_client *client, const char *path, rd_err *err) RD_NODISCARD;
+/* DELETE of what cannot have changed since. */
+int cli_client_delete_any(cli_client *client, const char *path, rd_err *err) RD_NODISCARD;
+
 /* Server-sent events. on_open (may be NULL) runs once, when the stream is open and nothing later can be missed; it may
  * use another client; negative ends the stream as failed, positive as done. on_event returns false to end it.
  * Reconnects with Last-Event-ID until deadline_us (boot time of the context's clock; 0: for ever). 0 when on_event

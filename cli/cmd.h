@@ -26,12 +26,16 @@ typedef struct cli_command {
 extern const cli_command cli_apps_commands[];
 extern const cli_command cli_deploy_commands[];
 extern const cli_command cli_approve_commands[];
+extern const cli_command cli_rollback_commands[];
+extern const cli_command cli_status_commands[];
 extern const cli_command cli_invoke_commands[];
 extern const cli_command cli_verify_commands[];
 extern const cli_command cli_evidence_commands[];
 extern const cli_command cli_policy_commands[];
 extern const cli_command cli_collateral_commands[];
+extern const cli_command cli_instances_commands[];
 extern const cli_command cli_hosts_commands[];
+extern const cli_command cli_tokens_commands[];
 extern const cli_command cli_logs_commands[];
 extern const cli_command cli_keys_commands[];
 extern const cli_command cli_login_commands[];

@@ -1,6 +1,7 @@
 #include "cli/cmd.h"
 
 #include "cli/apps.h"
+#include "cli/changes.h"
 #include "cli/client.h"
 #include "cli/deploy_job.h"
 #include "cli/steps.h"
@@ -10,26 +11,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-
-/* What a served page prepared is the plane's word: the code itself is shown before it is signed. */
-static int show_code(cli_context *context, const rd_buf *bundle_bytes, size_t *ret_modules, rd_err *err)
-{
-    rd_code_bundle bundle = { .main = NULL };
-    int status = rd_code_bundle_parse(rd_buf_bytes(bundle_bytes), &bundle, err);
-    for (size_t i = 0; status == 0 && i < bundle.modules_count; i++) {
-        const rd_module *module = &bundle.modules[i];
-        cli_note(&context->out, "--- %s%s   %zu bytes", module->name,
-                 strcmp(module->name, bundle.main) == 0 ? " (main)" : "", module->source_size);
-        for (const char *line = module->source; *line;) {
-            size_t size = strcspn(line, "\n");
-            cli_note(&context->out, "    %.*s", (int)size, line);
-            line += size + (line[size] == '\n');
-        }
-    }
-    *ret_modules = bundle.modules_count;
-    rd_code_bundle_done(&bundle);
-    return status;
-}
 
 static int read_prepared(const json_t *prepared, cli_deploy_job *job, rd_err *err)
 {
@@ -57,11 +38,16 @@ static int run_approve(cli_context *context, const cli_args *args, rd_err *err)
     if (status == 0)
         status = read_prepared(prepared, &job, err);
     if (status == 0)
-        status = show_code(context, &job.bundle, &job.modules, err);
-    if (status == 0)
         status = cli_deploy_job_prepare(&job, err);
+    if (status == 0)
+        status = cli_deploy_job_load_key(&job, err);
     if (status == 0) {
+        /* What a served page prepared is the plane's word: the code itself is shown before it is signed. */
+        cli_changes_note_code(&context->out, job.has_version ? &job.version.code : NULL, &job.code);
         cli_deploy_job_show(&job);
+        if (job.has_version)
+            cli_note(&context->out, "  against       head %llu, release %u, signed by the owner",
+                     (unsigned long long)job.current.head.seq, job.version.release.number);
         status = cli_deploy_job_confirm(&job, err);
     }
     if (status == 0)
@@ -80,7 +66,7 @@ static const cli_flag approve_flags[] = {
 
 const cli_command cli_approve_commands[] = {
     { .name = "approve",
-      .purpose = "show what the dashboard prepared, sign it here, and deploy it",
+      .purpose = "show what the dashboard prepared, sign it, deploy it",
       .arguments = "CODE",
       .examples = "redoubt approve k3v9-2mxq",
       .flags = approve_flags,

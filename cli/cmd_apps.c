@@ -2,6 +2,7 @@
 
 #include "cli/apps.h"
 #include "cli/client.h"
+#include "cli/instances.h"
 #include "cli/keys.h"
 #include "common/base/mem.h"
 
@@ -57,6 +58,7 @@ static int run_list(cli_context *context, const cli_args *args, rd_err *err)
     if (!client || cli_client_list(client, "/v1/apps", 10000, &items, err) < 0)
         return -1;
     size_t count = json_array_size(items);
+    int status = 0;
     if (context->out.form == CLI_JSON) {
         cli_print_json(&context->out, items);
     } else if (count == 0 && context->out.form == CLI_TABLE) {
@@ -67,29 +69,10 @@ static int run_list(cli_context *context, const cli_args *args, rd_err *err)
         for (size_t i = 0; i < count; i++)
             fill_row(json_array_get(items, i), cells + i * 5, texts[i][0], 32, texts[i][1], 32);
         static const char *const header[] = { "NAME", "ID", "CLASS", "SERVING", "URL" };
-        cli_print_table(&context->out, header, 5, cells, count);
+        status = cli_print_table(&context->out, header, 5, cells, count, err);
     }
     json_decref(items);
-    return 0;
-}
-
-static void print_instances(cli_context *context, const json_t *instances)
-{
-    size_t count = json_array_size(instances);
-    RD_CLEANUP(rd_free_p) const char **cells = rd_alloc_array(count * 5, sizeof *cells);
-    for (size_t i = 0; i < count; i++) {
-        const json_t *instance = json_array_get(instances, i);
-        const json_t *verdict = json_object_get(instance, "verdict");
-        cells[i * 5] = text_of(instance, "id");
-        cells[i * 5 + 1] = text_of(instance, "host");
-        cells[i * 5 + 2] = text_of(instance, "phase");
-        cells[i * 5 + 3] = json_is_object(verdict) ? text_of(verdict, "result") : "-";
-        cells[i * 5 + 4] = !json_is_object(verdict)                              ? "-"
-                           : json_is_true(json_object_get(verdict, "simulated")) ? "SIMULATED, reported by the plane"
-                                                                                 : "reported by the plane";
-    }
-    static const char *const header[] = { "INSTANCE", "HOST", "PHASE", "VERDICT", "MARK" };
-    cli_print_table(&context->out, header, 5, cells, count);
+    return status;
 }
 
 static int run_show(cli_context *context, const cli_args *args, rd_err *err)
@@ -112,7 +95,7 @@ static int run_show(cli_context *context, const cli_args *args, rd_err *err)
         if (json_is_object(deployment))
             cli_print(&context->out, "deployment %s   %s", text_of(deployment, "id"), text_of(deployment, "state"));
         if (json_array_size(instances))
-            print_instances(context, instances);
+            status = cli_instances_print(context, instances, err);
         else
             cli_note(&context->out, "No instances. Deploy: redoubt deploy");
     }
@@ -133,20 +116,14 @@ static int run_delete(cli_context *context, const cli_args *args, rd_err *err)
         cli_confirm_name(&context->out, "This stops all instances and deletes the app.", text_of(app, "name"), err);
     if (status == 0) {
         RD_CLEANUP(rd_free_p) char *path = rd_asprintf("/v1/apps/%s", text_of(app, "id"));
-        cli_answer answer = { .status = 0 };
-        status = cli_client_send(client, &(cli_request){ .method = "GET", .path = path }, &answer, err);
-        const char *etag = status == 0 ? cli_answer_header(&answer, "etag") : NULL;
-        RD_CLEANUP(rd_free_p) char *match = rd_asprintf("If-Match: %s", etag ? etag : "*");
-        cli_answer_done(&answer);
-        const char *const headers[] = { match, NULL };
-        if (status == 0) {
-            status = cli_client_send(client, &(cli_request){ .method = "DELETE", .path = path, .headers = headers },
-                                     &answer, err);
-            cli_answer_done(&answer);
-        }
+        status = cli_client_delete(client, path, err);
     }
-    if (status == 0)
+    if (status == 0 && context->out.form == CLI_JSON) {
+        (void)json_object_set_new(app, "state", json_string("deleting"));
+        cli_print_json(&context->out, app);
+    } else if (status == 0) {
         cli_note(&context->out, "Deleting %s; its instances are being stopped.", text_of(app, "name"));
+    }
     json_decref(app);
     return status;
 }

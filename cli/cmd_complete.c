@@ -9,23 +9,25 @@
 #include <string.h>
 
 /* Each shell asks `redoubt complete-words WORD…` for the candidates, so that all three stay in step with the table. */
-static const char bash_script[] = "_redoubt() {\n"
-                                  "    local IFS=$'\\n'\n"
-                                  "    COMPREPLY=($(compgen -W \"$(\"${COMP_WORDS[0]}\" complete-words -- "
-                                  "\"${COMP_WORDS[@]:1:COMP_CWORD-1}\" 2>/dev/null)\""
-                                  " -- \"${COMP_WORDS[COMP_CWORD]}\"))\n"
-                                  "}\n"
-                                  "complete -o default -F _redoubt redoubt\n";
+static const char bash_script[] =
+    "_redoubt() {\n"
+    "    local IFS=$'\\n' current=\"${COMP_WORDS[COMP_CWORD]}\"\n"
+    "    COMPREPLY=($(compgen -W \"$(\"${COMP_WORDS[0]}\" complete-words --current \"$current\" -- "
+    "\"${COMP_WORDS[@]:1:COMP_CWORD-1}\" 2>/dev/null)\" -- \"$current\"))\n"
+    "}\n"
+    "complete -o default -F _redoubt redoubt\n";
 static const char zsh_script[] =
     "#compdef redoubt\n"
     "_redoubt() {\n"
     "    local -a words_found\n"
-    "    words_found=(${(f)\"$(${words[1]} complete-words -- ${words[2,CURRENT-1]} 2>/dev/null)\"})\n"
+    "    words_found=(${(f)\"$(${words[1]} complete-words --current \"${words[CURRENT]}\" -- ${words[2,CURRENT-1]} "
+    "2>/dev/null)\"})\n"
     "    compadd -a words_found || _files\n"
     "}\n"
-    "compdef _redoubt redoubt\n";
+    "if [ \"$funcstack[1]\" = _redoubt ]; then _redoubt; else compdef _redoubt redoubt; fi\n";
 static const char fish_script[] =
-    "complete -c redoubt -f -a '(redoubt complete-words -- (commandline -opc)[2..-1] 2>/dev/null)'\n";
+    "complete -c redoubt -a '(redoubt complete-words --current (commandline -ct) -- (commandline -opc)[2..-1] "
+    "2>/dev/null)'\n";
 
 static int run_completion(cli_context *context RD_UNUSED, const cli_args *args, rd_err *err)
 {
@@ -86,27 +88,70 @@ static void print_names(cli_context *context, const char *path, const char *memb
     json_decref(items);
 }
 
+/* The verb that words (each with a space behind it) begin with. */
+static const cli_command *verb_of(const char *words)
+{
+    for (const cli_command *const *list = cli_all_commands; *list; list++) {
+        for (const cli_command *command = *list; command->name; command++) {
+            size_t size = strlen(command->name);
+            if (strncmp(command->name, words, size) == 0 && words[size] == ' ')
+                return command;
+        }
+    }
+    return NULL;
+}
+
+static void print_flags(const cli_flag *flags)
+{
+    for (; flags && flags->name; flags++)
+        (void)printf("--%s\n", flags->name);
+}
+
+/* What a verb's first argument names decides what the plane is asked for. */
+static void print_arguments(cli_context *context, const char *words)
+{
+    static const struct {
+        const char *argument, *path, *member;
+    } rows[] = {
+        { "APP", "/v1/apps", "name" },
+        { "HOST", "/v1/hosts", "id" },
+        { "TOKEN", "/v1/tokens", "id" },
+    };
+    const cli_command *verb = verb_of(words);
+    if (!verb || strlen(words) != strlen(verb->name) + 1)
+        return;
+    const char *argument = verb->arguments + (verb->arguments[0] == '[');
+    for (size_t i = 0; i < RD_ARRAY_LEN(rows); i++) {
+        size_t size = strlen(rows[i].argument);
+        if (strncmp(argument, rows[i].argument, size) == 0 && (argument[size] < 'A' || argument[size] > 'Z'))
+            print_names(context, rows[i].path, rows[i].member);
+    }
+}
+
 static int run_words(cli_context *context, const cli_args *args, rd_err *err RD_UNUSED)
 {
-    rd_buf prefix;
-    rd_buf_init(&prefix, 4096);
+    const char *current = cli_args_value(args, "current");
+    rd_buf words;
+    rd_buf_init(&words, 4096);
     for (size_t i = 0; i < args->positional_count; i++)
-        (void)rd_buf_printf(&prefix, "%s ", args->positional[i]);
-    const char *words = rd_buf_text(&prefix);
-    if (print_verbs(words) == 0) {
-        static const char *const with_app[] = { "invoke ",    "verify ",      "logs ",
-                                                "apps show ", "apps delete ", "deployments list " };
-        static const char *const with_host[] = { "hosts show ", "hosts drain ", "hosts undrain " };
-        for (size_t i = 0; i < RD_ARRAY_LEN(with_app); i++)
-            if (strcmp(words, with_app[i]) == 0)
-                print_names(context, "/v1/apps", "name");
-        for (size_t i = 0; i < RD_ARRAY_LEN(with_host); i++)
-            if (strcmp(words, with_host[i]) == 0)
-                print_names(context, "/v1/hosts", "id");
+        if (args->positional[i][0] != '-') /* flags that were given say nothing about what comes next */
+            (void)rd_buf_printf(&words, "%s ", args->positional[i]);
+    const char *text = rd_buf_text(&words);
+    const cli_command *verb = verb_of(text);
+    if (current && current[0] == '-' && verb) {
+        print_flags(verb->flags);
+        print_flags(cli_global_flags);
+    } else if (print_verbs(text) == 0) {
+        print_arguments(context, text);
     }
-    rd_buf_done(&prefix);
+    rd_buf_done(&words);
     return 0;
 }
+
+static const cli_flag words_flags[] = {
+    { "current", 0, "WORD", "the word being typed" },
+    { NULL, 0, NULL, NULL },
+};
 
 const cli_command cli_complete_commands[] = {
     { .name = "completion",
@@ -119,6 +164,7 @@ const cli_command cli_complete_commands[] = {
       .purpose = "candidates for the next word",
       .arguments = "WORD…",
       .examples = "",
+      .flags = words_flags,
       .run = run_words,
       .is_hidden = true },
     { .name = NULL },

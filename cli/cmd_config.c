@@ -8,6 +8,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static const char *shown_value(const cli_setting *setting)
 {
@@ -36,13 +37,16 @@ static int run_explain(cli_context *context, const cli_args *args, rd_err *err)
         rows++;
     }
     static const char *const header[] = { "KEY", "VALUE", "FROM" };
-    if (context->out.form == CLI_JSON)
+    int status = 0;
+    if (rows == 0)
+        status = rd_err_set(err, RD_E_CLI_NOT_FOUND, "no such key: %s", args->positional[0]);
+    else if (context->out.form == CLI_JSON)
         cli_print_json(&context->out, document);
     else
-        cli_print_table(&context->out, header, 3, cells, rows);
+        status = cli_print_table(&context->out, header, 3, cells, rows, err);
     json_decref(document);
-    if (rows == 0)
-        return rd_err_set(err, RD_E_CLI_NOT_FOUND, "no such key: %s", args->positional[0]);
+    if (status < 0)
+        return -1;
     cli_note(&context->out, "profile: %s; trusts %zu simulation root%s and %zu runtime measurement%s",
              profile->path ? profile->path : "none", profile->simulation_root_count,
              profile->simulation_root_count == 1 ? "" : "s", profile->measurement_count,
@@ -50,31 +54,99 @@ static int run_explain(cli_context *context, const cli_args *args, rd_err *err)
     return 0;
 }
 
-static void check_plane(cli_context *context, json_t *steps)
+/* Past this, evidence and heads look too old or too new. */
+#define SKEW_MAX_US 30000000
+
+static void check_clock(cli_context *context, const json_t *version, json_t *steps)
 {
-    rd_err err = RD_ERR_INIT;
-    cli_client *client = cli_context_client(context, &err);
-    cli_answer answer = { .status = 0 };
-    const cli_request request = { .method = "GET", .path = "/readyz", .is_anonymous = true, .accept_any_status = true };
-    if (!client || cli_client_send(client, &request, &answer, &err) < 0) {
-        (void)cli_step_failed(steps, "network", &err);
-        if (client)
-            cli_answer_done(&answer);
+    const char *text = cli_text(version, "time");
+    int64_t theirs_us;
+    if (!text || rd_time_parse(text, strlen(text), &theirs_us) < 0) {
+        cli_step(steps, "clock", true, "the control plane does not say its time");
         return;
     }
-    cli_step(steps, "network", true, "%s answers in %.1f ms", cli_profile_get(context->profile, CLI_SET_API),
-             (double)answer.elapsed_us / 1000);
-    cli_step(steps, "ready", answer.status == 200, "/readyz says %d%s", answer.status,
-             answer.status == 200 ? "" : "; look at its body with: redoubt api GET /readyz");
-    cli_answer_done(&answer);
+    int64_t skew_us = rd_clock_wall_us(context->clock) - theirs_us;
+    bool is_ok = skew_us < SKEW_MAX_US && skew_us > -SKEW_MAX_US;
+    cli_step(steps, "clock", is_ok, "%.1f s %s the control plane's%s", (double)(skew_us < 0 ? -skew_us : skew_us) / 1e6,
+             skew_us < 0 ? "behind" : "ahead of",
+             is_ok ? ""
+                   : "; one of the two is wrong: set it by NTP, for example systemctl enable --now systemd-timesyncd");
+}
+
+/* The path names the version of the interface: v1 answers every client that speaks v1. */
+static void check_version(const json_t *version, json_t *steps)
+{
+    const char *api = cli_text(version, "api");
+    const char *theirs = cli_text(version, "version");
+    bool is_ok = api && strcmp(api, "v1") == 0;
+    bool is_same = theirs && strcmp(theirs, REDOUBT_VERSION) == 0;
+    cli_step(steps, "version", is_ok, "control plane %s, interface %s; this is %s%s", theirs ? theirs : "?",
+             api ? api : "?", REDOUBT_VERSION,
+             !is_ok    ? ", which speaks v1 alone: install the redoubt that came with the control plane"
+             : is_same ? ""
+                       : "; they differ and understand each other");
+}
+
+static void check_token(cli_client *client, json_t *steps)
+{
+    rd_err err = RD_ERR_INIT;
     json_t *session = NULL;
     if (cli_client_json(client, "GET", "/v1/session", NULL, &session, &err) < 0) {
         (void)cli_step_failed(steps, "token", &err);
         return;
     }
-    const char *role = json_string_value(json_object_get(session, "role"));
-    cli_step(steps, "token", true, "accepted, role %s", role ? role : "?");
+    const char *role = cli_text(session, "role");
+    const char *expires = cli_text(session, "expires");
+    cli_step(steps, "token", true, "accepted, role %s, %s%s", role ? role : "?",
+             expires ? "expires " : "does not expire", expires ? expires : "");
     json_decref(session);
+}
+
+static int ask(cli_client *client, const char *path, cli_answer *answer, rd_err *err)
+{
+    const cli_request request = { .method = "GET", .path = path, .is_anonymous = true, .accept_any_status = true };
+    return cli_client_send(client, &request, answer, err);
+}
+
+static void check_ready(cli_client *client, json_t *steps)
+{
+    rd_err err = RD_ERR_INIT;
+    cli_answer answer;
+    if (ask(client, "/readyz", &answer, &err) < 0)
+        (void)cli_step_failed(steps, "ready", &err);
+    else
+        cli_step(steps, "ready", answer.status == 200, "/readyz says %d%s", answer.status,
+                 answer.status == 200 ? "" : "; which part is missing: redoubt api GET /readyz");
+    cli_answer_done(&answer);
+}
+
+static void check_plane(cli_context *context, json_t *steps)
+{
+    rd_err err = RD_ERR_INIT;
+    cli_client *client = cli_context_client(context, &err);
+    if (!client) {
+        (void)cli_step_failed(steps, "network", &err);
+        return;
+    }
+    const char *api = cli_profile_get(context->profile, CLI_SET_API);
+    cli_answer answer;
+    if (ask(client, "/v1/version", &answer, &err) < 0) {
+        cli_step(steps, "network", false, "%s; is it the right address? It comes from: redoubt config explain api",
+                 err.text);
+        cli_answer_done(&answer);
+        return;
+    }
+    json_t *version = json_loadb((const char *)answer.body.data, answer.body.size, 0, NULL);
+    cli_step(steps, "network", json_is_object(version), "%s answers in %.1f ms%s", api,
+             (double)answer.elapsed_us / 1000, json_is_object(version) ? "" : ", but not as a Redoubt control plane");
+    cli_answer_done(&answer);
+    if (json_is_object(version)) {
+        check_version(version, steps);
+        check_clock(context, version, steps);
+        check_ready(client, steps);
+        check_token(client, steps);
+    }
+    json_decref(version);
 }
 
 static void check_machine(cli_context *context, json_t *steps)
@@ -86,10 +158,18 @@ static void check_machine(cli_context *context, json_t *steps)
     else
         cli_step(steps, "owner key", true, "readable by you alone");
     rd_signing_key_free(key);
+    const char *state_dir = cli_profile_get(context->profile, CLI_SET_STATE_DIR);
+    err = (rd_err)RD_ERR_INIT;
+    if (cli_make_dirs(state_dir, &err) < 0 || access(state_dir, W_OK) < 0)
+        cli_step(steps, "state", false, "%s cannot be written, so older heads could not be refused; see state_dir",
+                 state_dir);
+    else
+        cli_step(steps, "state", true, "%s remembers the newest head of each app", state_dir);
     size_t count = context->profile->measurement_count;
     cli_step(steps, "measurements", count > 0,
-             count ? "%zu runtime image%s accepted here" : "the profile lists none; deploys cannot be verified", count,
-             count == 1 ? "" : "s");
+             count ? "%zu runtime image%s accepted here"
+                   : "the profile accepts no runtime image (%zu%s): add measurements, from: redoubt-agent measure",
+             count, count == 1 ? "" : "s");
 }
 
 static int run_doctor(cli_context *context, const cli_args *args, rd_err *err)
@@ -115,7 +195,7 @@ const cli_command cli_config_commands[] = {
       .examples = "redoubt config explain\nredoubt config explain api",
       .run = run_explain },
     { .name = "doctor",
-      .purpose = "check network, control plane, token, key and trust settings",
+      .purpose = "check network, version, clock, token, key and trust",
       .arguments = "",
       .examples = "redoubt doctor\nredoubt doctor --json",
       .run = run_doctor },

@@ -2,11 +2,42 @@
 
 #include "cli/client.h"
 #include "cli/deploy_job.h"
+#include "cli/signals.h"
 #include "common/base/mem.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* What would be signed and where it could run; 10 when there is something to deploy. */
+static int show_plan(cli_context *context, cli_deploy_job *job, rd_err *err)
+{
+    cli_forecast forecast;
+    cli_deploy_job_show(job);
+    if (cli_forecast_fetch(job->client, job->class, &job->manifest.release.resources, &forecast, err) < 0)
+        return -1;
+    cli_forecast_note(&context->out, &forecast, job->class, job->manifest.instances_max);
+    if (context->out.form == CLI_JSON)
+        cli_deploy_job_print_plan(job, &forecast);
+    return cli_deploy_job_has_changes(job) ? 10 : 0;
+}
+
+static int deploy(cli_context *context, const cli_args *args, cli_deploy_job *job, rd_err *err)
+{
+    if (cli_deploy_job_load_key(job, err) < 0)
+        return -1;
+    cli_deploy_job_show(job);
+    cli_forecast forecast;
+    bool will_ask = context->out.may_ask && !context->out.assume_yes;
+    if (will_ask) {
+        if (cli_forecast_fetch(job->client, job->class, &job->manifest.release.resources, &forecast, err) < 0)
+            return -1;
+        cli_forecast_note(&context->out, &forecast, job->class, job->manifest.instances_max);
+    }
+    if (cli_deploy_job_confirm(job, err) < 0)
+        return -1;
+    return cli_deploy_job_launch(job, cli_args_has(args, "detach"), err);
+}
 
 static int run_deploy(cli_context *context, const cli_args *args, rd_err *err)
 {
@@ -16,17 +47,11 @@ static int run_deploy(cli_context *context, const cli_args *args, rd_err *err)
     rd_buf_init(&job.bundle, 0);
     int status = cli_manifest_load(args->positional_count ? args->positional[0] : NULL, &job.manifest, err);
     if (status == 0)
-        status = cli_bundle_collect(&job.manifest, &job.bundle, &job.modules, err);
+        status = cli_bundle_collect(&job.manifest, &job.bundle, err);
     if (status == 0)
         status = cli_deploy_job_prepare(&job, err);
     if (status == 0)
-        cli_deploy_job_show(&job);
-    if (status == 0 && cli_args_has(args, "plan"))
-        status = 10;
-    else if (status == 0 && cli_deploy_job_confirm(&job, err) == 0)
-        status = cli_deploy_job_launch(&job, cli_args_has(args, "detach"), err);
-    else
-        status = -1;
+        status = cli_args_has(args, "plan") ? show_plan(context, &job, err) : deploy(context, args, &job, err);
     cli_deploy_job_done(&job);
     return status;
 }
@@ -46,6 +71,7 @@ static int run_watch(cli_context *context, const cli_args *args, rd_err *err)
     if (!client || cli_client_json(client, "GET", path, NULL, &deployment, err) < 0)
         return -1;
     cli_watch watch = { .context = context, .start = no_start };
+    cli_interrupt_say("It goes on. Watch: redoubt deployments watch %s", args->positional[0]);
     const char *app = json_string_value(json_object_get(deployment, "app"));
     watch.app = app ? app : "";
     (void)snprintf(watch.deployment_id, sizeof watch.deployment_id, "%s", args->positional[0]);
@@ -73,16 +99,19 @@ static int run_list(cli_context *context, const cli_args *args, rd_err *err)
         cli_print_json(&context->out, items);
     } else if (status == 0) {
         size_t count = json_array_size(items);
-        RD_CLEANUP(rd_free_p) const char **cells = rd_alloc_array(count * 4, sizeof *cells);
+        int64_t now_us = rd_clock_wall_us(context->clock);
+        RD_CLEANUP(rd_free_p) const char **cells = rd_alloc_array(count * 5 + 1, sizeof *cells);
+        RD_CLEANUP(rd_free_p) char(*ages)[24] = rd_alloc_array(count + 1, sizeof *ages);
         for (size_t i = 0; i < count; i++) {
             const json_t *item = json_array_get(items, i);
-            cells[i * 4] = json_string_value(json_object_get(item, "id"));
-            cells[i * 4 + 1] = json_string_value(json_object_get(item, "kind"));
-            cells[i * 4 + 2] = json_string_value(json_object_get(item, "state"));
-            cells[i * 4 + 3] = json_string_value(json_object_get(item, "created_at"));
+            cells[i * 5] = cli_text(item, "id");
+            cells[i * 5 + 1] = cli_text(item, "kind");
+            cells[i * 5 + 2] = cli_text(item, "state");
+            cells[i * 5 + 3] = cli_age(cli_text(item, "created_at"), now_us, ages[i], sizeof ages[i]);
+            cells[i * 5 + 4] = cli_text(json_object_get(item, "reason"), "summary");
         }
-        static const char *const header[] = { "DEPLOYMENT", "KIND", "STATE", "CREATED" };
-        cli_print_table(&context->out, header, 4, cells, count);
+        static const char *const header[] = { "DEPLOYMENT", "KIND", "STATE", "CREATED", "REASON" };
+        status = cli_print_table(&context->out, header, 5, cells, count, err);
     }
     json_decref(items);
     json_decref(app);
@@ -92,13 +121,14 @@ static int run_list(cli_context *context, const cli_args *args, rd_err *err)
 static const cli_flag deploy_flags[] = {
     { "detach", 'd', NULL, "return once it is accepted" },
     { "wait", 'w', NULL, "wait until it serves (the default)" },
-    { "plan", 0, NULL, "show what would be signed, change nothing; exit 10 when there is something to deploy" },
+    { "plan", 0, NULL,
+      "show the changes and where it could run, change nothing; exit 10 when there are changes, else 0" },
     { NULL, 0, NULL, NULL },
 };
 
 const cli_command cli_deploy_commands[] = {
     { .name = "deploy",
-      .purpose = "sign a release and a head here, and have it placed, attested and served",
+      .purpose = "sign a release here; have it placed, attested and served",
       .arguments = "[FILE|DIR]",
       .examples = "redoubt deploy\nredoubt deploy examples/echo --detach\nredoubt deploy handler.js --json",
       .flags = deploy_flags,

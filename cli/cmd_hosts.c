@@ -3,16 +3,10 @@
 #include "cli/apps.h"
 #include "cli/client.h"
 #include "common/base/mem.h"
-#include "common/base/text.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-static const char *text_of(const json_t *object, const char *name)
-{
-    return json_string_value(json_object_get(object, name));
-}
 
 static int run_list(cli_context *context, const cli_args *args, rd_err *err)
 {
@@ -23,6 +17,7 @@ static int run_list(cli_context *context, const cli_args *args, rd_err *err)
     if (!client || cli_client_list(client, "/v1/hosts", 100000, &items, err) < 0)
         return -1;
     size_t count = json_array_size(items);
+    int status = 0;
     if (context->out.form == CLI_JSON) {
         cli_print_json(&context->out, items);
     } else if (count == 0 && context->out.form == CLI_TABLE) {
@@ -35,18 +30,18 @@ static int run_list(cli_context *context, const cli_args *args, rd_err *err)
             (void)snprintf(slots[i], sizeof slots[i], "%lld of %lld",
                            (long long)json_integer_value(json_object_get(json_object_get(host, "used"), "slots")),
                            (long long)json_integer_value(json_object_get(json_object_get(host, "capacity"), "slots")));
-            cells[i * 6] = text_of(host, "id");
-            cells[i * 6 + 1] = text_of(host, "name");
-            cells[i * 6 + 2] = text_of(host, "state");
-            cells[i * 6 + 3] = text_of(host, "link");
+            cells[i * 6] = cli_text(host, "id");
+            cells[i * 6 + 1] = cli_text(host, "name");
+            cells[i * 6 + 2] = cli_text(host, "state");
+            cells[i * 6 + 3] = cli_text(host, "link");
             cells[i * 6 + 4] = slots[i];
-            cells[i * 6 + 5] = json_is_true(json_object_get(host, "simulated")) ? "SIMULATED" : text_of(host, "tee");
+            cells[i * 6 + 5] = json_is_true(json_object_get(host, "simulated")) ? "SIMULATED" : cli_text(host, "tee");
         }
         static const char *const header[] = { "HOST", "NAME", "STATE", "LINK", "SLOTS", "TEE" };
-        cli_print_table(&context->out, header, 6, cells, count);
+        status = cli_print_table(&context->out, header, 6, cells, count, err);
     }
     json_decref(items);
-    return 0;
+    return status;
 }
 
 static int run_show(cli_context *context, const cli_args *args, rd_err *err)
@@ -59,19 +54,9 @@ static int run_show(cli_context *context, const cli_args *args, rd_err *err)
     json_t *host = NULL;
     if (!client || cli_client_json(client, "GET", path, NULL, &host, err) < 0)
         return -1;
-    if (context->out.form == CLI_JSON) {
-        cli_print_json(&context->out, host);
-    } else {
-        const char *name;
-        json_t *value;
-        json_object_foreach(host, name, value)
-        {
-            RD_CLEANUP(rd_free_p)
-            char *text = json_is_string(value) ? rd_strdup(json_string_value(value))
-                                               : json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
-            cli_print(&context->out, "%-12s %s", name, text);
-        }
-    }
+    if (context->out.form == CLI_TABLE)
+        (void)json_object_del(host, "verdict"); /* long; with --json it is there */
+    cli_print_object(&context->out, host);
     json_decref(host);
     return 0;
 }
@@ -104,19 +89,29 @@ static int run_undrain(cli_context *context, const cli_args *args, rd_err *err)
     return post_host(context, args, "undrain", "takes work again.", err);
 }
 
-/* "90", "90s", "15m", "1h", "2d" as seconds. */
-static int parse_duration(const char *text, uint64_t *ret_s, rd_err *err)
+static int run_delete(cli_context *context, const cli_args *args, rd_err *err)
 {
-    size_t size = strlen(text);
-    uint64_t unit = 1;
-    if (size && strchr("smhd", text[size - 1])) {
-        unit = text[size - 1] == 'm' ? 60 : text[size - 1] == 'h' ? 3600 : text[size - 1] == 'd' ? 86400 : 1;
-        size--;
+    if (cli_args_expect(args, 1, 1, "HOST", err) < 0)
+        return -1;
+    const char *id = args->positional[0];
+    cli_client *client = cli_context_client(context, err);
+    RD_CLEANUP(rd_free_p) char *escaped = cli_url_escape(id);
+    RD_CLEANUP(rd_free_p) char *path = rd_asprintf("/v1/hosts/%s", escaped);
+    json_t *host = NULL;
+    if (!client || cli_client_json(client, "GET", path, NULL, &host, err) < 0)
+        return -1;
+    int status = cli_confirm_name(
+        &context->out, "This revokes the host: its certificate ends and its instances are placed elsewhere.", id, err);
+    if (status == 0)
+        status = cli_client_delete(client, path, err);
+    if (status == 0 && context->out.form == CLI_JSON) {
+        (void)json_object_set_new(host, "state", json_string("revoked"));
+        cli_print_json(&context->out, host);
+    } else if (status == 0) {
+        cli_note(&context->out, "%s is revoked. To let the machine back in: redoubt enroll-token", id);
     }
-    if (rd_parse_u64(text, size, 3650, ret_s) < 0 && rd_parse_u64(text, size, 86400 * 30, ret_s) < 0)
-        return rd_err_set(err, RD_E_USAGE, "--expires takes 90s, 15m, 1h or 2d, not %s", text);
-    *ret_s *= unit;
-    return 0;
+    json_decref(host);
+    return status;
 }
 
 static int run_token(cli_context *context, const cli_args *args, rd_err *err)
@@ -127,7 +122,7 @@ static int run_token(cli_context *context, const cli_args *args, rd_err *err)
     const char *region = cli_args_value(args, "region");
     const char *expires = cli_args_value(args, "expires");
     uint64_t seconds = 600;
-    if (expires && parse_duration(expires, &seconds, err) < 0) {
+    if (expires && cli_args_duration("expires", expires, &seconds, err) < 0) {
         json_decref(body);
         return -1;
     }
@@ -143,10 +138,10 @@ static int run_token(cli_context *context, const cli_args *args, rd_err *err)
     if (context->out.form == CLI_JSON) {
         cli_print_json(&context->out, answer);
     } else if (context->out.form == CLI_NAME) {
-        cli_print(&context->out, "%s", text_of(answer, "token"));
+        cli_print(&context->out, "%s", cli_text(answer, "token"));
     } else {
-        cli_note(&context->out, "Run on the machine, before %s, once:", text_of(answer, "expires"));
-        cli_print(&context->out, "  %s", text_of(answer, "command"));
+        cli_note(&context->out, "Run on the machine, before %s, once:", cli_text(answer, "expires"));
+        cli_print(&context->out, "  %s", cli_text(answer, "command"));
     }
     json_decref(answer);
     return 0;
@@ -179,6 +174,11 @@ const cli_command cli_hosts_commands[] = {
       .arguments = "HOST",
       .examples = "redoubt hosts undrain hst_01jd…",
       .run = run_undrain },
+    { .name = "hosts delete",
+      .purpose = "revoke a host; its instances are placed elsewhere",
+      .arguments = "HOST",
+      .examples = "redoubt hosts delete hst_01jd…",
+      .run = run_delete },
     { .name = "enroll-token",
       .purpose = "a one-time token that enrols one TEE machine",
       .arguments = "",

@@ -87,15 +87,25 @@ static int verify_answer(cli_context *context, cli_client *client, const cli_arg
     return status;
 }
 
-static void report(cli_context *context, const cli_exchange *exchange, const json_t *steps, bool is_simulated)
+/* Before the answer, so that the answer stands last and alone. */
+static void report(cli_context *context, const cli_exchange *exchange, const json_t *steps, bool is_verified,
+                   bool is_simulated)
 {
-    cli_note(&context->out, "  invoke     HTTP %u from %s                %.1f ms", exchange->status, exchange->instance,
-             (double)exchange->elapsed_us / 1000);
-    cli_note(&context->out, "  receipt    verified in %zu steps: owner, evidence, enclave key, request, answer",
-             json_array_size(steps));
+    const cli_out *out = &context->out;
+    char id[32];
+    RD_CLEANUP(rd_free_p) char *instance = rd_strdup(exchange->instance);
+    instance[strcspn(instance, ".")] = '\0';
+    cli_note(out, "  invoke     HTTP %u from %s                                  %8.1f ms", exchange->status,
+             cli_short_id(instance, id, sizeof id), (double)exchange->elapsed_us / 1000);
+    cli_note(out, "  plain      not sealed: the relay and the host's owner could read both ways");
+    if (is_verified)
+        cli_note(out, "  receipt    verified in %zu steps: owner, evidence, enclave key, request, answer",
+                 json_array_size(steps));
+    else
+        cli_note(out, "  receipt    UNVERIFIED, as asked: anyone on the way may have made this answer");
     if (is_simulated)
-        cli_note(&context->out, "  %snote       SIMULATED: everything was checked, nothing is confidential%s",
-                 cli_style_code(&context->out, CLI_MAGENTA), cli_style_code(&context->out, CLI_PLAIN));
+        cli_note(out, "  %snote       SIMULATED: everything was checked, nothing is confidential%s",
+                 cli_style_code(out, CLI_MAGENTA), cli_style_code(out, CLI_PLAIN));
 }
 
 static int call(cli_context *context, const cli_args *args, const json_t *app, cli_exchange *exchange, rd_err *err)
@@ -111,14 +121,17 @@ static int call(cli_context *context, const cli_args *args, const json_t *app, c
     bool is_simulated = false;
     bool must_verify = !cli_args_has(args, "unverified");
     int status = must_verify ? verify_answer(context, client, args, exchange, steps, &is_simulated, err) : 0;
-    if (context->out.form == CLI_JSON && status == 0)
+    if (status == 0 && context->out.form != CLI_JSON)
+        report(context, exchange, steps, must_verify, is_simulated);
+    if (status == 0 && context->out.form == CLI_JSON)
         print_json(&context->out, exchange, steps, must_verify, is_simulated);
     else if (status == 0)
         print_body(exchange);
-    if (status == 0 && must_verify)
-        report(context, exchange, steps, is_simulated);
-    if (status < 0 && !cli_steps_are_ok(steps))
-        cli_note(&context->out, "The answer is withheld: its receipt does not verify. Look: redoubt verify %s", id);
+    if (status < 0 && json_array_size(steps) && !cli_steps_are_ok(steps)) {
+        cli_steps_note_failed(&context->out, steps);
+        cli_note(&context->out, "The answer is withheld: its receipt does not verify. Look: redoubt verify %s",
+                 args->positional[0]);
+    }
     json_decref(steps);
     if (status == 0 && exchange->status >= 400)
         return 1;
@@ -157,10 +170,10 @@ static const cli_flag invoke_flags[] = {
 
 const cli_command cli_invoke_commands[] = {
     { .name = "invoke",
-      .purpose = "send a request to an app and verify the receipt of its answer (plain: the relay sees both)",
+      .purpose = "send a plain request; verify the receipt of the answer",
       .arguments = "APP",
       .examples = "redoubt invoke private-score --data @examples/private-score/request.json\n"
-                  "redoubt invoke echo --path /hello --save answer.json && redoubt verify answer.json",
+                  "redoubt invoke echo --path /hello --save answer.json",
       .flags = invoke_flags,
       .run = run_invoke },
     { .name = NULL },

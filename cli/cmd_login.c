@@ -89,7 +89,7 @@ static int run_link(cli_context *context, const cli_args *args, rd_err *err)
 
 const cli_command cli_login_commands[] = {
     { .name = "login",
-      .purpose = "keep a token for this control plane (read from a prompt or stdin, never from the command line)",
+      .purpose = "keep a token, read from a prompt or stdin, never argv",
       .arguments = "",
       .examples = "redoubt login --api https://api.example.net\nredoubt login < token-file",
       .run = run_login },

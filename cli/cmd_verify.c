@@ -204,7 +204,7 @@ static const cli_flag verify_flags[] = {
 
 const cli_command cli_verify_commands[] = {
     { .name = "verify",
-      .purpose = "check an app's instances, or a saved receipt, on this machine, step by step",
+      .purpose = "check instances or a saved receipt here, step by step",
       .arguments = "APP|FILE",
       .examples = "redoubt verify private-score\nredoubt verify answer.json --json\nredoubt verify answer.json --at "
                   "2026-12-01T00:00:00Z",

@@ -1,10 +1,13 @@
 #include "cli/deploy_job.h"
 
 #include "cli/apps.h"
+#include "cli/changes.h"
 #include "cli/docs.h"
 #include "cli/keys.h"
+#include "cli/signals.h"
 #include "common/base/mem.h"
 #include "common/base/text.h"
+#include "common/crypto/hash.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,8 +20,12 @@ void cli_deploy_job_done(cli_deploy_job *job)
     cli_manifest_done(&job->manifest);
     job->key = rd_signing_key_free(job->key);
     json_decref(job->app_json);
+    json_decref(job->changes);
     json_decref(job->watch.last);
     rd_buf_done(&job->bundle);
+    rd_code_bundle_done(&job->code);
+    if (job->has_version)
+        cli_version_done(&job->version);
     cli_signed_deploy_done(&job->signed_deploy);
 }
 
@@ -34,7 +41,7 @@ static rd_class choose_class(const cli_deploy_job *job)
 }
 
 /* The owner key, made on the spot for the first deploy of a new user who agrees. */
-static int load_key(cli_deploy_job *job, rd_err *err)
+int cli_deploy_job_load_key(cli_deploy_job *job, rd_err *err)
 {
     int status = cli_keys_load(job->context->profile, &job->key, err);
     if (status == 0 || err->code != RD_E_CLI_NO_KEY)
@@ -48,17 +55,59 @@ static int load_key(cli_deploy_job *job, rd_err *err)
     return is_yes ? cli_keys_create(path, &job->key, err) : -1;
 }
 
-static int find_or_create_app(cli_deploy_job *job, rd_err *err)
+static int take_app(cli_deploy_job *job, rd_err *err)
+{
+    const char *id = cli_text(job->app_json, "id");
+    if (!id || rd_app_id_parse(id, strlen(id), &job->current.app, err) < 0)
+        return rd_err_set(err, RD_E_ID_FORMAT, "the control plane answered without a proper app id");
+    rd_app_id_format(&job->current.app, job->app_text);
+    return 0;
+}
+
+static int find_app(cli_deploy_job *job, rd_err *err)
 {
     int status = cli_client_find_app(job->client, job->manifest.name, &job->app_json, err);
-    if (status < 0 && err->code == RD_E_CLI_NOT_FOUND)
-        status = cli_app_create(job->client, job->manifest.name, job->key, &job->app_json, err);
-    if (status < 0)
+    job->is_new = status < 0 && err->code == RD_E_CLI_NOT_FOUND;
+    if (job->is_new) {
+        *err = (rd_err)RD_ERR_INIT;
+        return 0;
+    }
+    return status < 0 ? -1 : take_app(job, err);
+}
+
+static uint64_t count_of(const cli_deploy_job *job, const char *name)
+{
+    json_int_t count = json_integer_value(json_object_get(json_object_get(job->app_json, "deployment"), name));
+    return count > 0 ? (uint64_t)count : 0;
+}
+
+/* The release that the verified head names first, against what would be signed now. */
+static int compare(cli_deploy_job *job, rd_err *err)
+{
+    rd_policy policy;
+    if (!job->current.has_head || job->current.head.releases_count == 0)
+        return 0;
+    job->has_version = true;
+    if (cli_version_fetch(job->client, &job->current, &job->current.head.releases[0], &job->version, err) < 0 ||
+        cli_policy_fill(job->context->profile, job->class, &policy, err) < 0)
         return -1;
-    const char *id = json_string_value(json_object_get(job->app_json, "id"));
-    if (!id || rd_app_id_parse(id, strlen(id), &job->app, err) < 0)
-        return rd_err_set(err, RD_E_ID_FORMAT, "the control plane answered without a proper app id");
-    rd_app_id_format(&job->app, job->app_text);
+    rd_release next = job->manifest.release; /* borrows env */
+    next.is_open = job->manifest.is_open;
+    const cli_changed before = {
+        .release = &job->version.release,
+        .code = &job->version.code,
+        .policy = &job->current.head.policy,
+        .instances_min = count_of(job, "min"),
+        .instances_max = count_of(job, "max"),
+    };
+    const cli_changed after = {
+        .release = &next,
+        .code = &job->code,
+        .policy = &policy,
+        .instances_min = job->manifest.instances_min,
+        .instances_max = job->manifest.instances_max,
+    };
+    job->changes = cli_changes_list(&before, &after);
     return 0;
 }
 
@@ -84,20 +133,41 @@ static int post_document(cli_deploy_job *job, const char *kind, const rd_buf *en
 
 void cli_deploy_job_show(const cli_deploy_job *job)
 {
-    char key[CLI_KEY_TEXT_SIZE];
+    const cli_out *out = &job->context->out;
+    char key[CLI_KEY_TEXT_SIZE] = "";
     char digest[RD_DIGEST_TEXT_SIZE];
     char id[32];
-    cli_keys_text(job->key, key);
-    rd_digest_format(&job->signed_deploy.release_digest, digest);
-    cli_note(&job->context->out, "%s   %s   owner key %.8s…   (%s)", job->manifest.name,
-             cli_short_id(job->app_text, id, sizeof id), key, job->manifest.path);
-    cli_note(&job->context->out, "  release %-4u  %.15s…   %.1f kB, %zu module%s, public code   signed",
-             job->signed_deploy.number, digest, (double)job->bundle.size / 1000, job->modules,
-             job->modules == 1 ? "" : "s");
-    cli_note(&job->context->out, "  head %-7llu  %s   %llu instance%s", (unsigned long long)job->signed_deploy.head_seq,
-             job->class == RD_CLASS_SIMULATED ? "SIMULATED: everything is checked, nothing is confidential"
-                                              : "hardware",
-             (unsigned long long)job->manifest.instances_max, job->manifest.instances_max == 1 ? "" : "s");
+    if (job->key)
+        cli_keys_text(job->key, key);
+    rd_digest_format(&job->code_digest, digest);
+    cli_note(out, "%s   %s%s%.8s%s   (%s)", job->manifest.name,
+             job->is_new ? "a new app" : cli_short_id(job->app_text, id, sizeof id), job->key ? "   owner key " : "",
+             key, job->key ? "…" : "", job->manifest.path);
+    cli_note(out, "  release %-5u code %.15s…   %.1f kB, %zu module%s, public code", job->number, digest,
+             (double)job->bundle.size / 1000, job->code.modules_count, job->code.modules_count == 1 ? "" : "s");
+    if (job->changes)
+        cli_changes_note(out, job->changes);
+    if (job->class == RD_CLASS_SIMULATED)
+        cli_note(out, "  %sclass         SIMULATED: everything is checked, nothing is confidential%s",
+                 cli_style_code(out, CLI_MAGENTA), cli_style_code(out, CLI_PLAIN));
+}
+
+bool cli_deploy_job_has_changes(const cli_deploy_job *job)
+{
+    return !job->changes || json_array_size(job->changes) > 0;
+}
+
+void cli_deploy_job_print_plan(const cli_deploy_job *job, const cli_forecast *forecast)
+{
+    char digest[RD_DIGEST_TEXT_SIZE];
+    rd_digest_format(&job->code_digest, digest);
+    json_t *document =
+        json_pack("{s:s, s:s*, s:i, s:s, s:s, s:b, s:O*, s:o*}", "name", job->manifest.name, "app",
+                  job->is_new ? NULL : job->app_text, "number", (int)job->number, "code", digest, "class",
+                  rd_class_name(job->class), "has_changes", cli_deploy_job_has_changes(job), "changes", job->changes,
+                  "placement", forecast ? cli_forecast_to_json(forecast) : NULL);
+    cli_print_json(&job->context->out, document);
+    json_decref(document);
 }
 
 static int start_deployment(cli_watch *watch, void *start_context, rd_err *err)
@@ -117,6 +187,8 @@ static int start_deployment(cli_watch *watch, void *start_context, rd_err *err)
     (void)snprintf(watch->deployment_id, sizeof watch->deployment_id, "%s", id ? id : "");
     json_decref(watch->last);
     watch->last = accepted;
+    if (id)
+        cli_interrupt_say("Still deploying. Watch: redoubt deployments watch %s", watch->deployment_id);
     return id ? 0 : rd_err_set(err, RD_E_JSON_MISSING, "the deployment has no id");
 }
 
@@ -128,7 +200,7 @@ static void print_result(cli_deploy_job *job, int64_t elapsed_us)
         rd_digest_format(&job->signed_deploy.release_digest, digest);
         json_t *document = json_pack("{s:s, s:s, s:s, s:i, s:I, s:s*, s:I, s:O*}", "app", job->app_text, "name",
                                      job->manifest.name, "release", digest, "number", (int)job->signed_deploy.number,
-                                     "head_seq", (json_int_t)job->signed_deploy.head_seq, "url", url, "elapsed_us",
+                                     "head_seq", (json_int_t)job->signed_deploy.head.seq, "url", url, "elapsed_us",
                                      (json_int_t)elapsed_us, "deployment", job->watch.last);
         cli_print_json(&job->context->out, document);
         json_decref(document);
@@ -159,13 +231,40 @@ static int follow(cli_deploy_job *job, rd_err *err)
     return 0;
 }
 
-int cli_deploy_job_launch(cli_deploy_job *job, bool is_detached, rd_err *err)
+/* A new app gets its id here; everything that is signed names it. */
+static int sign(cli_deploy_job *job, rd_err *err)
+{
+    if (job->is_new &&
+        (cli_app_create(job->client, job->manifest.name, job->key, &job->app_json, err) < 0 || take_app(job, err) < 0 ||
+         cli_current_fetch(job->context, job->client, &job->current.app, &job->current, err) < 0))
+        return -1;
+    if (cli_current_check_owner(&job->current, job->key, err) < 0)
+        return -1;
+    const cli_deploy_request request = {
+        .current = &job->current,
+        .key = job->key,
+        .manifest = &job->manifest,
+        .class = job->class,
+        .number = job->number,
+        .code_digest = job->code_digest,
+        .code_size = job->bundle.size,
+    };
+    return cli_deploy_sign(job->context, &request, &job->signed_deploy, err);
+}
+
+static int publish(cli_deploy_job *job, rd_err *err)
 {
     const char *state_dir = cli_profile_get(job->context->profile, CLI_SET_STATE_DIR);
-    const rd_head_known known = { job->signed_deploy.head_seq, job->signed_deploy.head_digest };
     if (upload_code(job, err) < 0 || post_document(job, "releases", &job->signed_deploy.release, err) < 0 ||
-        post_document(job, "heads", &job->signed_deploy.head, err) < 0 ||
-        cli_head_remember(state_dir, &job->app, &known, err) < 0)
+        post_document(job, "heads", &job->signed_deploy.head.envelope, err) < 0)
+        return -1;
+    const rd_head_known known = { job->signed_deploy.head.seq, job->signed_deploy.head.digest };
+    return cli_head_remember(state_dir, &job->current.app, &known, err);
+}
+
+int cli_deploy_job_launch(cli_deploy_job *job, bool is_detached, rd_err *err)
+{
+    if (sign(job, err) < 0 || publish(job, err) < 0)
         return -1;
     if (!is_detached)
         return follow(job, err);
@@ -179,19 +278,17 @@ int cli_deploy_job_launch(cli_deploy_job *job, bool is_detached, rd_err *err)
 int cli_deploy_job_prepare(cli_deploy_job *job, rd_err *err)
 {
     job->client = cli_context_client(job->context, err);
-    rd_sha256(rd_buf_bytes(&job->bundle), job->code_digest.b);
-    if (!job->client || load_key(job, err) < 0 || find_or_create_app(job, err) < 0)
-        return -1;
     job->class = choose_class(job);
-    const cli_deploy_request request = {
-        .app = &job->app,
-        .key = job->key,
-        .manifest = &job->manifest,
-        .class = job->class,
-        .code_digest = job->code_digest,
-        .code_size = job->bundle.size,
-    };
-    return cli_deploy_sign(job->context, job->client, &request, &job->signed_deploy, err);
+    job->number = 1;
+    rd_sha256(rd_buf_bytes(&job->bundle), job->code_digest.b);
+    if (!job->client || rd_code_bundle_parse(rd_buf_bytes(&job->bundle), &job->code, err) < 0 || find_app(job, err) < 0)
+        return -1;
+    if (job->is_new)
+        return 0;
+    if (cli_current_fetch(job->context, job->client, &job->current.app, &job->current, err) < 0 ||
+        cli_release_number_next(job->client, &job->current.app, &job->number, err) < 0)
+        return -1;
+    return compare(job, err);
 }
 
 int cli_deploy_job_confirm(const cli_deploy_job *job, rd_err *err)

@@ -4,6 +4,7 @@
 #define CLI_DEPLOY_JOB_H
 
 #include "cli/deploy_sign.h"
+#include "cli/forecast.h"
 #include "cli/watch.h"
 
 typedef struct cli_deploy_job {
@@ -11,25 +12,35 @@ typedef struct cli_deploy_job {
     cli_client *client;
     cli_manifest manifest; /* filled by the caller */
     rd_buf bundle;         /* filled by the caller: the code bundle */
-    size_t modules;
-    rd_signing_key *key;
-    rd_app_id app;
-    char app_text[RD_APP_ID_TEXT_SIZE];
-    json_t *app_json;
-    rd_class class;
+    rd_code_bundle code;   /* the same, parsed */
     rd_digest code_digest;
+    rd_class class;
+    rd_signing_key *key; /* NULL until loaded */
+    bool is_new;         /* there is no app of this name yet */
+    json_t *app_json;
+    char app_text[RD_APP_ID_TEXT_SIZE];
+    cli_current current;
+    uint32_t number;     /* of the release to sign */
+    cli_version version; /* what is current; has_version false: nothing is */
+    bool has_version;
+    json_t *changes; /* against it; NULL when nothing is current */
     cli_signed_deploy signed_deploy;
     cli_watch watch;
 } cli_deploy_job;
 
-/* Loads the key (offering to make one), finds or registers the app, signs release and head. Nothing is sent yet but the
- * app's registration. */
+/* Finds the app, verifies what is current and compares. Changes nothing anywhere. */
 int cli_deploy_job_prepare(cli_deploy_job *job, rd_err *err) RD_NODISCARD;
-/* What will be signed, on stderr. */
+/* Loads the owner key; offers to make one when there is none. */
+int cli_deploy_job_load_key(cli_deploy_job *job, rd_err *err) RD_NODISCARD;
+/* What would be signed, on stderr. */
 void cli_deploy_job_show(const cli_deploy_job *job);
+bool cli_deploy_job_has_changes(const cli_deploy_job *job);
+/* The release, the changes and the forecast (may be NULL) as one document on stdout, with --json. */
+void cli_deploy_job_print_plan(const cli_deploy_job *job, const cli_forecast *forecast);
 /* Asks unless --yes; CANCELLED when the answer is no. */
 int cli_deploy_job_confirm(const cli_deploy_job *job, rd_err *err) RD_NODISCARD;
-/* Uploads, posts and follows until it serves (or returns once accepted when detached), and prints the result. */
+/* Registers the app when it is new, signs, uploads, posts and follows until it serves (or returns once accepted when
+ * detached), and prints the result. */
 int cli_deploy_job_launch(cli_deploy_job *job, bool is_detached, rd_err *err) RD_NODISCARD;
 void cli_deploy_job_done(cli_deploy_job *job);
 

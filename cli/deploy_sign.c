@@ -1,7 +1,6 @@
 #include "cli/deploy_sign.h"
 
 #include "cli/apps.h"
-#include "cli/docs.h"
 #include "common/base/mem.h"
 #include "common/base/text.h"
 #include "common/model/envelope.h"
@@ -9,62 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-typedef struct current_state {
-    rd_genesis genesis;
-    bool has_head;
-    rd_head head;
-    rd_digest head_digest;
-} current_state;
-
-static int check_owner(const rd_genesis *genesis, const rd_signing_key *key, rd_err *err)
-{
-    for (uint32_t i = 0; i < genesis->owners_count; i++)
-        if (rd_public_key_equal(&genesis->owners[i], rd_signing_key_public(key)))
-            return 0;
-    return rd_err_set(err, RD_E_SIGNATURE,
-                      "this owner key does not own the app; use the key that created it (key_file)");
-}
-
-static int fetch_head(cli_context *context, cli_client *client, const rd_app_id *app, current_state *ret, rd_err *err)
-{
-    char id[RD_APP_ID_TEXT_SIZE];
-    rd_app_id_format(app, id);
-    RD_CLEANUP(rd_free_p) char *path = rd_asprintf("/v1/apps/%s/heads/current", id);
-    const char *state_dir = cli_profile_get(context->profile, CLI_SET_STATE_DIR);
-    rd_head_known known;
-    bool is_known = cli_head_known(state_dir, app, &known);
-    cli_answer answer;
-    int status = cli_client_send(client, &(cli_request){ .method = "GET", .path = path, .accept_any_status = true },
-                                 &answer, err);
-    if (status == 0 && answer.status == 404) {
-        cli_answer_done(&answer);
-        return is_known ? rd_err_set(err, RD_E_HEAD_ROLLBACK, "the plane shows no head, but number %llu was seen here",
-                                     (unsigned long long)known.seq)
-                        : 0;
-    }
-    if (status == 0 && answer.status != 200)
-        status = rd_err_set(err, RD_E_UNAVAILABLE, "reading the current head: HTTP %d", answer.status);
-    json_t *shown =
-        status == 0 ? json_loadb((const char *)answer.body.data, answer.body.size, JSON_REJECT_DUPLICATES, NULL) : NULL;
-    json_t *envelope_json = json_pack("{s:O*, s:O*}", "document", json_object_get(shown, "document"), "signatures",
-                                      json_object_get(shown, "signatures"));
-    RD_CLEANUP(rd_free_p) char *text = json_dumps(envelope_json, JSON_COMPACT);
-    json_decref(envelope_json);
-    json_decref(shown);
-    cli_answer_done(&answer);
-    rd_envelope envelope = { .signatures_count = 0 };
-    const rd_head_check check = { .genesis = &ret->genesis, .app = app, .known = is_known ? &known : NULL };
-    if (status == 0)
-        status = rd_envelope_parse(rd_bytes_str(text ? text : ""), &envelope, err);
-    if (status == 0)
-        status = rd_head_accept(&envelope, &check, &ret->head, &ret->head_digest, err);
-    rd_envelope_done(&envelope);
-    ret->has_head = status == 0;
-    return status < 0 ? rd_err_wrap(err, "the plane's current head") : 0;
-}
-
 /* The highest release number that the plane holds; the numbers only need to grow. */
-static int next_number(cli_client *client, const rd_app_id *app, uint32_t *ret, rd_err *err)
+int cli_release_number_next(cli_client *client, const rd_app_id *app, uint32_t *ret, rd_err *err)
 {
     char id[RD_APP_ID_TEXT_SIZE];
     rd_app_id_format(app, id);
@@ -97,7 +42,7 @@ static int seal_envelope(rd_buf *document, const rd_signing_key *key, rd_sign_la
 static int sign_release(const cli_deploy_request *request, cli_signed_deploy *ret, rd_err *err)
 {
     rd_release release = request->manifest->release; /* borrows env */
-    release.app = *request->app;
+    release.app = request->current->app;
     release.number = ret->number;
     release.is_open = request->manifest->is_open;
     release.code_digest = request->code_digest;
@@ -113,7 +58,7 @@ static int sign_release(const cli_deploy_request *request, cli_signed_deploy *re
     return status;
 }
 
-static int fill_policy(const cli_profile *profile, rd_class class, rd_policy *ret, rd_err *err)
+int cli_policy_fill(const cli_profile *profile, rd_class class, rd_policy *ret, rd_err *err)
 {
     if (profile->measurement_count == 0)
         return rd_err_set(err, RD_E_CONFIG,
@@ -134,18 +79,18 @@ static int fill_policy(const cli_profile *profile, rd_class class, rd_policy *re
 }
 
 /* The release that was first until now stays allowed, so that it serves until the new one does. */
-static void fill_releases(const current_state *current, const rd_digest *release, rd_head *head)
+static void fill_releases(const cli_current *current, const rd_digest *release, rd_head *head)
 {
     head->releases[head->releases_count++] = *release;
     if (current->has_head && current->head.releases_count > 0 && !rd_digest_equal(&current->head.releases[0], release))
         head->releases[head->releases_count++] = current->head.releases[0];
 }
 
-static int sign_head(cli_context *context, const cli_deploy_request *request, const current_state *current,
-                     cli_signed_deploy *ret, rd_err *err)
+int cli_head_sign(cli_context *context, const cli_head_request *request, cli_signed_head *ret, rd_err *err)
 {
+    const cli_current *current = request->current;
     rd_head head = {
-        .app = *request->app,
+        .app = current->app,
         .seq = current->has_head ? current->head.seq + 1 : 1,
         .has_prev = current->has_head,
         .prev = current->head_digest,
@@ -153,44 +98,39 @@ static int sign_head(cli_context *context, const cli_deploy_request *request, co
         /* A minute back, so that a host whose clock is a little behind does not refuse it. */
         .not_before_us = (rd_clock_wall_us(context->clock) / 1000000 - 60) * 1000000,
     };
+    rd_buf_init(&ret->envelope, 0);
     if (current->has_head && current->head.class != request->class)
         return rd_err_set(err, RD_E_CLASS_MISMATCH, "the app is %s; hardware and simulated never mix in one app",
                           rd_class_name(current->head.class));
-    fill_releases(current, &ret->release_digest, &head);
-    if (fill_policy(context->profile, request->class, &head.policy, err) < 0)
+    fill_releases(current, request->release, &head);
+    if (cli_policy_fill(context->profile, request->class, &head.policy, err) < 0)
         return -1;
     rd_buf document;
     rd_buf_init(&document, 0);
     int status = rd_head_encode(&head, &document, err);
     if (status == 0) {
-        ret->head_seq = head.seq;
-        rd_head_digest(rd_buf_bytes(&document), &ret->head_digest);
-        status = seal_envelope(&document, request->key, RD_SIGN_HEAD, &ret->head, err);
+        ret->seq = head.seq;
+        rd_head_digest(rd_buf_bytes(&document), &ret->digest);
+        status = seal_envelope(&document, request->key, RD_SIGN_HEAD, &ret->envelope, err);
     }
     rd_buf_done(&document);
     return status;
 }
 
-int cli_deploy_sign(cli_context *context, cli_client *client, const cli_deploy_request *request, cli_signed_deploy *ret,
-                    rd_err *err)
+int cli_deploy_sign(cli_context *context, const cli_deploy_request *request, cli_signed_deploy *ret, rd_err *err)
 {
-    *ret = (cli_signed_deploy){ .number = 0 };
+    *ret = (cli_signed_deploy){ .number = request->number };
     rd_buf_init(&ret->release, 0);
-    rd_buf_init(&ret->head, 0);
-    current_state current = { .has_head = false };
-    if (cli_app_genesis(client, request->app, &current.genesis, err) < 0 ||
-        check_owner(&current.genesis, request->key, err) < 0)
-        return -1;
-    if (fetch_head(context, client, request->app, &current, err) < 0 ||
-        next_number(client, request->app, &ret->number, err) < 0)
-        return -1;
     if (sign_release(request, ret, err) < 0)
         return -1;
-    return sign_head(context, request, &current, ret, err);
+    const cli_head_request head = {
+        .current = request->current, .key = request->key, .class = request->class, .release = &ret->release_digest
+    };
+    return cli_head_sign(context, &head, &ret->head, err);
 }
 
 void cli_signed_deploy_done(cli_signed_deploy *deploy)
 {
     rd_buf_done(&deploy->release);
-    rd_buf_done(&deploy->head);
+    rd_buf_done(&deploy->head.envelope);
 }

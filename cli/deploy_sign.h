@@ -1,32 +1,48 @@
 /* deploy_sign: the release and the head of one deploy, made and signed here.
- * Used by deploy and approve. The current head comes from the plane and is verified before it is built upon. */
+ * Used by deploy, approve and rollback. Built upon the current head, which was verified before (current.h). */
 #ifndef CLI_DEPLOY_SIGN_H
 #define CLI_DEPLOY_SIGN_H
 
-#include "cli/client.h"
+#include "cli/current.h"
 #include "cli/manifest.h"
-#include "common/model/head.h"
+
+typedef struct cli_signed_head {
+    uint64_t seq;
+    rd_digest digest;
+    rd_buf envelope; /* JSON; rd_buf_done */
+} cli_signed_head;
 
 typedef struct cli_signed_deploy {
     uint32_t number; /* of the release */
     rd_digest release_digest;
     rd_buf release; /* envelope JSON */
-    uint64_t head_seq;
-    rd_digest head_digest;
-    rd_buf head; /* envelope JSON */
+    cli_signed_head head;
 } cli_signed_deploy;
 
+typedef struct cli_head_request {
+    const cli_current *current;
+    const rd_signing_key *key;
+    rd_class class;
+    const rd_digest *release; /* the one that counts from now on; the first one so far stays allowed */
+} cli_head_request;
+
 typedef struct cli_deploy_request {
-    const rd_app_id *app;
+    const cli_current *current;
     const rd_signing_key *key;
     const cli_manifest *manifest;
     rd_class class;
+    uint32_t number;
     rd_digest code_digest;
     uint64_t code_size;
 } cli_deploy_request;
 
-/* Fetches genesis, current head and the last release's number, verifies them, and signs the next ones. */
-int cli_deploy_sign(cli_context *context, cli_client *client, const cli_deploy_request *request, cli_signed_deploy *ret,
+/* One more than the highest release number that the plane holds: the numbers only need to grow. */
+int cli_release_number_next(cli_client *client, const rd_app_id *app, uint32_t *ret, rd_err *err) RD_NODISCARD;
+/* What this machine's profile asks of evidence. */
+int cli_policy_fill(const cli_profile *profile, rd_class class, rd_policy *ret, rd_err *err) RD_NODISCARD;
+int cli_head_sign(cli_context *context, const cli_head_request *request, cli_signed_head *ret,
+                  rd_err *err) RD_NODISCARD;
+int cli_deploy_sign(cli_context *context, const cli_deploy_request *request, cli_signed_deploy *ret,
                     rd_err *err) RD_NODISCARD;
 void cli_signed_deploy_done(cli_signed_deploy *deploy);
 

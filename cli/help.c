@@ -3,6 +3,35 @@
 #include <stdio.h>
 #include <string.h>
 
+#define WIDTH 80
+
+/* left, then text from a column on, wrapped at spaces. */
+static void print_row(const char *left, int column, const char *text)
+{
+    int used = printf("  %s", left);
+    if (used >= column - 1) {
+        (void)putchar('\n');
+        used = 0;
+    }
+    (void)printf("%*s", column - used, "");
+    used = column;
+    while (*text) {
+        int size = (int)strcspn(text, " ");
+        if (used > column && used + 1 + size > WIDTH) {
+            (void)printf("\n%*s", column, "");
+            used = column;
+        } else if (used > column) {
+            (void)putchar(' ');
+            used++;
+        }
+        (void)printf("%.*s", size, text);
+        used += size;
+        text += size;
+        text += *text == ' ';
+    }
+    (void)putchar('\n');
+}
+
 static void print_flags(const cli_flag *flags)
 {
     for (; flags && flags->name; flags++) {
@@ -10,7 +39,7 @@ static void print_flags(const cli_flag *flags)
         (void)snprintf(left, sizeof left, "%s%c%s--%s%s%s", flags->letter ? "-" : "  ",
                        flags->letter ? flags->letter : ' ', flags->letter ? ", " : " ", flags->name,
                        flags->value_name ? " " : "", flags->value_name ? flags->value_name : "");
-        (void)printf("  %-30s %s\n", left, flags->help);
+        print_row(left, 32, flags->help);
     }
 }
 
@@ -44,7 +73,7 @@ static void print_verbs(const char *noun)
         for (const cli_command *command = *list; command->name; command++)
             if (!command->is_hidden && (!noun || (strncmp(command->name, noun, size) == 0 &&
                                                   (command->name[size] == ' ' || !command->name[size]))))
-                (void)printf("  %-20s %s\n", command->name, command->purpose);
+                print_row(command->name, 22, command->purpose);
 }
 
 void cli_help_overview(void)
@@ -56,86 +85,65 @@ void cli_help_overview(void)
                    "redoubt verify private-score");
     (void)printf("\nVerbs:\n");
     print_verbs(NULL);
-    (void)printf(
-        "\nHelp of a verb: redoubt help VERB, or redoubt VERB --help. All errors: redoubt help errors.\n"
-        "Exit codes: 0 ok, 1 failure, 2 usage, 3 not found, 4 auth, 5 conflict, 6 attestation failed, 7 timeout,\n"
-        "8 unavailable, 10 changes to deploy (deploy --plan), 130 interrupted.\n");
+    (void)printf("\nHelp of a verb: redoubt help VERB. Errors: redoubt help errors [CODE].\n"
+                 "Exit codes: 0 ok, 1 failure, 2 usage, 3 not found, 4 auth, 5 conflict,\n"
+                 "6 attestation failed, 7 timeout, 8 unavailable, 10 changes (deploy --plan),\n"
+                 "130 interrupted.\n");
 }
 
-static void print_errors(void)
+static void print_error_line(const rd_code_info *info)
 {
-    for (int code = RD_OK + 1; code < RD_CODE_COUNT; code++) {
-        const rd_code_info *info = rd_code_describe((rd_code)code);
-        (void)printf("%-28s HTTP %d, exit %d%s%s%s\n", info->name, info->http_status, info->exit_code,
-                     info->is_retryable ? ", may be tried again" : "", info->hint[0] ? "\n    " : "", info->hint);
+    (void)printf("%-28s exit %d%s%s%s\n", info->name, info->exit_code, info->is_retryable ? ", may be tried again" : "",
+                 info->hint[0] ? "\n    " : "", info->hint);
+}
+
+static void explain_error(const rd_code_info *info)
+{
+    (void)printf("%s\n  exit code   %d\n  over HTTP   %d; page /problems/%s of the control plane\n  again       %s\n",
+                 info->name, info->exit_code, info->http_status, info->name,
+                 info->is_retryable ? "the same request may succeed later, unchanged" : "not without a change");
+    if (info->hint[0])
+        (void)printf("  to mend it  %s\n", info->hint);
+}
+
+bool cli_help_errors(const char *name)
+{
+    if (name) {
+        rd_code code = rd_code_by_name(name);
+        if (code != RD_OK)
+            explain_error(rd_code_describe(code));
+        return code != RD_OK;
     }
+    for (int code = RD_OK + 1; code < RD_CODE_COUNT; code++)
+        print_error_line(rd_code_describe((rd_code)code));
+    return true;
+}
+
+/* The first verb of a noun, or NULL. */
+static const cli_command *first_of_noun(const char *noun)
+{
+    size_t size = strlen(noun);
+    for (const cli_command *const *list = cli_all_commands; *list; list++)
+        for (const cli_command *command = *list; command->name; command++)
+            if (strncmp(command->name, noun, size) == 0 && command->name[size] == ' ')
+                return command;
+    return NULL;
+}
+
+bool cli_help_is_noun(const char *word)
+{
+    return first_of_noun(word) != NULL;
 }
 
 bool cli_help_noun(const char *noun)
 {
-    if (strcmp(noun, "errors") == 0) {
-        print_errors();
-        return true;
-    }
-    size_t size = strlen(noun);
-    for (const cli_command *const *list = cli_all_commands; *list; list++) {
-        for (const cli_command *command = *list; command->name; command++) {
-            if (strncmp(command->name, noun, size) != 0 || command->name[size] != ' ')
-                continue;
-            (void)printf("redoubt %s\n\nVerbs:\n", noun);
-            print_verbs(noun);
-            (void)printf("\nHelp of a verb: redoubt help %s\n", command->name);
-            return true;
-        }
-    }
-    return false;
-}
-
-static void print_roff(const char *text)
-{
-    for (; *text; text++) {
-        if (*text == '\\' || *text == '-')
-            (void)putchar('\\');
-        (void)putchar(*text);
-    }
-}
-
-static void man_flags(const cli_flag *flags)
-{
-    for (; flags && flags->name; flags++) {
-        (void)printf(".TP\n.B \\-\\-%s", flags->name);
-        if (flags->letter)
-            (void)printf(", \\-%c", flags->letter);
-        (void)printf("%s%s\n", flags->value_name ? " " : "", flags->value_name ? flags->value_name : "");
-        print_roff(flags->help);
-        (void)putchar('\n');
-    }
-}
-
-void cli_help_man(void)
-{
-    (void)printf(".TH REDOUBT 1 \"\" \"redoubt " REDOUBT_VERSION
-                 "\"\n.SH NAME\nredoubt \\- deploy, invoke and verify confidential functions\n"
-                 ".SH SYNOPSIS\n.B redoubt\n.I VERB\n[flags] [arguments]\n.SH VERBS\n");
-    for (const cli_command *const *list = cli_all_commands; *list; list++) {
-        for (const cli_command *command = *list; command->name; command++) {
-            if (command->is_hidden)
-                continue;
-            (void)printf(".SS %s %s\n", command->name, command->arguments);
-            print_roff(command->purpose);
-            (void)printf(".\n.PP\n.nf\n");
-            print_roff(command->examples);
-            (void)printf("\n.fi\n");
-            man_flags(command->flags);
-        }
-    }
-    (void)printf(".SH FLAGS OF EVERY VERB\n");
-    man_flags(cli_global_flags);
-    (void)printf(
-        ".SH EXIT STATUS\n0 ok, 1 failure, 2 usage, 3 not found, 4 auth, 5 conflict, 6 attestation failed, 7 timeout, "
-        "8 unavailable, 10 changes to deploy, 130 interrupted.\n"
-        ".SH FILES\n.I .redoubt/profile.json\n(upwards from the working directory), "
-        ".I $XDG_CONFIG_HOME/redoubt/profile.json\n");
+    const cli_command *first = first_of_noun(noun);
+    if (!first)
+        return false;
+    (void)printf("redoubt %s\n\nVerbs:\n", noun);
+    print_verbs(noun);
+    (void)printf("\nHelp of a verb: redoubt help %s\n", first->name);
+    return true;
 }
 
 const char *cli_help_nearest(const char *typed)

@@ -2,11 +2,10 @@
 
 #include "cli/client.h"
 #include "cli/help.h"
+#include "cli/signals.h"
 #include "common/base/mem.h"
 #include "common/base/text.h"
 
-#include <curl/curl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,7 +38,7 @@ static const cli_command *find_command(int count, char **words, int *ret_words)
 static int usage_error(const char *typed)
 {
     const char *nearest = cli_help_nearest(typed);
-    (void)fprintf(stderr, "error: unknown verb: %s\n", typed);
+    (void)fprintf(stderr, "error: unknown %s: %s\n", typed[0] == '-' ? "flag" : "verb", typed);
     if (nearest)
         (void)fprintf(stderr, "  hint   did you mean: redoubt %s\n", nearest);
     else
@@ -47,36 +46,49 @@ static int usage_error(const char *typed)
     return 2;
 }
 
+static bool is_word(int count, char **words, int at)
+{
+    return at < count && words[at][0] != '-';
+}
+
+/* `redoubt help …` and bare nouns. */
+static int answer_help(int count, char **words)
+{
+    if (count == 0)
+        cli_help_overview();
+    else if (strcmp(words[0], "errors") == 0)
+        return cli_help_errors(is_word(count, words, 1) ? words[1] : NULL) ? 0 : usage_error(words[1]);
+    else if (!cli_help_noun(words[0]))
+        return usage_error(words[0]);
+    return 0;
+}
+
 /* `redoubt`, `redoubt help …`, `redoubt --version`, a bare noun: answered without a profile. -1 when it is none of
  * these. */
 static int answer_without_profile(int count, char **words)
 {
-    if (count == 0 || strcmp(words[0], "--help") == 0 || strcmp(words[0], "-h") == 0) {
-        cli_help_overview();
-        return 0;
-    }
+    if (count == 0 || strcmp(words[0], "--help") == 0 || strcmp(words[0], "-h") == 0)
+        return answer_help(0, words);
     if (strcmp(words[0], "--version") == 0 || strcmp(words[0], "version") == 0) {
         (void)puts("redoubt " REDOUBT_VERSION);
         return 0;
     }
-    if (strcmp(words[0], "--help-man") == 0) {
-        cli_help_man();
-        return 0;
-    }
+    if (strcmp(words[0], "--help-man") == 0)
+        return cli_help_man(count > 1 ? words[1] : "") ? 0 : usage_error(words[1]);
     bool is_help = strcmp(words[0], "help") == 0;
-    if (is_help && count == 1) {
-        cli_help_overview();
-        return 0;
-    }
     int matched = 0;
     const cli_command *command = find_command(count - is_help, words + is_help, &matched);
     if (is_help && command) {
         cli_help_command(command);
         return 0;
     }
-    if (!command && cli_help_noun(words[is_help]))
-        return count - is_help > 1 && words[is_help + 1][0] != '-' ? usage_error(words[is_help + 1]) : 0;
-    return command ? -1 : usage_error(words[is_help]);
+    if (command)
+        return -1;
+    if (!is_help && is_word(count, words, 1) && cli_help_is_noun(words[0])) {
+        RD_CLEANUP(rd_free_p) char *typed = rd_asprintf("%s %s", words[0], words[1]);
+        return usage_error(typed);
+    }
+    return answer_help(count - is_help, words + is_help);
 }
 
 static int set_form(cli_context *context, const cli_args *args, rd_err *err)
@@ -105,6 +117,7 @@ static int init_context(cli_context *context, const cli_args *args, rd_err *err)
     context->out.is_live = !is_plain && isatty(STDERR_FILENO);
     context->out.may_ask = isatty(STDIN_FILENO) && isatty(STDERR_FILENO) && !cli_args_has(args, "no-input");
     context->out.assume_yes = cli_args_has(args, "yes");
+    context->out.columns = cli_args_value(args, "columns");
     if (set_form(context, args, err) < 0)
         return -1;
     if (timeout && (rd_parse_u64(timeout, strlen(timeout), 86400, &seconds) < 0 || seconds == 0))
@@ -143,25 +156,31 @@ static int run_command(const cli_command *command, int count, char **words)
     return status;
 }
 
-/* Nothing is in flight that a plain exit would spoil: a deployment goes on without us. */
-static void on_interrupt(int signal_number RD_UNUSED)
+/* Flags of every verb may also come before it: how many of the first words are such flags and their values. */
+static int leading_flags(int count, char **words)
 {
-    static const char text[] = "\nInterrupted. What was accepted goes on: redoubt deployments list APP\n";
-    (void)!write(STDERR_FILENO, text, sizeof text - 1);
-    _exit(130);
+    int taken = 0;
+    while (taken < count) {
+        const cli_flag *flag = cli_args_global(words[taken]);
+        if (!flag || strcmp(flag->name, "help") == 0)
+            break;
+        taken += flag->value_name && !strchr(words[taken], '=') ? 2 : 1;
+    }
+    return RD_MIN(taken, count);
 }
 
 int main(int argc, char **argv)
 {
-    (void)signal(SIGPIPE, SIG_DFL);
-    (void)signal(SIGINT, on_interrupt);
-    int answered = answer_without_profile(argc - 1, argv + 1);
+    cli_signals_install();
+    int leading = leading_flags(argc - 1, argv + 1);
+    int count = argc - 1 - leading;
+    char **words = argv + 1 + leading;
+    int answered = answer_without_profile(count, words);
     if (answered >= 0)
         return answered;
-    int words = 0;
-    const cli_command *command = find_command(argc - 1, argv + 1, &words);
-    (void)curl_global_init(CURL_GLOBAL_DEFAULT);
-    int status = run_command(command, argc - 1 - words, argv + 1 + words);
-    curl_global_cleanup();
-    return status;
+    int verb = 0;
+    const cli_command *command = find_command(count, words, &verb);
+    /* The leading flags go where the verb stood, in front of its own arguments. */
+    memmove(argv + 1 + verb, argv + 1, (size_t)leading * sizeof *argv);
+    return run_command(command, argc - 1 - verb, argv + 1 + verb);
 }

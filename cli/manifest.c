@@ -1,11 +1,13 @@
 #include "cli/manifest.h"
 
+#include "cli/args.h"
 #include "cli/profile.h"
 #include "cli/yaml.h"
 #include "common/base/mem.h"
 #include "common/base/text.h"
 #include "common/model/json.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -30,10 +32,13 @@ static int read_env(const json_t *value, void *into, const char *pointer RD_UNUS
         return rd_err_set(err, RD_E_JSON_TYPE, "env must map names to texts");
     json_object_foreach((json_t *)value, name, text)
     {
-        if (!json_is_string(text))
-            return rd_err_set(err, RD_E_JSON_TYPE, "env.%s must be a text; put it in quotes", name);
+        RD_CLEANUP(rd_free_p) char *at = rd_asprintf("/env/%s", name);
+        if (!json_is_string(text)) {
+            (void)rd_err_set(err, RD_E_JSON_TYPE, "%s must be a text; put it in quotes", name);
+            return rd_err_at(err, at);
+        }
         if (rd_release_set_env(release, name, json_string_value(text), err) < 0)
-            return rd_err_wrap(err, "env.%s", name);
+            return rd_err_at(err, at);
     }
     return 0;
 }
@@ -75,6 +80,37 @@ static const rd_json_field manifest_fields[] = {
     RD_JSON_END,
 };
 
+static const rd_json_field *fields_of(const char *group, size_t size)
+{
+    for (const rd_json_field *field = manifest_fields; field->name; field++)
+        if (strlen(field->name) == size && memcmp(field->name, group, size) == 0)
+            return field->fields;
+    return NULL;
+}
+
+/* A member that nobody knows is most often a misspelt one. */
+static void explain_unknown(rd_err *err)
+{
+    const char *name = strrchr(err->pointer, '/');
+    const rd_json_field *fields = manifest_fields;
+    if (!name)
+        return;
+    if (name != err->pointer)
+        fields = fields_of(err->pointer + 1, strcspn(err->pointer + 1, "/"));
+    const char *nearest = NULL;
+    size_t best = 3;
+    for (const rd_json_field *field = fields; field && field->name; field++) {
+        size_t distance = cli_edit_distance(name + 1, field->name);
+        nearest = distance < best ? field->name : nearest;
+        best = RD_MIN(distance, best);
+    }
+    char pointer[sizeof err->pointer];
+    (void)snprintf(pointer, sizeof pointer, "%s", err->pointer);
+    (void)rd_err_set(err, RD_E_CLI_MANIFEST, "unknown member %s%s%s%s", strrchr(pointer, '/') + 1,
+                     nearest ? "; did you mean " : "", nearest ? nearest : "", nearest ? "?" : "");
+    (void)rd_err_at(err, pointer);
+}
+
 static int read_manifest(cli_manifest *manifest, rd_err *err)
 {
     RD_CLEANUP(rd_free_p) uint8_t *data = NULL;
@@ -86,8 +122,14 @@ static int read_manifest(cli_manifest *manifest, rd_err *err)
     bool is_json = ending && strcmp(ending, ".json") == 0;
     int status = is_json ? rd_json_parse(rd_bytes_of(data, size), NULL, &document, err)
                          : cli_yaml_parse(rd_bytes_of(data, size), &document, err);
-    if (status < 0 || rd_json_read(document, manifest_fields, RD_UNKNOWN_REFUSED, "", manifest, err) < 0)
+    if (status < 0)
         return rd_err_wrap(err, "%s", manifest->path);
+    if (rd_json_read(document, manifest_fields, RD_UNKNOWN_REFUSED, "", manifest, err) < 0) {
+        if (err->code == RD_E_JSON_UNKNOWN)
+            explain_unknown(err);
+        err->code = RD_E_CLI_MANIFEST;
+        return rd_err_wrap(err, "%s:%u", manifest->path, cli_yaml_line(rd_bytes_of(data, size), err->pointer));
+    }
     return 0;
 }
 
@@ -95,7 +137,7 @@ static int check(cli_manifest *manifest, rd_err *err)
 {
     if (!name_is_ok(manifest->name))
         return rd_err_set(err, RD_E_CLI_MANIFEST,
-                          "name \"%s\": a lower-case letter, then letters, digits and dashes, at most 63",
+                          "name \"%s\" must be a lower-case letter, then letters, digits and dashes, at most 63",
                           manifest->name);
     if (manifest->instances_min > manifest->instances_max)
         return rd_err_set(err, RD_E_CLI_MANIFEST, "instances.min %llu is above instances.max %llu",

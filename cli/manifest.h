@@ -29,6 +29,6 @@ int cli_manifest_from_settings(const char *name, const json_t *settings, cli_man
 void cli_manifest_done(cli_manifest *manifest);
 
 /* The script and everything that it imports by a relative name, encoded as a code bundle (docs/protocol/formats.md). */
-int cli_bundle_collect(const cli_manifest *manifest, rd_buf *ret_bundle, size_t *ret_modules, rd_err *err) RD_NODISCARD;
+int cli_bundle_collect(const cli_manifest *manifest, rd_buf *ret_bundle, rd_err *err) RD_NODISCARD;
 
 #endif

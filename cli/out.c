@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 static const char *const style_codes[] = { "\033[0m",  "\033[1m",  "\033[2m", "\033[31m",
@@ -91,7 +92,10 @@ static void print_error_json(const rd_err *err, const char *request_id)
     const rd_code_info *info = rd_code_describe(err->code);
     json_t *document = json_pack("{s:s, s:s, s:s, s:b, s:s*}", "code", info->name, "detail", err->text, "hint",
                                  info->hint, "retryable", info->is_retryable, "request_id", request_id);
-    (void)json_dumpf(document, stderr, JSON_COMPACT);
+    if (document)
+        (void)json_dumpf(document, stderr, JSON_COMPACT);
+    else /* the sentence is not UTF-8 */
+        (void)fprintf(stderr, "{\"code\":\"%s\"}", info->name);
     (void)fputc('\n', stderr);
     json_decref(document);
 }
@@ -110,6 +114,12 @@ void cli_print_error(const cli_out *out, const rd_err *err, const char *request_
         (void)fprintf(stderr, "  hint   %s\n", info->hint);
     (void)fprintf(stderr, "  code   %s%s%s\n", info->name, request_id ? "   request " : "",
                   request_id ? request_id : "");
+    (void)fprintf(stderr, "  more   redoubt help errors %s\n", info->name);
+}
+
+const char *cli_text(const json_t *object, const char *name)
+{
+    return json_string_value(json_object_get(object, name));
 }
 
 /* Columns on the screen: UTF-8 lead bytes only. */
@@ -126,39 +136,100 @@ static const char *cell_text(const char *cell)
     return cell && cell[0] ? cell : "-";
 }
 
-static void print_row(const char *const *cells, const size_t *widths, size_t count)
+void cli_print_object(const cli_out *out, const json_t *object)
 {
-    for (size_t i = 0; i < count; i++) {
-        const char *text = cell_text(cells[i]);
+    const char *id = cli_text(object, "id");
+    if (out->form == CLI_JSON) {
+        cli_print_json(out, object);
+        return;
+    }
+    if (out->form == CLI_NAME) {
+        cli_print(out, "%s", id ? id : "-");
+        return;
+    }
+    const char *name;
+    json_t *value;
+    json_object_foreach((json_t *)object, name, value)
+    {
+        char *text = json_is_string(value) ? NULL : json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
+        cli_print(out, "%-12s %s", name, json_is_string(value) ? json_string_value(value) : text ? text : "?");
+        free(text);
+    }
+}
+
+#define COLUMNS_MAX 16
+
+/* Which columns, in which order. */
+typedef struct selection {
+    size_t at[COLUMNS_MAX];
+    size_t widths[COLUMNS_MAX];
+    size_t count;
+} selection;
+
+static void print_row(const char *const *cells, const selection *columns)
+{
+    for (size_t i = 0; i < columns->count; i++) {
+        const char *text = cell_text(cells[columns->at[i]]);
         put_clean(stdout, text, false);
-        for (size_t pad = width_of(text); i + 1 < count && pad < widths[i] + 2; pad++)
+        for (size_t pad = width_of(text); i + 1 < columns->count && pad < columns->widths[i] + 2; pad++)
             (void)putchar(' ');
     }
     (void)putchar('\n');
 }
 
-void cli_print_table(const cli_out *out, const char *const *header, size_t column_count, const char *const *cells,
-                     size_t row_count)
+static int unknown_column(const char *name, size_t size, const char *const *header, size_t count, rd_err *err)
 {
-    if (out->form == CLI_NAME) {
-        for (size_t row = 0; row < row_count; row++)
-            print_row(&cells[row * column_count], NULL, 1);
-        (void)fflush(stdout);
-        return;
+    char known[160] = "";
+    for (size_t i = 0; i < count; i++) {
+        size_t used = strlen(known);
+        (void)snprintf(known + used, sizeof known - used, "%s%s", i ? ", " : "", header[i]);
     }
-    size_t widths[16] = { 0 };
-    column_count = RD_MIN(column_count, RD_ARRAY_LEN(widths));
-    for (size_t i = 0; i < column_count; i++) {
-        widths[i] = width_of(header[i]);
-        for (size_t row = 0; row < row_count; row++)
-            widths[i] = RD_MAX(widths[i], width_of(cell_text(cells[row * column_count + i])));
+    return rd_err_set(err, RD_E_USAGE, "no column %.*s; there are %s", (int)RD_MIN(size, (size_t)40), name, known);
+}
+
+static int select_columns(const cli_out *out, const char *const *header, size_t count, selection *ret, rd_err *err)
+{
+    *ret = (selection){ .count = 0 };
+    if (out->form == CLI_NAME || !out->columns) {
+        ret->count = out->form == CLI_NAME ? 1 : RD_MIN(count, (size_t)COLUMNS_MAX);
+        for (size_t i = 0; i < ret->count; i++)
+            ret->at[i] = i;
+        return 0;
     }
-    (void)fputs(cli_style_code(out, CLI_DIM), stdout);
-    print_row(header, widths, column_count);
-    (void)fputs(cli_style_code(out, CLI_PLAIN), stdout);
+    for (const char *name = out->columns; *name;) {
+        size_t size = strcspn(name, ",");
+        size_t at = 0;
+        while (at < count && !(strlen(header[at]) == size && strncasecmp(header[at], name, size) == 0))
+            at++;
+        if (at == count || ret->count == COLUMNS_MAX)
+            return unknown_column(name, size, header, count, err);
+        ret->at[ret->count++] = at;
+        name += size + (name[size] == ',');
+    }
+    return 0;
+}
+
+int cli_print_table(const cli_out *out, const char *const *header, size_t column_count, const char *const *cells,
+                    size_t row_count, rd_err *err)
+{
+    selection columns;
+    if (select_columns(out, header, column_count, &columns, err) < 0)
+        return -1;
+    for (size_t i = 0; i < columns.count; i++) {
+        columns.widths[i] = width_of(header[columns.at[i]]);
+        for (size_t row = 0; row < row_count; row++)
+            columns.widths[i] =
+                RD_MAX(columns.widths[i], width_of(cell_text(cells[row * column_count + columns.at[i]])));
+    }
+    if (out->form != CLI_NAME) {
+        (void)fputs(cli_style_code(out, CLI_DIM), stdout);
+        print_row(header, &columns);
+        (void)fputs(cli_style_code(out, CLI_PLAIN), stdout);
+    }
     for (size_t row = 0; row < row_count; row++)
-        print_row(cells + row * column_count, widths, column_count);
+        print_row(cells + row * column_count, &columns);
     (void)fflush(stdout);
+    return 0;
 }
 
 const char *cli_age(const char *rfc3339, int64_t now_us, char *buffer, size_t size)

@@ -14,10 +14,11 @@ typedef struct cli_out {
     cli_form form;
     bool is_quiet;
     bool is_verbose;
-    bool has_color;  /* stderr and stdout take escapes */
-    bool is_live;    /* stderr is a terminal: live lines allowed */
-    bool may_ask;    /* stdin is a terminal and --no-input was not given */
-    bool assume_yes; /* --yes */
+    bool has_color;      /* stderr and stdout take escapes */
+    bool is_live;        /* stderr is a terminal: live lines allowed */
+    bool may_ask;        /* stdin is a terminal and --no-input was not given */
+    bool assume_yes;     /* --yes */
+    const char *columns; /* --columns, or NULL */
 } cli_out;
 
 typedef enum cli_style { CLI_PLAIN, CLI_BOLD, CLI_DIM, CLI_RED, CLI_GREEN, CLI_YELLOW, CLI_MAGENTA } cli_style;
@@ -32,13 +33,20 @@ void cli_print(const cli_out *out, const char *fmt, ...) RD_PRINTF(2, 3);
 /* One JSON document and a newline on stdout; compact off a terminal. Steals nothing. */
 void cli_print_json(const cli_out *out, const json_t *document);
 
-/* error: … / hint … / code … request … on stderr; as a JSON document on stderr with --json. */
+/* An object: as JSON, as its id (CLI_NAME), or a line a member. */
+void cli_print_object(const cli_out *out, const json_t *object);
+
+/* error: … / hint … / code … request … / more … on stderr; as a JSON document on stderr with --json. */
 void cli_print_error(const cli_out *out, const rd_err *err, const char *request_id);
 
-/* A table on stdout: header row, then rows; columns are as wide as their widest cell. With CLI_NAME only the first
- * column is printed, without header. cells holds row_count * column_count texts; NULL prints as "-". */
-void cli_print_table(const cli_out *out, const char *const *header, size_t column_count, const char *const *cells,
-                     size_t row_count);
+/* A table on stdout: header row, then rows; columns are as wide as their widest cell; --columns chooses among them.
+ * With CLI_NAME only the first column is printed, without header. cells holds row_count * column_count texts; NULL
+ * prints as "-". Fails with USAGE for a column that is not there. */
+int cli_print_table(const cli_out *out, const char *const *header, size_t column_count, const char *const *cells,
+                    size_t row_count, rd_err *err) RD_NODISCARD;
+
+/* A text member of an object, or NULL. */
+const char *cli_text(const json_t *object, const char *name);
 
 /* "41 s ago", "3 h ago", from RFC 3339 text; the text itself when it does not parse. Writes at most size bytes. */
 const char *cli_age(const char *rfc3339, int64_t now_us, char *buffer, size_t size);

@@ -11,19 +11,20 @@
 
 #define PROFILE_SIZE_MAX 65536
 
-static const struct {
-    const char *key;
-    const char *variable;
-    const char *fallback;
-    bool is_path;
-} setting_rows[CLI_SET_COUNT] = {
-    [CLI_SET_API] = { "api", "REDOUBT_API", "http://127.0.0.1:8080", false },
-    [CLI_SET_APPS] = { "apps", "REDOUBT_APPS", NULL, false },
-    [CLI_SET_TOKEN] = { "token", "REDOUBT_TOKEN", NULL, false },
-    [CLI_SET_TOKEN_FILE] = { "token_file", "REDOUBT_TOKEN_FILE", NULL, true },
-    [CLI_SET_KEY_FILE] = { "key_file", "REDOUBT_KEY_FILE", NULL, true },
-    [CLI_SET_CLASS] = { "class", "REDOUBT_CLASS", NULL, false },
-    [CLI_SET_STATE_DIR] = { "state_dir", "REDOUBT_STATE_DIR", NULL, true },
+const cli_setting_info cli_settings[CLI_SET_COUNT] = {
+    [CLI_SET_API] = { "api", "REDOUBT_API", "http://127.0.0.1:8080", false, "address of the control plane" },
+    [CLI_SET_TOKEN] = { "token", "REDOUBT_TOKEN", NULL, false, "the token itself; from the environment alone" },
+    [CLI_SET_TOKEN_FILE] = { "token_file", "REDOUBT_TOKEN_FILE", NULL, true,
+                             "file of the token, readable by you alone" },
+    [CLI_SET_KEY_FILE] = { "key_file", "REDOUBT_KEY_FILE", NULL, true,
+                           "file of the owner key (PKCS #8 PEM), readable by you alone; default keys/owner.pem beside "
+                           "the user file" },
+    [CLI_SET_CLASS] = { "class", "REDOUBT_CLASS", NULL, false,
+                        "hardware or simulated, for manifests that do not say; default simulated when the profile "
+                        "lists simulation roots" },
+    [CLI_SET_STATE_DIR] = { "state_dir", "REDOUBT_STATE_DIR", NULL, true,
+                            "folder that remembers the newest head of each app, so that an older one is refused; "
+                            "default $XDG_STATE_HOME/redoubt" },
 };
 
 static void set(cli_profile *profile, cli_setting_key key, const char *value, const char *origin)
@@ -84,13 +85,13 @@ static int read_settings(cli_profile *profile, const json_t *document, const cha
         if (strcmp(name, "simulation_roots") == 0 || strcmp(name, "measurements") == 0)
             continue;
         size_t key = 0;
-        while (key < CLI_SET_COUNT && strcmp(setting_rows[key].key, name) != 0)
+        while (key < CLI_SET_COUNT && strcmp(cli_settings[key].key, name) != 0)
             key++;
         if (key == CLI_SET_COUNT || key == CLI_SET_TOKEN || !json_is_string(value))
             return rd_err_set(err, RD_E_CONFIG, "unknown key or wrong type: %s", name);
         RD_CLEANUP(rd_free_p)
         char *text =
-            setting_rows[key].is_path ? resolve(dir, json_string_value(value)) : rd_strdup(json_string_value(value));
+            cli_settings[key].is_path ? resolve(dir, json_string_value(value)) : rd_strdup(json_string_value(value));
         set(profile, (cli_setting_key)key, text, origin);
     }
     if (read_roots(profile, json_object_get(document, "simulation_roots"), err) < 0)
@@ -158,16 +159,16 @@ int cli_profile_load(const char *flag_profile, const char *flag_api, cli_profile
 {
     cli_profile *profile = rd_alloc(sizeof *profile);
     for (size_t key = 0; key < CLI_SET_COUNT; key++)
-        profile->settings[key].key = setting_rows[key].key;
+        profile->settings[key].key = cli_settings[key].key;
     set(profile, CLI_SET_API, flag_api, "flag");
     for (size_t key = 0; key < CLI_SET_COUNT; key++)
-        set(profile, (cli_setting_key)key, getenv(setting_rows[key].variable), "environment");
+        set(profile, (cli_setting_key)key, getenv(cli_settings[key].variable), "environment");
     if (read_files(profile, flag_profile, err) < 0) {
         cli_profile_free(profile);
         return -1;
     }
     for (size_t key = 0; key < CLI_SET_COUNT; key++)
-        set(profile, (cli_setting_key)key, setting_rows[key].fallback, "default");
+        set(profile, (cli_setting_key)key, cli_settings[key].fallback, "default");
     RD_CLEANUP(rd_free_p) char *state = cli_state_dir();
     set(profile, CLI_SET_STATE_DIR, state, "default");
     *ret = profile;

@@ -16,7 +16,6 @@ typedef struct cli_setting {
 
 typedef enum cli_setting_key {
     CLI_SET_API,
-    CLI_SET_APPS,
     CLI_SET_TOKEN,
     CLI_SET_TOKEN_FILE,
     CLI_SET_KEY_FILE,
@@ -24,6 +23,16 @@ typedef enum cli_setting_key {
     CLI_SET_STATE_DIR,
     CLI_SET_COUNT
 } cli_setting_key;
+
+/* What a setting is called and means; the manual is made from it. */
+typedef struct cli_setting_info {
+    const char *key;      /* member of profile.json */
+    const char *variable; /* of the environment */
+    const char *fallback; /* or NULL */
+    bool is_path;         /* relative to the profile's folder */
+    const char *help;     /* lower case, no full stop */
+} cli_setting_info;
+extern const cli_setting_info cli_settings[CLI_SET_COUNT];
 
 typedef struct cli_profile {
     char *path; /* the file that was read, or NULL */

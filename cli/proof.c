@@ -67,7 +67,7 @@ int cli_proof_check(const cli_profile *profile, const cli_proof_request *request
     int status = rd_attest_check_evidence(&check, report, err);
     copy_steps(report, steps);
     if (status < 0)
-        return cli_steps_are_ok(steps) ? cli_step_failed(steps, "evidence", err) : -1;
+        return cli_steps_are_ok(steps) ? cli_step_failed(steps, "evidence", err) : cli_steps_explain(steps, err);
     if (check_runtime(profile, report, steps, err) < 0)
         return -1;
     ret->is_simulated = report->verdict.claims.class == RD_CLASS_SIMULATED;

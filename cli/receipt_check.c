@@ -68,5 +68,5 @@ int cli_receipt_check(const cli_receipt_request *request, const cli_docs *docs, 
     int status = rd_receipt_verify(&receipt, &expect, results, err);
     list_steps(results, err, steps);
     rd_receipt_done(&receipt);
-    return status;
+    return status < 0 ? cli_steps_explain(steps, err) : 0;
 }

@@ -1,5 +1,6 @@
 #include "cli/watch.h"
 
+#include "cli/instances.h"
 #include "common/base/mem.h"
 #include "common/base/text.h"
 
@@ -35,22 +36,9 @@ static void show_stages(cli_watch *watch)
         if (before_us < 0)
             cli_note(&watch->context->out, "  %-12s  %s", name ? name : "?", watch->deployment_id);
         else
-            cli_note(&watch->context->out, "  %-12s  %.1f ms", name ? name : "?", (double)(at_us - before_us) / 1000);
+            cli_note(&watch->context->out, "  %-12s  %.1f ms", name ? name : "?",
+                     (double)RD_MAX(at_us - before_us, 0) / 1000);
         before_us = at_us;
-    }
-}
-
-static void show_reason(const cli_watch *watch, const json_t *reason)
-{
-    const char *summary = json_string_value(json_object_get(reason, "summary"));
-    cli_note(&watch->context->out, "  %-12s  %s", "pending", summary ? summary : "no host fits yet");
-    size_t i;
-    json_t *row;
-    json_array_foreach(json_object_get(reason, "counts"), i, row)
-    {
-        const char *constraint = json_string_value(json_object_get(row, "constraint"));
-        cli_note(&watch->context->out, "                %4lld  %s",
-                 (long long)json_integer_value(json_object_get(row, "hosts")), constraint ? constraint : "?");
     }
 }
 
@@ -85,7 +73,7 @@ static int look(watching *at)
     int verdict = judge(watch, at->err);
     const json_t *reason = json_object_get(now, "reason");
     if (verdict == 1 && json_is_object(reason) && !was_pending)
-        show_reason(watch, reason);
+        cli_reason_note(&watch->context->out, reason);
     return verdict;
 }
 

@@ -4,6 +4,7 @@
 #include "common/base/text.h"
 
 #include <libfyaml.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -98,17 +99,69 @@ static int to_json(struct fy_node *node, int depth, json_t **ret, rd_err *err)
     return 0;
 }
 
+/* libfyaml collects what it found; the first is what a person should look at. */
+static int syntax_error(struct fy_diag *diag, rd_err *err)
+{
+    void *at = NULL;
+    const struct fy_diag_error *first = fy_diag_errors_iterate(diag, &at);
+    if (!first)
+        return rd_err_set(err, RD_E_CLI_MANIFEST, "not a YAML document");
+    return rd_err_set(err, RD_E_CLI_MANIFEST, "line %d, column %d: %s", first->line, first->column, first->msg);
+}
+
+static struct fy_document *open_document(rd_bytes text, rd_err *err)
+{
+    const struct fy_diag_cfg diag_config = { .fp = NULL, .level = FYET_ERROR, .module_mask = UINT_MAX };
+    struct fy_diag *diag = fy_diag_create(&diag_config);
+    fy_diag_set_collect_errors(diag, true);
+    const struct fy_parse_cfg config = { .flags = FYPCF_QUIET, .diag = diag };
+    struct fy_document *document = fy_document_build_from_string(&config, (const char *)text.data, text.size);
+    if (!document)
+        (void)syntax_error(diag, err);
+    fy_diag_reset_error(diag); /* frees what was collected */
+    fy_diag_unref(diag);
+    return document;
+}
+
 int cli_yaml_parse(rd_bytes text, json_t **ret, rd_err *err)
 {
     if (text.size > YAML_SIZE_MAX)
         return rd_err_set(err, RD_E_TOO_LARGE, "%zu bytes; at most %d", text.size, YAML_SIZE_MAX);
     if (!rd_is_utf8(text))
         return rd_err_set(err, RD_E_CLI_MANIFEST, "not UTF-8");
-    const struct fy_parse_cfg config = { .flags = FYPCF_QUIET | FYPCF_COLLECT_DIAG };
-    struct fy_document *document = fy_document_build_from_string(&config, (const char *)text.data, text.size);
+    struct fy_document *document = open_document(text, err);
     if (!document)
-        return rd_err_set(err, RD_E_CLI_MANIFEST, "not a YAML document");
+        return -1;
     int status = to_json(fy_document_root(document), 1, ret, err);
     fy_document_destroy(document);
     return status;
+}
+
+static unsigned line_of(struct fy_node *node)
+{
+    struct fy_token *token = fy_node_is_scalar(node) ? fy_node_get_scalar_token(node) : NULL;
+    const struct fy_mark *mark = token ? fy_token_start_mark(token) : NULL;
+    return mark ? (unsigned)mark->line + 1 : 0;
+}
+
+unsigned cli_yaml_line(rd_bytes text, const char *pointer)
+{
+    rd_err ignored = RD_ERR_INIT;
+    struct fy_document *document = open_document(text, &ignored);
+    struct fy_node *node = document ? fy_document_root(document) : NULL;
+    unsigned line = node ? 1 : 0;
+    while (node && *pointer == '/') {
+        size_t size = strcspn(pointer + 1, "/");
+        struct fy_node_pair *pair =
+            fy_node_is_mapping(node) ? fy_node_mapping_lookup_pair_by_string(node, pointer + 1, size) : NULL;
+        if (!pair)
+            break;
+        unsigned at = line_of(fy_node_pair_key(pair));
+        line = at ? at : line;
+        node = fy_node_pair_value(pair);
+        pointer += 1 + size;
+    }
+    if (document)
+        fy_document_destroy(document);
+    return line;
 }

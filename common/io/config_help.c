@@ -155,10 +155,19 @@ static void man_row(FILE *out, const rd_option *option)
     fputs(".\n", out);
 }
 
+/* A page of a command within a program is called program-command, as git's are. */
+static void print_page_name(FILE *out, const char *program)
+{
+    for (; *program; program++)
+        fputs(*program == ' ' || *program == '-' ? "\\-" : (const char[]){ *program, '\0' }, out);
+}
+
 void rd_config_print_man(const rd_config_spec *spec, FILE *out)
 {
-    fprintf(out, ".TH %s 8 \"\" \"redoubt %s\" \"Redoubt\"\n.SH NAME\n", spec->program, REDOUBT_VERSION);
-    print_roff(out, spec->program);
+    fputs(".TH ", out);
+    print_page_name(out, spec->program);
+    fprintf(out, " 8 \"\" \"redoubt %s\" \"Redoubt\"\n.SH NAME\n", REDOUBT_VERSION);
+    print_page_name(out, spec->program);
     fputs(" \\- ", out);
     print_roff(out, spec->summary);
     fputs("\n.SH SYNOPSIS\n.B ", out);
@@ -177,4 +186,5 @@ void rd_config_print_man(const rd_config_spec *spec, FILE *out)
                 ".SH ENVIRONMENT\n.B REDOUBT_%s_<OPTION>\nor\n.B REDOUBT_<OPTION>\nsets an option; dashes become "
                 "underscores.\n",
                 spec->process);
+    fputs(".SH SEE ALSO\n.BR redoubt (1),\n.BR redoubt\\-config (5)\n", out);
 }

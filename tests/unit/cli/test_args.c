@@ -88,12 +88,50 @@ static void test_edit_distance(void **state RD_UNUSED)
     assert_int_equal(cli_edit_distance("", "abc"), 3);
 }
 
+static void test_global(void **state RD_UNUSED)
+{
+    static const struct {
+        const char *word, *name; /* name NULL: none */
+    } rows[] = { { "--api", "api" }, { "--api=http://x", "api" }, { "-q", "quiet" }, { "-", NULL }, { "--", NULL },
+                 { "deploy", NULL }, { "--apix", NULL },          { "-qv", NULL },   { "", NULL } };
+    for (size_t i = 0; i < RD_ARRAY_LEN(rows); i++) {
+        const cli_flag *flag = cli_args_global(rows[i].word);
+        print_message("%s\n", rows[i].word);
+        assert_int_equal(flag != NULL, rows[i].name != NULL);
+        if (flag)
+            assert_string_equal(flag->name, rows[i].name);
+    }
+}
+
+static void test_duration(void **state RD_UNUSED)
+{
+    static const struct {
+        const char *text;
+        uint64_t seconds; /* 0: refused */
+    } rows[] = { { "90", 90 },     { "90s", 90 },
+                 { "15m", 900 },   { "1h", 3600 },
+                 { "2d", 172800 }, { "3650d", 315360000 },
+                 { "3651d", 0 },   { "0", 0 },
+                 { "0h", 0 },      { "", 0 },
+                 { "d", 0 },       { "-1", 0 },
+                 { "1.5h", 0 },    { "1 h", 0 },
+                 { "1week", 0 },   { "18446744073709551615d", 0 } };
+    for (size_t i = 0; i < RD_ARRAY_LEN(rows); i++) {
+        uint64_t seconds = 0;
+        rd_err err = RD_ERR_INIT;
+        print_message("%s\n", rows[i].text);
+        int status = cli_args_duration("expires", rows[i].text, &seconds, &err);
+        assert_int_equal(status, rows[i].seconds ? 0 : -1);
+        if (rows[i].seconds)
+            assert_int_equal(seconds, rows[i].seconds);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_rows),
-        cmocka_unit_test(test_repeated),
-        cmocka_unit_test(test_edit_distance),
+        cmocka_unit_test(test_rows),   cmocka_unit_test(test_repeated), cmocka_unit_test(test_edit_distance),
+        cmocka_unit_test(test_global), cmocka_unit_test(test_duration),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

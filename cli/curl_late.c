@@ -1,0 +1,113 @@
+/* libcurl, loaded by the first request that is made. It brings some forty libraries; help, version, manual and the
+ * completion of verbs answer without them. The functions below carry libcurl's own names and prototypes, so that
+ * client.c is written against curl/curl.h as it stands; what client.c does not call is not here. */
+#define CURL_DISABLE_TYPECHECK
+#include <curl/curl.h>
+#include <dlfcn.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include "common/base/defs.h"
+
+static void *library;
+
+/* NULL when the library or the name is missing. */
+static void *late(const char *name)
+{
+    if (!library)
+        library = dlopen("libcurl.so.4", RTLD_NOW | RTLD_LOCAL);
+    return library ? dlsym(library, name) : NULL;
+}
+
+/* ISO C has no cast from an object pointer to a function pointer; POSIX dlsym(3) has the union's meaning. */
+#define LATE(type, name)                                                                                               \
+    ((union {                                                                                                          \
+        void *object;                                                                                                  \
+        type *function;                                                                                                \
+    }){ .object = late(name) })                                                                                        \
+        .function
+
+typedef CURLcode global_init_fn(long flags);
+typedef CURL *easy_init_fn(void);
+typedef void easy_fn(CURL *curl);
+typedef CURLcode easy_perform_fn(CURL *curl);
+typedef CURLcode easy_setopt_fn(CURL *curl, CURLoption option, ...);
+typedef CURLcode easy_getinfo_fn(CURL *curl, CURLINFO info, ...);
+typedef const char *strerror_fn(CURLcode code);
+typedef struct curl_slist *slist_append_fn(struct curl_slist *list, const char *text);
+typedef void slist_free_fn(struct curl_slist *list);
+
+/* Called first; everything after it finds the library. */
+CURLcode curl_global_init(long flags)
+{
+    global_init_fn *function = LATE(global_init_fn, "curl_global_init");
+    return function ? function(flags) : CURLE_FAILED_INIT;
+}
+
+CURL *curl_easy_init(void)
+{
+    easy_init_fn *function = LATE(easy_init_fn, "curl_easy_init");
+    return function ? function() : NULL;
+}
+
+void curl_easy_cleanup(CURL *curl)
+{
+    easy_fn *function = LATE(easy_fn, "curl_easy_cleanup");
+    if (function)
+        function(curl);
+}
+
+void curl_easy_reset(CURL *curl)
+{
+    easy_fn *function = LATE(easy_fn, "curl_easy_reset");
+    if (function)
+        function(curl);
+}
+
+CURLcode curl_easy_perform(CURL *curl)
+{
+    easy_perform_fn *function = LATE(easy_perform_fn, "curl_easy_perform");
+    return function ? function(curl) : CURLE_FAILED_INIT;
+}
+
+/* curl_easy_setopt(3): the one argument is a long, a pointer or a curl_off_t, each of which fills a pointer here. */
+_Static_assert(sizeof(long) == sizeof(void *) && sizeof(curl_off_t) == sizeof(void *), "LP64");
+
+CURLcode(curl_easy_setopt)(CURL *curl, CURLoption option, ...)
+{
+    easy_setopt_fn *function = LATE(easy_setopt_fn, "curl_easy_setopt");
+    va_list args;
+    va_start(args, option);
+    void *value = va_arg(args, void *);
+    va_end(args);
+    return function ? function(curl, option, value) : CURLE_FAILED_INIT;
+}
+
+CURLcode(curl_easy_getinfo)(CURL *curl, CURLINFO info, ...)
+{
+    easy_getinfo_fn *function = LATE(easy_getinfo_fn, "curl_easy_getinfo");
+    va_list args;
+    va_start(args, info);
+    void *value = va_arg(args, void *);
+    va_end(args);
+    return function ? function(curl, info, value) : CURLE_FAILED_INIT;
+}
+
+const char *curl_easy_strerror(CURLcode code)
+{
+    strerror_fn *function = LATE(strerror_fn, "curl_easy_strerror");
+    return function ? function(code) : "libcurl is not there";
+}
+
+struct curl_slist *curl_slist_append(struct curl_slist *list, const char *text)
+{
+    slist_append_fn *function = LATE(slist_append_fn, "curl_slist_append");
+    return function ? function(list, text) : NULL;
+}
+
+void curl_slist_free_all(struct curl_slist *list)
+{
+    slist_free_fn *function = LATE(slist_free_fn, "curl_slist_free_all");
+    if (function)
+        function(list);
+}
