@@ -1,7 +1,7 @@
 // How the command line feels: help, exit codes, streams, completion, no prompts off a terminal.
 import { test, before, after } from "node:test";
 import assert from "node:assert/strict";
-import { chmodSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Stack } from "../support/stack.mjs";
 
@@ -16,7 +16,7 @@ test("help goes to stdout, exits 0, and starts with a purpose and examples", asy
     assert.match(result.stdout, /^redoubt: /);
     assert.equal(result.stderr, "");
   }
-  const verbs = (await stack.cli("--help")).stdout.split("Verbs:\n")[1].split("\n\n")[0].split("\n").map((line) => line.trim().split(/  +/)[0]);
+  const verbs = (await stack.cli("--help")).stdout.split("Verbs:\n")[1].split("\n\n")[0].split("\n").filter((line) => /^ {2}[a-z]/.test(line)).map((line) => line.trim().split(/  +/)[0]);
   assert.ok(verbs.length > 20);
   for (const verb of verbs) {
     const result = await stack.cli(...verb.split(" "), "--help");
@@ -86,4 +86,49 @@ test("api passes requests through with this profile's token", async () => {
 test("version and help answer within a moment and touch no network", async () => {
   const result = await stack.cli("--version", { env: { REDOUBT_API: "http://127.0.0.1:9" } });
   assert.match(result.stdout, /^redoubt \d+\.\d+\.\d+$/m);
+});
+
+test("help fits 80 columns; one error code is explained; a wrong one is a usage error", async () => {
+  for (const line of (await stack.cli("--help")).stdout.split("\n")) assert.ok(line.length <= 80, line);
+  const one = await stack.cli("help", "errors", "request_too_large");
+  assert.match(one.stdout, /^request_too_large\n.*exit code +1\n/);
+  assert.equal((await stack.cli("help", "errors", "nothing_like_it")).code, 2);
+});
+
+test("flags of every verb may stand before it; columns are chosen; an unknown one is named", async () => {
+  const chosen = await stack.cli("--quiet", "apps", "list", "--columns", "url,name");
+  assert.equal(chosen.code, 0);
+  assert.match(chosen.stdout, /^URL +NAME\nhttp/);
+  const wrong = await stack.cli("apps", "list", "--columns", "colour");
+  assert.equal(wrong.code, 2);
+  assert.match(wrong.stderr, /no column colour; there are NAME, ID/);
+});
+
+test("status says it in two requests", async () => {
+  for (const args of [["status"], ["status", "listed"]]) {
+    const result = await stack.cli(...args, "--verbose");
+    assert.equal(result.code, 0, result.stderr);
+    assert.ok(result.stderr.split("\n").filter((line) => line.startsWith("GET /")).length <= 2, result.stderr);
+  }
+  assert.deepEqual((await stack.json("status")).apps.map((app) => app.name), ["listed"]);
+});
+
+test("a plan changes nothing, forecasts, and exits 10", async () => {
+  const dir = join(stack.dir, "planned");
+  mkdirSync(dir);
+  writeFileSync(join(dir, "redoubt.yaml"), "name: planned\n");
+  writeFileSync(join(dir, "index.js"), "export default { fetch: () => new Response('x') };\n");
+  const plan = await stack.cli("deploy", dir, "--plan", "--json");
+  assert.equal(plan.code, 10, plan.stderr);
+  assert.deepEqual(JSON.parse(plan.stdout).placement, { hosts: 0, fitting: 0, counts: [] });
+  assert.equal((await stack.cli("apps", "show", "planned")).code, 3, "no app was registered");
+});
+
+test("a bad manifest names file, line and the nearest member", async () => {
+  const dir = join(stack.dir, "misspelt");
+  mkdirSync(dir);
+  writeFileSync(join(dir, "redoubt.yaml"), "name: a\nlimits:\n  tme_ms: 5\n");
+  const result = await stack.cli("deploy", dir);
+  assert.equal(result.code, 2);
+  assert.match(result.stderr, /redoubt\.yaml:3: unknown member tme_ms; did you mean time_ms\?/);
 });
