@@ -99,6 +99,20 @@ static int to_json(struct fy_node *node, int depth, json_t **ret, rd_err *err)
     return 0;
 }
 
+/* YAML 1.2, 5.1: control characters but tab and line ends are no part of a document; the library does not survive all
+ * of them. Explicit keys ("? ") are not needed here and are kept from it for the same reason. */
+static bool is_plain_text(rd_bytes text)
+{
+    bool is_indent = true;
+    for (size_t i = 0; i < text.size; i++) {
+        uint8_t c = text.data[i];
+        if ((c < 0x20 && c != '\t' && c != '\n' && c != '\r') || c == 0x7f || (is_indent && c == '?'))
+            return false;
+        is_indent = c == '\n' || c == '\r' || (is_indent && (c == ' ' || c == '\t' || c == '-'));
+    }
+    return true;
+}
+
 /* libfyaml collects what it found; the first is what a person should look at. */
 static int syntax_error(struct fy_diag *diag, rd_err *err)
 {
@@ -129,6 +143,8 @@ int cli_yaml_parse(rd_bytes text, json_t **ret, rd_err *err)
         return rd_err_set(err, RD_E_TOO_LARGE, "%zu bytes; at most %d", text.size, YAML_SIZE_MAX);
     if (!rd_is_utf8(text))
         return rd_err_set(err, RD_E_CLI_MANIFEST, "not UTF-8");
+    if (!is_plain_text(text))
+        return rd_err_set(err, RD_E_CLI_MANIFEST, "a control character, or a key that begins with '?'");
     struct fy_document *document = open_document(text, err);
     if (!document)
         return -1;
