@@ -58,7 +58,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         abort();
     char path[32];
     (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-    char *const argv[] = { "fuzz", "--config", path };
+    char program[] = "fuzz", flag[] = "--config";
+    char *const argv[] = { program, flag, path };
     rd_err err = RD_ERR_INIT;
     rd_config *config = NULL;
     if (rd_config_load(&spec, 3, argv, &config, &err) == RD_CONFIG_RUN)
