@@ -4,7 +4,7 @@ import { h } from "./dom.js";
 import { simulatedBar } from "./marks.js";
 import { problemNote } from "./widgets.js";
 
-let routes = [], place = null, current = {}, turn = 0, refreshing = null, expiring = null, address = null, hasShown = false;
+let routes = [], place = null, current = {}, turn = 0, refreshing = null, expiring = null, address = null, hasShown = false, isLoading = false, isDue = false;
 
 // place: {main, bar, crumbs, isReady(), onSection(name)}
 export function setUp(given) { ({ routes, place } = given); }
@@ -26,6 +26,9 @@ function focused() {
 
 export async function show(isRefresh) {
   if (!place.isReady()) return;
+  // A page under way is finished first: were it begun anew by each event, its own end, good or bad, might never be seen.
+  if (isRefresh && isLoading) { isDue = true; return; }
+  isLoading = true;
   const mine = ++turn;
   address = location.pathname + location.search;
   const [pattern, page] = routes.find(([p]) => p.test(location.pathname)) || [];
@@ -40,6 +43,9 @@ export async function show(isRefresh) {
     if (problem.status === undefined) console.error(problem);
   }
   if (mine !== turn) { view.stop?.(); return; }
+  isLoading = false;
+  if (isDue) go.refresh();
+  isDue = false;
   place.main.removeAttribute("aria-busy");
   current.stop?.();
   current = view;
@@ -60,7 +66,7 @@ export async function show(isRefresh) {
   scrollTo(0, 0);
   if (location.hash) document.getElementById(location.hash.slice(1))?.scrollIntoView({ block: "center" });
 }
-export function leave() { turn++; current.stop?.(); current = {}; clearTimeout(expiring); }
+export function leave() { turn++; isLoading = isDue = false; current.stop?.(); current = {}; clearTimeout(expiring); }
 
 const isBusy = () => document.querySelector("dialog[open]") || place.main.contains(document.activeElement?.closest("input, textarea, select"));
 
