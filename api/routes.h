@@ -41,6 +41,8 @@ API_HANDLER(api_tokens_list);
 API_HANDLER(api_tokens_revoke);
 API_HANDLER(api_tokens_rotate);
 API_HANDLER(api_audit_list);
+/* routes_evidence.c */
+API_HANDLER(api_evidence_verify);
 /* routes_apps.c */
 API_HANDLER(api_apps_create);
 API_HANDLER(api_apps_list);

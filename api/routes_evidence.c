@@ -1,0 +1,116 @@
+#include "api/reply.h"
+#include "api/routes.h"
+#include "attest/cert_table.h"
+#include "attest/judge.h"
+#include "common/base/mem.h"
+#include "common/model/json.h"
+
+/* What is asked: evidence as bytes, and what is to be judged with it. */
+typedef struct question {
+    rd_buf evidence, cert_table, ccel, event_log;
+    rd_collateral_set *collateral; /* NULL: the plane's own set */
+    rd_buf snp_chain, snp_crl;
+    int64_t time_us; /* 0: now */
+    bool allows_debug, demands_vcek;
+    bool has_policy;
+    rd_policy policy;
+} question;
+
+static void question_free(question *q)
+{
+    rd_buf *bufs[] = { &q->evidence, &q->cert_table, &q->ccel, &q->event_log, &q->snp_chain, &q->snp_crl };
+    for (size_t i = 0; i < RD_ARRAY_LEN(bufs); i++)
+        rd_buf_done(bufs[i]);
+    rd_collateral_set_free(q->collateral);
+    free(q);
+}
+
+static void question_free_p(question **q)
+{
+    question_free(*q);
+}
+
+static int read_collateral(const json_t *value, void *into, const char *pointer, rd_err *err)
+{
+    RD_CLEANUP(rd_free_p) char *text = json_dumps(value, JSON_COMPACT);
+    if (!text)
+        return rd_err_set(err, RD_E_NO_MEMORY, "collateral");
+    if (rd_collateral_set_parse(rd_bytes_str(text), into, err) < 0)
+        return rd_err_at(err, pointer);
+    return 0;
+}
+
+static int read_policy(const json_t *value, void *into, const char *pointer, rd_err *err)
+{
+    question *q = into;
+    q->has_policy = true;
+    return rd_policy_read(value, pointer, &q->policy, err);
+}
+
+static const rd_json_field fields[] = {
+    { "evidence", RD_JSON_B64_BUF, offsetof(question, evidence), RD_REQUIRED, .min = 1, .max = 65536 },
+    { "cert_table", RD_JSON_B64_BUF, offsetof(question, cert_table), RD_OPTIONAL, .min = 1,
+      .max = (int64_t)RD_CERT_TABLE_SIZE_MAX },
+    { "ccel", RD_JSON_B64_BUF, offsetof(question, ccel), RD_OPTIONAL, .min = 1, .max = (int64_t)RD_EVENTLOG_SIZE_MAX },
+    { "event_log", RD_JSON_B64_BUF, offsetof(question, event_log), RD_OPTIONAL, .min = 1,
+      .max = (int64_t)RD_EVENTLOG_SIZE_MAX },
+    { "collateral", RD_JSON_CUSTOM, offsetof(question, collateral), RD_OPTIONAL, .parse = read_collateral },
+    { "snp_chain", RD_JSON_B64_BUF, offsetof(question, snp_chain), RD_OPTIONAL, .min = 1, .max = 65536 },
+    { "snp_crl", RD_JSON_B64_BUF, offsetof(question, snp_crl), RD_OPTIONAL, .min = 1, .max = 1048576 },
+    { "at", RD_JSON_TIME, offsetof(question, time_us), RD_OPTIONAL },
+    { "allow_debug", RD_JSON_BOOL, offsetof(question, allows_debug), RD_OPTIONAL },
+    { "require_vcek", RD_JSON_BOOL, offsetof(question, demands_vcek), RD_OPTIONAL },
+    { "policy", RD_JSON_CUSTOM, 0, RD_OPTIONAL, .parse = read_policy },
+    RD_JSON_END,
+};
+
+/* The plane's own set, where the caller brought none. A plane without one judges by what was brought alone. */
+static int pick_collateral(const api_context *context, question *q, rd_collateral *ret, rd_err *err)
+{
+    if (!q->collateral && context->collateral.size > 0 &&
+        rd_collateral_set_parse(context->collateral, &q->collateral, err) < 0)
+        return -1;
+    *ret = q->collateral ? *rd_collateral_set_pieces(q->collateral) : (rd_collateral){ 0 };
+    if (q->snp_chain.size > 0)
+        ret->snp_chain = rd_buf_bytes(&q->snp_chain);
+    if (q->snp_crl.size > 0)
+        ret->snp_crl = rd_buf_bytes(&q->snp_crl);
+    return 0;
+}
+
+static int judge(const api_context *context, question *q, json_t **ret, rd_err *err)
+{
+    rd_anchors anchors;
+    rd_collateral collateral;
+    RD_CLEANUP(rd_free_p) rd_judgement *judgement = rd_alloc(sizeof *judgement);
+    rd_err refusal = RD_ERR_INIT;
+    rd_anchors_init(&anchors); /* the vendors' roots alone: a plane's simulation root is nobody else's */
+    if (pick_collateral(context, q, &collateral, err) < 0)
+        return -1;
+    rd_judge_input input = { .evidence = rd_buf_bytes(&q->evidence),
+                             .cert_table = rd_buf_bytes(&q->cert_table),
+                             .ccel = rd_buf_bytes(&q->ccel),
+                             .event_log = rd_buf_bytes(&q->event_log),
+                             .collateral = &collateral,
+                             .anchors = &anchors,
+                             .policy = q->has_policy ? &q->policy : NULL,
+                             .allows_debug = q->allows_debug,
+                             .demands_vcek = q->demands_vcek,
+                             .time_us = q->time_us ? q->time_us : rd_clock_wall_us(context->clock) };
+    /* A refusal is the answer that was asked for, not a failure of the request. */
+    (void)!rd_judge(&input, judgement, &refusal);
+    *ret = rd_judgement_to_json(judgement);
+    rd_json_set_time(*ret, "time", input.time_us);
+    return 0;
+}
+
+int api_evidence_verify(api_request *request, api_worker *worker, rd_err *err)
+{
+    RD_CLEANUP(question_free_p) question *q = rd_alloc(sizeof *q);
+    json_t *body, *answer = NULL;
+    if (api_request_json(request, &body, err) < 0 || rd_json_read(body, fields, RD_UNKNOWN_REFUSED, "", q, err) < 0 ||
+        judge(worker->context, q, &answer, err) < 0)
+        return -1;
+    api_reply_json(request, 200, answer);
+    return 0;
+}
