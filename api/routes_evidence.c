@@ -1,3 +1,4 @@
+#include "api/collateral.h"
 #include "api/reply.h"
 #include "api/routes.h"
 #include "attest/cert_table.h"
@@ -67,9 +68,13 @@ static const rd_json_field fields[] = {
 /* The plane's own set, where the caller brought none. A plane without one judges by what was brought alone. */
 static int pick_collateral(const api_context *context, question *q, rd_collateral *ret, rd_err *err)
 {
-    if (!q->collateral && context->collateral.size > 0 &&
-        rd_collateral_set_parse(context->collateral, &q->collateral, err) < 0)
-        return -1;
+    api_collateral_state own;
+    if (!q->collateral && api_collateral_get(context->collateral, &own)) {
+        int rc = rd_collateral_set_parse(rd_buf_bytes(&own.document), &q->collateral, err);
+        rd_buf_done(&own.document);
+        if (rc < 0)
+            return -1;
+    }
     *ret = q->collateral ? *rd_collateral_set_pieces(q->collateral) : (rd_collateral){ 0 };
     if (q->snp_chain.size > 0)
         ret->snp_chain = rd_buf_bytes(&q->snp_chain);
