@@ -7,6 +7,8 @@
 #include <sys/time.h>
 #include <unistd.h>
 
+#include "common/base/defs.h"
+
 #define WAITING_AFTER_US 80000
 
 static char interrupt_text[256];
@@ -66,8 +68,10 @@ void cli_interrupt_say(const char *fmt, ...)
         va_list args;
         va_start(args, fmt);
         interrupt_text[0] = '\n';
-        (void)vsnprintf(interrupt_text + 1, sizeof interrupt_text - 2, fmt, args);
-        (void)strcat(interrupt_text, "\n");
+        int size = vsnprintf(interrupt_text + 1, sizeof interrupt_text - 2, fmt, args);
+        size_t end = RD_MIN((size_t)RD_MAX(size, 0), sizeof interrupt_text - 3) + 1;
+        interrupt_text[end] = '\n';
+        interrupt_text[end + 1] = '\0';
         va_end(args);
     }
     guard(SIG_SETMASK, &before);

@@ -108,7 +108,7 @@ test("errors, loops and bombs answer clearly and never harm the next request", a
       if (what === "nothing") return 7;
       if (what === "deep") { const f = () => f() + 1; return new Response(String(f())); }
       return new Response("calls " + calls);
-    } };`, { limits: { time_ms: 3000 } });
+    } };`, { limits: { time_ms: 6000 }, resources: { cpu_m: 2000, memory_bytes: 128 << 20 } });
   const rows = { throw: [500, "function_error"], reject: [500, "function_error"], loop: [504, "function_timeout"], memory: [[500, 507], null], output: [502, "function_output_too_large"], nothing: [502, "function_bad_response"], deep: [500, "function_error"] };
   for (const [what, [status, code]] of Object.entries(rows)) {
     const answer = await stack.invoke(made.app, "/" + what);

@@ -251,7 +251,7 @@ static void test_what_is_printed(void **state)
     (void)fclose(out);
     for (size_t i = 0; i < spec.count; i++)
         assert_non_null(strstr(text, spec.options[i].help));
-    assert_non_null(strstr(text, ".TH redoubt-test 8"));
+    assert_non_null(strstr(text, ".TH redoubt\\-test 8"));
     assert_non_null(strstr(text, "size = 3MiB"));
     assert_non_null(strstr(text, "token = (hidden)"));
     assert_null(strstr(text, "s3cret"));
