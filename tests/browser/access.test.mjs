@@ -40,7 +40,7 @@ test("sign-in and empty pages", { timeout: 120000 }, async () => {
 });
 
 test("every page", { timeout: 280000 }, async (t) => {
-  await stack.deploy("seen", 'export default { async fetch() { console.warn("a line"); return Response.json({ seen: true }); } };');
+  await stack.deploy("seen", 'export default { async fetch() { console.warn("a line"); return Response.json({ seen: true }); } };', { resources: { cpu_m: 1000, memory_bytes: 64 << 20 } });
   [app] = (await stack.rest("GET", "/v1/apps")).items;
   [instance] = (await stack.rest("GET", `/v1/apps/${app.id}/instances`)).items;
   [host] = await stack.hosts();

@@ -6,6 +6,7 @@
 #include <openssl/ssl.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -757,7 +758,7 @@ static void test_strangers(void **state)
 typedef struct mute {
     uint16_t port;
     rd_tls_context *tls;
-    volatile bool must_end;
+    atomic_bool must_end;
     bool is_done, is_ready;
 } mute;
 
