@@ -129,7 +129,7 @@ typedef struct rd_verdict {
     size_t step_count;
 } rd_verdict;
 
-/* Verifies evidence of any supported format: TDX quotes version 4 and 5, SGX quotes 3 to 5, SEV-SNP reports 2, 3 and 5.
+/* Verifies evidence of any supported format: TDX quotes version 4 and 5, SGX quotes 3 to 5, SEV-SNP reports 2 to 5.
  * *ret is written in any case; without is_genuine its claims are what the evidence says of itself, believed by nobody.
  * 0: genuine. -1: not, with the code of the first check that failed (attestation.md section 2). */
 int rd_attest_verify(const rd_attest_input *input, rd_verdict *ret, rd_err *err) RD_NODISCARD;

@@ -64,6 +64,7 @@ typedef struct rd_snp_claims {
     rd_snp_product product; /* of the certificate, agreed with the report; says how to read a TCB */
     uint32_t vmpl;
     bool is_vlek;
+    bool is_chip_masked; /* chip_id is hidden; platform_id is then of the chip that the VCEK names */
     uint8_t current_tcb[8], reported_tcb[8], committed_tcb[8], launch_tcb[8];
     uint8_t measurement[48];
     uint8_t host_data[32];

@@ -198,7 +198,7 @@ static void note_shortfall(rd_intel *intel, const evaluation *launch)
         tcb->shortfall = launch->module_shortfall;
 }
 
-static void note_levels(rd_intel *intel, const evaluation *launch)
+static int note_levels(rd_intel *intel, const evaluation *launch, rd_err *err)
 {
     rd_tcb_verdict *tcb = &intel->verdict->tcb;
     rd_tcb_shortfall unused = { 0 };
@@ -206,11 +206,9 @@ static void note_levels(rd_intel *intel, const evaluation *launch)
         rd_tcb_match_isv(&intel->qe_identity.levels, intel->verdict->claims.qe.isv_svn, "", &unused);
     tcb->platform = launch->platform->status;
     tcb->module = launch->module ? launch->module->status : RD_TCB_UNKNOWN;
-    rd_tcb_add_level(tcb, launch->platform);
-    if (qe)
-        rd_tcb_add_level(tcb, qe);
-    if (launch->module)
-        rd_tcb_add_level(tcb, launch->module);
+    if (rd_tcb_add_level(tcb, launch->platform, err) < 0 || (qe && rd_tcb_add_level(tcb, qe, err) < 0))
+        return -1;
+    return launch->module ? rd_tcb_add_level(tcb, launch->module, err) : 0;
 }
 
 int rd_intel_tcb(rd_intel *intel, rd_err *err)
@@ -222,7 +220,8 @@ int rd_intel_tcb(rd_intel *intel, rd_err *err)
     if (evaluate(intel, is_td ? claims->tdx.tee_tcb_svn : NULL, &launch, err) < 0)
         return -1;
     tcb->status = launch.status;
-    note_levels(intel, &launch);
+    if (note_levels(intel, &launch, err) < 0)
+        return -1;
     note_shortfall(intel, &launch);
     if (is_td && claims->tdx.has_15) {
         if (evaluate(intel, claims->tdx.tee_tcb_svn_2, &current, err) < 0)

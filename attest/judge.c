@@ -56,7 +56,7 @@ static int open_table(opened *o, rd_bytes table, rd_err *err)
         return -1;
     if (o->collateral.snp_chain.size > 0)
         return 0;
-    const rd_bytes *parts[] = { certs.vcek.data ? &certs.vcek : &certs.vlek, &certs.ask, &certs.ark };
+    const rd_bytes *parts[] = { &certs.vcek, &certs.vlek, &certs.ask, &certs.ark };
     for (size_t i = 0; i < RD_ARRAY_LEN(parts); i++)
         rd_buf_append_bytes(&o->snp_chain, *parts[i]);
     o->collateral.snp_chain = rd_buf_bytes(&o->snp_chain);

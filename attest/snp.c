@@ -18,6 +18,7 @@
 #define DER_IA5_STRING  0x16
 
 #define POLICY_DEBUG (UINT64_C(1) << 19)
+#define CERTS_MAX    6 /* VCEK and VLEK, ASK and ASVK, ARK, and one more */
 
 typedef struct snp {
     const rd_attest_input *input;
@@ -33,12 +34,12 @@ typedef struct snp {
 #define say(s, ...) (void)snprintf((s)->detail, sizeof(s)->detail, __VA_ARGS__)
 
 /* A report's version has four bytes, of which the upper two are zero; a quote has its key type there. Where they are
- * not, the size decides, unless Intel's vendor id stands in its place. */
+ * not, the size decides. What has Intel's vendor id in its place is a quote, whatever its key type says. */
 bool rd_snp_recognises(rd_bytes quote)
 {
-    if (quote.size >= 4 && quote.data[2] == 0 && quote.data[3] == 0)
-        return true;
-    return quote.size == RD_SNP_REPORT_SIZE && !rd_intel_has_vendor(quote);
+    if (rd_intel_has_vendor(quote))
+        return false;
+    return quote.size == RD_SNP_REPORT_SIZE || (quote.size >= 4 && quote.data[2] == 0 && quote.data[3] == 0);
 }
 
 static int read_format(snp *s, rd_err *err)
@@ -55,15 +56,20 @@ static int read_format(snp *s, rd_err *err)
     return rc;
 }
 
-static const rd_cert *find_leaf(const rd_certs *certs)
+static const rd_cert *find_kind(const rd_certs *certs, const char *kind)
 {
     for (size_t i = 0; i < certs->count; i++)
-        if (strstr(rd_cert_subject_cn(certs->items[i]), "VCEK") ||
-            strstr(rd_cert_subject_cn(certs->items[i]), "VLEK")) {
-            if (!rd_cert_is_ca(certs->items[i]))
-                return certs->items[i];
-        }
+        if (strstr(rd_cert_subject_cn(certs->items[i]), kind) && !rd_cert_is_ca(certs->items[i]))
+            return certs->items[i];
     return NULL;
+}
+
+/* A host may offer both: the one of the kind that the report names, else the other, which check_key refuses. */
+static const rd_cert *find_leaf(const snp *s)
+{
+    bool is_vlek = s->report.signing_key == 1;
+    const rd_cert *leaf = find_kind(&s->certs, is_vlek ? "VLEK" : "VCEK");
+    return leaf ? leaf : find_kind(&s->certs, is_vlek ? "VCEK" : "VLEK");
 }
 
 static const rd_cert *find_issuer(const rd_certs *certs, const rd_cert *cert)
@@ -100,9 +106,9 @@ static int check_chain(snp *s, rd_err *err)
                              .time_us = s->input->time_us,
                              .depth = 3,
                              .profile = RD_CERT_AMD };
-    if (rd_certs_parse_mixed(s->input->collateral->snp_chain, 4, &s->certs, err) < 0)
+    if (rd_certs_parse_mixed(s->input->collateral->snp_chain, CERTS_MAX, &s->certs, err) < 0)
         return -1;
-    const rd_cert *leaf = find_leaf(&s->certs);
+    const rd_cert *leaf = find_leaf(s);
     if (!leaf)
         return rd_err_set(err, RD_E_COLLATERAL_MISSING, "neither VCEK nor VLEK among the certificates");
     if (check_complete(s, leaf, err) < 0)
@@ -112,6 +118,9 @@ static int check_chain(snp *s, rd_err *err)
         return -1;
     }
     s->is_vlek = strstr(rd_cert_subject_cn(leaf), "VLEK") != NULL;
+    if (s->is_vlek != (strstr(rd_cert_subject_cn(s->chain.items[1]), "VLEK") != NULL))
+        return rd_err_set(err, RD_E_CHAIN_PROFILE, "%s by %s, which signs the other kind of key",
+                          rd_cert_subject_cn(leaf), rd_cert_subject_cn(s->chain.items[1]));
     s->verdict->claims.class = s->input->anchors->items[roots.index[s->chain.root_index]].class;
     s->verdict->collateral_expires_us = rd_cert_not_after_us(leaf);
     say(s, "%s by %s under %s", rd_cert_subject_cn(leaf), rd_cert_subject_cn(s->chain.items[1]),
@@ -213,30 +222,38 @@ static int check_tcb(snp *s, rd_err *err)
 }
 
 /* The HWID's value is raw in genuine certificates; an OCTET STRING of exactly its size is accepted too. */
-static bool equals_chip(rd_bytes hwid, const uint8_t chip_id[64], size_t size)
+static bool read_hwid(rd_bytes hwid, uint8_t ret[64], size_t size)
 {
-    static const uint8_t zeros[64];
     if (hwid.size == size + 2 && hwid.data[0] == RD_DER_OCTET_STRING && hwid.data[1] == size)
         hwid = rd_bytes_of(hwid.data + 2, size);
-    return hwid.size == size && memcmp(hwid.data, chip_id, size) == 0 && memcmp(chip_id + size, zeros, 64 - size) == 0;
+    if (hwid.size != size)
+        return false;
+    memcpy(ret, hwid.data, size);
+    return true;
 }
 
 static int check_chip(snp *s, rd_err *err)
 {
     static const uint8_t zeros[64];
     const uint8_t *chip_id = s->report.claims.chip_id;
+    size_t size = s->product == RD_SNP_TURIN ? 8 : 64;
+    uint8_t named[64] = { 0 };
     rd_bytes hwid;
     rd_platform_id(RD_TEE_SNP, rd_bytes_of(chip_id, 64), s->verdict->claims.platform_id);
     if (s->is_vlek) {
         say(s, "a VLEK names no chip");
         return 0;
     }
-    if (s->report.is_chip_masked || memcmp(chip_id, zeros, 64) == 0)
-        return rd_err_set(err, RD_E_CHIP_ID, "the chip id is masked");
-    if (!rd_cert_extension(s->chain.items[0], OID_HWID, &hwid) ||
-        !equals_chip(hwid, chip_id, s->product == RD_SNP_TURIN ? 8 : 64))
+    if (!rd_cert_extension(s->chain.items[0], OID_HWID, &hwid) || !read_hwid(hwid, named, size))
+        return rd_err_set(err, RD_E_CHIP_ID, "the certificate names no chip");
+    /* The host may hide the chip in its reports. The key that signed is that chip's all the same, by its certificate;
+     * whether that will do is the policy's affair. */
+    s->verdict->claims.snp.is_chip_masked = s->report.is_chip_masked || memcmp(chip_id, zeros, 64) == 0;
+    if (memcmp(chip_id, named, 64) != 0 && !s->verdict->claims.snp.is_chip_masked)
         return rd_err_set(err, RD_E_CHIP_ID, "the certificate is for another chip");
-    say(s, "the certificate is for this chip");
+    rd_platform_id(RD_TEE_SNP, RD_BYTES_ARRAY(named), s->verdict->claims.platform_id);
+    say(s, "%s", s->verdict->claims.snp.is_chip_masked ? "the report hides its chip, the certificate names it"
+                                                       : "the certificate is for this chip");
     return 0;
 }
 

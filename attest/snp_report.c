@@ -14,7 +14,7 @@ static const struct {
     uint32_t version_max; /* reserved up to this version */
 } reserved[] = {
     { 0x04c, 0x050, 5 }, { 0x18b, 0x1a0, 5 }, { 0x1eb, 0x1ec, 5 },
-    { 0x1ef, 0x1f0, 5 }, { 0x1f8, 0x208, 3 }, { 0x208, 0x2a0, 5 },
+    { 0x1ef, 0x1f0, 5 }, { 0x1f8, 0x208, 4 }, { 0x208, 0x2a0, 5 },
 };
 
 static int check_zero(rd_bytes bytes, size_t from, size_t to, rd_err *err)
@@ -97,8 +97,8 @@ static uint32_t read_head(rd_cursor *in, rd_snp_report *ret)
 
 static int check_head(const rd_snp_claims *claims, uint32_t algorithm, rd_err *err)
 {
-    if (claims->version != 2 && claims->version != 3 && claims->version != 5)
-        return rd_err_set(err, RD_E_SNP_VERSION, "report version %u, expected 2, 3 or 5", claims->version);
+    if (claims->version < 2 || claims->version > 5)
+        return rd_err_set(err, RD_E_SNP_VERSION, "report version %u, expected 2 to 5", claims->version);
     if (algorithm != 1)
         return rd_err_set(err, RD_E_QUOTE_KEYTYPE, "signature algorithm %u, expected 1 (ECDSA P-384)", algorithm);
     if (!(claims->policy & POLICY_MUST_BE_ONE))

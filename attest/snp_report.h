@@ -1,4 +1,5 @@
-/* snp_report: the fields of an SEV-SNP attestation report, versions 2, 3 and 5 (AMD 56860; attestation.md 5.1, 5.2).
+/* snp_report: the fields of an SEV-SNP attestation report, versions 2 to 5, of which 4 is laid out as 3 (AMD 56860;
+ * attestation.md 5.1, 5.2).
  * Used by the SNP verifier. Verifies nothing: size, version and reserved ranges alone. */
 #ifndef RD_ATTEST_SNP_REPORT_H
 #define RD_ATTEST_SNP_REPORT_H

@@ -60,7 +60,8 @@ rd_tcb_status rd_tcb_converge(rd_tcb_status platform, rd_tcb_status qe, rd_tcb_s
 {
     if (platform == RD_TCB_REVOKED || qe == RD_TCB_REVOKED || module == RD_TCB_REVOKED)
         return RD_TCB_REVOKED;
-    if (qe != RD_TCB_OUT_OF_DATE && module != RD_TCB_OUT_OF_DATE)
+    /* Enclaves and modules are up to date, out of date or revoked: any other word for them is no better than the second. */
+    if (qe == RD_TCB_UP_TO_DATE && module == RD_TCB_UP_TO_DATE)
         return platform;
     switch (platform) {
     case RD_TCB_UP_TO_DATE:
@@ -110,13 +111,16 @@ static bool has_advisory(const rd_tcb_verdict *verdict, const char *id)
     return false;
 }
 
-void rd_tcb_add_level(rd_tcb_verdict *verdict, const rd_tcb_level *level)
+int rd_tcb_add_level(rd_tcb_verdict *verdict, const rd_tcb_level *level, rd_err *err)
 {
     for (size_t i = 0; i < level->advisory_count; i++) {
-        if (verdict->advisory_count == RD_ADVISORIES_MAX || has_advisory(verdict, level->advisories[i]))
+        if (has_advisory(verdict, level->advisories[i]))
             continue;
+        if (verdict->advisory_count == RD_ADVISORIES_MAX)
+            return rd_err_set(err, RD_E_COLLATERAL_FORMAT, "more than %d advisories apply", RD_ADVISORIES_MAX);
         memcpy(verdict->advisories[verdict->advisory_count++], level->advisories[i], RD_ADVISORY_TEXT_SIZE);
     }
     if (verdict->date_us == 0 || level->date_us < verdict->date_us)
         verdict->date_us = level->date_us;
+    return 0;
 }

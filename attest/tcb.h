@@ -30,7 +30,8 @@ rd_tcb_status rd_tcb_relaunch(rd_tcb_status launch, rd_tcb_status current);
 /* The identity for a module of this major version (TEE_TCB_SVN[1] > 0), or NULL. */
 const rd_tdx_module *rd_tcb_module(const rd_tcb_info *info, uint8_t major);
 
-/* Adds a level's advisories (without doubles) and takes the earlier date. */
-void rd_tcb_add_level(rd_tcb_verdict *verdict, const rd_tcb_level *level);
+/* Adds a level's advisories (without doubles) and takes the earlier date. COLLATERAL_FORMAT when there are more than a
+ * verdict holds: one that was left out could be the one that somebody denies. */
+int rd_tcb_add_level(rd_tcb_verdict *verdict, const rd_tcb_level *level, rd_err *err) RD_NODISCARD;
 
 #endif
