@@ -102,6 +102,8 @@ const char *rd_policy_error_class(const rd_verdict *verdict, rd_code code)
         return "DebugNotAllowed";
     if (code == RD_E_KEY_KIND)
         return "SigningKeyNotAllowed";
+    if (code == RD_E_CHIP_ID)
+        return "ChipIdMismatch";
     if (code == RD_E_TCB_STATUS && verdict->tcb.status == RD_TCB_REVOKED)
         return "TcbRevoked";
     return "PolicyViolation";

@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 RD_PRINTF(2, 3)
 static void say(json_t *lines, const char *fmt, ...)
@@ -85,7 +86,7 @@ static void say_item(json_t *lines, const rd_policy *policy, size_t index)
     RD_CLEANUP(rd_buf_done) rd_buf text = { 0 };
     for (size_t p = 0; p < item->parts_count; p++) {
         const rd_measure_row *row = &rd_measure_rows[item->parts[p].measure];
-        char hex[2 * RD_MRTD_SIZE + 1];
+        char hex[2 * RD_POLICY_VALUE_SIZE + 1];
         rd_hex_encode(rd_bytes_of(policy->values[item->parts[p].first % RD_POLICY_VALUES_MAX], row->size), hex);
         rd_buf_printf(&text, "%s%s ", p ? ", " : "", row->name);
         if (item->parts[p].count == 0)
@@ -99,7 +100,58 @@ static void say_item(json_t *lines, const rd_policy *policy, size_t index)
         rd_buf_printf(&text, ", product %u from version %u on", item->isv_prod_id, item->isv_svn_min);
     if (item->guest_svn_min)
         rd_buf_printf(&text, ", guest version %u or later", item->guest_svn_min);
+    if (item->config_svn_min)
+        rd_buf_printf(&text, ", configuration version %u or later", item->config_svn_min);
     say(lines, "%s %s: %s.", index == 0 ? "What runs is" : "or", rd_tee_names[item->tee], rd_buf_text(&text));
+}
+
+static void say_bits(json_t *lines, const char *what, const rd_policy_bits *bits, size_t size)
+{
+    static const uint8_t nothing[8];
+    char mask[17], value[17];
+    if (memcmp(bits->mask, nothing, sizeof nothing) == 0)
+        return;
+    rd_hex_encode(rd_bytes_of(bits->mask, size), mask);
+    rd_hex_encode(rd_bytes_of(bits->value, size), value);
+    say(lines, "%s are %s under the mask %s.", what, value, mask);
+}
+
+static void say_flags(json_t *lines, const char *what, const rd_policy_flags *flags, const rd_bit_name *names)
+{
+    for (; names->name; names++) {
+        if (flags->require >> names->bit & 1)
+            say(lines, "%s has %s set.", what, names->name);
+        if (flags->refuse >> names->bit & 1)
+            say(lines, "%s has %s clear.", what, names->name);
+    }
+}
+
+static void say_sgx(json_t *lines, const rd_policy *policy)
+{
+    if (policy->sgx.allows_provision_key)
+        say(lines, "An enclave may use the provisioning key, by which machines can be told apart.");
+    say_bits(lines, "An enclave's attributes", &policy->sgx.attributes, 8);
+    say_bits(lines, "An enclave's XFRM bits", &policy->sgx.xfrm, 8);
+    say_bits(lines, "An enclave's MISCSELECT bits", &policy->sgx.misc_select, 4);
+}
+
+static void say_td(json_t *lines, const rd_policy *policy)
+{
+    if (policy->td.allows_migratable)
+        say(lines, "A TD may leave its machine.");
+    if (policy->td.allows_sept_ve)
+        say(lines, "A TD may leave SEPT_VE_DISABLE clear.");
+    if (policy->td.service_tds_count)
+        say(lines, "A TD may be bound to one of %zu service TDs.", policy->td.service_tds_count);
+    say_bits(lines, "A TD's attributes", &policy->td.attributes, 8);
+    say_bits(lines, "A TD's XFAM bits", &policy->td.xfam, 8);
+    if (policy->td.mr_seams_count)
+        say(lines, "The TDX module is one of the %zu that are named by MRSEAM.", policy->td.mr_seams_count);
+    for (size_t i = 0; i < policy->td.modules_count; i++)
+        say(lines, "%s a TDX module of version %u from SVN %u on.", i ? "or" : "A TD was launched by",
+            policy->td.modules[i].version, policy->td.modules[i].svn_min);
+    if (policy->td.seam_loader_min)
+        say(lines, "The SEAM loader is of SVN %u or later.", policy->td.seam_loader_min);
 }
 
 static void say_platform(json_t *lines, const rd_policy *policy)
@@ -110,18 +162,20 @@ static void say_platform(json_t *lines, const rd_policy *policy)
         say(lines, "The machine is any genuine one.");
     if (policy->has_report_data)
         say(lines, "The report data is exactly what is named.");
-    if (policy->td.allows_migratable)
-        say(lines, "A TD may leave its machine.");
-    if (policy->td.allows_sept_ve)
-        say(lines, "A TD may leave SEPT_VE_DISABLE clear.");
-    if (policy->td.service_tds_count)
-        say(lines, "A TD may be bound to one of %zu service TDs.", policy->td.service_tds_count);
+    say_td(lines, policy);
+    say_sgx(lines, policy);
     if (policy->snp.max_vmpl)
         say(lines, "SEV-SNP reports may be asked for at VMPL %u.", policy->snp.max_vmpl);
     if (policy->snp.allows_migration_agent)
         say(lines, "SEV-SNP guests may have a migration agent.");
     if (policy->snp.demands_vcek)
         say(lines, "SEV-SNP reports are signed by the chip's own key.");
+    if (policy->snp.allows_masked_chip)
+        say(lines, "SEV-SNP reports may hide their chip.");
+    if (policy->snp.demands_id_block)
+        say(lines, "SEV-SNP guests were launched with a signed ID block.");
+    say_flags(lines, "A SEV-SNP guest's policy", &policy->snp.guest_policy, rd_snp_guest_policy_bits);
+    say_flags(lines, "A SEV-SNP machine", &policy->snp.platform_info, rd_snp_platform_info_bits);
     for (int p = RD_SNP_MILAN; p < RD_SNP_PRODUCT_COUNT; p++)
         if (policy->snp.min_tcb[p].is_set)
             say(lines, "On %s the TCB reaches boot loader %u, TEE %u, SNP %u, microcode %u, and cannot go back.",

@@ -48,17 +48,6 @@ static json_t *statuses_to_json(const rd_tcb_status *items, size_t count)
     return list;
 }
 
-static json_t *hex_list_to_json(const uint8_t *items, size_t count, size_t size)
-{
-    char hex[2 * 64 + 1];
-    json_t *list = json_array();
-    for (size_t i = 0; i < count; i++) {
-        rd_hex_encode(rd_bytes_of(items + i * size, size), hex);
-        (void)json_array_append_new(list, json_string(hex));
-    }
-    return list;
-}
-
 /* Whole seconds stand without a fraction, as people write them. */
 static void set_time(json_t *object, const char *name, int64_t time_us)
 {
@@ -76,60 +65,6 @@ static json_t *grace_to_json(const rd_policy *policy)
     set_time(object, "until", policy->grace.until_us);
     if (policy->grace.since_us)
         set_time(object, "since", policy->grace.since_us);
-    return object;
-}
-
-static json_t *min_tcb_to_json(const rd_policy *policy)
-{
-    json_t *object = json_object();
-    for (int p = RD_SNP_MILAN; p < RD_SNP_PRODUCT_COUNT; p++) {
-        const rd_snp_tcb *tcb = &policy->snp.min_tcb[p].tcb;
-        if (!policy->snp.min_tcb[p].is_set)
-            continue;
-        json_t *parts = json_object();
-        rd_json_set_int(parts, "boot_loader", tcb->boot_loader);
-        if (p == RD_SNP_TURIN)
-            rd_json_set_int(parts, "fmc", tcb->fmc);
-        rd_json_set_int(parts, "microcode", tcb->microcode);
-        rd_json_set_int(parts, "snp", tcb->snp);
-        rd_json_set_int(parts, "tee", tcb->tee);
-        rd_json_set(object, rd_snp_product_names[p], parts);
-    }
-    return object;
-}
-
-/* Sets a member object only when something stands in it; steals it. */
-static void set_filled(json_t *object, const char *name, json_t *members)
-{
-    if (json_object_size(members) > 0)
-        rd_json_set(object, name, members);
-    else
-        json_decref(members);
-}
-
-static json_t *snp_to_json(const rd_policy *policy)
-{
-    json_t *object = json_object();
-    if (policy->snp.allows_migration_agent)
-        rd_json_set_bool(object, "migration_agent", true);
-    if (policy->snp.demands_vcek)
-        rd_json_set_bool(object, "vcek_only", true);
-    if (policy->snp.max_vmpl)
-        rd_json_set_int(object, "max_vmpl", policy->snp.max_vmpl);
-    set_filled(object, "min_tcb", min_tcb_to_json(policy));
-    return object;
-}
-
-static json_t *td_to_json(const rd_policy *policy)
-{
-    json_t *object = json_object();
-    if (policy->td.allows_migratable)
-        rd_json_set_bool(object, "migratable", true);
-    if (policy->td.allows_sept_ve)
-        rd_json_set_bool(object, "sept_ve", true);
-    if (policy->td.service_tds_count)
-        rd_json_set(object, "service_tds",
-                    hex_list_to_json(policy->td.service_tds[0], policy->td.service_tds_count, 48));
     return object;
 }
 
@@ -161,11 +96,12 @@ json_t *rd_policy_to_json(const rd_policy *policy)
     if (policy->min_evaluation)
         rd_json_set_int(object, "min_evaluation", policy->min_evaluation);
     if (policy->platforms_count)
-        rd_json_set(object, "platforms", hex_list_to_json(policy->platforms[0], policy->platforms_count, 32));
+        rd_json_set(object, "platforms", rd_policy_hex_list_to_json(policy->platforms[0], policy->platforms_count, 32));
     if (policy->has_report_data)
         rd_json_set_hex(object, "report_data", RD_BYTES_ARRAY(policy->report_data));
-    set_filled(object, "snp", snp_to_json(policy));
-    set_filled(object, "td", td_to_json(policy));
+    rd_policy_set_filled(object, "sgx", rd_policy_sgx_to_json(policy));
+    rd_policy_set_filled(object, "snp", rd_policy_snp_to_json(policy));
+    rd_policy_set_filled(object, "td", rd_policy_td_to_json(policy));
     return object;
 }
 

@@ -10,10 +10,12 @@
 
 #define RD_MEASUREMENTS_MAX      64
 #define RD_MRTD_SIZE             48
+#define RD_POLICY_VALUE_SIZE     64  /* the longest measure */
 #define RD_POLICY_VALUES_MAX     160 /* values of all measurements together */
 #define RD_POLICY_PLATFORMS_MAX  32
 #define RD_POLICY_ADVISORIES_MAX 64
 #define RD_POLICY_SERVICE_TDS    8
+#define RD_POLICY_SEAMS_MAX      8
 #define RD_ADVISORY_SIZE         32 /* with its NUL */
 
 typedef enum rd_tee { RD_TEE_TDX = 1, RD_TEE_SGX, RD_TEE_SNP, RD_TEE_COUNT } rd_tee;
@@ -52,17 +54,22 @@ typedef enum rd_measure {
     RD_MEASURE_MROWNERCONFIG,
     RD_MEASURE_MRENCLAVE, /* SGX */
     RD_MEASURE_MRSIGNER,
+    RD_MEASURE_CONFIGID,
+    RD_MEASURE_ISVFAMILYID,
+    RD_MEASURE_ISVEXTPRODID,
     RD_MEASURE_LAUNCH, /* SEV-SNP: "measurement" */
     RD_MEASURE_HOST_DATA,
     RD_MEASURE_ID_KEY_DIGEST,
     RD_MEASURE_AUTHOR_KEY_DIGEST,
+    RD_MEASURE_FAMILY_ID,
+    RD_MEASURE_IMAGE_ID,
     RD_MEASURE_COUNT
 } rd_measure;
 
 typedef struct rd_measure_row {
     const char *name;
     rd_tee tee;
-    uint8_t size;     /* bytes: 32 or 48 */
+    uint8_t size;     /* bytes: 16, 32, 48 or 64 */
     bool is_identity; /* names the code that was launched: each item has one that is not "*" */
 } rd_measure_row;
 extern const rd_measure_row rd_measure_rows[RD_MEASURE_COUNT];
@@ -79,7 +86,8 @@ typedef struct rd_measurement {
     uint8_t parts_count;
     bool has_isv; /* SGX with mrsigner: the product, and its lowest security version */
     uint16_t isv_prod_id, isv_svn_min;
-    uint32_t guest_svn_min; /* SEV-SNP; 0: any */
+    uint16_t config_svn_min; /* SGX; 0: any */
+    uint32_t guest_svn_min;  /* SEV-SNP; 0: any */
 } rd_measurement;
 
 /* --- AMD --- */
@@ -92,6 +100,24 @@ typedef struct rd_snp_tcb {
 typedef enum rd_snp_product { RD_SNP_MILAN = 1, RD_SNP_GENOA, RD_SNP_TURIN, RD_SNP_PRODUCT_COUNT } rd_snp_product;
 extern const char *const rd_snp_product_names[]; /* "Milan", …; slot 0 is "" */
 
+/* A register with bits that have names, and which of them a policy asks for. */
+typedef struct rd_bit_name {
+    unsigned bit;
+    const char *name;
+} rd_bit_name;
+extern const rd_bit_name rd_snp_guest_policy_bits[];  /* POLICY, ascending, ends with a NULL name */
+extern const rd_bit_name rd_snp_platform_info_bits[]; /* PLATFORM_INFO */
+
+typedef struct rd_policy_flags {
+    uint64_t require, refuse; /* bits that must be one, bits that must be zero */
+} rd_policy_flags;
+
+/* Bits of a register whose bits are its vendor's: those under the mask have exactly this value. Bytes in the order of
+ * the evidence; a mask of zeros compares nothing. */
+typedef struct rd_policy_bits {
+    uint8_t mask[8], value[8];
+} rd_policy_bits;
+
 /* --- the policy --- */
 
 typedef struct rd_policy {
@@ -103,7 +129,7 @@ typedef struct rd_policy {
     size_t tcb_count;
     rd_measurement measurements[RD_MEASUREMENTS_MAX]; /* none: everything is refused */
     size_t measurements_count;
-    uint8_t values[RD_POLICY_VALUES_MAX][RD_MRTD_SIZE]; /* zero behind the measure's size */
+    uint8_t values[RD_POLICY_VALUES_MAX][RD_POLICY_VALUE_SIZE]; /* zero behind the measure's size */
     size_t values_count;
     uint32_t max_collateral_age_s; /* 1 hour .. 1 year */
 
@@ -126,7 +152,10 @@ typedef struct rd_policy {
     struct {
         bool allows_migration_agent; /* guest policy bit 18 */
         bool demands_vcek;           /* a VLEK names no chip */
-        uint32_t max_vmpl;           /* 0..3 */
+        bool allows_masked_chip;     /* the report hides its chip, which the VCEK names all the same */
+        bool demands_id_block;       /* launched with a signed ID block: ID_KEY_DIGEST is not zero */
+        rd_policy_flags guest_policy, platform_info;
+        uint32_t max_vmpl; /* 0..3 */
         struct {
             bool is_set;
             rd_snp_tcb tcb;
@@ -137,7 +166,20 @@ typedef struct rd_policy {
         bool allows_sept_ve;    /* bit 28 clear */
         uint8_t service_tds[RD_POLICY_SERVICE_TDS][48];
         size_t service_tds_count;
+        rd_policy_bits attributes, xfam;
+        uint8_t mr_seams[RD_POLICY_SEAMS_MAX][48]; /* none: any module that the vendor's collateral knows */
+        size_t mr_seams_count;
+        struct {
+            uint8_t version, svn_min; /* TEE_TCB_SVN[1] and [0] at launch */
+        } modules[RD_POLICY_SEAMS_MAX];
+        size_t modules_count;     /* none: any; else the version must be listed */
+        uint32_t seam_loader_min; /* TEE_TCB_SVN[2]; 0: any */
     } td;
+    struct {
+        bool allows_provision_key;       /* ATTRIBUTES bits 4 and 5 */
+        rd_policy_bits attributes, xfrm; /* the two halves of ATTRIBUTES */
+        rd_policy_bits misc_select;      /* its first four bytes */
+    } sgx;
 } rd_policy;
 
 /* Codes as rd_json_read; POLICY_UNSAFE for revoked, or debug without simulated; NOT_CANONICAL for a default that is
@@ -164,6 +206,11 @@ bool rd_policy_accepts_tee(const rd_policy *policy, rd_tee tee);
 /* Zero (none is bound) is always accepted. */
 bool rd_policy_accepts_service_td(const rd_policy *policy, const uint8_t mr_service_td[48]);
 bool rd_policy_accepts_advisory(const rd_policy *policy, const char *id);
+/* Whether the bits under the mask have the value; found has size bytes. */
+bool rd_policy_bits_fit(const rd_policy_bits *bits, const uint8_t *found, size_t size);
+/* The name of the first bit that is not as the policy asks, or NULL; *ret_is_missing: it should be one. */
+const char *rd_policy_flags_misfit(const rd_policy_flags *flags, const rd_bit_name *names, uint64_t found,
+                                   bool *ret_is_missing);
 /* An empty list accepts any. */
 bool rd_policy_accepts_platform(const rd_policy *policy, const uint8_t platform_id[32]);
 

@@ -18,10 +18,15 @@ const rd_measure_row rd_measure_rows[RD_MEASURE_COUNT] = {
     [RD_MEASURE_MROWNERCONFIG] = { "mrownerconfig", RD_TEE_TDX, 48, false },
     [RD_MEASURE_MRENCLAVE] = { "mrenclave", RD_TEE_SGX, 32, true },
     [RD_MEASURE_MRSIGNER] = { "mrsigner", RD_TEE_SGX, 32, true },
+    [RD_MEASURE_CONFIGID] = { "configid", RD_TEE_SGX, 64, false },
+    [RD_MEASURE_ISVFAMILYID] = { "isvfamilyid", RD_TEE_SGX, 16, false },
+    [RD_MEASURE_ISVEXTPRODID] = { "isvextprodid", RD_TEE_SGX, 16, false },
     [RD_MEASURE_LAUNCH] = { "measurement", RD_TEE_SNP, 48, true },
     [RD_MEASURE_HOST_DATA] = { "host_data", RD_TEE_SNP, 32, false },
     [RD_MEASURE_ID_KEY_DIGEST] = { "id_key_digest", RD_TEE_SNP, 48, false },
     [RD_MEASURE_AUTHOR_KEY_DIGEST] = { "author_key_digest", RD_TEE_SNP, 48, false },
+    [RD_MEASURE_FAMILY_ID] = { "family_id", RD_TEE_SNP, 16, false },
+    [RD_MEASURE_IMAGE_ID] = { "image_id", RD_TEE_SNP, 16, false },
 };
 
 int rd_policy_refuse(rd_err *err, const char *pointer, rd_code code, const char *sentence)
@@ -47,12 +52,12 @@ static int read_value(const json_t *value, size_t index RD_UNUSED, void *context
     if (policy->values_count == RD_POLICY_VALUES_MAX)
         return rd_policy_refuse(err, pointer, RD_E_JSON_RANGE, "more values than a policy holds");
     uint8_t *into = policy->values[policy->values_count];
-    memset(into, 0, RD_MRTD_SIZE);
+    memset(into, 0, RD_POLICY_VALUE_SIZE);
     if (strcspn(text, "ABCDEF") != strlen(text) ||
         rd_hex_decode(text, json_string_length(value), into, reader->size) < 0)
         return rd_policy_refuse(err, pointer, RD_E_ENCODING, "not lower-case hex of the measure's length");
     for (size_t i = reader->first; i < policy->values_count; i++)
-        if (memcmp(policy->values[i], into, RD_MRTD_SIZE) == 0)
+        if (memcmp(policy->values[i], into, RD_POLICY_VALUE_SIZE) == 0)
             return rd_policy_refuse(err, pointer, RD_E_JSON_RANGE, "a value stands twice");
     policy->values_count++;
     return 0;
@@ -104,6 +109,10 @@ static int read_counter(rd_measurement *item, unsigned *seen, const char *name, 
         if (read_number(value, 1, UINT32_MAX, pointer, &number, err) < 0)
             return -1;
         item->guest_svn_min = (uint32_t)number;
+    } else if (strcmp(name, "configsvn_min") == 0) {
+        if (read_number(value, 1, UINT16_MAX, pointer, &number, err) < 0)
+            return -1;
+        item->config_svn_min = (uint16_t)number;
     } else {
         return 1;
     }
@@ -141,6 +150,8 @@ static int check_item(rd_measurement *item, unsigned seen, const char *pointer, 
                                 "a signer signs many enclaves: isvprodid and isvsvn_min are needed");
     if (item->guest_svn_min && item->tee != RD_TEE_SNP)
         return rd_policy_refuse(err, pointer, RD_E_JSON_RANGE, "guest_svn_min is of SEV-SNP");
+    if (item->config_svn_min && item->tee != RD_TEE_SGX)
+        return rd_policy_refuse(err, pointer, RD_E_JSON_RANGE, "configsvn_min is of SGX");
     return 0;
 }
 
@@ -148,13 +159,14 @@ static bool same_part(const rd_policy *policy, const rd_measurement *a, const rd
 {
     return a->parts[part].measure == b->parts[part].measure && a->parts[part].count == b->parts[part].count &&
            memcmp(policy->values[a->parts[part].first], policy->values[b->parts[part].first],
-                  (size_t)a->parts[part].count * RD_MRTD_SIZE) == 0;
+                  (size_t)a->parts[part].count * RD_POLICY_VALUE_SIZE) == 0;
 }
 
 static bool same_item(const rd_policy *policy, const rd_measurement *a, const rd_measurement *b)
 {
     if (a->tee != b->tee || a->parts_count != b->parts_count || a->has_isv != b->has_isv ||
-        a->isv_prod_id != b->isv_prod_id || a->isv_svn_min != b->isv_svn_min || a->guest_svn_min != b->guest_svn_min)
+        a->isv_prod_id != b->isv_prod_id || a->isv_svn_min != b->isv_svn_min || a->guest_svn_min != b->guest_svn_min ||
+        a->config_svn_min != b->config_svn_min)
         return false;
     for (size_t i = 0; i < a->parts_count; i++)
         if (!same_part(policy, a, b, i))
@@ -226,7 +238,7 @@ int rd_policy_read_measurements(const json_t *value, void *into, const char *poi
 
 static json_t *value_to_json(const rd_policy *policy, size_t index, uint8_t size)
 {
-    char hex[2 * RD_MRTD_SIZE + 1];
+    char hex[2 * RD_POLICY_VALUE_SIZE + 1];
     rd_hex_encode(rd_bytes_of(policy->values[index], size), hex);
     return json_string(hex);
 }
@@ -260,6 +272,8 @@ json_t *rd_policy_measurements_to_json(const rd_policy *policy)
         }
         if (item->guest_svn_min)
             rd_json_set_int(object, "guest_svn_min", item->guest_svn_min);
+        if (item->config_svn_min)
+            rd_json_set_int(object, "configsvn_min", item->config_svn_min);
         (void)json_array_append_new(list, object);
     }
     return list;
@@ -274,6 +288,7 @@ int rd_policy_add_mrtd(rd_policy *policy, const uint8_t mrtd[RD_MRTD_SIZE])
     item->parts[0].measure = RD_MEASURE_MRTD;
     item->parts[0].first = (uint8_t)policy->values_count;
     item->parts[0].count = 1;
+    memset(policy->values[policy->values_count], 0, RD_POLICY_VALUE_SIZE);
     memcpy(policy->values[policy->values_count++], mrtd, RD_MRTD_SIZE);
     return 0;
 }

@@ -91,115 +91,17 @@ static int read_advisories(const json_t *value, void *into, const char *pointer,
     return rd_json_each(value, 0, RD_POLICY_ADVISORIES_MAX, pointer, read_advisory, into, err);
 }
 
-/* Fixed-size hex values, none twice. */
-typedef struct hex_list {
-    uint8_t *items;
-    size_t *count;
-    size_t size;
-} hex_list;
-
-static int read_hex_item(const json_t *item, size_t index, void *context, const char *pointer, rd_err *err)
-{
-    const hex_list *list = context;
-    const char *text = json_string_value(item);
-    uint8_t *into = list->items + index * list->size;
-    if (!text)
-        return rd_policy_refuse(err, pointer, RD_E_JSON_TYPE, "a string of hex digits is needed");
-    if (strcspn(text, "ABCDEF") != strlen(text) || rd_hex_decode(text, json_string_length(item), into, list->size) < 0)
-        return rd_policy_refuse(err, pointer, RD_E_ENCODING, "not lower-case hex of the right length");
-    for (size_t i = 0; i < index; i++)
-        if (memcmp(list->items + i * list->size, into, list->size) == 0)
-            return rd_policy_refuse(err, pointer, RD_E_JSON_RANGE, "a value stands twice");
-    *list->count = index + 1;
-    return 0;
-}
-
 static int read_platforms(const json_t *value, void *into, const char *pointer, rd_err *err)
 {
     rd_policy *policy = into;
-    hex_list list = { .items = policy->platforms[0], .count = &policy->platforms_count, .size = 32 };
-    return rd_json_each(value, 1, RD_POLICY_PLATFORMS_MAX, pointer, read_hex_item, &list, err);
-}
-
-static int read_service_tds(const json_t *value, void *into, const char *pointer, rd_err *err)
-{
-    rd_policy *policy = into;
-    hex_list list = { .items = policy->td.service_tds[0], .count = &policy->td.service_tds_count, .size = 48 };
-    return rd_json_each(value, 1, RD_POLICY_SERVICE_TDS, pointer, read_hex_item, &list, err);
-}
-
-#define SNP_PART(name, member)                                                                                         \
-    {                                                                                                                  \
-        name, RD_JSON_U32, offsetof(snp_parts, member), RD_REQUIRED, .max = UINT8_MAX                                  \
-    }
-
-typedef struct snp_parts {
-    uint32_t fmc, boot_loader, tee, snp, microcode;
-} snp_parts;
-
-static const rd_json_field snp_tcb_fields[] = {
-    SNP_PART("boot_loader", boot_loader),
-    SNP_PART("microcode", microcode),
-    SNP_PART("snp", snp),
-    SNP_PART("tee", tee),
-    RD_JSON_END,
-};
-static const rd_json_field snp_tcb_turin_fields[] = {
-    SNP_PART("boot_loader", boot_loader),
-    SNP_PART("fmc", fmc),
-    SNP_PART("microcode", microcode),
-    SNP_PART("snp", snp),
-    SNP_PART("tee", tee),
-    RD_JSON_END,
-};
-
-static int read_min_tcb(const json_t *value, void *into, const char *pointer, rd_err *err)
-{
-    rd_policy *policy = into;
-    char here[sizeof err->pointer];
-    const char *name;
-    json_t *member;
-    if (!json_is_object(value) || json_object_size(value) == 0)
-        return rd_policy_refuse(err, pointer, RD_E_JSON_TYPE, "an object of products is needed");
-    json_object_foreach((json_t *)value, name, member)
-    {
-        int product = 0;
-        snp_parts parts = { 0 };
-        RD_CLEANUP(rd_json_free_p) json_t *text = json_string(name);
-        (void)snprintf(here, sizeof here, "%s/%s", pointer, name);
-        if (rd_json_enum(text, here, rd_snp_product_names, &product, err) < 0 ||
-            rd_json_read(member, product == RD_SNP_TURIN ? snp_tcb_turin_fields : snp_tcb_fields, RD_UNKNOWN_REFUSED,
-                         here, &parts, err) < 0)
-            return -1;
-        policy->snp.min_tcb[product].is_set = true;
-        policy->snp.min_tcb[product].tcb = (rd_snp_tcb){ .boot_loader = (uint8_t)parts.boot_loader,
-                                                         .tee = (uint8_t)parts.tee,
-                                                         .snp = (uint8_t)parts.snp,
-                                                         .microcode = (uint8_t)parts.microcode,
-                                                         .fmc = (uint8_t)parts.fmc };
-    }
-    return 0;
+    rd_policy_hex_list list = { .items = policy->platforms[0], .count = &policy->platforms_count, .size = 32 };
+    return rd_json_each(value, 1, RD_POLICY_PLATFORMS_MAX, pointer, rd_policy_read_hex_item, &list, err);
 }
 
 static const rd_json_field grace_fields[] = {
     { "since", RD_JSON_TIME, offsetof(rd_policy, grace.since_us), RD_OPTIONAL },
     { "tcb", RD_JSON_CUSTOM, 0, RD_REQUIRED, .parse = read_grace_tcb },
     { "until", RD_JSON_TIME, offsetof(rd_policy, grace.until_us), RD_REQUIRED },
-    RD_JSON_END,
-};
-
-static const rd_json_field snp_fields[] = {
-    { "max_vmpl", RD_JSON_U32, offsetof(rd_policy, snp.max_vmpl), RD_OPTIONAL, .min = 1, .max = 3 },
-    { "migration_agent", RD_JSON_BOOL, offsetof(rd_policy, snp.allows_migration_agent), RD_OPTIONAL },
-    { "min_tcb", RD_JSON_CUSTOM, 0, RD_OPTIONAL, .parse = read_min_tcb },
-    { "vcek_only", RD_JSON_BOOL, offsetof(rd_policy, snp.demands_vcek), RD_OPTIONAL },
-    RD_JSON_END,
-};
-
-static const rd_json_field td_fields[] = {
-    { "migratable", RD_JSON_BOOL, offsetof(rd_policy, td.allows_migratable), RD_OPTIONAL },
-    { "sept_ve", RD_JSON_BOOL, offsetof(rd_policy, td.allows_sept_ve), RD_OPTIONAL },
-    { "service_tds", RD_JSON_CUSTOM, 0, RD_OPTIONAL, .parse = read_service_tds },
     RD_JSON_END,
 };
 
@@ -215,10 +117,11 @@ static const rd_json_field policy_fields[] = {
     { "platforms", RD_JSON_CUSTOM, 0, RD_OPTIONAL, .parse = read_platforms },
     { "report_data", RD_JSON_HEX, offsetof(rd_policy, report_data), RD_OPTIONAL, .max = 64,
       .has = RD_HAS(rd_policy, has_report_data) },
+    { "sgx", RD_JSON_OBJECT, 0, RD_OPTIONAL, .fields = rd_policy_sgx_fields },
     { "simulated", RD_JSON_BOOL, offsetof(rd_policy, is_simulated), RD_REQUIRED },
-    { "snp", RD_JSON_OBJECT, 0, RD_OPTIONAL, .fields = snp_fields },
+    { "snp", RD_JSON_OBJECT, 0, RD_OPTIONAL, .fields = rd_policy_snp_fields },
     { "tcb", RD_JSON_CUSTOM, 0, RD_REQUIRED, .parse = read_tcb },
-    { "td", RD_JSON_OBJECT, 0, RD_OPTIONAL, .fields = td_fields },
+    { "td", RD_JSON_OBJECT, 0, RD_OPTIONAL, .fields = rd_policy_td_fields },
     { "tees", RD_JSON_CUSTOM, 0, RD_REQUIRED, .parse = read_tees },
     { "type", RD_JSON_CONST, 0, RD_REQUIRED, .text = RD_POLICY_TYPE },
     RD_JSON_END,
@@ -231,7 +134,7 @@ static int check_read(const rd_policy *policy, const json_t *value, const char *
         return rd_policy_refuse(err, pointer, RD_E_POLICY_UNSAFE, "debug cannot be accepted on hardware");
     RD_CLEANUP(rd_json_free_p) json_t *again = rd_policy_to_json(policy);
     if (!json_equal(again, value))
-        return rd_policy_refuse(err, pointer, RD_E_NOT_CANONICAL, "a member that has its default is left out");
+        return rd_policy_refuse(err, pointer, RD_E_NOT_CANONICAL, "a member that has its default is left out, and names stand in their order");
     return 0;
 }
 

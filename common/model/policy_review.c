@@ -88,6 +88,10 @@ void rd_policy_loosenings(const rd_policy *policy, rd_policy_notes *ret)
     if (policy->td.service_tds_count)
         note(ret, RD_POLICY_LOOSENS, "/td/service_tds", "%zu service TDs are trusted besides",
              policy->td.service_tds_count);
+    if (policy->sgx.allows_provision_key)
+        note(ret, RD_POLICY_LOOSENS, "/sgx/provision_key", "enclaves that can tell machines apart are accepted");
+    if (policy->snp.allows_masked_chip)
+        note(ret, RD_POLICY_LOOSENS, "/snp/masked_chip", "reports that hide their chip are accepted");
     if (policy->snp.max_vmpl)
         note(ret, RD_POLICY_LOOSENS, "/snp/max_vmpl", "reports asked for at VMPL %u are accepted",
              policy->snp.max_vmpl);
@@ -102,6 +106,7 @@ typedef enum diff_kind {
     FLAG_TIGHTENS, /* true accepts less */
     LIST_ACCEPTS,  /* each item is something more that is accepted; absent is empty */
     LIST_LIMITS,   /* absent accepts anything; then as above */
+    LIST_DEMANDS,  /* each item is something more that is asked for; absent is empty */
     MORE_LOOSENS,  /* a larger number, or a later time, accepts more; absent is 0 */
     MORE_TIGHTENS,
     EXACT /* absent accepts anything */
@@ -134,9 +139,24 @@ static const struct {
     { "/td/migratable", FLAG_LOOSENS },
     { "/td/sept_ve", FLAG_LOOSENS },
     { "/td/service_tds", LIST_ACCEPTS },
+    { "/td/attributes", EXACT },
+    { "/td/xfam", EXACT },
+    { "/td/mr_seams", LIST_LIMITS },
+    { "/td/modules", LIST_LIMITS },
+    { "/td/seam_loader_min", MORE_TIGHTENS },
+    { "/sgx/provision_key", FLAG_LOOSENS },
+    { "/sgx/attributes", EXACT },
+    { "/sgx/misc_select", EXACT },
+    { "/sgx/xfrm", EXACT },
     { "/snp/max_vmpl", MORE_LOOSENS },
     { "/snp/migration_agent", FLAG_LOOSENS },
     { "/snp/vcek_only", FLAG_TIGHTENS },
+    { "/snp/masked_chip", FLAG_LOOSENS },
+    { "/snp/id_block", FLAG_TIGHTENS },
+    { "/snp/guest_policy/refuse", LIST_DEMANDS },
+    { "/snp/guest_policy/require", LIST_DEMANDS },
+    { "/snp/platform_info/refuse", LIST_DEMANDS },
+    { "/snp/platform_info/require", LIST_DEMANDS },
     MIN_TCB("Milan"),
     MIN_TCB("Genoa"),
     MIN_TCB("Turin"),
@@ -215,6 +235,10 @@ static void diff_row(const json_t *a, const json_t *b, diff_kind kind, const cha
         return;
     case LIST_ACCEPTS:
         diff_list(a, b, member, ret);
+        return;
+    case LIST_DEMANDS:
+        note_items(b, a, RD_POLICY_TIGHTENS, "asks for", member, ret);
+        note_items(a, b, RD_POLICY_LOOSENS, "no longer asks for", member, ret);
         return;
     case EXACT:
         if (!a != !b || (a && !json_equal(a, b)))

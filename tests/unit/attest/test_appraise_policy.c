@@ -11,6 +11,8 @@
 #include "attest/appraise_policy.h"
 #include "tests/support/evidence_builder.h"
 
+#define HEX_96 "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f202122232425262728292a2b2c2d2e2f"
+
 typedef void change(ev_builder *b);
 
 typedef struct row {
@@ -165,6 +167,102 @@ static void test_snp(void **state RD_UNUSED)
     assert_int_equal(platform_code(&claims, &policy), RD_E_KEY_KIND);
 }
 
+static rd_code load_code(const rd_claims *claims, const char *members)
+{
+    RD_CLEANUP(rd_buf_done) rd_buf text = { 0 };
+    rd_policy policy;
+    rd_err err = RD_ERR_INIT;
+    rd_buf_printf(&text,
+                  "{\"type\":\"redoubt/policy/v1\",\"simulated\":false,\"debug\":false,\"tees\":[],\"tcb\":[],"
+                  "\"max_collateral_age_s\":3600,\"measurements\":[],%s}",
+                  members);
+    if (rd_policy_load(rd_buf_bytes(&text), &policy, &err) < 0)
+        fail_msg("%s: %s %s", members, err.text, err.pointer);
+    return platform_code(claims, &policy);
+}
+
+static void test_snp_bits(void **state RD_UNUSED)
+{
+    rd_claims claims = { .tee = RD_TEE_SNP };
+    claims.snp.policy = UINT64_C(3) << 16; /* SMT, and the bit that is always one */
+    claims.snp.platform_info = 1 | 1 << 5; /* SMT, alias check */
+    assert_int_equal(load_code(&claims, "\"snp\":{\"guest_policy\":{\"refuse\":[\"smt\"]}}"), RD_E_SNP_POLICY);
+    assert_int_equal(load_code(&claims, "\"snp\":{\"guest_policy\":{\"require\":[\"smt\",\"single_socket\"]}}"),
+                     RD_E_SNP_POLICY);
+    assert_int_equal(load_code(&claims, "\"snp\":{\"guest_policy\":{\"refuse\":[\"cxl\"],\"require\":[\"smt\"]}}"),
+                     RD_OK);
+    assert_int_equal(load_code(&claims, "\"snp\":{\"platform_info\":{\"refuse\":[\"smt\",\"tsme\"]}}"),
+                     RD_E_SNP_PLATFORM);
+    assert_int_equal(load_code(&claims, "\"snp\":{\"platform_info\":{\"require\":[\"ciphertext_hiding\"]}}"),
+                     RD_E_SNP_PLATFORM);
+    assert_int_equal(
+        load_code(&claims, "\"snp\":{\"platform_info\":{\"refuse\":[\"tsme\"],\"require\":[\"alias_check\"]}}"), RD_OK);
+    assert_int_equal(load_code(&claims, "\"snp\":{\"id_block\":true}"), RD_E_SNP_ID);
+    claims.snp.id_key_digest[47] = 1;
+    assert_int_equal(load_code(&claims, "\"snp\":{\"id_block\":true}"), RD_OK);
+    claims.snp.is_chip_masked = true;
+    assert_int_equal(load_code(&claims, "\"min_evaluation\":1"), RD_E_CHIP_ID);
+    assert_int_equal(load_code(&claims, "\"snp\":{\"masked_chip\":true}"), RD_OK);
+}
+
+#define ONES_48 "010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101010101"
+
+static void test_td_registers(void **state RD_UNUSED)
+{
+    rd_claims claims = { .tee = RD_TEE_TDX };
+    memcpy(claims.tdx.tee_tcb_svn, (uint8_t[3]){ 5, 1, 3 }, 3);
+    memcpy(claims.tdx.td_attributes, (uint8_t[8]){ 0, 0, 0, 0x10, 0, 0, 0, 0x80 }, 8);
+    claims.tdx.xfam[0] = 0xe7;
+    memset(claims.tdx.mr_seam, 1, sizeof claims.tdx.mr_seam);
+    static const struct {
+        const char *members;
+        rd_code want;
+    } rows_td[] = {
+        { "{\"attributes\":{\"mask\":\"0000001000000080\",\"value\":\"0000001000000000\"}}", RD_E_TD_ATTR },
+        { "{\"attributes\":{\"mask\":\"0000001000000000\",\"value\":\"0000001000000000\"}}", RD_OK },
+        { "{\"xfam\":{\"mask\":\"ff00000000000000\",\"value\":\"e700000000000000\"}}", RD_OK },
+        { "{\"xfam\":{\"mask\":\"ff00000000000000\",\"value\":\"e300000000000000\"}}", RD_E_TD_XFAM },
+        { "{\"mr_seams\":[\"" ONES_48 "\"]}", RD_OK },
+        { "{\"mr_seams\":[\"" HEX_96 "\"]}", RD_E_TDX_MODULE },
+        { "{\"modules\":[{\"svn_min\":5,\"version\":1}]}", RD_OK },
+        { "{\"modules\":[{\"svn_min\":6,\"version\":1}]}", RD_E_TDX_MODULE_TCB },
+        { "{\"modules\":[{\"svn_min\":0,\"version\":2}]}", RD_E_TDX_MODULE_TCB },
+        { "{\"seam_loader_min\":3}", RD_OK },
+        { "{\"seam_loader_min\":4}", RD_E_TDX_MODULE_TCB },
+    };
+    for (size_t i = 0; i < RD_ARRAY_LEN(rows_td); i++) {
+        char members[400];
+        (void)snprintf(members, sizeof members, "\"td\":%s", rows_td[i].members);
+        assert_int_equal(load_code(&claims, members), rows_td[i].want);
+    }
+}
+
+static void test_sgx_registers(void **state RD_UNUSED)
+{
+    rd_claims claims = { .tee = RD_TEE_SGX };
+    memcpy(claims.sgx.attributes, (uint8_t[16]){ 0x05, 0, 0, 0, 0, 0, 0, 0, 0xe7 }, 16);
+    claims.sgx.misc_select[0] = 1;
+    static const struct {
+        const char *members;
+        rd_code want;
+    } rows_sgx[] = {
+        { "{\"attributes\":{\"mask\":\"8400000000000000\",\"value\":\"0400000000000000\"}}", RD_OK },
+        { "{\"attributes\":{\"mask\":\"8400000000000000\",\"value\":\"8400000000000000\"}}", RD_E_SGX_CONFIG },
+        { "{\"xfrm\":{\"mask\":\"0400000000000000\",\"value\":\"0400000000000000\"}}", RD_OK },
+        { "{\"xfrm\":{\"mask\":\"0400000000000000\",\"value\":\"0000000000000000\"}}", RD_E_SGX_CONFIG },
+        { "{\"misc_select\":{\"mask\":\"ffffffff\",\"value\":\"01000000\"}}", RD_OK },
+        { "{\"misc_select\":{\"mask\":\"ffffffff\",\"value\":\"00000000\"}}", RD_E_SGX_CONFIG },
+    };
+    for (size_t i = 0; i < RD_ARRAY_LEN(rows_sgx); i++) {
+        char members[200];
+        (void)snprintf(members, sizeof members, "\"sgx\":%s", rows_sgx[i].members);
+        assert_int_equal(load_code(&claims, members), rows_sgx[i].want);
+    }
+    claims.sgx.attributes[0] |= 0x10;
+    assert_int_equal(load_code(&claims, "\"min_evaluation\":1"), RD_E_SGX_CONFIG);
+    assert_int_equal(load_code(&claims, "\"sgx\":{\"provision_key\":true}"), RD_OK);
+}
+
 static rd_code measure_code(const rd_claims *claims, const char *measurements, rd_err *err)
 {
     RD_CLEANUP(rd_buf_done) rd_buf text = { 0 };
@@ -178,6 +276,7 @@ static rd_code measure_code(const rd_claims *claims, const char *measurements, r
     return rd_appraise_measurement(claims, &policy, detail, sizeof detail, err) < 0 ? err->code : RD_OK;
 }
 
+#define ZERO_16 "00000000000000000000000000000000"
 #define ZERO_32 "0000000000000000000000000000000000000000000000000000000000000000"
 #define ZERO_48 ZERO_32 "00000000000000000000000000000000"
 
@@ -197,6 +296,16 @@ static void test_sgx_and_snp_measurements(void **state RD_UNUSED)
     sgx.sgx.isv_svn = 6;
     sgx.sgx.isv_prod_id = 2;
     assert_int_equal(measure_code(&sgx, by_signer, &err), RD_E_MEASUREMENT);
+    static const char by_config[] =
+        "[{\"mrenclave\":\"" ZERO_32 "\",\"configid\":\"" ZERO_32 ZERO_32 "\",\"isvfamilyid\":\"" ZERO_16
+        "\",\"isvextprodid\":\"" ZERO_16 "\",\"configsvn_min\":2}]";
+    assert_int_equal(measure_code(&sgx, by_config, &err), RD_E_MEASUREMENT);
+    assert_non_null(strstr(err.text, "configsvn is 0, the policy asks for 2"));
+    sgx.sgx.config_svn = 2;
+    assert_int_equal(measure_code(&sgx, by_config, &err), RD_OK);
+    sgx.sgx.config_id[63] = 1;
+    assert_int_equal(measure_code(&sgx, by_config, &err), RD_E_MEASUREMENT);
+    assert_non_null(strstr(err.text, "configid 00"));
     sgx.sgx.mr_enclave[31] = 1;
     assert_int_equal(measure_code(&sgx, "[{\"mrenclave\":\"" ZERO_32 "\"}]", &err), RD_E_MEASUREMENT);
     assert_int_equal(measure_code(&snp, "[{\"mrenclave\":\"" ZERO_32 "\"}]", &err), RD_E_MEASUREMENT);
@@ -213,9 +322,9 @@ static void test_sgx_and_snp_measurements(void **state RD_UNUSED)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_rows),
-        cmocka_unit_test(test_snp),
-        cmocka_unit_test(test_sgx_and_snp_measurements),
+        cmocka_unit_test(test_rows),          cmocka_unit_test(test_snp),
+        cmocka_unit_test(test_snp_bits),      cmocka_unit_test(test_td_registers),
+        cmocka_unit_test(test_sgx_registers), cmocka_unit_test(test_sgx_and_snp_measurements),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,6 +3,7 @@
 #include "tests/unit/common/model/samples.h"
 
 #define HEX_64   "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"
+#define HEX_32   "000102030405060708090a0b0c0d0e0f"
 #define OTHER_96 "ff0102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f202122232425262728292a2b2c2d2e2f"
 
 static int parse(rd_bytes bytes, rd_err *err)
@@ -104,6 +105,45 @@ static const spoil rows[] = {
       "{\"min_tcb\":{\"Turin\":{\"boot_loader\":4,\"fmc\":1,\"microcode\":213,\"snp\":23,\"tee\":0}}}", RD_OK },
     { "SNP part over a byte", "/snp",
       "{\"min_tcb\":{\"Milan\":{\"boot_loader\":256,\"microcode\":213,\"snp\":23,\"tee\":0}}}", RD_E_JSON_RANGE },
+    { "SNP bits (ok)", "/snp",
+      "{\"guest_policy\":{\"refuse\":[\"smt\",\"cxl\"]},\"id_block\":true,\"masked_chip\":true,"
+      "\"platform_info\":{\"refuse\":[\"smt\"],\"require\":[\"ecc\",\"alias_check\"]}}",
+      RD_OK },
+    { "SNP bits in another order", "/snp", "{\"guest_policy\":{\"refuse\":[\"cxl\",\"smt\"]}}", RD_E_NOT_CANONICAL },
+    { "SNP bit twice", "/snp", "{\"guest_policy\":{\"refuse\":[\"smt\",\"smt\"]}}", RD_E_NOT_CANONICAL },
+    { "SNP bit unknown", "/snp", "{\"guest_policy\":{\"refuse\":[\"debug\"]}}", RD_E_JSON_RANGE },
+    { "SNP bit of the other register", "/snp", "{\"guest_policy\":{\"refuse\":[\"ecc\"]}}", RD_E_JSON_RANGE },
+    { "SNP bit both ways", "/snp", "{\"platform_info\":{\"refuse\":[\"smt\"],\"require\":[\"smt\"]}}",
+      RD_E_JSON_RANGE },
+    { "SNP bits of neither kind", "/snp", "{\"platform_info\":{\"allow\":[\"smt\"]}}", RD_E_JSON_UNKNOWN },
+    { "SNP no bits", "/snp", "{\"platform_info\":{\"refuse\":[]}}", RD_E_JSON_RANGE },
+    { "SNP ids (ok)", "/measurements",
+      "[{\"family_id\":\"" HEX_32 "\",\"image_id\":\"" HEX_32 "\",\"measurement\":\"" HEX_96 "\"}]", RD_OK },
+    { "SGX KSS (ok)", "/measurements",
+      "[{\"configid\":\"" HEX_64 HEX_64 "\",\"configsvn_min\":1,\"isvextprodid\":\"" HEX_32
+      "\",\"isvfamilyid\":\"" HEX_32 "\",\"mrenclave\":\"" HEX_64 "\"}]",
+      RD_OK },
+    { "SGX CONFIGSVN of a TD", "/measurements/0/configsvn_min", "1", RD_E_JSON_RANGE },
+    { "SGX (ok)", "/sgx",
+      "{\"attributes\":{\"mask\":\"8000000000000000\",\"value\":\"8000000000000000\"},"
+      "\"misc_select\":{\"mask\":\"ffffffff\",\"value\":\"00000000\"},\"provision_key\":true,"
+      "\"xfrm\":{\"mask\":\"0300000000000000\",\"value\":\"0300000000000000\"}}",
+      RD_OK },
+    { "SGX mask of nothing", "/sgx", "{\"misc_select\":{\"mask\":\"00000000\",\"value\":\"00000000\"}}",
+      RD_E_JSON_RANGE },
+    { "SGX value outside its mask", "/sgx", "{\"misc_select\":{\"mask\":\"00000001\",\"value\":\"00000003\"}}",
+      RD_E_JSON_RANGE },
+    { "SGX mask too long", "/sgx", "{\"misc_select\":{\"mask\":\"0000000100\",\"value\":\"0000000100\"}}",
+      RD_E_ENCODING },
+    { "TD registers (ok)", "/td",
+      "{\"attributes\":{\"mask\":\"0000001000000080\",\"value\":\"0000001000000000\"},\"modules\":[{\"svn_min\":5,"
+      "\"version\":1}],\"mr_seams\":[\"" HEX_96
+      "\"],\"seam_loader_min\":3,\"xfam\":{\"mask\":\"ff00000000000000\",\"value\":\"e700000000000000\"}}",
+      RD_OK },
+    { "TD module twice", "/td", "{\"modules\":[{\"svn_min\":5,\"version\":1},{\"svn_min\":6,\"version\":1}]}",
+      RD_E_JSON_RANGE },
+    { "TD no module", "/td", "{\"modules\":[]}", RD_E_JSON_RANGE },
+    { "TD loader 0 spelt out", "/td", "{\"seam_loader_min\":0}", RD_E_JSON_RANGE },
     { "TD (ok)", "/td", "{\"migratable\":true,\"sept_ve\":true,\"service_tds\":[\"" HEX_96 "\"]}", RD_OK },
     { "TD default spelt out", "/td", "{\"migratable\":false}", RD_E_NOT_CANONICAL },
     { "TD member unknown", "/td", "{\"perfmon\":true}", RD_E_JSON_UNKNOWN },

@@ -25,6 +25,8 @@ static const struct {
       { NULL } },
     { "{" SAFE ",\"grace\":{\"tcb\":[\"OutOfDate\"],\"until\":\"2027-01-01T00:00:00Z\"}}", { "/grace" } },
     { "{" SAFE ",\"td\":{\"migratable\":true,\"sept_ve\":true}}", { "/td/migratable", "/td/sept_ve" } },
+    { "{" SAFE ",\"sgx\":{\"provision_key\":true},\"snp\":{\"id_block\":true,\"masked_chip\":true}}",
+      { "/sgx/provision_key", "/snp/masked_chip" } },
     { "{" SAFE ",\"snp\":{\"max_vmpl\":2,\"migration_agent\":true}}", { "/snp/max_vmpl", "/snp/migration_agent" } },
     { "{\"type\":\"redoubt/policy/v1\",\"simulated\":true,\"debug\":true,\"tees\":[\"tdx\"],\"tcb\":[\"OutOfDate\"],"
       "\"max_collateral_age_s\":604801,\"measurements\":[{\"mrtd\":\"" HEX_96 "\"}]}",
@@ -70,6 +72,14 @@ static const struct {
     { ",\"td\":{\"service_tds\":[\"" HEX_96 "\"]}", "/td/service_tds", RD_POLICY_LOOSENS },
     { ",\"snp\":{\"max_vmpl\":1}", "/snp/max_vmpl", RD_POLICY_LOOSENS },
     { ",\"snp\":{\"vcek_only\":true}", "/snp/vcek_only", RD_POLICY_TIGHTENS },
+    { ",\"snp\":{\"id_block\":true}", "/snp/id_block", RD_POLICY_TIGHTENS },
+    { ",\"snp\":{\"masked_chip\":true}", "/snp/masked_chip", RD_POLICY_LOOSENS },
+    { ",\"snp\":{\"platform_info\":{\"require\":[\"ecc\"]}}", "/snp/platform_info/require", RD_POLICY_TIGHTENS },
+    { ",\"sgx\":{\"provision_key\":true}", "/sgx/provision_key", RD_POLICY_LOOSENS },
+    { ",\"sgx\":{\"misc_select\":{\"mask\":\"ffffffff\",\"value\":\"00000000\"}}", "/sgx/misc_select",
+      RD_POLICY_TIGHTENS },
+    { ",\"td\":{\"modules\":[{\"svn_min\":5,\"version\":1}]}", "/td/modules", RD_POLICY_TIGHTENS },
+    { ",\"td\":{\"seam_loader_min\":2}", "/td/seam_loader_min", RD_POLICY_TIGHTENS },
     { ",\"snp\":{\"min_tcb\":{\"Milan\":{\"boot_loader\":0,\"microcode\":1,\"snp\":0,\"tee\":0}}}",
       "/snp/min_tcb/Milan/microcode", RD_POLICY_TIGHTENS },
 };
