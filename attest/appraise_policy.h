@@ -11,8 +11,8 @@ int rd_appraise_measurement(const rd_claims *claims, const rd_policy *policy, ch
                             rd_err *err) RD_NODISCARD;
 /* Platform id (POLICY_PLATFORM), report data when the policy names it (BINDING), and by TEE:
  * TDX: attributes under a mask (TD_ATTR), XFAM (TD_XFAM), MRSEAM (TDX_MODULE), versions of module and loader
- * (TDX_MODULE_TCB). SGX: provisioning key, attributes, XFRM, MISCSELECT (SGX_CONFIG). SEV-SNP: VMPL (SNP_VMPL), migration
- * agent and guest policy bits (SNP_POLICY), kind of key (KEY_KIND), hidden chip (CHIP_ID), ID block (SNP_ID),
+ * (TDX_MODULE_TCB). SGX: provisioning key, attributes, XFRM, MISCSELECT (SGX_CONFIG). SEV-SNP: VMPL (SNP_VMPL),
+ * migration agent and guest policy bits (SNP_POLICY), kind of key (KEY_KIND), hidden chip (CHIP_ID), ID block (SNP_ID),
  * PLATFORM_INFO (SNP_PLATFORM), lowest TCB, both reported and committed (TCB_STATUS). */
 int rd_appraise_platform(const rd_claims *claims, const rd_policy *policy, char *detail, size_t size,
                          rd_err *err) RD_NODISCARD;

@@ -252,8 +252,9 @@ static int check_chip(snp *s, rd_err *err)
     if (memcmp(chip_id, named, 64) != 0 && !s->verdict->claims.snp.is_chip_masked)
         return rd_err_set(err, RD_E_CHIP_ID, "the certificate is for another chip");
     rd_platform_id(RD_TEE_SNP, RD_BYTES_ARRAY(named), s->verdict->claims.platform_id);
-    say(s, "%s", s->verdict->claims.snp.is_chip_masked ? "the report hides its chip, the certificate names it"
-                                                       : "the certificate is for this chip");
+    say(s, "%s",
+        s->verdict->claims.snp.is_chip_masked ? "the report hides its chip, the certificate names it"
+                                              : "the certificate is for this chip");
     return 0;
 }
 

@@ -60,7 +60,8 @@ rd_tcb_status rd_tcb_converge(rd_tcb_status platform, rd_tcb_status qe, rd_tcb_s
 {
     if (platform == RD_TCB_REVOKED || qe == RD_TCB_REVOKED || module == RD_TCB_REVOKED)
         return RD_TCB_REVOKED;
-    /* Enclaves and modules are up to date, out of date or revoked: any other word for them is no better than the second. */
+    /* Enclaves and modules are up to date, out of date or revoked: any other word for them is no better than the
+     * second. */
     if (qe == RD_TCB_UP_TO_DATE && module == RD_TCB_UP_TO_DATE)
         return platform;
     switch (platform) {

@@ -134,7 +134,8 @@ static int check_read(const rd_policy *policy, const json_t *value, const char *
         return rd_policy_refuse(err, pointer, RD_E_POLICY_UNSAFE, "debug cannot be accepted on hardware");
     RD_CLEANUP(rd_json_free_p) json_t *again = rd_policy_to_json(policy);
     if (!json_equal(again, value))
-        return rd_policy_refuse(err, pointer, RD_E_NOT_CANONICAL, "a member that has its default is left out, and names stand in their order");
+        return rd_policy_refuse(err, pointer, RD_E_NOT_CANONICAL,
+                                "a member that has its default is left out, and names stand in their order");
     return 0;
 }
 
