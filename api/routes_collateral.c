@@ -130,11 +130,7 @@ static void note_fall(forecast *f, json_t *names, const rd_attest_report *report
     rd_json_set_str(names, "detail", why->text);
     rd_json_set_str(names, "hint", info->hint);
     rd_json_set_str(names, "tcb_status", tcb->status < RD_TCB_STATUS_COUNT ? rd_tcb_status_names[tcb->status] : "");
-    json_t *shortfall = json_null();
-    if (tcb->shortfall.component[0])
-        shortfall = json_pack("{s:s, s:i, s:i}", "component", tcb->shortfall.component, "has", (int)tcb->shortfall.has,
-                              "needs", (int)tcb->shortfall.needs);
-    rd_json_set(names, "shortfall", shortfall);
+    rd_json_set(names, "shortfalls", rd_tcb_shortfalls_json(tcb));
     (void)json_array_append_new(f->falls, names);
 }
 

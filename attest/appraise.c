@@ -116,10 +116,10 @@ static int check_tcb(appraisal *a, rd_err *err)
         return 0;
     }
     if (tcb->status == RD_TCB_REVOKED || !rd_policy_accepts_tcb(a->policy, tcb->status)) {
-        if (!tcb->shortfall.component[0])
-            return rd_err_set(err, RD_E_TCB_STATUS, "TCB status %s", name);
-        return rd_err_set(err, RD_E_TCB_STATUS, "TCB status %s: %s is %u, the next better level asks %u", name,
-                          tcb->shortfall.component, tcb->shortfall.has, tcb->shortfall.needs);
+        char first[96] = "";
+        if (tcb->shortfall_count)
+            rd_tcb_shortfall_format(&tcb->shortfalls[0], first, sizeof first);
+        return rd_err_set(err, RD_E_TCB_STATUS, "TCB status %s%s%s", name, first[0] ? "; " : "", first);
     }
     say(a, "%s under evaluation number %u", name, tcb->evaluation_number);
     return 0;

@@ -21,15 +21,24 @@ static bool is_zero(const uint8_t *bytes, size_t size)
 
 /* --- SEV-SNP --- */
 
-static bool tcb_reaches(const rd_snp_tcb *has, const rd_snp_tcb *needs, const char **ret_part)
+/* Refuses by the first part that is too low. */
+static int check_parts(const char *which, const rd_snp_tcb *has, const rd_snp_tcb *needs, rd_err *err)
 {
-    *ret_part = has->boot_loader < needs->boot_loader ? "boot_loader"
-                : has->tee < needs->tee               ? "tee"
-                : has->snp < needs->snp               ? "snp"
-                : has->microcode < needs->microcode   ? "microcode"
-                : has->fmc < needs->fmc               ? "fmc"
-                                                      : NULL;
-    return *ret_part == NULL;
+    const struct {
+        const char *name;
+        uint8_t has, needs;
+    } parts[] = {
+        { "boot loader", has->boot_loader, needs->boot_loader },
+        { "TEE", has->tee, needs->tee },
+        { "SNP firmware", has->snp, needs->snp },
+        { "microcode", has->microcode, needs->microcode },
+        { "FMC", has->fmc, needs->fmc },
+    };
+    for (size_t i = 0; i < RD_ARRAY_LEN(parts); i++)
+        if (parts[i].has < parts[i].needs)
+            return rd_err_set(err, RD_E_TCB_STATUS, "%s: %s is %u, the policy asks for %u", which, parts[i].name,
+                              parts[i].has, parts[i].needs);
+    return 0;
 }
 
 static int check_snp_tcb(const rd_snp_claims *snp, const rd_policy *policy, rd_err *err)
@@ -38,16 +47,11 @@ static int check_snp_tcb(const rd_snp_claims *snp, const rd_policy *policy, rd_e
         return 0;
     const rd_snp_tcb *needs = &policy->snp.min_tcb[snp->product].tcb;
     rd_snp_tcb reported, committed;
-    const char *part;
     rd_snp_tcb_read(snp->reported_tcb, snp->product, &reported);
     rd_snp_tcb_read(snp->committed_tcb, snp->product, &committed);
-    if (!tcb_reaches(&reported, needs, &part))
-        return rd_err_set(err, RD_E_TCB_STATUS, "reported TCB: %s is lower than the policy asks for %s", part,
-                          rd_snp_product_names[snp->product]);
-    if (!tcb_reaches(&committed, needs, &part))
-        return rd_err_set(err, RD_E_TCB_STATUS,
-                          "committed TCB: %s is lower than the policy asks, so the firmware could go back", part);
-    return 0;
+    if (check_parts("reported TCB", &reported, needs, err) < 0)
+        return -1;
+    return check_parts("committed TCB, to which the firmware can go back", &committed, needs, err);
 }
 
 static int check_snp_bits(const rd_snp_claims *snp, const rd_policy *policy, rd_err *err)

@@ -94,13 +94,30 @@ typedef struct rd_attest_step {
 #define RD_ADVISORIES_MAX     64
 #define RD_ADVISORY_TEXT_SIZE 32
 
-/* What keeps the platform from the next better TCB level. */
+/* Who can mend a component: from the TCB info's own words for it, else by its place. */
+typedef enum rd_tcb_kind {
+    RD_TCB_KIND_FIRMWARE, /* the TCB info does not say what it is */
+    RD_TCB_KIND_BIOS,
+    RD_TCB_KIND_MICROCODE_EARLY, /* loaded by the BIOS */
+    RD_TCB_KIND_MICROCODE_LATE,  /* loaded by the operating system or hypervisor */
+    RD_TCB_KIND_SINIT,
+    RD_TCB_KIND_SEAM_LOADER,
+    RD_TCB_KIND_TDX_MODULE,
+    RD_TCB_KIND_PCE,
+    RD_TCB_KIND_QE,
+    RD_TCB_KIND_COUNT
+} rd_tcb_kind;
+/* "firmware", "bios", "microcode_early", …: stable names. */
+extern const char *const rd_tcb_kind_names[RD_TCB_KIND_COUNT];
+
+/* One component that keeps a platform from the nearest level of a better status. */
 typedef struct rd_tcb_shortfall {
-    char component[40]; /* "sgxtcbcomponents[4]", "pcesvn", "tdxtcbcomponents[0]", "tdx_module isvsvn", "qe isvsvn"; ""
-                           none */
+    char component[40]; /* "sgxtcbcomponents[4]", "pcesvn", "tdxtcbcomponents[2]", "tdx_module isvsvn", "qe isvsvn" */
+    rd_tcb_kind kind;
     uint32_t has;
     uint32_t needs;
 } rd_tcb_shortfall;
+#define RD_SHORTFALLS_MAX 35 /* every component there is */
 
 typedef struct rd_tcb_verdict {
     rd_tcb_status status; /* of all together; RD_TCB_UNKNOWN for AMD, which has levels and no words */
@@ -110,8 +127,11 @@ typedef struct rd_tcb_verdict {
     size_t advisory_count;
     uint32_t evaluation_number; /* of the TCB info: status means nothing without it */
     uint32_t qe_evaluation_number;
-    rd_tcb_shortfall shortfall;
+    rd_tcb_shortfall shortfalls[RD_SHORTFALLS_MAX]; /* of platform, then quoting enclave, then module */
+    size_t shortfall_count;
 } rd_tcb_verdict;
+/* "microcode_late: sgxtcbcomponents[1] is 2, needs 3". */
+void rd_tcb_shortfall_format(const rd_tcb_shortfall *shortfall, char *out, size_t size);
 
 typedef struct rd_verdict {
     bool is_genuine;
@@ -191,6 +211,8 @@ typedef struct rd_attest_report {
  * exactly redoubt.app and redoubt.closed. *ret is written in any case. 0: accepted. */
 int rd_attest_check_evidence(const rd_evidence_check *check, rd_attest_report *ret, rd_err *err) RD_NODISCARD;
 
+/* [{"component","kind","has","needs"}…]: a new reference. */
+json_t *rd_tcb_shortfalls_json(const rd_tcb_verdict *tcb);
 /* Members for API and CLI:
  * {"accepted","reason","detail","hint","genuine","class","tee","tcb":{…},"claims":{…},"collateral":{…},
  * "steps":[{"name","ok","detail"}…]}. A new reference. */

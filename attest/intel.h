@@ -20,8 +20,9 @@ typedef struct rd_intel {
     rd_crl *pck_crl, *root_crl;
     rd_tcb_info tcb_info;
     rd_qe_identity qe_identity;
-    const rd_tdx_module *module; /* with levels; NULL for SGX and for module version 0 */
-    char detail[160];            /* what the step that passed found */
+    const rd_tcb_level *qe_level; /* of qe_identity */
+    const rd_tdx_module *module;  /* with levels; NULL for SGX and for module version 0 */
+    char detail[160];             /* what the step that passed found */
 } rd_intel;
 
 typedef int (*rd_intel_step)(rd_intel *intel, rd_err *err);

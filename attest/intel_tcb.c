@@ -117,13 +117,14 @@ static int check_identity(const rd_sgx_claims *qe, const rd_qe_identity *identit
 int rd_intel_qe(rd_intel *intel, rd_err *err)
 {
     const rd_sgx_claims *qe = &intel->verdict->claims.qe;
-    rd_tcb_shortfall shortfall = { 0 };
+    const rd_tcb_levels *levels = &intel->qe_identity.levels;
     if (check_identity(qe, &intel->qe_identity, err) < 0)
         return -1;
-    const rd_tcb_level *level = rd_tcb_match_isv(&intel->qe_identity.levels, qe->isv_svn, "qe isvsvn", &shortfall);
-    if (!level)
-        return rd_err_set(err, RD_E_QE_TCB, "quoting enclave SVN %u, the lowest known is %u", qe->isv_svn,
-                          shortfall.needs);
+    const rd_tcb_level *level = intel->qe_level = rd_tcb_match_isv(levels, qe->isv_svn);
+    if (!level) {
+        rd_tcb_note_isv(levels, NULL, qe->isv_svn, "qe isvsvn", RD_TCB_KIND_QE, &intel->verdict->tcb);
+        return rd_err_set(err, RD_E_QE_TCB, "quoting enclave SVN %u is lower than any known", qe->isv_svn);
+    }
     intel->verdict->tcb.qe = level->status;
     rd_intel_say(intel, "%s, SVN %u: %s", intel->qe_identity.id, qe->isv_svn, rd_tcb_status_names[level->status]);
     return 0;
@@ -147,8 +148,8 @@ int rd_intel_quote_signature(rd_intel *intel, rd_err *err)
 
 typedef struct evaluation {
     const rd_tcb_level *platform, *module;
+    const rd_tcb_levels *module_levels; /* NULL: the module has no identity of its own */
     rd_tcb_status status;
-    rd_tcb_shortfall platform_shortfall, module_shortfall;
 } evaluation;
 
 static int evaluate_module(rd_intel *intel, const uint8_t *tee_tcb_svn, evaluation *ret, rd_err *err)
@@ -159,25 +160,39 @@ static int evaluate_module(rd_intel *intel, const uint8_t *tee_tcb_svn, evaluati
     if (!module)
         return rd_err_set(err, RD_E_TDX_MODULE, "TDX module of version %u has no identity in the TCB info",
                           tee_tcb_svn[1]);
-    ret->module = rd_tcb_match_isv(&module->levels, tee_tcb_svn[0], "tdx_module isvsvn", &ret->module_shortfall);
-    if (!ret->module)
-        return rd_err_set(err, RD_E_TCB_UNSUPPORTED, "TDX module SVN %u, the lowest known is %u", tee_tcb_svn[0],
-                          ret->module_shortfall.needs);
-    return 0;
+    ret->module_levels = &module->levels;
+    ret->module = rd_tcb_match_isv(&module->levels, tee_tcb_svn[0]);
+    if (ret->module)
+        return 0;
+    rd_tcb_note_isv(&module->levels, NULL, tee_tcb_svn[0], "tdx_module isvsvn", RD_TCB_KIND_TDX_MODULE,
+                    &intel->verdict->tcb);
+    return rd_err_set(err, RD_E_TCB_UNSUPPORTED, "TDX module SVN %u is lower than any known", tee_tcb_svn[0]);
+}
+
+static rd_platform_svns svns_of(const rd_intel *intel, const uint8_t *tee_tcb_svn)
+{
+    const rd_pck_claims *pck = &intel->verdict->claims.pck;
+    return (rd_platform_svns){ .sgx = pck->sgx_svn, .pce_svn = pck->pce_svn, .tdx = tee_tcb_svn };
+}
+
+static int refuse_platform(rd_intel *intel, const rd_platform_svns *svns, rd_err *err)
+{
+    rd_tcb_verdict *tcb = &intel->verdict->tcb;
+    char first[96];
+    rd_tcb_note_platform(&intel->tcb_info.levels, NULL, svns, tcb);
+    if (tcb->shortfall_count == 0)
+        return rd_err_set(err, RD_E_TCB_UNSUPPORTED, "the TCB info has no levels");
+    rd_tcb_shortfall_format(&tcb->shortfalls[0], first, sizeof first);
+    return rd_err_set(err, RD_E_TCB_UNSUPPORTED, "no TCB level matches; the lowest asks more of %s", first);
 }
 
 static int evaluate(rd_intel *intel, const uint8_t *tee_tcb_svn, evaluation *ret, rd_err *err)
 {
-    const rd_pck_claims *pck = &intel->verdict->claims.pck;
-    rd_platform_svns svns = { .sgx = pck->sgx_svn, .pce_svn = pck->pce_svn, .tdx = tee_tcb_svn };
+    rd_platform_svns svns = svns_of(intel, tee_tcb_svn);
     *ret = (evaluation){ 0 };
-    ret->platform = rd_tcb_match_platform(&intel->tcb_info.levels, &svns, &ret->platform_shortfall);
-    if (!ret->platform) {
-        intel->verdict->tcb.shortfall = ret->platform_shortfall;
-        return rd_err_set(err, RD_E_TCB_UNSUPPORTED, "no TCB level matches: %s is %u, the lowest level asks %u",
-                          ret->platform_shortfall.component, ret->platform_shortfall.has,
-                          ret->platform_shortfall.needs);
-    }
+    ret->platform = rd_tcb_match_platform(&intel->tcb_info.levels, &svns);
+    if (!ret->platform)
+        return refuse_platform(intel, &svns, err);
     if (evaluate_module(intel, tee_tcb_svn, ret, err) < 0)
         return -1;
     rd_tcb_status module = ret->module ? ret->module->status : RD_TCB_UP_TO_DATE;
@@ -185,28 +200,24 @@ static int evaluate(rd_intel *intel, const uint8_t *tee_tcb_svn, evaluation *ret
     return 0;
 }
 
-/* The part that is worst off says what is lacking: platform, quoting enclave, module. */
-static void note_shortfall(rd_intel *intel, const evaluation *launch)
+static void note_shortfalls(rd_intel *intel, const evaluation *launch, const uint8_t *tee_tcb_svn)
 {
     rd_tcb_verdict *tcb = &intel->verdict->tcb;
-    if (launch->platform->status != RD_TCB_UP_TO_DATE && launch->platform_shortfall.component[0])
-        tcb->shortfall = launch->platform_shortfall;
-    else if (tcb->qe != RD_TCB_UP_TO_DATE)
-        (void)rd_tcb_match_isv(&intel->qe_identity.levels, intel->verdict->claims.qe.isv_svn, "qe isvsvn",
-                               &tcb->shortfall);
-    else if (launch->module)
-        tcb->shortfall = launch->module_shortfall;
+    rd_platform_svns svns = svns_of(intel, tee_tcb_svn);
+    rd_tcb_note_platform(&intel->tcb_info.levels, launch->platform, &svns, tcb);
+    rd_tcb_note_isv(&intel->qe_identity.levels, intel->qe_level, intel->verdict->claims.qe.isv_svn, "qe isvsvn",
+                    RD_TCB_KIND_QE, tcb);
+    if (launch->module)
+        rd_tcb_note_isv(launch->module_levels, launch->module, tee_tcb_svn[0], "tdx_module isvsvn",
+                        RD_TCB_KIND_TDX_MODULE, tcb);
 }
 
 static int note_levels(rd_intel *intel, const evaluation *launch, rd_err *err)
 {
     rd_tcb_verdict *tcb = &intel->verdict->tcb;
-    rd_tcb_shortfall unused = { 0 };
-    const rd_tcb_level *qe =
-        rd_tcb_match_isv(&intel->qe_identity.levels, intel->verdict->claims.qe.isv_svn, "", &unused);
     tcb->platform = launch->platform->status;
     tcb->module = launch->module ? launch->module->status : RD_TCB_UNKNOWN;
-    if (rd_tcb_add_level(tcb, launch->platform, err) < 0 || (qe && rd_tcb_add_level(tcb, qe, err) < 0))
+    if (rd_tcb_add_level(tcb, launch->platform, err) < 0 || rd_tcb_add_level(tcb, intel->qe_level, err) < 0)
         return -1;
     return launch->module ? rd_tcb_add_level(tcb, launch->module, err) : 0;
 }
@@ -215,20 +226,22 @@ int rd_intel_tcb(rd_intel *intel, rd_err *err)
 {
     const rd_claims *claims = &intel->verdict->claims;
     rd_tcb_verdict *tcb = &intel->verdict->tcb;
-    bool is_td = claims->tee == RD_TEE_TDX;
+    const uint8_t *svn = claims->tee == RD_TEE_TDX ? claims->tdx.tee_tcb_svn : NULL;
+    char lacking[96] = "";
     evaluation launch, current;
-    if (evaluate(intel, is_td ? claims->tdx.tee_tcb_svn : NULL, &launch, err) < 0)
+    if (evaluate(intel, svn, &launch, err) < 0)
         return -1;
     tcb->status = launch.status;
     if (note_levels(intel, &launch, err) < 0)
         return -1;
-    note_shortfall(intel, &launch);
-    if (is_td && claims->tdx.has_15) {
+    note_shortfalls(intel, &launch, svn);
+    if (svn && claims->tdx.has_15) {
         if (evaluate(intel, claims->tdx.tee_tcb_svn_2, &current, err) < 0)
             return rd_err_wrap(err, "the module that runs now");
         tcb->status = rd_tcb_relaunch(launch.status, current.status);
     }
-    rd_intel_say(intel, "%s%s%s", rd_tcb_status_names[tcb->status], tcb->shortfall.component[0] ? ", for " : "",
-                 tcb->shortfall.component);
+    if (tcb->shortfall_count)
+        rd_tcb_shortfall_format(&tcb->shortfalls[0], lacking, sizeof lacking);
+    rd_intel_say(intel, "%s%s%s", rd_tcb_status_names[tcb->status], lacking[0] ? ", for " : "", lacking);
     return 0;
 }

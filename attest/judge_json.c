@@ -53,7 +53,7 @@ json_t *rd_judgement_to_json(const rd_judgement *judgement)
     rd_json_set(object, "fields", rd_attest_fields(claims));
     rd_json_set_bool(object, "accepted", judgement->is_accepted);
     rd_json_set(object, "reason", reason_json(judgement));
-    bool has_levels = verdict->is_genuine && claims->tee != RD_TEE_SNP;
+    bool has_levels = claims->tee != RD_TEE_SNP && (verdict->is_genuine || verdict->tcb.shortfall_count > 0);
     rd_json_set(object, "tcb", has_levels ? rd_tcb_to_json(&verdict->tcb) : json_null());
     rd_json_set(object, "collateral", verdict->is_genuine ? rd_verdict_collateral_json(verdict) : json_null());
     rd_json_set_int(object, "trailing_bytes", (int64_t)verdict->padding);

@@ -3,6 +3,21 @@
 #include "common/base/text.h"
 #include "common/model/json.h"
 
+json_t *rd_tcb_shortfalls_json(const rd_tcb_verdict *tcb)
+{
+    json_t *array = json_array();
+    for (size_t i = 0; i < tcb->shortfall_count; i++) {
+        const rd_tcb_shortfall *item = &tcb->shortfalls[i];
+        json_t *object = json_object();
+        rd_json_set_str(object, "component", item->component);
+        rd_json_set_str(object, "kind", rd_tcb_kind_names[item->kind]);
+        rd_json_set_int(object, "has", item->has);
+        rd_json_set_int(object, "needs", item->needs);
+        (void)json_array_append_new(array, object);
+    }
+    return array;
+}
+
 json_t *rd_tcb_to_json(const rd_tcb_verdict *tcb)
 {
     json_t *object = json_object(), *advisories = json_array();
@@ -15,15 +30,7 @@ json_t *rd_tcb_to_json(const rd_tcb_verdict *tcb)
     for (size_t i = 0; i < tcb->advisory_count; i++)
         json_array_append_new(advisories, json_string(tcb->advisories[i]));
     rd_json_set(object, "advisories", advisories);
-    if (!tcb->shortfall.component[0]) {
-        rd_json_set_null(object, "shortfall");
-        return object;
-    }
-    json_t *shortfall = json_object();
-    rd_json_set_str(shortfall, "component", tcb->shortfall.component);
-    rd_json_set_int(shortfall, "has", tcb->shortfall.has);
-    rd_json_set_int(shortfall, "needs", tcb->shortfall.needs);
-    rd_json_set(object, "shortfall", shortfall);
+    rd_json_set(object, "shortfalls", rd_tcb_shortfalls_json(tcb));
     return object;
 }
 

@@ -1,59 +1,102 @@
 #include "attest/tcb.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
-static bool lacks(rd_tcb_shortfall *ret, const char *component, int index, uint32_t has, uint32_t needs)
+const char *const rd_tcb_kind_names[RD_TCB_KIND_COUNT] = {
+    "firmware", "bios", "microcode_early", "microcode_late", "sinit", "seam_loader", "tdx_module", "pce", "qe",
+};
+
+/* attestation.md 2.13: for modules with a major version the first two TDX components are the module's own and are
+ * judged by its identity. */
+static int first_tdx(const rd_platform_svns *svns)
 {
-    if (has >= needs)
+    return svns->tdx[1] > 0 ? 2 : 0;
+}
+
+/* Every component, never a sum or an order of arrays. */
+static bool reaches(const rd_platform_svns *svns, const rd_tcb_level *level)
+{
+    for (int i = 0; i < 16; i++)
+        if (svns->sgx[i] < level->sgx[i])
+            return false;
+    if (svns->pce_svn < level->pce_svn)
         return false;
-    *ret = (rd_tcb_shortfall){ .has = has, .needs = needs };
-    if (index < 0)
-        snprintf(ret->component, sizeof ret->component, "%s", component);
-    else
-        snprintf(ret->component, sizeof ret->component, "%s[%d]", component, index);
+    for (int i = svns->tdx ? first_tdx(svns) : 16; i < 16; i++)
+        if (svns->tdx[i] < level->tdx[i])
+            return false;
     return true;
 }
 
-/* attestation.md 2.13: every component, never a sum or an order of arrays; for modules with a major version the first
- * two TDX components are the module's own and are judged by its identity. */
-static bool is_below(const rd_tcb_level *level, const rd_platform_svns *svns, rd_tcb_shortfall *ret)
-{
-    for (int i = 0; i < 16; i++)
-        if (lacks(ret, "sgxtcbcomponents", i, svns->sgx[i], level->sgx[i]))
-            return true;
-    if (lacks(ret, "pcesvn", -1, svns->pce_svn, level->pce_svn))
-        return true;
-    if (!svns->tdx)
-        return false;
-    for (int i = svns->tdx[1] > 0 ? 2 : 0; i < 16; i++)
-        if (lacks(ret, "tdxtcbcomponents", i, svns->tdx[i], level->tdx[i]))
-            return true;
-    return false;
-}
-
-const rd_tcb_level *rd_tcb_match_platform(const rd_tcb_levels *levels, const rd_platform_svns *svns,
-                                          rd_tcb_shortfall *ret_shortfall)
-{
-    rd_tcb_shortfall shortfall = *ret_shortfall;
-    for (size_t i = 0; i < levels->count; i++) {
-        if (is_below(&levels->items[i], svns, &shortfall))
-            continue;
-        *ret_shortfall = shortfall;
-        return &levels->items[i];
-    }
-    *ret_shortfall = shortfall;
-    return NULL;
-}
-
-const rd_tcb_level *rd_tcb_match_isv(const rd_tcb_levels *levels, uint32_t svn, const char *component,
-                                     rd_tcb_shortfall *ret_shortfall)
+const rd_tcb_level *rd_tcb_match_platform(const rd_tcb_levels *levels, const rd_platform_svns *svns)
 {
     for (size_t i = 0; i < levels->count; i++)
-        if (!lacks(ret_shortfall, component, -1, svn, levels->items[i].isv_svn))
+        if (reaches(svns, &levels->items[i]))
             return &levels->items[i];
     return NULL;
+}
+
+const rd_tcb_level *rd_tcb_match_isv(const rd_tcb_levels *levels, uint32_t svn)
+{
+    for (size_t i = 0; i < levels->count; i++)
+        if (svn >= levels->items[i].isv_svn)
+            return &levels->items[i];
+    return NULL;
+}
+
+/* --- what was missing --- */
+
+/* The order of the words is that of trust. */
+static const rd_tcb_level *better_than(const rd_tcb_levels *levels, const rd_tcb_level *level)
+{
+    if (!level)
+        return levels->count ? &levels->items[levels->count - 1] : NULL;
+    for (const rd_tcb_level *above = level; above > levels->items;)
+        if ((--above)->status < level->status)
+            return above;
+    return NULL;
+}
+
+RD_PRINTF(5, 6)
+static void lacks(rd_tcb_verdict *ret, rd_tcb_kind kind, uint32_t has, uint32_t needs, const char *fmt, ...)
+{
+    if (has >= needs || ret->shortfall_count == RD_SHORTFALLS_MAX)
+        return;
+    rd_tcb_shortfall *item = &ret->shortfalls[ret->shortfall_count++];
+    *item = (rd_tcb_shortfall){ .kind = kind, .has = has, .needs = needs };
+    va_list args;
+    va_start(args, fmt);
+    (void)vsnprintf(item->component, sizeof item->component, fmt, args);
+    va_end(args);
+}
+
+void rd_tcb_note_platform(const rd_tcb_levels *levels, const rd_tcb_level *level, const rd_platform_svns *svns,
+                          rd_tcb_verdict *ret)
+{
+    const rd_tcb_level *wanted = better_than(levels, level);
+    if (!wanted)
+        return;
+    for (int i = 0; i < 16; i++)
+        lacks(ret, (rd_tcb_kind)wanted->sgx_kinds[i], svns->sgx[i], wanted->sgx[i], "sgxtcbcomponents[%d]", i);
+    lacks(ret, RD_TCB_KIND_PCE, svns->pce_svn, wanted->pce_svn, "pcesvn");
+    for (int i = svns->tdx ? first_tdx(svns) : 16; i < 16; i++)
+        lacks(ret, (rd_tcb_kind)wanted->tdx_kinds[i], svns->tdx[i], wanted->tdx[i], "tdxtcbcomponents[%d]", i);
+}
+
+void rd_tcb_note_isv(const rd_tcb_levels *levels, const rd_tcb_level *level, uint32_t svn, const char *component,
+                     rd_tcb_kind kind, rd_tcb_verdict *ret)
+{
+    const rd_tcb_level *wanted = better_than(levels, level);
+    if (wanted)
+        lacks(ret, kind, svn, wanted->isv_svn, "%s", component);
+}
+
+void rd_tcb_shortfall_format(const rd_tcb_shortfall *shortfall, char *out, size_t size)
+{
+    (void)snprintf(out, size, "%s: %s is %u, needs %u", rd_tcb_kind_names[shortfall->kind], shortfall->component,
+                   shortfall->has, shortfall->needs);
 }
 
 rd_tcb_status rd_tcb_converge(rd_tcb_status platform, rd_tcb_status qe, rd_tcb_status module)

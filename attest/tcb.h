@@ -13,14 +13,18 @@ typedef struct rd_platform_svns {
     const uint8_t *tdx; /* 16, NULL for SGX */
 } rd_platform_svns;
 
-/* The first level, as served, that asks for no more than the platform has; NULL when there is none. ret_shortfall gets
- * the first component that the level above (or the lowest, when none matches) asks more of; unchanged when the best
- * matches. */
-const rd_tcb_level *rd_tcb_match_platform(const rd_tcb_levels *levels, const rd_platform_svns *svns,
-                                          rd_tcb_shortfall *ret_shortfall);
+/* The first level, as served, that asks for no more than the platform has; NULL when there is none. */
+const rd_tcb_level *rd_tcb_match_platform(const rd_tcb_levels *levels, const rd_platform_svns *svns);
 /* The first level with isvsvn at most svn, or NULL. */
-const rd_tcb_level *rd_tcb_match_isv(const rd_tcb_levels *levels, uint32_t svn, const char *component,
-                                     rd_tcb_shortfall *ret_shortfall);
+const rd_tcb_level *rd_tcb_match_isv(const rd_tcb_levels *levels, uint32_t svn);
+
+/* What was missing: appended to a verdict's shortfalls. The level that is compared with is the nearest one above level
+ * whose status is better, or the lowest one when nothing matched (level NULL); where there is none, nothing is lacking
+ * that a newer version would mend. */
+void rd_tcb_note_platform(const rd_tcb_levels *levels, const rd_tcb_level *level, const rd_platform_svns *svns,
+                          rd_tcb_verdict *ret);
+void rd_tcb_note_isv(const rd_tcb_levels *levels, const rd_tcb_level *level, uint32_t svn, const char *component,
+                     rd_tcb_kind kind, rd_tcb_verdict *ret);
 
 /* One status out of three; RD_TCB_UP_TO_DATE for a part that does not exist. */
 rd_tcb_status rd_tcb_converge(rd_tcb_status platform, rd_tcb_status qe, rd_tcb_status module);

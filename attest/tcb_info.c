@@ -67,8 +67,43 @@ static int read_advisories(const json_t *object, rd_tcb_level *ret, rd_err *err)
     return 0;
 }
 
+/* Where a component has no words of its own: the two microcode loads come first on every platform; those of TDX are the
+ * module's two and the late microcode. */
+static rd_tcb_kind kind_by_place(bool is_tdx, size_t index)
+{
+    static const rd_tcb_kind sgx[] = { RD_TCB_KIND_MICROCODE_EARLY, RD_TCB_KIND_MICROCODE_LATE };
+    static const rd_tcb_kind tdx[] = { RD_TCB_KIND_TDX_MODULE, RD_TCB_KIND_TDX_MODULE, RD_TCB_KIND_MICROCODE_LATE };
+    if (is_tdx)
+        return index < RD_ARRAY_LEN(tdx) ? tdx[index] : RD_TCB_KIND_FIRMWARE;
+    return index < RD_ARRAY_LEN(sgx) ? sgx[index] : RD_TCB_KIND_FIRMWARE;
+}
+
+/* PCS API v4: type, then category, both optional and for people. */
+static rd_tcb_kind read_kind_of(const json_t *component, bool is_tdx, size_t index)
+{
+    static const struct {
+        const char *part;
+        rd_tcb_kind kind;
+    } words[] = {
+        { "Early Microcode", RD_TCB_KIND_MICROCODE_EARLY },
+        { "Late Microcode", RD_TCB_KIND_MICROCODE_LATE },
+        { "SINIT", RD_TCB_KIND_SINIT },
+        { "SEAMLDR", RD_TCB_KIND_SEAM_LOADER },
+        { "TDX Module", RD_TCB_KIND_TDX_MODULE },
+    };
+    const char *type = json_string_value(json_object_get(component, "type"));
+    const char *category = json_string_value(json_object_get(component, "category"));
+    for (size_t i = 0; type && i < RD_ARRAY_LEN(words); i++)
+        if (strstr(type, words[i].part))
+            return words[i].kind;
+    if (category && strcmp(category, "BIOS") == 0)
+        return RD_TCB_KIND_BIOS;
+    return kind_by_place(is_tdx, index);
+}
+
 /* D9: exactly 16 components, each with svn 0 to 255. */
-static int read_components(const json_t *tcb, const char *name, uint8_t out[16], rd_err *err)
+static int read_components(const json_t *tcb, const char *name, bool is_tdx, uint8_t out[16], uint8_t kinds[16],
+                           rd_err *err)
 {
     const json_t *array = json_object_get(tcb, name);
     if (!json_is_array(array) || json_array_size(array) != 16)
@@ -78,12 +113,13 @@ static int read_components(const json_t *tcb, const char *name, uint8_t out[16],
         if (rd_field_int(json_array_get(array, i), "svn", 255, &svn, err) < 0)
             return rd_err_wrap(err, "%s[%zu]", name, i);
         out[i] = (uint8_t)svn;
+        kinds[i] = (uint8_t)read_kind_of(json_array_get(array, i), is_tdx, i);
     }
     return 0;
 }
 
 /* TCB info version 2 names each component. */
-static int read_components_v2(const json_t *tcb, uint8_t out[16], rd_err *err)
+static int read_components_v2(const json_t *tcb, uint8_t out[16], uint8_t kinds[16], rd_err *err)
 {
     for (int i = 0; i < 16; i++) {
         char name[20];
@@ -92,6 +128,7 @@ static int read_components_v2(const json_t *tcb, uint8_t out[16], rd_err *err)
         if (rd_field_int(tcb, name, 255, &svn, err) < 0)
             return -1;
         out[i] = (uint8_t)svn;
+        kinds[i] = (uint8_t)kind_by_place(false, (size_t)i);
     }
     return 0;
 }
@@ -111,9 +148,10 @@ static int read_tcb(const json_t *tcb, const level_shape *shape, rd_tcb_level *r
         ret->isv_svn = (uint32_t)svn;
         return 0;
     }
-    int rc = shape->version == 2 ? read_components_v2(tcb, ret->sgx, err)
-                                 : read_components(tcb, "sgxtcbcomponents", ret->sgx, err);
-    if (rc < 0 || (shape->has_tdx && read_components(tcb, "tdxtcbcomponents", ret->tdx, err) < 0) ||
+    int rc = shape->version == 2 ? read_components_v2(tcb, ret->sgx, ret->sgx_kinds, err)
+                                 : read_components(tcb, "sgxtcbcomponents", false, ret->sgx, ret->sgx_kinds, err);
+    if (rc < 0 ||
+        (shape->has_tdx && read_components(tcb, "tdxtcbcomponents", true, ret->tdx, ret->tdx_kinds, err) < 0) ||
         rd_field_int(tcb, "pcesvn", 65535, &svn, err) < 0)
         return -1;
     ret->pce_svn = (uint16_t)svn;

@@ -14,6 +14,7 @@
 typedef struct rd_tcb_level {
     uint8_t sgx[16];
     uint8_t tdx[16];
+    uint8_t sgx_kinds[16], tdx_kinds[16]; /* rd_tcb_kind */
     uint16_t pce_svn;
     uint32_t isv_svn;
     rd_tcb_status status;

@@ -136,6 +136,11 @@ static void print_judgement(const cli_out *out, const json_t *document, const rd
     cli_print(out, "%s   %s%s%s", tee ? tee : "evidence", judgement->word, judgement->error_class ? "   " : "",
               judgement->error_class ? judgement->error_class : "");
     cli_steps_print(out, json_object_get(document, "steps"));
+    for (size_t i = 0; i < tcb->shortfall_count; i++) {
+        char text[96];
+        rd_tcb_shortfall_format(&tcb->shortfalls[i], text, sizeof text);
+        cli_print(out, "  behind    %s", text);
+    }
     for (size_t i = 0; i < tcb->advisory_count; i++)
         cli_print(out, "  advisory  %s", tcb->advisories[i]);
     cli_print(out, "%s, %s.", judgement->verdict.is_genuine ? "Genuine" : "Not genuine",

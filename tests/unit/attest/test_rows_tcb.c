@@ -391,9 +391,11 @@ static void out_of_date(void **state)
     assert_int_equal(tcb->platform, RD_TCB_OUT_OF_DATE);
     assert_int_equal(tcb->qe, RD_TCB_UP_TO_DATE);
     assert_int_equal(tcb->module, RD_TCB_UP_TO_DATE);
-    assert_string_equal(tcb->shortfall.component, "sgxtcbcomponents[0]");
-    assert_int_equal(tcb->shortfall.has, 4);
-    assert_int_equal(tcb->shortfall.needs, 5);
+    assert_int_equal(tcb->shortfall_count, 1);
+    assert_string_equal(tcb->shortfalls[0].component, "sgxtcbcomponents[0]");
+    assert_int_equal(tcb->shortfalls[0].kind, RD_TCB_KIND_MICROCODE_EARLY);
+    assert_int_equal(tcb->shortfalls[0].has, 4);
+    assert_int_equal(tcb->shortfalls[0].needs, 5);
     assert_int_equal(tcb->advisory_count, 2);
     assert_string_equal(tcb->advisories[0], "REDOUBT-SIM-SA-00001");
     assert_int_equal(run(EV_PLATFORM, deny_advisory, accept_old_deny, &report), RD_E_ADVISORY_DENIED);
