@@ -160,13 +160,7 @@ static size_t on_body(void *context, rd_bytes piece)
         (void)rd_buf_append_bytes(&x->body, piece);
         return piece.size;
     }
-    if (!x->stream)
-        return piece.size;
-    size_t size = RD_MIN(piece.size, api_stream_room(x->stream));
-    if (size > 0 && api_stream_write(x->stream, rd_bytes_of(piece.data, size)))
-        return size;
-    (void)api_stream_write(x->stream, piece); /* refused: that makes on_drain come */
-    return 0;
+    return x->stream ? api_stream_write_some(x->stream, piece) : piece.size;
 }
 
 static void on_done(void *context, const rd_err *err)

@@ -36,7 +36,7 @@ typedef struct api_stream_options {
     /* The caller is gone or the stream was ended and sent: the stream must not be touched afterwards. Called once, from
      * the loop; never from inside api_reply_stream or api_stream_write. */
     void (*on_close)(void *arg);
-    /* Bytes went out and there is room again after a refused write. May be NULL. */
+    /* Bytes went out and there is room again after a write that did not fit whole. May be NULL. */
     void (*on_drain)(void *arg);
     void *arg;
 } api_stream_options;
@@ -47,6 +47,8 @@ api_stream *api_reply_stream(api_request *request, const api_stream_options *opt
 size_t api_stream_room(const api_stream *stream);
 /* All or nothing: false when they do not fit (then on_drain comes later). */
 bool api_stream_write(api_stream *stream, rd_bytes bytes);
+/* As much as fits, from the front; returns how much. When that is less than all, on_drain comes later. */
+size_t api_stream_write_some(api_stream *stream, rd_bytes bytes);
 /* No more bytes; what waits is still sent. */
 void api_stream_end(api_stream *stream);
 /* Drops what waits and closes the connection, so that the caller sees a cut answer. */

@@ -60,6 +60,15 @@ bool api_stream_write(api_stream *stream, rd_bytes bytes)
     return true;
 }
 
+size_t api_stream_write_some(api_stream *stream, rd_bytes bytes)
+{
+    size_t size = RD_MIN(bytes.size, api_stream_room(stream));
+    if (!api_stream_write(stream, rd_bytes_of(bytes.data, size)))
+        return bytes.size; /* ended: nobody waits for the rest */
+    stream->was_refused |= size < bytes.size;
+    return size;
+}
+
 void api_stream_end(api_stream *stream)
 {
     stream->is_ended = true;

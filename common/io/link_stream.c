@@ -132,7 +132,8 @@ static void deliver(rd_link_stream *stream, rd_bytes bytes)
         give_back(stream, bytes.size);
         return;
     }
-    if (stream->is_paused || !stream->is_accepted) {
+    /* What is held goes first: accepting or resuming offers it on a later turn, and bytes may come before that. */
+    if (stream->is_paused || !stream->is_accepted || stream->in.size > stream->in_at) {
         hold(stream, bytes);
         return;
     }

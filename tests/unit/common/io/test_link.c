@@ -127,7 +127,11 @@ static void on_request(void *context, rd_link_stream *stream, const rd_link_exch
             return;
         }
         w->echo = stream;
-        rd_link_accept(stream, &echo_events, w);
+        if (strcmp(exchange->authority, "ins_late.1") != 0)
+            rd_link_accept(stream, &echo_events, w);
+    } else if (strcmp(exchange->path, "/late") == 0) {
+        rd_link_accept(w->echo, &echo_events, w);
+        rd_link_answer(stream, 204, RD_BYTES_NULL);
     } else if (strcmp(exchange->path, "/events?after=0") == 0) {
         w->feed = stream;
         rd_link_accept(stream, &feed_events, w);
@@ -443,7 +447,8 @@ typedef struct pipe_user {
     int status, closed;
     rd_code code;
     size_t sent, received, total;
-    size_t budget; /* how much the slow reader takes now */
+    size_t budget;   /* how much the slow reader takes now */
+    bool stays_open; /* after total */
     bool has_end;
     bool is_broken;
 } pipe_user;
@@ -466,7 +471,8 @@ static void user_fill(pipe_user *user)
         assert_int_equal(0, rd_link_stream_write(user->stream, rd_bytes_of(chunk, n), &err));
         user->sent += n;
     }
-    rd_link_stream_end(user->stream);
+    if (!user->stays_open)
+        rd_link_stream_end(user->stream);
 }
 
 static void user_response(rd_link_stream *stream, void *context, int status)
@@ -552,6 +558,32 @@ static void test_pipe_echo_slow_reader(void **state)
     assert_true(slow.has_end);
     assert_int_equal(RD_OK, slow.code);
     WAIT(&w, 2000, w.echo_closed == 2);
+    world_done(&w);
+}
+
+/* Bytes that arrive between accepting and the turn that offers the held ones stay behind them: one write of the peer
+ * holds the request that makes the agent accept and more of the pipe's bytes. */
+static void test_pipe_accepted_late(void **state)
+{
+    (void)state;
+    world w;
+    world_up(&w);
+    rd_err err = RD_ERR_INIT;
+    pipe_user user = { .budget = SIZE_MAX, .total = 2000, .stays_open = true };
+    assert_int_equal(0, rd_link_connect(w.plane_link, "ins_late.1", &user_events, &user, &user.stream, &err));
+    user_fill(&user);
+    WAIT(&w, 2000, w.echo && rd_link_statistics(w.agent_link).held == 2000);
+    answer a = { 0 };
+    const rd_link_request request = { .method = "GET", .path = "/late" };
+    assert_int_equal(0, rd_link_send(w.plane_link, &request, on_answer, &a, &err));
+    user.total = 6000;
+    user.stays_open = false;
+    user_fill(&user);
+    WAIT(&w, 2000, user.closed == 1);
+    assert_int_equal(6000, user.received);
+    assert_false(user.is_broken);
+    assert_int_equal(1, a.count);
+    rd_buf_done(&a.body);
     world_done(&w);
 }
 
@@ -826,6 +858,7 @@ int main(void)
         cmocka_unit_test(test_timeout_and_loss),
         cmocka_unit_test(test_lines),
         cmocka_unit_test(test_pipe_echo_slow_reader),
+        cmocka_unit_test(test_pipe_accepted_late),
         cmocka_unit_test(test_pipe_refused_and_reset),
         cmocka_unit_test(test_pipe_count),
         cmocka_unit_test(test_peers),
