@@ -1,13 +1,27 @@
 // router: which page an address shows, and how pages change the address. A page is an async function of {id, query} that answers
-// {title, section, crumbs, content, simulated, stop, expires}; it is drawn anew when something that it shows has changed.
+// {title, section, crumbs, content, simulated, stop, expires, concerns}; it is drawn anew when an event concerns(kind, data) it.
 import { h } from "./dom.js";
 import { simulatedBar } from "./marks.js";
 import { problemNote } from "./widgets.js";
+import { onEvent } from "./live.js";
 
-let routes = [], place = null, current = {}, turn = 0, refreshing = null, expiring = null, address = null, hasShown = false, isLoading = false, isDue = false;
+let routes = [], place = null, current = {}, turn = 0, refreshing = null, expiring = null, address = null, hasShown = false, isLoading = false, isDue = false, missed = [];
+const MISSED_MAX = 256;
 
 // place: {main, bar, crumbs, isReady(), onSection(name)}
-export function setUp(given) { ({ routes, place } = given); }
+export function setUp(given) {
+  ({ routes, place } = given);
+  onEvent(arrived);
+}
+
+const isConcerned = (view, kind, data) => Boolean(view.concerns && (kind === "gap" || view.concerns(kind, data)));
+
+// What happens while a page is being loaded may or may not be in what it has read: it is asked once it is there.
+function arrived(kind, data) {
+  if (!isLoading) { if (isConcerned(current, kind, data)) go.refresh(); }
+  else if (missed.length < MISSED_MAX) missed.push([kind, data]);
+  else missed = [["gap", {}]];
+}
 
 function failed(problem) {
   const isMissing = problem.status === 404;
@@ -29,6 +43,7 @@ export async function show(isRefresh) {
   // A page under way is finished first: were it begun anew by each event, its own end, good or bad, might never be seen.
   if (isRefresh && isLoading) { isDue = true; return; }
   isLoading = true;
+  missed = [];
   const mine = ++turn;
   address = location.pathname + location.search;
   const [pattern, page] = routes.find(([p]) => p.test(location.pathname)) || [];
@@ -44,7 +59,7 @@ export async function show(isRefresh) {
   }
   if (mine !== turn) { view.stop?.(); return; }
   isLoading = false;
-  if (isDue) go.refresh();
+  if (isDue || missed.some(([kind, data]) => isConcerned(view, kind, data))) go.refresh();
   isDue = false;
   place.main.removeAttribute("aria-busy");
   current.stop?.();

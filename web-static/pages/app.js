@@ -2,7 +2,6 @@ import { h, icon, age, clock, idCode, digestCode, short, shortDigest, plural, si
 import { mark, shape, verdictOf, worst, marks, firstExpiry } from "../marks.js";
 import { table, panel, facts, stats, terminal, confirmName, dialog, toast, toastProblem, roleButton, note } from "../widgets.js";
 import { get, list, post, patch, remove, may } from "../api.js";
-import { onEvent } from "../live.js";
 import { go } from "../router.js";
 import * as f from "../formats.js";
 import { timeline, tookText, why, title as deploymentTitle, facts as deploymentFacts } from "../deployment.js";
@@ -108,10 +107,10 @@ export async function appPage({ id, query }) {
     settings: () => settings(app, latest),
   };
   const part = await (parts[tab] || parts.overview)();
-  const stop = onEvent((kind, data) => { if ((data.app === id || kind === "gap") && tab !== "logs") go.refresh(); });
   const deploy = may("developer") ? h("a.btn.primary", { href: `/deploy?name=${encodeURIComponent(app.name)}` }, icon("deploy"), "Deploy") : roleButton("button.btn.primary", false, NEEDS_DEVELOPER, {}, icon("deploy"), "Deploy");
   const content = [h("div.title", {}, h("div", {}, h("h1", {}, app.name), h("p.row", {}, h("span.tag", {}, icon("function"), "Function"), idCode(app.id), app.state === "live" ? h("a.break", { href: app.url, rel: "noreferrer", target: "_blank" }, new URL(app.url).host.replace(/^(app-.{4})[a-z2-7]+(.{4})\./, "$1…$2.")) : null)),
     h("div.row", {}, h("a.btn", { href: `/invoke/${id}` }, icon("send"), "Send a request"), releases.length > 1 ? h("a.btn", { href: `/apps/${id}?tab=releases` }, icon("back"), "Roll back…") : null, deploy)), nav,
   app.state !== "live" ? note("unverified", "This app is being deleted", "Its instances are ending.") : app.paused ? note("stale", "Paused", "Requests are answered with 503 app_paused until it is resumed in Settings.") : null, part];
-  return { title: app.name, section: "apps", crumbs: [["Apps", "/apps"], [app.name]], content, simulated: app.class === "simulated", expires: firstExpiry(serving), stop: () => { stop(); logs?.stop(); } };
+  return { title: app.name, section: "apps", crumbs: [["Apps", "/apps"], [app.name]], content, simulated: app.class === "simulated", expires: firstExpiry(serving),
+    concerns: (kind, data) => data.app === id && tab !== "logs", stop: () => logs?.stop() };
 }

@@ -2,7 +2,6 @@ import { h, icon, idCode, age, plural } from "../dom.js";
 import { marks, mark } from "../marks.js";
 import { empty, table, panel, object, segments, note, terminal, roleButton } from "../widgets.js";
 import { list, may } from "../api.js";
-import { onEvent } from "../live.js";
 import { go } from "../router.js";
 
 // What the list knows of each instance: it serves on accepted evidence, or it does not yet.
@@ -26,12 +25,12 @@ const row = (app) => h("tr", {},
 
 export async function appsPage({ query }) {
   const apps = await list("/v1/apps");
-  const stop = onEvent((kind) => { if (kind !== "host") go.refresh(); });
+  const concerns = (kind) => kind !== "host";
   const mayDeploy = may("developer");
   const deploy = (label) => (mayDeploy ? h("a.btn.primary", { href: "/deploy" }, icon("plus"), label) : roleButton("button.btn.primary", false, "Deploying needs the developer role. Ask an owner of your organisation", {}, icon("plus"), label));
   const title = (text) => h("div.title", {}, h("div", {}, h("h1", {}, "Apps"), h("p.lead", {}, text)), h("div.row", {}, apps.length ? deploy("Deploy an app") : null));
   if (!apps.length) {
-    return { title: "Apps", section: "apps", stop, content: [title("Functions, each in its own enclaves."),
+    return { title: "Apps", section: "apps", concerns, content: [title("Functions, each in its own enclaves."),
       empty("No apps yet", "An app is code that an owner key owns. Deploy one: the wizard starts with an example that works.", deploy("Deploy the example"), "redoubt deploy examples/private-score")] };
   }
   const show = ["look", "simulated"].includes(query.get("show")) ? query.get("show") : "all";
@@ -48,7 +47,7 @@ export async function appsPage({ query }) {
   draw();
   const failed = apps.filter(isFailed);
   const serving = apps.reduce((sum, app) => sum + app.instances.serving, 0);
-  return { title: "Apps", section: "apps", stop, content: [title("Functions, each in its own enclaves."),
+  return { title: "Apps", section: "apps", concerns, content: [title("Functions, each in its own enclaves."),
     failed.length ? note("refused", `${failed[0].name}: deployment ${failed[0].deployment.state}`, failed.length > 1 ? `And ${plural(failed.length - 1, "other app")}.` : "No release of it has taken over.", h("a.btn", { href: `/apps/${failed[0].id}` }, "See why")) : null,
     h("div.row.between", {}, segments("Which apps", [[`All ${apps.length}`, "/apps", show === "all"], [`Needs a look ${sets.look.length}`, "/apps?show=look", show === "look"], [`Simulated ${sets.simulated.length}`, "/apps?show=simulated", show === "simulated"]]),
       h("p.help", {}, `${plural(serving, "instance")} serving, as the plane reports`)),

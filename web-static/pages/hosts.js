@@ -2,7 +2,6 @@ import { h, icon, idCode, plural } from "../dom.js";
 import { shape, mark } from "../marks.js";
 import { empty, table, panel, segments, terminal, command, meter, roleButton, toastProblem, funnel } from "../widgets.js";
 import { list, post, may } from "../api.js";
-import { onEvent } from "../live.js";
 import { go } from "../router.js";
 import { kindOfHost, isLeaving, stateText, hostActions, NEEDS_OPERATOR } from "../fleet.js";
 
@@ -54,12 +53,12 @@ function fleet(hosts, view) {
 
 export async function hostsPage({ query }) {
   const hosts = await list("/v1/hosts");
-  const stop = onEvent((kind) => { if (kind !== "app") go.refresh(); });
+  const concerns = (kind) => kind !== "app";
   const enrol = roleButton("button.btn.primary", may("operator"), NEEDS_OPERATOR, { onclick: () => { document.getElementById("enrol").scrollIntoView({ block: "center" }); document.querySelector("#enrol :is(input, button)").focus(); } }, icon("plus"), "Enrol a host");
   const title = h("div.title", {}, h("div", {}, h("h1", {}, "Hosts"), h("p.lead", {}, hosts.length ? `${plural(hosts.length, "machine")}. Each proves itself before it carries anything.` : "Machines that carry enclaves.")), h("div.row", {}, enrol));
   if (query.get("enrol")) requestAnimationFrame(() => document.querySelector("#enrol :is(input, button)")?.focus());
   if (!hosts.length)
-    return { title: "Hosts", section: "hosts", stop, crumbs: [["Hosts"]], content: [title, h("div.split", {}, empty("No hosts yet", "A host is a TEE machine with a running agent. Until one is enrolled, deployments wait.", null, "redoubt enroll-token"), h("aside", { "aria-label": "Enrolment" }, enrolPanel()))] };
+    return { title: "Hosts", section: "hosts", concerns, crumbs: [["Hosts"]], content: [title, h("div.split", {}, empty("No hosts yet", "A host is a TEE machine with a running agent. Until one is enrolled, deployments wait.", null, "redoubt enroll-token"), h("aside", { "aria-label": "Enrolment" }, enrolPanel()))] };
   const filter = h("input", { type: "search", id: "filter", value: query.get("q") || "", placeholder: "Filter: name, region, state", "aria-label": "Filter hosts" });
   const body = h("div");
   const row = (host) => h("tr", {}, h("th", { scope: "row" }, h("a", { href: `/hosts/${host.id}` }, host.name || "unnamed"), h("span.sub", {}, idCode(host.id))),
@@ -74,7 +73,7 @@ export async function hostsPage({ query }) {
   draw();
   const ready = hosts.filter((host) => host.state === "ready" && host.link === "up");
   const away = Object.entries(Object.groupBy(hosts.filter((host) => !ready.includes(host)), stateText));
-  return { title: "Hosts", section: "hosts", stop, simulated: hosts.some((host) => host.simulated) ? "what runs on simulated hosts is checked, not confidential." : false,
+  return { title: "Hosts", section: "hosts", concerns, simulated: hosts.some((host) => host.simulated) ? "what runs on simulated hosts is checked, not confidential." : false,
     content: [title, fleet(hosts, query.get("show")), h("div.split", {}, h("div.stack", {}, panel(`${ready.length} of ${hosts.length} ready`, h("div", {}, filter), body), terminal("redoubt hosts list")),
       h("aside.stack", { "aria-label": "Enrolment and states" }, enrolPanel(), away.length ? panel("Why hosts take no work", null, h("div.pad", {}, funnel(hosts.length, away.map(([state, group]) => [group.length, state])))) : null))] };
 }

@@ -2,7 +2,6 @@ import { h, icon, age, clock, idCode, digestCode, short, sizeText } from "../dom
 import { shape, verdictOf, fuse, firstExpiry, mark } from "../marks.js";
 import { panel, table, facts, checks, command, download, toast, toastProblem, problemNote } from "../widgets.js";
 import { call, get, getBytes } from "../api.js";
-import { onEvent } from "../live.js";
 import { go } from "../router.js";
 import * as f from "../formats.js";
 import { inspect, passed } from "../evidence.js";
@@ -70,7 +69,7 @@ export async function instancePage({ id }) {
     h("div.row", {}, bytes ? h("button.btn", { type: "button", onclick: () => download(`${id}.evidence.json`, bytes) }, icon("download"), `Evidence, ${sizeText(bytes.length)}`) : null, ask));
   const tcb = panel("Platform (TCB)", h("span.tag", {}, verdict?.tcb_status || "unknown"), h("div.pad.stack.tight", {}, facts([["TEE", "Intel TDX, quote version 4"], ["TEE TCB SVN", found ? h("code", {}, found.quote.teeTcbSvn) : "–"], ["Debug", found ? (found.quote.isDebug ? "on" : "off") : "–"], ["Collateral", verdict ? `set ${verdict.collateral_evaluation}` : "–"], ["Valid until", verdict ? clock(verdict.valid_until) : "–"]]), h("p.help", {}, "Status and collateral are reported by the plane.")));
   const yourself = panel("Verify it yourself", null, h("div.pad.stack.tight", {}, command(`redoubt verify ${app.name}`), h("p.help", {}, "Runs on your machine, with code that the plane did not send: chain, revocation, TCB, policy, release and freshness.")));
-  const stop = onEvent((kind, data) => { if ((kind === "instance" && data.subject === id) || kind === "gap") go.refresh(); });
-  return { title: `Instance ${short(id)}`, section: "apps", crumbs: [["Apps", "/apps"], [app.name, `/apps/${app.id}`], [short(id)]], simulated: Boolean(verdict?.simulated || app.class === "simulated"), expires: firstExpiry([instance]), stop,
+  return { title: `Instance ${short(id)}`, section: "apps", crumbs: [["Apps", "/apps"], [app.name, `/apps/${app.id}`], [short(id)]], simulated: Boolean(verdict?.simulated || app.class === "simulated"), expires: firstExpiry([instance]),
+    concerns: (kind, data) => kind === "instance" && data.subject === id,
     content: [title, lead, h("div.split", {}, more, h("aside.stack", { "aria-label": "Facts of the evidence" }, yourself, tcb, panel("Statement", null, statement), panel("Nonce", null, nonce)))] };
 }

@@ -2,8 +2,6 @@ import { h, icon, sizeText, plural } from "../dom.js";
 import { mark, verdictOf, worst } from "../marks.js";
 import { panel, checks, note, pretty, problemNote, terminal, download, copyButton, roleButton } from "../widgets.js";
 import { get, list, may } from "../api.js";
-import { onEvent } from "../live.js";
-import { go } from "../router.js";
 import * as f from "../formats.js";
 import * as example from "../example.js";
 import { send, check, keep, fileText } from "../receipts.js";
@@ -76,8 +74,8 @@ export async function invokePage({ id }) {
   const kinds = serving.map(verdictOf), kind = worst(kinds);
   const proof = serving.length ? note(kind, { simulated: "Simulated before sending", reported: "Evidence reported by the plane", stale: "Evidence is stale", refused: "Evidence was refused" }[kind], `${serving.length} of ${instances.length} instances serve release ${(app.deployment?.release || "").slice(7, 15)}… on accepted evidence.`, h("a.btn", { href: `/instances/${serving[0].id}` }, "Evidence"))
     : note("stale", "No instance serves", "Requests would be answered with 503.", h("a.btn", { href: app.head ? `/apps/${id}` : `/deploy?name=${app.name}` }, app.head ? "See why" : "Deploy"));
-  const stop = onEvent((event, data) => { if (event === "instance" && data.app === id && !serving.length) go.refresh(); });
-  return { title: `Invoke ${app.name}`, section: "apps", crumbs: [["Apps", "/apps"], [app.name, `/apps/${id}`], ["Invoke"]], simulated: app.class === "simulated", stop,
+  return { title: `Invoke ${app.name}`, section: "apps", crumbs: [["Apps", "/apps"], [app.name, `/apps/${id}`], ["Invoke"]], simulated: app.class === "simulated",
+    concerns: (event, data) => event === "instance" && data.app === id && !serving.length,
     content: [h("div.title", {}, h("div", {}, h("h1", {}, "Send a request"), h("p.lead", {}, "Plain: the relay sees request and answer. The receipt shows which code in which enclave answered, and that nobody changed a byte."))), proof,
       h("div.cols", {}, panel("Request", h("span.tag", {}, "plain"), h("form.pad.stack", { onsubmit: submit, novalidate: true },
         h("div.cols", {}, h("div.field", {}, h("label", { for: "path" }, "POST to path"), target, targetProblem), h("div.field", {}, h("label", { for: "type" }, "Content type"), type)), h("div.field", {}, h("label", { for: "body" }, "Body"), body, size), button)), result),
