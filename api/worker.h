@@ -1,5 +1,6 @@
 /* worker: what a straight-line handler has on its thread: a PostgreSQL connection of its own (role rd_api).
- * Used by handlers and stores. The connection is made on first use and again after it broke. */
+ * Used by handlers and stores. The pool makes the connection before it hands out work, as long as the server lets it.
+ */
 #ifndef API_WORKER_H
 #define API_WORKER_H
 

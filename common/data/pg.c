@@ -176,6 +176,11 @@ bool rd_pg_is_connected(const rd_pg *pg)
     return pg->conn && PQstatus(pg->conn) == CONNECTION_OK;
 }
 
+int64_t rd_pg_next_try_us(const rd_pg *pg)
+{
+    return pg->next_try_us;
+}
+
 uint64_t rd_pg_connects(const rd_pg *pg)
 {
     return pg->connects;

@@ -42,6 +42,8 @@ void rd_pg_free_p(rd_pg **pg);
  * prepare: the schema is not of this version). */
 int rd_pg_connect(rd_pg *pg, rd_err *err) RD_NODISCARD;
 bool rd_pg_is_connected(const rd_pg *pg);
+/* When rd_pg_connect may try again after it failed, on the clock of rd_clock_boot_us; 0: at once. */
+int64_t rd_pg_next_try_us(const rd_pg *pg);
 /* Closes; the next use connects again. */
 void rd_pg_close(rd_pg *pg);
 /* Counts connects since rd_pg_new, so that a caller sees that session state is new. */
