@@ -1,8 +1,9 @@
 #include "api/collateral.h"
+#include "api/plane.h"
 #include "api/reply.h"
 #include "api/routes.h"
 #include "attest/cert_table.h"
-#include "attest/judge.h"
+#include "attest/ear.h"
 #include "common/base/mem.h"
 #include "common/model/json.h"
 
@@ -12,7 +13,7 @@ typedef struct question {
     rd_collateral_set *collateral; /* NULL: the plane's own set */
     rd_buf snp_chain, snp_crl;
     int64_t time_us; /* 0: now */
-    bool allows_debug, demands_vcek;
+    bool allows_debug, demands_vcek, wants_ear;
     bool has_policy;
     rd_policy policy;
 } question;
@@ -62,6 +63,7 @@ static const rd_json_field fields[] = {
     { "allow_debug", RD_JSON_BOOL, offsetof(question, allows_debug), RD_OPTIONAL },
     { "require_vcek", RD_JSON_BOOL, offsetof(question, demands_vcek), RD_OPTIONAL },
     { "policy", RD_JSON_CUSTOM, 0, RD_OPTIONAL, .parse = read_policy },
+    { "ear", RD_JSON_BOOL, offsetof(question, wants_ear), RD_OPTIONAL },
     RD_JSON_END,
 };
 
@@ -80,6 +82,25 @@ static int pick_collateral(const api_context *context, question *q, rd_collatera
         ret->snp_chain = rd_buf_bytes(&q->snp_chain);
     if (q->snp_crl.size > 0)
         ret->snp_crl = rd_buf_bytes(&q->snp_crl);
+    return 0;
+}
+
+/* Signed by the key of the plane's decision records: the plane's word, and marked as such. */
+static int add_ear(const api_context *context, const question *q, const rd_judge_input *input,
+                   const rd_judgement *judgement, json_t *answer, rd_err *err)
+{
+    rd_ear_input result = { .judgement = judgement,
+                            .evidence = input->evidence,
+                            .policy = q->has_policy ? &q->policy : NULL,
+                            .judged_us = input->time_us,
+                            .issued_us = rd_clock_wall_us(context->clock),
+                            .trust = "plane" };
+    rd_ear_key key = { .ed25519 = api_plane_record_key(context->plane) };
+    RD_CLEANUP(rd_json_free_p) json_t *claims = rd_ear_claims(&result);
+    RD_CLEANUP(rd_buf_done) rd_buf token = { 0 };
+    if (rd_ear_sign(claims, &key, &token, err) < 0)
+        return -1;
+    rd_json_set_str(answer, "ear", rd_buf_text(&token));
     return 0;
 }
 
@@ -106,7 +127,7 @@ static int judge(const api_context *context, question *q, json_t **ret, rd_err *
     (void)!rd_judge(&input, judgement, &refusal);
     *ret = rd_judgement_to_json(judgement);
     rd_json_set_time(*ret, "time", input.time_us);
-    return 0;
+    return q->wants_ear ? add_ear(context, q, &input, judgement, *ret, err) : 0;
 }
 
 int api_evidence_verify(api_request *request, api_worker *worker, rd_err *err)
@@ -114,8 +135,10 @@ int api_evidence_verify(api_request *request, api_worker *worker, rd_err *err)
     RD_CLEANUP(question_free_p) question *q = rd_alloc(sizeof *q);
     json_t *body, *answer = NULL;
     if (api_request_json(request, &body, err) < 0 || rd_json_read(body, fields, RD_UNKNOWN_REFUSED, "", q, err) < 0 ||
-        judge(worker->context, q, &answer, err) < 0)
+        judge(worker->context, q, &answer, err) < 0) {
+        json_decref(answer);
         return -1;
+    }
     api_reply_json(request, 200, answer);
     return 0;
 }

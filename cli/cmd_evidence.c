@@ -1,5 +1,6 @@
 #include "cli/cmd.h"
 
+#include "cli/ear.h"
 #include "cli/evidence_files.h"
 #include "cli/evidence_show.h"
 #include "cli/steps.h"
@@ -96,12 +97,29 @@ typedef struct request {
     rd_anchors anchors;
     rd_policy *policy; /* NULL: the default */
     rd_judge_input input;
+    bool wants_ear;
+    cli_ear_key ear_key;
 } request;
 
 static void request_done(request *r)
 {
     cli_evidence_free(r->files);
     free(r->policy);
+    cli_ear_key_done(&r->ear_key);
+}
+
+/* A result is signed, or it is none: there is no key of ours for it, since each key has one purpose. */
+static int read_ear(const cli_args *args, request *r, rd_err *err)
+{
+    const char *path = cli_args_value(args, "ear-key");
+    r->wants_ear = cli_args_has(args, "ear");
+    if (!r->wants_ear)
+        return path ? rd_err_set(err, RD_E_USAGE, "--ear-key goes with --ear") : 0;
+    if (!path)
+        return rd_err_set(err, RD_E_USAGE,
+                          "--ear needs --ear-key FILE; openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 "
+                          "makes one");
+    return cli_ear_key_load(path, &r->ear_key, err) < 0 ? usage_of(err, "ear-key") : 0;
 }
 
 static int make_request(cli_context *context, const cli_args *args, request *r, rd_err *err)
@@ -147,17 +165,38 @@ static void print_judgement(const cli_out *out, const json_t *document, const rd
               judgement->is_accepted ? "accepted" : "not accepted");
 }
 
+static int make_ear(cli_context *context, const request *r, const rd_judgement *judgement, rd_buf *out, rd_err *err)
+{
+    rd_ear_input input = { .judgement = judgement,
+                           .evidence = r->input.evidence,
+                           .policy = r->policy,
+                           .judged_us = r->input.time_us,
+                           .issued_us = rd_clock_wall_us(context->clock),
+                           .trust = "caller" };
+    return cli_ear_append(&input, &r->ear_key, out, err);
+}
+
 static int run_verify(cli_context *context, const cli_args *args, rd_err *err)
 {
     RD_CLEANUP(request_done) request r = { .files = NULL };
+    RD_CLEANUP(rd_buf_done) rd_buf ear = { 0 };
     rd_judgement judgement;
-    if (make_request(context, args, &r, err) < 0)
+    if (read_ear(args, &r, err) < 0 || make_request(context, args, &r, err) < 0)
         return -1;
     int status = rd_judge(&r.input, &judgement, err);
+    rd_err why = RD_ERR_INIT;
+    if (r.wants_ear && make_ear(context, &r, &judgement, &ear, &why) < 0) {
+        *err = why;
+        return -1;
+    }
     RD_CLEANUP(rd_json_free_p) json_t *document = rd_judgement_to_json(&judgement);
     rd_json_set_time(document, "time", r.input.time_us);
+    if (r.wants_ear)
+        rd_json_set_str(document, "ear", rd_buf_text(&ear));
     if (context->out.form == CLI_JSON)
         cli_print_json(&context->out, document);
+    else if (r.wants_ear)
+        cli_print(&context->out, "%s", rd_buf_text(&ear));
     else
         print_judgement(&context->out, document, &judgement);
     if (status < 0)
@@ -191,6 +230,8 @@ static const cli_flag verify_flags[] = {
     { "policy", 0, "FILE", "appraise by this policy (default: UpToDate and SWHardeningNeeded, no debug, any code)" },
     { "allow-debug", 0, NULL, "take evidence of enclaves that their host can read" },
     { "trust-root", 0, "FILE", "trust this root certificate alone, in the place of the vendors'" },
+    { "ear", 0, NULL, "print the result as a signed JWT that other systems read (EAR); with --json a member ear" },
+    { "ear-key", 0, "FILE", "your private key for it: P-256 or Ed25519, PEM" },
     { "require-vcek", 0, NULL, "SEV-SNP: refuse a VLEK, which names no chip" },
     { "product", 0, "NAME", "SEV-SNP: it must have run on Milan, Genoa or Turin" },
     { NULL, 0, NULL, NULL },
@@ -202,7 +243,8 @@ const cli_command cli_evidence_commands[] = {
       .arguments = "PATH",
       .examples = "redoubt evidence verify quote.bin --collateral collateral/\n"
                   "redoubt evidence verify evidence/ --at 2026-07-15T00:00:00Z --json\n"
-                  "redoubt evidence verify report.bin --collateral certs/ --policy policy.json",
+                  "redoubt evidence verify report.bin --collateral certs/ --policy policy.json\n"
+                  "redoubt evidence verify evidence/ --ear --ear-key ear.pem",
       .flags = verify_flags,
       .run = run_verify },
     { .name = "evidence show",

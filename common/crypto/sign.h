@@ -83,5 +83,7 @@ int rd_p256_verify(const uint8_t key[RD_P256_PUBLIC_SIZE], rd_bytes message,
 /* RFC 7638 thumbprint of the key as {"crv":"Ed25519","kty":"OKP","x":…} (RFC 8037, appendix A.3): 32 bytes of SHA-256.
  */
 void rd_jwk_thumbprint(const rd_public_key *key, uint8_t out[RD_SHA256_SIZE]);
+/* The same of a P-256 key: {"crv":"P-256","kty":"EC","x":…,"y":…} (RFC 7518, 6.2). */
+void rd_jwk_thumbprint_p256(const uint8_t key[RD_P256_PUBLIC_SIZE], uint8_t out[RD_SHA256_SIZE]);
 
 #endif

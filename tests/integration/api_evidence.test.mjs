@@ -1,8 +1,10 @@
 // POST /v1/evidence/verify: the verifier as a service, bounded, with the same answer as the command.
 import test, { before, after } from "node:test";
 import assert from "node:assert/strict";
+import { createPublicKey } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { jwtVerify } from "jose";
 import { Plane, b64u } from "./api_fixture.mjs";
 import { cases, vectorsRoot } from "../support/vectors.mjs";
 
@@ -34,6 +36,17 @@ test("real evidence gets the verdict that its case expects", { skip: !root && "n
       assert.equal(body.verdict, c.expect.verdict, `${c.name}: ${body.reason?.detail}`);
       assert.equal(body.genuine, true);
     }
+});
+
+test("an attestation result, signed with the plane's record key and marked as its word", { skip: !root && "no vectors" }, async () => {
+  const c = cases(root).find(({ name, expect }) => name.startsWith("tdx/") && expect.verdict === "UpToDate");
+  const { body } = await ask({ ...question(c), ear: true });
+  const { body: version } = await plane.request("GET", "/v1/version");
+  const record = createPublicKey({ key: { kty: "OKP", crv: "Ed25519", x: version.record_key }, format: "jwk" });
+  const { payload } = await jwtVerify(body.ear, record, { typ: "redoubt-ear+jwt", currentDate: new Date(c.expect.verify_at) });
+  assert.equal(payload["redoubt.trust"], "plane");
+  assert.equal(payload.submods.tdx["redoubt.verdict"], "UpToDate");
+  assert.equal((await ask(question(c))).body.ear, undefined);
 });
 
 test("a refusal is an answer; its reason is named", async () => {
