@@ -143,7 +143,8 @@ static void on_status(void *context)
 
 static int parse_endpoints(agent_process *self, rd_err *err)
 {
-    RD_CLEANUP(rd_free_p) char *list = rd_strdup(self->state.link ? self->state.link : "");
+    const char *named = self->options->link_address ? self->options->link_address : self->state.link;
+    RD_CLEANUP(rd_free_p) char *list = rd_strdup(named ? named : "");
     char *saved = NULL;
     for (char *one = strtok_r(list, ",", &saved); one && self->endpoint_count < ENDPOINTS_MAX;
          one = strtok_r(NULL, ",", &saved)) {

@@ -14,6 +14,7 @@ typedef struct agent_options {
     uint64_t pool;
     uint64_t cpu_m, memory_bytes, slots; /* 0: from the machine */
     uint64_t blob_bytes, journal_bytes;
+    const char *link_address; /* NULL: what enrolment named */
     int64_t dial_jitter_us;
     int64_t drain_timeout_us;
     int on_stop; /* agent_on_stop */

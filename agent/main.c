@@ -46,6 +46,8 @@ static const rd_option options[] = {
       .help = "most bytes of code and documents kept" },
     { "journal-size", 0, RD_OPTION_SIZE, FIELD(agent.journal_bytes), "64MiB", .group = "Storage",
       .help = "most bytes of the journal" },
+    { "link-address", 0, RD_OPTION_STRING, FIELD(agent.link_address), NULL, .group = "Link",
+      .help = "where the control plane takes links, HOST:PORT,…, when it has moved; default: what enrolment named" },
     { "dial-jitter", 0, RD_OPTION_DURATION, FIELD(agent.dial_jitter_us), "2s", .group = "Link",
       .help = "longest random wait before a first dial, so that a fleet does not come back at once" },
     { "log-level", 0, RD_OPTION_ENUM, FIELD(log_level), "info", .names = levels, .group = "Logging",

@@ -516,6 +516,8 @@ static void run(sim_tee *tee)
     start_zygote(tee);
     tell_ready(tee->options, AGENT_TEE_READY);
     (void)uv_run(&tee->loop, UV_RUN_DEFAULT);
+    RD_CLEANUP(rd_free_p) char *path = rd_asprintf("%s/" AGENT_TEE_SOCKET, tee->options->run_dir);
+    (void)unlink(path); /* still ours: the lock is held until the process ends */
     rd_log(RD_INFO, "tee_ends", RD_U64("enclaves", tee->doors_count));
 }
 

@@ -143,7 +143,7 @@ void cli_changes_note(const cli_out *out, const json_t *changes)
     size_t i;
     json_t *row;
     if (json_array_size(changes) == 0)
-        cli_note(out, "  %-12s  none: code, settings and counts are those of the release before", "changes");
+        cli_note(out, "  %-12s  none: code, settings and counts are as before", "changes");
     json_array_foreach(changes, i, row) note_row(out, i == 0 ? "changes" : "", row);
 }
 

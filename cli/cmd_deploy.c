@@ -71,7 +71,7 @@ static int run_watch(cli_context *context, const cli_args *args, rd_err *err)
     if (!client || cli_client_json(client, "GET", path, NULL, &deployment, err) < 0)
         return -1;
     cli_watch watch = { .context = context, .start = no_start };
-    cli_interrupt_say("It goes on. Watch: redoubt deployments watch %s", args->positional[0]);
+    cli_interrupt_say("It goes on. Watch: %s deployments watch %s", context->program, args->positional[0]);
     const char *app = json_string_value(json_object_get(deployment, "app"));
     watch.app = app ? app : "";
     (void)snprintf(watch.deployment_id, sizeof watch.deployment_id, "%s", args->positional[0]);

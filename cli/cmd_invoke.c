@@ -95,8 +95,8 @@ static void report(cli_context *context, const cli_exchange *exchange, const jso
     char id[32];
     RD_CLEANUP(rd_free_p) char *instance = rd_strdup(exchange->instance);
     instance[strcspn(instance, ".")] = '\0';
-    cli_note(out, "  invoke     HTTP %u from %s                                  %8.1f ms", exchange->status,
-             cli_short_id(instance, id, sizeof id), (double)exchange->elapsed_us / 1000);
+    cli_note(out, "  invoke     HTTP %u from %-40s  %8.1f ms", exchange->status, cli_short_id(instance, id, sizeof id),
+             (double)exchange->elapsed_us / 1000);
     cli_note(out, "  plain      not sealed: the relay and the host's owner could read both ways");
     if (is_verified)
         cli_note(out, "  receipt    verified in %zu steps: owner, evidence, enclave key, request, answer",

@@ -142,7 +142,7 @@ static int start(cli_watch *watch, void *context, rd_err *err)
         return -1;
     const char *id = cli_text(accepted, "id");
     (void)snprintf(watch->deployment_id, sizeof watch->deployment_id, "%s", id ? id : "");
-    cli_interrupt_say("It goes on. Watch: redoubt deployments watch %s", watch->deployment_id);
+    cli_interrupt_say("It goes on. Watch: %s deployments watch %s", watch->context->program, watch->deployment_id);
     json_decref(watch->last);
     watch->last = accepted;
     return id ? 0 : rd_err_set(err, RD_E_JSON_MISSING, "the deployment has no id");
@@ -188,7 +188,7 @@ static int carry_out(rollback *r, bool is_detached, rd_err *err)
     if (out->form == CLI_JSON)
         cli_print_json(out, r->watch.last);
     else if (is_detached)
-        cli_note(out, "Accepted. Watch: redoubt deployments watch %s", r->watch.deployment_id);
+        cli_note(out, "Accepted. Watch: %s deployments watch %s", r->context->program, r->watch.deployment_id);
     return 0;
 }
 

@@ -10,6 +10,7 @@
 typedef struct cli_client cli_client;
 
 typedef struct cli_context {
+    const char *program; /* as it was called, for commands that are printed to be copied */
     cli_profile *profile;
     cli_out out;
     const rd_clock *clock;

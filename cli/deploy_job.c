@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define WATCH_TIMEOUT_US 120000000
 
@@ -140,9 +141,10 @@ void cli_deploy_job_show(const cli_deploy_job *job)
     if (job->key)
         cli_keys_text(job->key, key);
     rd_digest_format(&job->code_digest, digest);
-    cli_note(out, "%s   %s%s%.8s%s   (%s)", job->manifest.name,
+    bool is_long = strlen(job->manifest.path) > 24;
+    cli_note(out, "%s   %s%s%.8s%s%s%s%s", job->manifest.name,
              job->is_new ? "a new app" : cli_short_id(job->app_text, id, sizeof id), job->key ? "   owner key " : "",
-             key, job->key ? "…" : "", job->manifest.path);
+             key, job->key ? "…" : "", is_long ? "\n  manifest      " : "   (", job->manifest.path, is_long ? "" : ")");
     cli_note(out, "  release %-5u code %.15s…   %.1f kB, %zu module%s, public code", job->number, digest,
              (double)job->bundle.size / 1000, job->code.modules_count, job->code.modules_count == 1 ? "" : "s");
     if (job->changes)
@@ -188,8 +190,21 @@ static int start_deployment(cli_watch *watch, void *start_context, rd_err *err)
     json_decref(watch->last);
     watch->last = accepted;
     if (id)
-        cli_interrupt_say("Still deploying. Watch: redoubt deployments watch %s", watch->deployment_id);
+        cli_interrupt_say("Still deploying. Watch: %s deployments watch %s", job->context->program,
+                          watch->deployment_id);
     return id ? 0 : rd_err_set(err, RD_E_JSON_MISSING, "the deployment has no id");
+}
+
+/* A call that works as it is printed: with the request that lies beside the manifest, if one does. */
+static void note_try(const cli_deploy_job *job)
+{
+    const char *path = job->manifest.path ? job->manifest.path : "";
+    const char *slash = strrchr(path, '/');
+    RD_CLEANUP(rd_free_p)
+    char *request = rd_asprintf("%.*srequest.json", slash ? (int)(slash + 1 - path) : 0, path);
+    bool has_request = access(request, R_OK) == 0;
+    cli_note(&job->context->out, "  try: %s invoke %s%s%s", job->context->program, job->manifest.name,
+             has_request ? " --data @" : "", has_request ? request : "");
 }
 
 static void print_result(cli_deploy_job *job, int64_t elapsed_us)
@@ -208,7 +223,7 @@ static void print_result(cli_deploy_job *job, int64_t elapsed_us)
     }
     if (url)
         cli_print(&job->context->out, "%s", url);
-    cli_note(&job->context->out, "  try: redoubt invoke %s --data @request.json", job->manifest.name);
+    note_try(job);
 }
 
 static int follow(cli_deploy_job *job, rd_err *err)
@@ -222,7 +237,7 @@ static int follow(cli_deploy_job *job, rd_err *err)
     int64_t elapsed_us = rd_clock_boot_us(job->context->clock) - job->watch.start_us;
     if (status < 0) {
         if (job->watch.deployment_id[0] && err->code == RD_E_TIMEOUT)
-            cli_note(&job->context->out, "Still deploying. Watch: redoubt deployments watch %s",
+            cli_note(&job->context->out, "Still deploying. Watch: %s deployments watch %s", job->context->program,
                      job->watch.deployment_id);
         return -1;
     }
@@ -270,7 +285,8 @@ int cli_deploy_job_launch(cli_deploy_job *job, bool is_detached, rd_err *err)
         return follow(job, err);
     if (start_deployment(&job->watch, job, err) < 0)
         return -1;
-    cli_note(&job->context->out, "Accepted. Watch: redoubt deployments watch %s", job->watch.deployment_id);
+    cli_note(&job->context->out, "Accepted. Watch: %s deployments watch %s", job->context->program,
+             job->watch.deployment_id);
     print_result(job, 0);
     return 0;
 }

@@ -110,7 +110,7 @@ static int init_context(cli_context *context, const cli_args *args, rd_err *err)
     const char *timeout = cli_args_value(args, "timeout");
     uint64_t seconds = 0;
     bool is_plain = cli_args_has(args, "no-color") || (no_color && no_color[0]) || !term || strcmp(term, "dumb") == 0;
-    *context = (cli_context){ .clock = rd_clock_system() };
+    context->clock = rd_clock_system();
     context->out.is_quiet = cli_args_has(args, "quiet");
     context->out.is_verbose = cli_args_has(args, "verbose");
     context->out.has_color = !is_plain && isatty(STDERR_FILENO) && isatty(STDOUT_FILENO);
@@ -133,11 +133,11 @@ cli_client *cli_context_client(cli_context *context, rd_err *err)
     return context->client;
 }
 
-static int run_command(const cli_command *command, int count, char **words)
+static int run_command(const char *program, const cli_command *command, int count, char **words)
 {
     rd_err err = RD_ERR_INIT;
     cli_args args;
-    cli_context context = { .client = NULL };
+    cli_context context = { .program = program };
     if (cli_args_parse(count, words, command->flags, &args, &err) == 0 && cli_args_has(&args, "help")) {
         cli_help_command(command);
         return 0;
@@ -182,5 +182,5 @@ int main(int argc, char **argv)
     const cli_command *command = find_command(count, words, &verb);
     /* The leading flags go where the verb stood, in front of its own arguments. */
     memmove(argv + 1 + verb, argv + 1, (size_t)leading * sizeof *argv);
-    return run_command(command, argc - 1 - verb, argv + 1 + verb);
+    return run_command(argv[0], command, argc - 1 - verb, argv + 1 + verb);
 }

@@ -47,9 +47,13 @@ pg_start() {
     # A server left by a killed run: its postmaster.pid is stale or it is still ours to stop.
     "${PG_AS[@]}" "$PG_BIN/pg_ctl" -D "$PG_DATA" status >/dev/null 2>&1 &&
         "${PG_AS[@]}" "$PG_BIN/pg_ctl" -D "$PG_DATA" -m fast -w stop >>"$LOG" 2>&1
-    logged 'PostgreSQL' "${PG_AS[@]}" "$PG_BIN/pg_ctl" -D "$PG_DATA" -w -t 60 -l "$PG_DATA/server.log" \
-        -o "-c unix_socket_directories='$PG_SOCKETS'" start
     PG_RUNS=1
+    # Without the lock of this state folder: who kills us must be able to start again.
+    logged 'PostgreSQL' "${PG_AS[@]}" "$PG_BIN/pg_ctl" -D "$PG_DATA" -w -t 60 -l "$PG_DATA/server.log" \
+        -o "-c unix_socket_directories='$PG_SOCKETS'" start 9>&-
+    # It is no child of ours: this one ends with it.
+    ln -sf "$PG_DATA/server.log" "$STATE/logs/database.log"
+    spawn database tail -s 0.5 -f /dev/null --pid="$(head -n 1 "$PG_DATA/postmaster.pid")"
     DATABASE="host=$PG_SOCKETS dbname=redoubt"
     if ! psql -h "$PG_SOCKETS" -U rd_admin -d postgres -Atqc "SELECT 1 FROM pg_database WHERE datname='redoubt'" | grep -qx 1; then
         logged 'create database' psql -h "$PG_SOCKETS" -U rd_admin -d postgres -qc 'CREATE DATABASE redoubt'
@@ -65,11 +69,17 @@ pg_stop() {
 # born PID: when the process began, in ticks since boot; with the pid it names one process for ever.
 born() { sed 's/.*) //' "/proc/$1/stat" 2>/dev/null | cut -d' ' -f20; }
 
+# rotate_logs: those of the run before are kept, older ones are not.
+rotate_logs() {
+    rm -rf "$STATE/logs.before"
+    [ ! -d "$STATE/logs" ] || mv "$STATE/logs" "$STATE/logs.before"
+    mkdir -p "$STATE/logs"
+}
+
 # spawn NAME COMMAND…: in the background, in a process group of its own, with its output in STATE/logs/NAME.log.
 spawn() {
     local name=$1
     shift
-    mkdir -p "$STATE/logs"
     setsid "$@" >>"$STATE/logs/$name.log" 2>&1 </dev/null 9>&- &
     PIDS+=($!)
     NAMES+=("$name")
@@ -107,31 +117,46 @@ stop_stale() {
     while read -r pid tick; do
         [ -n "$tick" ] && [ "$(born "$pid")" = "$tick" ] || continue
         kill -TERM "$pid" 2>/dev/null
-        timeout 5 tail --pid="$pid" -f /dev/null 2>/dev/null || kill -KILL -- "-$pid" 2>/dev/null
+        timeout 5 tail -s 0.1 --pid="$pid" -f /dev/null 2>/dev/null || kill -KILL -- "-$pid" 2>/dev/null
     done < <(tac "$STATE/pids" 2>/dev/null)
     rm -f "$STATE/pids"
     stop_leftovers
 }
 
-# stop_all: newest first, politely, then firmly after five seconds.
+# end PID…: politely, all at once, and firmly after five seconds.
+end() {
+    local guard pid
+    kill -TERM "$@" 2>/dev/null
+    # shellcheck disable=SC2016
+    setsid bash -c 'sleep 5; for pid; do kill -KILL -- "-$pid"; done' _ "$@" >/dev/null 2>&1 </dev/null 9>&- &
+    guard=$!
+    for pid in "$@"; do wait "$pid" 2>/dev/null; done
+    # Signals that we ignore by now, it ignores too.
+    kill -KILL -- "-$guard" 2>/dev/null || kill -KILL "$guard" 2>/dev/null
+    wait "$guard" 2>/dev/null
+}
+
+# stop_all: the agents together, then what they talk to, newest first.
 stop_all() {
-    local i
+    local i agents=() others=()
     for ((i = ${#PIDS[@]} - 1; i >= 0; i--)); do
-        kill -TERM "${PIDS[$i]}" 2>/dev/null || continue
-        timeout 5 tail --pid="${PIDS[$i]}" -f /dev/null 2>/dev/null || kill -KILL -- "-${PIDS[$i]}" 2>/dev/null
-        wait "${PIDS[$i]}" 2>/dev/null
+        case "${NAMES[$i]}" in agent-*) agents+=("${PIDS[$i]}") ;; *) others+=("${PIDS[$i]}") ;; esac
     done
+    [ "${#agents[@]}" -eq 0 ] || end "${agents[@]}"
+    for i in "${others[@]}"; do end "$i"; done
     PIDS=()
     NAMES=()
     rm -f "$STATE/pids"
     stop_leftovers
     pg_stop
+    [ -n "${RUN:-}" ] && { rm -f "$RUN/redis.sock"; rmdir "$RUN/pg" "$RUN" 2>/dev/null; }
 }
 
 # Simulated TEEs outlive an agent that was killed, by design; nothing of this state folder outlives the quick start.
 stop_leftovers() {
     local pid
-    for pid in $(pgrep -f -- "sim-tee --run-dir $STATE/" 2>/dev/null); do
+    for pid in $(pgrep -f 'sim-tee --run-dir' 2>/dev/null); do
+        [[ "$(tr '\0' ' ' 2>/dev/null <"/proc/$pid/cmdline")" == *" --platform-dir $STATE/"* ]] || continue
         kill -KILL -- "-$(ps -o pgid= -p "$pid" | tr -d ' ')" 2>/dev/null
     done
 }
