@@ -10,12 +10,12 @@ static int make_crls(const agent_sim_ca *ca, uint64_t number, int64_t now_us, ag
     return rd_crl_issue(&spec, ca->root, ca->root_key, &ret->root_ca_crl, err);
 }
 
-static int make_bodies(const agent_sim_ca *ca, const uint8_t fmspc[6], int64_t now_us, agent_sim_collateral *ret,
-                       rd_err *err)
+static int make_bodies(const agent_sim_ca *ca, const uint8_t fmspc[6], uint32_t evaluation, int64_t now_us,
+                       agent_sim_collateral *ret, rd_err *err)
 {
     RD_CLEANUP(rd_buf_done) rd_buf info = { 0 }, identity = { 0 };
-    agent_sim_tcb_info(fmspc, now_us, &info);
-    agent_sim_qe_identity(now_us, &identity);
+    agent_sim_tcb_info_at(fmspc, evaluation, now_us, &info);
+    agent_sim_qe_identity_at(evaluation, now_us, &identity);
     if (agent_sim_sign_body(ca->tcb_key, "tcbInfo", rd_buf_bytes(&info), &ret->tcb_info, err) < 0)
         return -1;
     return agent_sim_sign_body(ca->tcb_key, "enclaveIdentity", rd_buf_bytes(&identity), &ret->qe_identity, err);
@@ -24,6 +24,12 @@ static int make_bodies(const agent_sim_ca *ca, const uint8_t fmspc[6], int64_t n
 int agent_sim_collateral_make(const agent_sim_ca *ca, const uint8_t fmspc[6], uint64_t crl_number, int64_t now_us,
                               agent_sim_collateral *ret, rd_err *err)
 {
+    return agent_sim_collateral_make_at(ca, fmspc, crl_number, 1, now_us, ret, err);
+}
+
+int agent_sim_collateral_make_at(const agent_sim_ca *ca, const uint8_t fmspc[6], uint64_t crl_number,
+                                 uint32_t evaluation, int64_t now_us, agent_sim_collateral *ret, rd_err *err)
+{
     *ret = (agent_sim_collateral){ 0 };
     rd_cert_to_pem(ca->root, &ret->root);
     rd_cert_to_pem(ca->platform, &ret->pck_crl_chain);
@@ -31,7 +37,7 @@ int agent_sim_collateral_make(const agent_sim_ca *ca, const uint8_t fmspc[6], ui
     rd_cert_to_pem(ca->tcb, &ret->tcb_info_chain);
     rd_cert_to_pem(ca->root, &ret->tcb_info_chain);
     rd_buf_append_bytes(&ret->qe_identity_chain, rd_buf_bytes(&ret->tcb_info_chain));
-    if (make_crls(ca, crl_number, now_us, ret, err) == 0 && make_bodies(ca, fmspc, now_us, ret, err) == 0)
+    if (make_crls(ca, crl_number, now_us, ret, err) == 0 && make_bodies(ca, fmspc, evaluation, now_us, ret, err) == 0)
         return 0;
     agent_sim_collateral_done(ret);
     return -1;

@@ -199,18 +199,27 @@ static void put_level(rd_buf *out, const uint8_t sgx[16], unsigned pce_svn, cons
 
 void agent_sim_tcb_info(const uint8_t fmspc[6], int64_t now_us, rd_buf *out)
 {
+    agent_sim_tcb_info_at(fmspc, 1, now_us, out);
+}
+
+void agent_sim_tcb_info_at(const uint8_t fmspc[6], uint32_t evaluation, int64_t now_us, rd_buf *out)
+{
     static const uint8_t newest_tdx[16] = { 5, 0, 2 }, older_tdx[16] = { 4, 0, 1 };
+    uint8_t newest_sgx[16];
     char fmspc_hex[13];
+    memcpy(newest_sgx, newest_sgx_svn, sizeof newest_sgx);
+    newest_sgx[0] = (uint8_t)(newest_sgx[0] + RD_MIN(evaluation - 1, 200u));
     rd_hex_encode(rd_bytes_of(fmspc, 6), fmspc_hex);
     rd_buf_append_str(out, "{\"id\":\"TDX\",\"version\":3,");
     put_dates(out, now_us);
-    rd_buf_printf(out, ",\"fmspc\":\"%s\",\"pceId\":\"0000\",\"tcbType\":0,\"tcbEvaluationDataNumber\":1,", fmspc_hex);
+    rd_buf_printf(out, ",\"fmspc\":\"%s\",\"pceId\":\"0000\",\"tcbType\":0,\"tcbEvaluationDataNumber\":%u,", fmspc_hex,
+                  evaluation);
     rd_buf_append_str(out, "\"tdxModule\":{" MODULE "},");
     rd_buf_append_str(out, "\"tdxModuleIdentities\":[{\"id\":\"TDX_01\"," MODULE
                            ",\"tcbLevels\":[{\"tcb\":{\"isvsvn\":5},\"tcbDate\":\"2026-02-11T00:00:00Z\",\"tcbStatus\":"
                            "\"UpToDate\"},{\"tcb\":{\"isvsvn\":2},\"tcbDate\":\"2024-11-13T00:00:00Z\",\"tcbStatus\":"
                            "\"OutOfDate\",\"advisoryIDs\":[\"REDOUBT-SIM-SA-00002\"]}]}],\"tcbLevels\":[");
-    put_level(out, newest_sgx_svn, NEWEST_PCE_SVN, newest_tdx,
+    put_level(out, newest_sgx, NEWEST_PCE_SVN, newest_tdx,
               "\"tcbDate\":\"2026-02-11T00:00:00Z\",\"tcbStatus\":\"UpToDate\"");
     rd_buf_append_str(out, ",");
     put_level(out, older_sgx_svn, OLDER_PCE_SVN, older_tdx,
@@ -226,6 +235,11 @@ void agent_sim_qe_signer(uint8_t ret[32])
 
 void agent_sim_qe_identity(int64_t now_us, rd_buf *out)
 {
+    agent_sim_qe_identity_at(1, now_us, out);
+}
+
+void agent_sim_qe_identity_at(uint32_t evaluation, int64_t now_us, rd_buf *out)
+{
     uint8_t signer[32];
     char signer_hex[65];
     agent_sim_qe_signer(signer);
@@ -233,13 +247,13 @@ void agent_sim_qe_identity(int64_t now_us, rd_buf *out)
     rd_buf_append_str(out, "{\"id\":\"TD_QE\",\"version\":2,");
     put_dates(out, now_us);
     rd_buf_printf(out,
-                  ",\"tcbEvaluationDataNumber\":1,\"miscselect\":\"00000000\",\"miscselectMask\":\"FFFFFFFF\","
+                  ",\"tcbEvaluationDataNumber\":%u,\"miscselect\":\"00000000\",\"miscselectMask\":\"FFFFFFFF\","
                   "\"attributes\":\"11000000000000000000000000000000\","
                   "\"attributesMask\":\"FBFFFFFFFFFFFFFF0000000000000000\",\"mrsigner\":\"%s\",\"isvprodid\":%d,"
                   "\"tcbLevels\":[{\"tcb\":{\"isvsvn\":%d},\"tcbDate\":\"2026-02-11T00:00:00Z\",\"tcbStatus\":"
                   "\"UpToDate\"},{\"tcb\":{\"isvsvn\":2},\"tcbDate\":\"2024-11-13T00:00:00Z\",\"tcbStatus\":"
                   "\"OutOfDate\",\"advisoryIDs\":[\"REDOUBT-SIM-SA-00003\"]}]}",
-                  signer_hex, AGENT_SIM_QE_PROD_ID, AGENT_SIM_QE_SVN);
+                  evaluation, signer_hex, AGENT_SIM_QE_PROD_ID, AGENT_SIM_QE_SVN);
 }
 
 int agent_sim_sign_body(const rd_p256_key *key, const char *member, rd_bytes body, rd_buf *out, rd_err *err)

@@ -41,9 +41,13 @@ void agent_sim_pck_chain(const agent_sim_ca *ca, const rd_cert *leaf, rd_buf *ou
 extern const uint8_t agent_sim_tee_tcb_svn[16];
 void agent_sim_qe_signer(uint8_t ret[32]);
 
-/* Appends the unsigned bodies. */
+/* Appends the unsigned bodies, of evaluation number 1. */
 void agent_sim_tcb_info(const uint8_t fmspc[6], int64_t now_us, rd_buf *out);
 void agent_sim_qe_identity(int64_t now_us, rd_buf *out);
+/* After evaluation - 1 TCB recoveries, each of which asks for a newer microcode than any simulated platform has: they
+ * are OutOfDate from the first on. */
+void agent_sim_tcb_info_at(const uint8_t fmspc[6], uint32_t evaluation, int64_t now_us, rd_buf *out);
+void agent_sim_qe_identity_at(uint32_t evaluation, int64_t now_us, rd_buf *out);
 /* Appends {"member":body,"signature":"…"}. */
 int agent_sim_sign_body(const rd_p256_key *key, const char *member, rd_bytes body, rd_buf *out,
                         rd_err *err) RD_NODISCARD;
@@ -55,6 +59,9 @@ typedef struct agent_sim_collateral {
 
 int agent_sim_collateral_make(const agent_sim_ca *ca, const uint8_t fmspc[6], uint64_t crl_number, int64_t now_us,
                               agent_sim_collateral *ret, rd_err *err) RD_NODISCARD;
+int agent_sim_collateral_make_at(const agent_sim_ca *ca, const uint8_t fmspc[6], uint64_t crl_number,
+                                 uint32_t evaluation, int64_t now_us, agent_sim_collateral *ret,
+                                 rd_err *err) RD_NODISCARD;
 void agent_sim_collateral_done(agent_sim_collateral *collateral);
 /* Appends the JSON set of docs/protocol/formats.md. */
 void agent_sim_collateral_json(const agent_sim_collateral *collateral, rd_buf *out);

@@ -18,11 +18,13 @@
 typedef struct pki_state {
     uint8_t fmspc[6];
     uint64_t crl_number;
+    uint32_t evaluation; /* 0 in folders of earlier versions: 1 */
 } pki_state;
 
 static const rd_json_field state_fields[] = {
     { "fmspc", RD_JSON_HEX, offsetof(pki_state, fmspc), RD_REQUIRED, .max = 6 },
     { "crl_number", RD_JSON_U64, offsetof(pki_state, crl_number), RD_REQUIRED },
+    { "evaluation", RD_JSON_U32, offsetof(pki_state, evaluation), RD_OPTIONAL, .max = 1000 },
     RD_JSON_END,
 };
 
@@ -32,7 +34,9 @@ static int read_state(const char *dir, pki_state *ret, rd_err *err)
     *ret = (pki_state){ 0 };
     if (agent_sim_read(dir, STATE, &text, err) < 0)
         return -1;
-    return rd_json_load(rd_buf_bytes(&text), NULL, state_fields, RD_UNKNOWN_REFUSED, ret, err);
+    int rc = rd_json_load(rd_buf_bytes(&text), NULL, state_fields, RD_UNKNOWN_REFUSED, ret, err);
+    ret->evaluation = RD_MAX(ret->evaluation, 1u);
+    return rc;
 }
 
 static int write_state(const char *dir, const pki_state *state, rd_err *err)
@@ -40,7 +44,8 @@ static int write_state(const char *dir, const pki_state *state, rd_err *err)
     RD_CLEANUP(rd_buf_done) rd_buf text = { 0 };
     char fmspc[13];
     rd_hex_encode(RD_BYTES_ARRAY(state->fmspc), fmspc);
-    rd_buf_printf(&text, "{\"fmspc\":\"%s\",\"crl_number\":%" PRIu64 "}\n", fmspc, state->crl_number);
+    rd_buf_printf(&text, "{\"fmspc\":\"%s\",\"crl_number\":%" PRIu64 ",\"evaluation\":%u}\n", fmspc, state->crl_number,
+                  state->evaluation);
     return agent_sim_write(dir, STATE, 0644, rd_buf_bytes(&text), err);
 }
 
@@ -71,7 +76,8 @@ static int write_collateral(const char *dir, const agent_sim_ca *ca, const pki_s
 {
     RD_CLEANUP(agent_sim_collateral_done) agent_sim_collateral collateral = { 0 };
     RD_CLEANUP(rd_buf_done) rd_buf json = { 0 };
-    if (agent_sim_collateral_make(ca, state->fmspc, state->crl_number, now_us, &collateral, err) < 0)
+    if (agent_sim_collateral_make_at(ca, state->fmspc, state->crl_number, state->evaluation, now_us, &collateral, err) <
+        0)
         return -1;
     agent_sim_collateral_json(&collateral, &json);
     return agent_sim_write(dir, COLLATERAL, 0644, rd_buf_bytes(&json), err);
@@ -90,7 +96,7 @@ static int write_fingerprint(const char *dir, const agent_sim_ca *ca, rd_err *er
 /* root.pem is written last of the authorities and the fingerprint after all: a folder without it is not finished. */
 static int write_all(const char *dir, const agent_sim_ca *ca, int64_t now_us, rd_err *err)
 {
-    pki_state state = { .crl_number = 1 };
+    pki_state state = { .crl_number = 1, .evaluation = 1 };
     rd_random_bytes(state.fmspc, sizeof state.fmspc);
     if (write_ca(dir, ca, err) < 0 || write_state(dir, &state, err) < 0 ||
         write_collateral(dir, ca, &state, now_us, err) < 0)
@@ -110,13 +116,14 @@ int agent_sim_pki_create(const char *dir, int64_t now_us, rd_err *err)
     return write_all(dir, &ca, now_us, err);
 }
 
-int agent_sim_pki_refresh(const char *dir, int64_t now_us, rd_err *err)
+int agent_sim_pki_refresh(const char *dir, bool is_recovery, int64_t now_us, rd_err *err)
 {
     RD_CLEANUP(agent_sim_ca_done) agent_sim_ca ca = { 0 };
     pki_state state;
     if (read_ca_pieces(dir, &ca, err) < 0 || read_state(dir, &state, err) < 0)
         return rd_err_wrap(err, "simulation PKI %s", dir);
     state.crl_number++;
+    state.evaluation += is_recovery;
     if (write_state(dir, &state, err) < 0)
         return -1;
     return write_collateral(dir, &ca, &state, now_us, err);

@@ -12,13 +12,14 @@
  *   root.pem root.key platform-ca.pem platform-ca.key tcb-signing.pem tcb-signing.key   (keys 0600)
  *   collateral.json      the collateral set of docs/protocol/formats.md
  *   fingerprint          SHA-256 of the root certificate, 64 hex digits and a newline
- *   state.json           FMSPC and CRL number
+ *   state.json           FMSPC, CRL number and evaluation number
  * Each PKI draws an FMSPC of its own, so that two never answer for each other's platforms. */
 int agent_sim_pki_create(const char *dir, int64_t now_us, rd_err *err) RD_NODISCARD;
 
 /* New collateral.json from now_us on: TCB info and identity for 30 days, CRLs with a higher number for 30 days.
- * Replaced in one rename, so a reader sees the old or the new set. */
-int agent_sim_pki_refresh(const char *dir, int64_t now_us, rd_err *err) RD_NODISCARD;
+ * Replaced in one rename, so a reader sees the old or the new set. is_recovery: a TCB recovery, with the next
+ * evaluation number; every platform of the PKI is OutOfDate under it. */
+int agent_sim_pki_refresh(const char *dir, bool is_recovery, int64_t now_us, rd_err *err) RD_NODISCARD;
 
 /* Makes platform folder out_dir (0700): pck.key (0600), pck-chain.pem (leaf, platform CA, root), collateral.json (a
  * copy). The PCK certificate has random PPID and platform instance id, so each platform has its own platform id. */
@@ -27,8 +28,8 @@ int agent_sim_pki_issue_platform(const char *dir, const char *out_dir, int64_t n
 /* SHA-256 fingerprint of dir's root: what a verifier's profile lists. */
 int agent_sim_pki_fingerprint(const char *dir, uint8_t ret[32], rd_err *err) RD_NODISCARD;
 
-/* redoubt-agent sim-pki create|refresh|platform|fingerprint --dir D [--out P]. Prints help and errors; returns the exit
- * status. argv[0] is "sim-pki". */
+/* redoubt-agent sim-pki create|refresh|platform|fingerprint --dir D [--out P] [--recovery]. Prints help and errors;
+ * returns the exit status. argv[0] is "sim-pki". */
 int agent_sim_pki_main(int argc, char **argv);
 
 #endif

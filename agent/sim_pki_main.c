@@ -8,7 +8,9 @@
 
 static const char help[] =
     "usage: redoubt-agent sim-pki create      --dir DIR            make a simulation PKI\n"
-    "       redoubt-agent sim-pki refresh     --dir DIR            new collateral.json, valid 30 days from now\n"
+    "       redoubt-agent sim-pki refresh     --dir DIR [--recovery]\n"
+    "                                                              new collateral.json, valid 30 days from now; with\n"
+    "                                                              --recovery every platform is out of date under it\n"
     "       redoubt-agent sim-pki platform    --dir DIR --out DIR  make a platform folder (PCK key and chain)\n"
     "       redoubt-agent sim-pki fingerprint --dir DIR            print the root's fingerprint\n"
     "\n"
@@ -17,6 +19,7 @@ static const char help[] =
 
 typedef struct pki_options {
     const char *verb, *dir, *out;
+    bool is_recovery;
 } pki_options;
 
 static int usage(const char *why)
@@ -40,7 +43,7 @@ static int run(const pki_options *options, rd_err *err)
 {
     int64_t now_us = rd_clock_wall_us(rd_clock_system());
     if (strcmp(options->verb, "refresh") == 0)
-        return agent_sim_pki_refresh(options->dir, now_us, err);
+        return agent_sim_pki_refresh(options->dir, options->is_recovery, now_us, err);
     if (strcmp(options->verb, "platform") == 0)
         return agent_sim_pki_issue_platform(options->dir, options->out, now_us, err);
     if (strcmp(options->verb, "create") == 0 && agent_sim_pki_create(options->dir, now_us, err) < 0)
@@ -62,23 +65,29 @@ int agent_sim_pki_main(int argc, char **argv)
     static const struct option long_options[] = {
         { "dir", required_argument, NULL, 'd' },
         { "out", required_argument, NULL, 'o' },
+        { "recovery", no_argument, NULL, 'r' },
         { "help", no_argument, NULL, 'h' },
         { NULL, 0, NULL, 0 },
     };
     pki_options options = { 0 };
     optind = 1;
-    for (int c; (c = getopt_long(argc, argv, "d:o:h", long_options, NULL)) != -1;) {
+    for (int c; (c = getopt_long(argc, argv, "d:o:rh", long_options, NULL)) != -1;) {
         if (c == 'h')
             return fputs(help, stdout) < 0;
         if (c == '?')
             return usage("unknown option");
-        *(c == 'd' ? &options.dir : &options.out) = optarg;
+        if (c == 'r')
+            options.is_recovery = true;
+        else
+            *(c == 'd' ? &options.dir : &options.out) = optarg;
     }
     if (optind + 1 != argc || !is_verb(argv[optind]))
         return usage("one of create, refresh, platform, fingerprint is needed");
     options.verb = argv[optind];
     if (!options.dir || (strcmp(options.verb, "platform") == 0) != (options.out != NULL))
         return usage("--dir is needed, and --out with platform alone");
+    if (options.is_recovery && strcmp(options.verb, "refresh") != 0)
+        return usage("--recovery goes with refresh");
     rd_err err = RD_ERR_INIT;
     if (run(&options, &err) == 0)
         return 0;

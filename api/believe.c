@@ -23,13 +23,6 @@ static const rd_pg_stmt stmts[] = {
 };
 const rd_pg_stmts api_believe_stmts = { stmts, RD_ARRAY_LEN(stmts) };
 
-/* Collateral in use; shared by the checks under way, freed with the last. */
-typedef struct collateral {
-    rd_buf json;
-    rd_digest digest;
-    unsigned holders;
-} collateral;
-
 typedef struct check check;
 struct check {
     api_believe *believe; /* NULL: it was freed meanwhile */
@@ -45,7 +38,7 @@ struct check {
     rd_digest release;
     rd_head head;
     bool is_live, is_head_known;
-    collateral *collateral;
+    api_collateral_state *collateral;
     rd_anchors anchors;
     uint8_t plane_key[API_PLANE_KEY_SIZE];
     const char *plane_id;
@@ -56,7 +49,7 @@ struct check {
 struct api_believe {
     api_believe_options options;
     rd_anchors anchors;
-    collateral *collateral;
+    api_collateral_state *collateral;
     check *first;
     size_t count;
     uint64_t accepted, refused, stale, failed;
@@ -73,28 +66,10 @@ api_verdict *api_verdict_free(api_verdict *verdict)
     return NULL;
 }
 
-static collateral *collateral_drop(collateral *set)
+void api_believe_set_collateral(api_believe *believe, api_collateral_state *state)
 {
-    if (set && --set->holders == 0) {
-        rd_buf_done(&set->json);
-        free(set);
-    }
-    return NULL;
-}
-
-int api_believe_set_collateral(api_believe *believe, rd_bytes json, rd_err *err)
-{
-    RD_CLEANUP(rd_collateral_set_free_p) rd_collateral_set *parsed = NULL;
-    if (rd_collateral_set_parse(json, &parsed, err) < 0)
-        return rd_err_wrap(err, "collateral");
-    collateral *set = rd_alloc(sizeof *set);
-    set->holders = 1;
-    rd_buf_init(&set->json, RD_COLLATERAL_SIZE_MAX);
-    (void)rd_buf_append_bytes(&set->json, json);
-    rd_sha256(json, set->digest.b);
-    collateral_drop(believe->collateral);
-    believe->collateral = set;
-    return 0;
+    api_collateral_drop(believe->collateral);
+    believe->collateral = api_collateral_share(state);
 }
 
 int api_believe_new(const api_believe_options *options, api_believe **ret, rd_err *err)
@@ -116,7 +91,7 @@ api_believe *api_believe_free(api_believe *believe)
         return NULL;
     for (check *c = believe->first; c; c = c->next)
         c->believe = NULL;
-    collateral_drop(believe->collateral);
+    api_collateral_drop(believe->collateral);
     free(believe);
     return NULL;
 }
@@ -131,7 +106,7 @@ static void check_free(check *c)
         *(c->previous ? &c->previous->next : &c->believe->first) = c->next;
         c->believe->count--;
     }
-    collateral_drop(c->collateral);
+    api_collateral_drop(c->collateral);
     rd_wipe(c->plane_key, sizeof c->plane_key);
     api_verdict_free(c->verdict);
     free(c);
@@ -216,7 +191,7 @@ static void verify(void *context)
     v->valid_until_us = now_us;
     uint8_t nonce[API_NONCE_SIZE];
     rd_evidence_check input = { .evidence = rd_buf_bytes(&v->bundle),
-                                .collateral = rd_buf_bytes(&c->collateral->json),
+                                .set = c->collateral->set,
                                 .anchors = &c->anchors,
                                 .policy = &c->head.policy,
                                 .time_us = now_us };
@@ -316,8 +291,7 @@ static check *check_new(api_believe *believe, const rd_id *host, const rd_id *in
     c->verdict->bundle = *bundle;
     *bundle = (rd_buf){ 0 };
     rd_sha256(rd_buf_bytes(&c->verdict->bundle), c->verdict->evidence_digest.b);
-    c->collateral = believe->collateral;
-    c->collateral->holders++;
+    c->collateral = api_collateral_share(believe->collateral);
     c->verdict->collateral_digest = c->collateral->digest;
     c->anchors = believe->anchors;
     c->plane_id = believe->options.plane_id;

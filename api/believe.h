@@ -4,6 +4,7 @@
 #ifndef API_BELIEVE_H
 #define API_BELIEVE_H
 
+#include "api/collateral.h"
 #include "attest/attest.h"
 #include "common/base/clock.h"
 #include "common/data/pg_async.h"
@@ -52,8 +53,8 @@ extern const rd_pg_stmts api_believe_stmts;
 int api_believe_new(const api_believe_options *options, api_believe **ret, rd_err *err) RD_NODISCARD;
 /* Waiting callbacks are not called any more. */
 api_believe *api_believe_free(api_believe *believe);
-/* JSON set, copied; COLLATERAL_FORMAT when it does not parse. Without any, all evidence is refused. */
-int api_believe_set_collateral(api_believe *believe, rd_bytes collateral, rd_err *err) RD_NODISCARD;
+/* What evidence is judged by from here on. Without any, all of it is refused. */
+void api_believe_set_collateral(api_believe *believe, api_collateral_state *state);
 
 /* verdict is the callee's; NULL with err when nothing could be said (PostgreSQL away): ask again later. */
 typedef void (*api_believe_fn)(void *context, api_verdict *verdict, const rd_err *err);

@@ -5,7 +5,9 @@
 #include "common/base/text.h"
 #include "common/crypto/hash.h"
 #include "common/io/config.h"
+#include "common/model/json.h"
 
+#include <inttypes.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,8 +15,11 @@
 #define COLUMNS "number, digest, source, at, document"
 
 static const rd_pg_stmt stmts[] = {
-    { "collateral_adopt", "SELECT collateral_adopt($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)", 10 },
+    { "collateral_lock", "SELECT pg_advisory_xact_lock(hashtextextended('collateral', 0))", 0 },
+    { "collateral_adopt", "SELECT collateral_adopt($1, $2, $3, $4, $5, $6, $7)", 7 },
     { "collateral_current", "SELECT " COLUMNS " FROM collateral_sets ORDER BY number DESC LIMIT 1", 0 },
+    { "collateral_refresh_get",
+      "SELECT tried_at, succeeded_at, next_at, failures::bigint, code, detail, source FROM collateral_refresh", 0 },
     { "forecast_hosts",
       "SELECT host_id, name, evidence FROM host_identity WHERE operator_org = $1 AND retired_at IS NULL"
       " AND evidence IS NOT NULL AND ($2::uuid IS NULL OR host_id > $2) ORDER BY host_id LIMIT $3",
@@ -36,8 +41,7 @@ const rd_pg_stmts api_collateral_follow_stmts = { follow_stmts, RD_ARRAY_LEN(fol
 struct api_collateral {
     const api_context *context;
     pthread_mutex_t lock; /* guards what follows */
-    bool exists;
-    api_collateral_state state;
+    api_collateral_state *state;
 };
 
 int api_anchors(const api_config *config, rd_anchors *ret, rd_err *err)
@@ -52,69 +56,209 @@ int api_anchors(const api_config *config, rd_anchors *ret, rd_err *err)
     return rd_anchors_add_simulated(ret, root, err);
 }
 
-int api_collateral_check(const api_context *context, rd_bytes document, rd_collateral_facts *ret, rd_err *err)
+/* --- a set that is brought --- */
+
+int api_collateral_check(const api_context *context, rd_bytes document, rd_collateral_set **ret,
+                         rd_collateral_facts *ret_facts, rd_err *err)
 {
     RD_CLEANUP(rd_collateral_set_free_p) rd_collateral_set *set = NULL;
     rd_anchors anchors;
-    if (api_anchors(context->config, &anchors, err) < 0 || rd_collateral_set_parse(document, &set, err) < 0)
+    if (api_anchors(context->config, &anchors, err) < 0 || rd_collateral_set_parse(document, &set, err) < 0 ||
+        rd_collateral_review(set, &anchors, rd_clock_wall_us(context->clock), ret_facts, err) < 0)
         return -1;
-    return rd_collateral_review(rd_collateral_set_pieces(set), &anchors, rd_clock_wall_us(context->clock), ret, err);
+    *ret = RD_TAKE(set);
+    return 0;
 }
 
-rd_pg_outcome api_collateral_adopt(rd_pg *pg, rd_bytes document, const rd_collateral_facts *facts, const char *source,
-                                   int64_t *ret_number, rd_err *err)
+int api_collateral_merge(const api_context *context, const rd_collateral_set *base, const rd_collateral_set *brought,
+                         bool keeps_newer, rd_collateral_set **ret, rd_err *err)
+{
+    RD_CLEANUP(rd_collateral_set_free_p) rd_collateral_set *set = rd_collateral_set_new();
+    if (base && rd_collateral_set_merge(set, base, false, err) < 0)
+        return -1;
+    rd_collateral_set_expire(set, rd_clock_wall_us(context->clock));
+    int left_out = rd_collateral_set_merge(set, brought, keeps_newer, err);
+    if (left_out >= 0)
+        *ret = RD_TAKE(set);
+    return left_out;
+}
+
+/* "kind/root/scope": [number, issued] of every piece that has a number. */
+static json_t *marks_of(const rd_collateral_set *set)
+{
+    json_t *marks = json_object();
+    for (size_t i = 0; i < rd_collateral_set_count(set); i++) {
+        const rd_piece *piece = rd_collateral_set_at(set, i);
+        char root[65];
+        if (!piece->is_readable || piece->issued_us == 0)
+            continue;
+        rd_hex_encode(RD_BYTES_ARRAY(piece->root), root);
+        RD_CLEANUP(rd_free_p) char *mark = rd_asprintf("%s/%s/%s", rd_piece_names[piece->kind], root, piece->scope);
+        rd_json_set(marks, mark, json_pack("[I, I]", (json_int_t)piece->number, (json_int_t)piece->issued_us));
+    }
+    return marks;
+}
+
+static rd_pg_outcome store(rd_pg *pg, const rd_collateral_set *set, api_adoption *a, int64_t last, rd_err *err)
 {
     RD_CLEANUP(rd_pg_result_free_p) rd_pg_result *row = NULL;
+    RD_CLEANUP(rd_buf_done) rd_buf document = { 0 }, marks = { 0 };
+    RD_CLEANUP(rd_json_free_p) json_t *json = rd_collateral_set_to_json(set), *marks_json = marks_of(set);
     rd_digest digest;
-    rd_sha256(document, digest.b);
-    rd_pg_outcome outcome = rd_pg_call(
-        pg, "collateral_adopt", &row, err, rd_pg_bytes(RD_BYTES_ARRAY(digest.b)),
-        rd_pg_bytes(RD_BYTES_ARRAY(facts->root)), rd_pg_text(facts->is_platform_ca ? "platform" : "processor"),
-        rd_pg_i64(facts->evaluation_number), rd_pg_i64(facts->pck_crl_number), rd_pg_i64(facts->root_crl_number),
-        rd_pg_time(facts->issued_us), rd_pg_time(facts->expires_us), rd_pg_text(source), rd_pg_bytes(document));
-    if (outcome == RD_PG_SOME)
-        *ret_number = rd_pg_get_i64(row, 0, 0);
-    else if (outcome == RD_PG_FAILED && strcmp(rd_pg_constraint(pg), "collateral_sets_grow") == 0)
-        (void)rd_err_set(err, RD_E_COLLATERAL_EVALNUM, "the set is older than one that was in use");
+    rd_buf_init(&document, RD_COLLATERAL_SIZE_MAX);
+    if (!rd_json_dump(json, &document) || !rd_json_dump(marks_json, &marks))
+        return (void)rd_err_set(err, RD_E_TOO_LARGE, "the set would be larger than 1 MiB"), RD_PG_FAILED;
+    rd_sha256(rd_buf_bytes(&document), digest.b);
+    rd_pg_outcome outcome = rd_pg_call(pg, "collateral_adopt", &row, err, rd_pg_bytes(RD_BYTES_ARRAY(digest.b)),
+                                       rd_pg_text(rd_buf_text(&marks)), rd_pg_i64(a->facts.evaluation_number),
+                                       rd_pg_time(a->facts.issued_us), rd_pg_time(a->facts.expires_us),
+                                       rd_pg_text(a->source), rd_pg_bytes(rd_buf_bytes(&document)));
+    if (outcome == RD_PG_SOME) {
+        a->number = rd_pg_get_i64(row, 0, 0);
+        a->has_changed = a->number != last;
+    } else if (outcome == RD_PG_FAILED && strcmp(rd_pg_constraint(pg), "collateral_sets_grow") == 0) {
+        (void)rd_err_set(err, RD_E_COLLATERAL_EVALNUM, "a piece of the set is older than one that was in use");
+    }
     return outcome;
 }
 
+rd_pg_outcome api_collateral_adopt(rd_pg *pg, void *adoption, rd_err *err)
+{
+    api_adoption *a = adoption;
+    const api_context *context = a->context;
+    RD_CLEANUP(rd_pg_result_free_p) rd_pg_result *row = NULL;
+    RD_CLEANUP(rd_collateral_set_free_p) rd_collateral_set *base = NULL, *merged = NULL;
+    rd_anchors anchors;
+    rd_err ignored = RD_ERR_INIT;
+    rd_pg_outcome outcome = rd_pg_call(pg, "collateral_lock", NULL, err);
+    if (outcome == RD_PG_SOME)
+        outcome = rd_pg_call(pg, "collateral_current", &row, err);
+    if (outcome != RD_PG_SOME && outcome != RD_PG_NONE)
+        return outcome;
+    int64_t last = rd_pg_rows(row) > 0 ? rd_pg_get_i64(row, 0, 0) : 0;
+    if (last && rd_collateral_set_parse(rd_pg_get_bytes(row, 0, 4), &base, &ignored) < 0)
+        rd_log(RD_WARN, "collateral_not_read", RD_ERR(&ignored));
+    a->left_out = api_collateral_merge(context, base, a->brought, a->keeps_newer, &merged, err);
+    if (a->left_out < 0 || api_anchors(context->config, &anchors, err) < 0)
+        return RD_PG_FAILED;
+    /* What was there before may hold no longer; what was brought does. */
+    (void)!rd_collateral_review(merged, &anchors, rd_clock_wall_us(context->clock), &a->facts, &ignored);
+    return store(pg, merged, a, last, err);
+}
+
+/* --- what is in use --- */
+
+api_collateral_state *api_collateral_share(api_collateral_state *state)
+{
+    if (state)
+        atomic_fetch_add(&state->holders, 1);
+    return state;
+}
+
+api_collateral_state *api_collateral_drop(api_collateral_state *state)
+{
+    if (state && atomic_fetch_sub(&state->holders, 1) == 1) {
+        rd_collateral_set_free(state->set);
+        rd_buf_done(&state->document);
+        free(state);
+    }
+    return NULL;
+}
+
+void api_collateral_drop_p(api_collateral_state **state)
+{
+    *state = api_collateral_drop(*state);
+}
+
+api_collateral_state *api_collateral_hold(api_collateral *collateral)
+{
+    if (!collateral)
+        return NULL;
+    pthread_mutex_lock(&collateral->lock);
+    api_collateral_state *state = api_collateral_share(collateral->state);
+    pthread_mutex_unlock(&collateral->lock);
+    return state;
+}
+
+static api_collateral_state *state_new(rd_bytes document)
+{
+    api_collateral_state *state = rd_alloc(sizeof *state);
+    state->holders = 1;
+    rd_buf_init(&state->document, RD_COLLATERAL_SIZE_MAX);
+    (void)rd_buf_append_bytes(&state->document, document);
+    return state;
+}
+
+/* Takes state over. One that cannot even be read verifies nothing: what was in use before stays. */
 static void put(api_collateral *collateral, api_collateral_state *state)
 {
-    rd_err ignored = RD_ERR_INIT;
-    state->has_facts =
-        api_collateral_check(collateral->context, rd_buf_bytes(&state->document), &state->facts, &ignored) == 0;
+    const api_context *context = collateral->context;
+    rd_anchors anchors;
+    rd_err err = RD_ERR_INIT;
+    if (rd_collateral_set_parse(rd_buf_bytes(&state->document), &state->set, &err) < 0 ||
+        api_anchors(context->config, &anchors, &err) < 0) {
+        rd_log(RD_WARN, "collateral_not_used", RD_ERR(&err));
+        api_collateral_drop(state);
+        return;
+    }
+    if (rd_collateral_review(state->set, &anchors, rd_clock_wall_us(context->clock), &state->facts, &err) < 0)
+        rd_log(RD_WARN, "collateral_does_not_verify", RD_U64("good", state->facts.good_count), RD_ERR(&err));
     pthread_mutex_lock(&collateral->lock);
-    rd_buf_done(&collateral->state.document);
-    collateral->state = *state;
-    collateral->exists = true;
+    api_collateral_state *old = collateral->state;
+    collateral->state = state;
     pthread_mutex_unlock(&collateral->lock);
-    *state = (api_collateral_state){ .number = 0 };
+    api_collateral_drop(old);
 }
 
 bool api_collateral_take_row(api_collateral *collateral, const rd_pg_result *row)
 {
-    api_collateral_state state = { .number = rd_pg_rows(row) > 0 ? rd_pg_get_i64(row, 0, 0) : 0 };
-    if (state.number == 0 || state.number == collateral->state.number)
+    int64_t number = rd_pg_rows(row) > 0 ? rd_pg_get_i64(row, 0, 0) : 0;
+    if (number == 0 || (collateral->state && number == collateral->state->number))
         return false;
-    rd_pg_get_fixed(row, 0, 1, state.digest.b, sizeof(state.digest.b));
-    snprintf(state.source, sizeof(state.source), "%s", rd_pg_get_text(row, 0, 2));
-    state.at_us = rd_pg_get_time(row, 0, 3);
-    rd_buf_init(&state.document, RD_COLLATERAL_SIZE_MAX);
-    rd_buf_append_bytes(&state.document, rd_pg_get_bytes(row, 0, 4));
-    rd_log(RD_INFO, "collateral_in_use", RD_I64("number", state.number), RD_STR("source", state.source));
-    put(collateral, &state);
+    api_collateral_state *state = state_new(rd_pg_get_bytes(row, 0, 4));
+    state->number = number;
+    rd_pg_get_fixed(row, 0, 1, state->digest.b, sizeof(state->digest.b));
+    snprintf(state->source, sizeof(state->source), "%s", rd_pg_get_text(row, 0, 2));
+    state->at_us = rd_pg_get_time(row, 0, 3);
+    rd_log(RD_INFO, "collateral_in_use", RD_I64("number", number), RD_STR("source", state->source));
+    put(collateral, state);
     return true;
 }
+
+void api_collateral_metrics(void *arg, rd_buf *out)
+{
+    RD_CLEANUP(api_collateral_drop_p) api_collateral_state *state = api_collateral_hold(arg);
+    if (!state)
+        return;
+    const rd_collateral_facts *facts = &state->facts;
+    rd_buf_printf(out,
+                  "# HELP redoubt_collateral_set Number of the collateral set in use at this replica.\n"
+                  "# TYPE redoubt_collateral_set gauge\nredoubt_collateral_set %" PRId64 "\n"
+                  "# HELP redoubt_collateral_scopes Kinds of platform that it covers, and those of them that verify.\n"
+                  "# TYPE redoubt_collateral_scopes gauge\n"
+                  "redoubt_collateral_scopes{state=\"all\"} %zu\nredoubt_collateral_scopes{state=\"good\"} %zu\n"
+                  "# HELP redoubt_collateral_evaluation_number The lowest evaluation number in it.\n"
+                  "# TYPE redoubt_collateral_evaluation_number gauge\nredoubt_collateral_evaluation_number %u\n"
+                  "# HELP redoubt_collateral_expires_timestamp_seconds When the first of its pieces ends.\n"
+                  "# TYPE redoubt_collateral_expires_timestamp_seconds gauge\n"
+                  "redoubt_collateral_expires_timestamp_seconds %" PRId64 "\n",
+                  state->number, facts->scope_count, facts->good_count, facts->evaluation_number,
+                  facts->expires_us / 1000000);
+}
+
+/* --- the start --- */
 
 /* The quick start's way. A file that is older than what was in use, or does not verify, is said so and left aside. */
 static void offer_file(const api_collateral *collateral, rd_pg *pg, rd_bytes file)
 {
-    rd_collateral_facts facts;
+    RD_CLEANUP(rd_collateral_set_free_p) rd_collateral_set *set = NULL;
+    RD_CLEANUP(rd_free_p) api_adoption *adoption = rd_alloc(sizeof *adoption);
     rd_err err = RD_ERR_INIT;
-    int64_t number = 0;
-    if (api_collateral_check(collateral->context, file, &facts, &err) < 0 ||
-        api_collateral_adopt(pg, file, &facts, "file", &number, &err) != RD_PG_SOME)
+    bool is_good = api_collateral_check(collateral->context, file, &set, &adoption->facts, &err) == 0;
+    adoption->brought = set;
+    adoption->source = "file";
+    adoption->context = collateral->context;
+    if (!is_good || rd_pg_tx(pg, NULL, api_collateral_adopt, adoption, &err) != RD_PG_SOME)
         rd_log(RD_WARN, "collateral_file_not_taken", RD_ERR(&err));
 }
 
@@ -133,12 +277,11 @@ static int start(api_collateral *collateral, rd_pg *pg, rd_err *err)
         return rd_err_wrap(err, "collateral");
     if (api_collateral_take_row(collateral, row) || !has_file)
         return 0;
-    api_collateral_state state = { .document = file,
-                                   .source = "file",
-                                   .at_us = rd_clock_wall_us(collateral->context->clock) };
-    rd_sha256(rd_buf_bytes(&file), state.digest.b);
-    file = (rd_buf){ 0 };
-    put(collateral, &state);
+    api_collateral_state *state = state_new(rd_buf_bytes(&file));
+    (void)snprintf(state->source, sizeof state->source, "file");
+    state->at_us = rd_clock_wall_us(collateral->context->clock);
+    rd_sha256(rd_buf_bytes(&file), state->digest.b);
+    put(collateral, state);
     return 0;
 }
 
@@ -165,34 +308,8 @@ api_collateral *api_collateral_free(api_collateral *collateral)
 {
     if (!collateral)
         return NULL;
-    rd_buf_done(&collateral->state.document);
+    api_collateral_drop(collateral->state);
     pthread_mutex_destroy(&collateral->lock);
     free(collateral);
     return NULL;
-}
-
-bool api_collateral_get(api_collateral *collateral, api_collateral_state *ret)
-{
-    *ret = (api_collateral_state){ .number = 0 };
-    if (!collateral)
-        return false;
-    pthread_mutex_lock(&collateral->lock);
-    bool exists = collateral->exists;
-    if (exists) {
-        *ret = collateral->state;
-        ret->document = (rd_buf){ 0 };
-        rd_buf_append_bytes(&ret->document, rd_buf_bytes(&collateral->state.document));
-    }
-    pthread_mutex_unlock(&collateral->lock);
-    return exists;
-}
-
-bool api_collateral_exists(api_collateral *collateral)
-{
-    if (!collateral)
-        return false;
-    pthread_mutex_lock(&collateral->lock);
-    bool exists = collateral->exists;
-    pthread_mutex_unlock(&collateral->lock);
-    return exists;
 }

@@ -93,12 +93,10 @@ static void on_job_hint(void *context, const rd_redis_entry *entry)
 
 static void use_collateral(api_links *links)
 {
-    api_collateral_state state;
-    rd_err err = RD_ERR_INIT;
-    if (api_collateral_get(links->context->collateral, &state) &&
-        api_believe_set_collateral(links->believe, rd_buf_bytes(&state.document), &err) < 0)
-        rd_log(RD_WARN, "collateral_not_used", RD_ERR(&err));
-    rd_buf_done(&state.document);
+    RD_CLEANUP(api_collateral_drop_p)
+    api_collateral_state *state = api_collateral_hold(links->context->collateral);
+    if (state)
+        api_believe_set_collateral(links->believe, state);
 }
 
 static void on_collateral(void *context, rd_pg_outcome outcome, rd_pg_result **results, size_t count, size_t failed,

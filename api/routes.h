@@ -25,7 +25,6 @@ void api_metrics_get(struct api_request *request);
 void api_version_get(struct api_request *request);
 void api_openapi_get(struct api_request *request);
 void api_collateral_document(struct api_request *request); /* routes_collateral.c */
-void api_collateral_status(struct api_request *request);
 void api_problems_get(struct api_request *request);
 void api_static_get(struct api_request *request);
 
@@ -76,6 +75,7 @@ API_HANDLER(api_hosts_revoke);
 API_HANDLER(api_enrol_tokens_create);
 API_HANDLER(api_enroll);
 /* routes_collateral.c */
+API_HANDLER(api_collateral_status);
 API_HANDLER(api_collateral_put);
 API_HANDLER(api_collateral_forecast);
 /* routes_prepared.c */

@@ -11,55 +11,83 @@
 #define FORECAST_PAGE 100
 #define FORECAST_MAX  2000 /* pieces of evidence of each kind that one request judges */
 
-static void state_done(api_collateral_state *state)
+static api_collateral_state *hold(const api_context *context, rd_err *err)
 {
-    rd_buf_done(&state->document);
+    api_collateral_state *state = api_collateral_hold(context->collateral);
+    if (!state)
+        (void)rd_err_set(err, RD_E_NOT_FOUND, "this plane has no collateral set");
+    return state;
 }
 
 void api_collateral_document(api_request *request)
 {
-    RD_CLEANUP(state_done) api_collateral_state state;
     rd_err err = RD_ERR_INIT;
-    if (!api_collateral_get(api_request_context(request)->collateral, &state)) {
-        (void)rd_err_set(&err, RD_E_NOT_FOUND, "this plane has no collateral set");
+    RD_CLEANUP(api_collateral_drop_p) api_collateral_state *state = hold(api_request_context(request), &err);
+    if (!state) {
         api_reply_problem(request, &err);
         return;
     }
     api_reply_header(request, "Cache-Control", "public, max-age=300");
-    api_reply_bytes(request, 200, "application/json", rd_buf_bytes(&state.document));
+    api_reply_bytes(request, 200, "application/json", rd_buf_bytes(&state->document));
 }
 
-void api_collateral_status(api_request *request)
+static void set_time(json_t *object, const char *name, const rd_pg_result *row, int column)
 {
-    RD_CLEANUP(state_done) api_collateral_state state;
-    rd_err err = RD_ERR_INIT;
-    if (!api_collateral_get(api_request_context(request)->collateral, &state)) {
-        (void)rd_err_set(&err, RD_E_NOT_FOUND, "this plane has no collateral set");
-        api_reply_problem(request, &err);
-        return;
+    if (rd_pg_is_null(row, 0, column))
+        rd_json_set_null(object, name);
+    else
+        rd_json_set_time(object, name, rd_pg_get_time(row, 0, column));
+}
+
+/* How the plane's own fetching goes; null when no replica ever fetched. */
+static int read_refresh(api_worker *worker, json_t **ret, rd_err *err)
+{
+    RD_CLEANUP(rd_pg_result_free_p) rd_pg_result *row = NULL;
+    rd_pg_outcome outcome = rd_pg_call(worker->pg, "collateral_refresh_get", &row, err);
+    if (outcome == RD_PG_NONE) {
+        *ret = json_null();
+        return 0;
     }
+    if (outcome != RD_PG_SOME)
+        return -1;
+    json_t *refresh = json_object();
+    set_time(refresh, "tried", row, 0);
+    set_time(refresh, "succeeded", row, 1);
+    set_time(refresh, "next", row, 2);
+    rd_json_set_int(refresh, "failures", rd_pg_get_i64(row, 0, 3));
+    const char *code = rd_pg_get_text(row, 0, 4);
+    rd_json_set_str(refresh, "code", code[0] ? code : NULL);
+    rd_json_set_str(refresh, "detail", rd_pg_get_text(row, 0, 5));
+    rd_json_set_str(refresh, "source", rd_pg_get_text(row, 0, 6));
+    *ret = refresh;
+    return 0;
+}
+
+int api_collateral_status(api_request *request, api_worker *worker, rd_err *err)
+{
+    RD_CLEANUP(api_collateral_drop_p) api_collateral_state *state = hold(worker->context, err);
+    json_t *refresh;
+    if (!state || read_refresh(worker, &refresh, err) < 0)
+        return -1;
     json_t *answer = json_object();
-    rd_json_set_int(answer, "number", state.number);
-    rd_json_set_digest(answer, "digest", &state.digest);
-    rd_json_set_str(answer, "source", state.source);
-    rd_json_set_time(answer, "since", state.at_us);
-    rd_json_set_int(answer, "size", (int64_t)state.document.size);
-    rd_json_set(answer, "facts", state.has_facts ? rd_collateral_facts_to_json(&state.facts) : json_null());
+    rd_json_set_int(answer, "number", state->number);
+    rd_json_set_digest(answer, "digest", &state->digest);
+    rd_json_set_str(answer, "source", state->source);
+    rd_json_set_time(answer, "since", state->at_us);
+    rd_json_set_int(answer, "size", (int64_t)state->document.size);
+    rd_json_set(answer, "facts",
+                state->facts.good_count > 0 ? rd_collateral_facts_to_json(&state->facts) : json_null());
+    rd_json_set(answer, "refresh", refresh);
     api_reply_json(request, 200, answer);
+    return 0;
 }
 
 /* --- taking a set into use --- */
 
-typedef struct adoption {
-    rd_bytes document;
-    rd_collateral_facts facts;
-    int64_t number;
-} adoption;
-
 static rd_pg_outcome adopt(rd_pg *pg, api_change *change, rd_err *err)
 {
-    adoption *a = change->state;
-    rd_pg_outcome outcome = api_collateral_adopt(pg, a->document, &a->facts, "import", &a->number, err);
+    api_adoption *a = change->state;
+    rd_pg_outcome outcome = api_collateral_adopt(pg, a, err);
     change->status = 200;
     snprintf(change->resource, sizeof(change->resource), "%lld", (long long)a->number);
     return outcome;
@@ -67,15 +95,20 @@ static rd_pg_outcome adopt(rd_pg *pg, api_change *change, rd_err *err)
 
 int api_collateral_put(api_request *request, api_worker *worker, rd_err *err)
 {
-    adoption a = { .document = api_request_body(request) };
-    api_change change = { .action = "collateral.adopt", .apply = adopt, .state = &a, .wake_shard = -1 };
-    if (api_collateral_check(worker->context, a.document, &a.facts, err) < 0 ||
-        api_change_run(request, worker, &change, err) < 0)
+    RD_CLEANUP(rd_collateral_set_free_p) rd_collateral_set *set = NULL;
+    RD_CLEANUP(rd_free_p) api_adoption *a = rd_alloc(sizeof *a);
+    api_change change = { .action = "collateral.adopt", .apply = adopt, .state = a, .wake_shard = -1 };
+    if (api_collateral_check(worker->context, api_request_body(request), &set, &a->facts, err) < 0)
+        return -1;
+    a->context = worker->context;
+    a->brought = set;
+    a->source = "import";
+    if (api_change_run(request, worker, &change, err) < 0)
         return -1;
     api_request_hint(request, -1, true);
     json_t *answer = json_object();
-    rd_json_set_int(answer, "number", a.number);
-    rd_json_set(answer, "facts", rd_collateral_facts_to_json(&a.facts));
+    rd_json_set_int(answer, "number", a->number);
+    rd_json_set(answer, "facts", rd_collateral_facts_to_json(&a->facts));
     api_reply_json(request, 200, answer);
     return 0;
 }
@@ -85,7 +118,7 @@ int api_collateral_put(api_request *request, api_worker *worker, rd_err *err)
 /* One request: the evidence that is kept, judged by the set in use and by the candidate. */
 typedef struct forecast {
     rd_anchors anchors;
-    rd_bytes current, candidate;
+    const rd_collateral_set *current, *candidate;
     int64_t now_us;
     json_t *falls;
     int64_t judged, refused_already, rises;
@@ -99,11 +132,12 @@ typedef struct subject {
 } subject;
 
 /* Enrolment takes what genuine evidence says of itself, so its policy is made of a first look. */
-static int judge(const forecast *f, const subject *s, rd_bytes collateral, rd_attest_report *report, rd_err *err)
+static int judge(const forecast *f, const subject *s, const rd_collateral_set *set, rd_attest_report *report,
+                 rd_err *err)
 {
     RD_CLEANUP(rd_free_p) rd_policy *policy = rd_alloc(sizeof(*policy));
     rd_evidence_check check = { .evidence = s->bundle,
-                                .collateral = collateral,
+                                .set = set,
                                 .anchors = &f->anchors,
                                 .policy = policy,
                                 .time_us = f->now_us,
@@ -140,7 +174,7 @@ static void compare(forecast *f, const subject *s, json_t *names)
     RD_CLEANUP(rd_free_p) rd_attest_report *report = rd_alloc(sizeof(*report));
     rd_err before = RD_ERR_INIT;
     rd_err after = RD_ERR_INIT;
-    bool stands = f->current.size > 0 && judge(f, s, f->current, report, &before) == 0;
+    bool stands = f->current && judge(f, s, f->current, report, &before) == 0;
     bool will_stand = judge(f, s, f->candidate, report, &after) == 0;
     f->judged++;
     f->refused_already += !stands && !will_stand;
@@ -204,15 +238,14 @@ static int judge_all(forecast *f, api_worker *worker, const uint8_t org[16], con
 }
 
 static json_t *forecast_to_json(const forecast *f, const rd_collateral_facts *candidate,
-                                const api_collateral_state *current)
+                                const api_collateral_state *current, const rd_err *why)
 {
     json_t *answer = json_object();
-    rd_err why = RD_ERR_INIT;
-    bool follows = !current->has_facts || rd_collateral_follows(&current->facts, candidate, &why) == 0;
     rd_json_set(answer, "candidate", rd_collateral_facts_to_json(candidate));
-    rd_json_set(answer, "current", current->has_facts ? rd_collateral_facts_to_json(&current->facts) : json_null());
-    rd_json_set_bool(answer, "follows", follows);
-    rd_json_set_str(answer, "follows_detail", why.text);
+    rd_json_set(answer, "current",
+                current && current->facts.good_count > 0 ? rd_collateral_facts_to_json(&current->facts) : json_null());
+    rd_json_set_bool(answer, "follows", why->code == RD_OK);
+    rd_json_set_str(answer, "follows_detail", why->text);
     rd_json_set_int(answer, "judged", f->judged);
     rd_json_set_int(answer, "refused_already", f->refused_already);
     rd_json_set_int(answer, "rises", f->rises);
@@ -221,26 +254,30 @@ static json_t *forecast_to_json(const forecast *f, const rd_collateral_facts *ca
     return answer;
 }
 
+/* What would be in use is not the candidate alone, but what it makes of the set in use. */
 int api_collateral_forecast(api_request *request, api_worker *worker, rd_err *err)
 {
     const api_context *context = worker->context;
     const uint8_t *org = api_request_principal(request)->org_id;
-    RD_CLEANUP(state_done) api_collateral_state current;
-    rd_collateral_facts candidate;
-    forecast f = { .candidate = api_request_body(request),
-                   .now_us = rd_clock_wall_us(context->clock),
-                   .is_complete = true };
-    (void)api_collateral_get(context->collateral, &current);
-    f.current = rd_buf_bytes(&current.document);
-    if (api_collateral_check(context, f.candidate, &candidate, err) < 0 ||
+    RD_CLEANUP(api_collateral_drop_p) api_collateral_state *current = api_collateral_hold(context->collateral);
+    RD_CLEANUP(rd_collateral_set_free_p) rd_collateral_set *brought = NULL, *merged = NULL;
+    RD_CLEANUP(rd_free_p) rd_collateral_facts *facts = rd_alloc(sizeof *facts);
+    rd_err why = RD_ERR_INIT;
+    forecast f = { .now_us = rd_clock_wall_us(context->clock), .is_complete = true };
+    if (api_collateral_check(context, api_request_body(request), &brought, facts, err) < 0 ||
+        api_collateral_merge(context, current ? current->set : NULL, brought, false, &merged, err) < 0 ||
         api_anchors(context->config, &f.anchors, err) < 0)
         return -1;
+    f.current = current ? current->set : NULL;
+    f.candidate = merged;
+    if (current)
+        (void)!rd_collateral_follows(current->set, brought, &why);
     f.falls = json_array();
     if (judge_all(&f, worker, org, "forecast_hosts", judge_host, err) < 0 ||
         judge_all(&f, worker, org, "forecast_instances", judge_instance, err) < 0) {
         json_decref(f.falls);
         return -1;
     }
-    api_reply_json(request, 200, forecast_to_json(&f, &candidate, &current));
+    api_reply_json(request, 200, forecast_to_json(&f, facts, current, &why));
     return 0;
 }

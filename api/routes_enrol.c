@@ -74,23 +74,19 @@ void api_enrol_policy(const rd_verdict *seen, rd_policy *ret)
     (void)!rd_policy_add_mrtd(ret, seen->claims.tdx.mr_td); /* an empty policy has room for one */
 }
 
-static void state_done(api_collateral_state *state)
-{
-    rd_buf_done(&state->document);
-}
-
 static int check_evidence(api_worker *worker, enrolment *e, rd_err *err)
 {
     const api_context *context = worker->context;
     rd_anchors anchors;
     rd_policy *policy = rd_alloc(sizeof(*policy));
-    RD_CLEANUP(state_done) api_collateral_state collateral;
-    if (!api_collateral_get(context->collateral, &collateral)) {
+    RD_CLEANUP(api_collateral_drop_p)
+    api_collateral_state *collateral = api_collateral_hold(context->collateral);
+    if (!collateral) {
         free(policy);
         return rd_err_set(err, RD_E_UNAVAILABLE, "this replica has no collateral set, so no machine can enrol");
     }
     rd_evidence_check check = { .evidence = rd_buf_bytes(&e->evidence),
-                                .collateral = rd_buf_bytes(&collateral.document),
+                                .set = collateral->set,
                                 .anchors = &anchors,
                                 .policy = policy,
                                 .time_us = e->now_us,

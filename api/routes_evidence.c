@@ -67,24 +67,6 @@ static const rd_json_field fields[] = {
     RD_JSON_END,
 };
 
-/* The plane's own set, where the caller brought none. A plane without one judges by what was brought alone. */
-static int pick_collateral(const api_context *context, question *q, rd_collateral *ret, rd_err *err)
-{
-    api_collateral_state own;
-    if (!q->collateral && api_collateral_get(context->collateral, &own)) {
-        int rc = rd_collateral_set_parse(rd_buf_bytes(&own.document), &q->collateral, err);
-        rd_buf_done(&own.document);
-        if (rc < 0)
-            return -1;
-    }
-    *ret = q->collateral ? *rd_collateral_set_pieces(q->collateral) : (rd_collateral){ 0 };
-    if (q->snp_chain.size > 0)
-        ret->snp_chain = rd_buf_bytes(&q->snp_chain);
-    if (q->snp_crl.size > 0)
-        ret->snp_crl = rd_buf_bytes(&q->snp_crl);
-    return 0;
-}
-
 /* Signed by the key of the plane's decision records: the plane's word, and marked as such. */
 static int add_ear(const api_context *context, const question *q, const rd_judge_input *input,
                    const rd_judgement *judgement, json_t *answer, rd_err *err)
@@ -104,20 +86,22 @@ static int add_ear(const api_context *context, const question *q, const rd_judge
     return 0;
 }
 
-static int judge(const api_context *context, question *q, json_t **ret, rd_err *err)
+static int judge(const api_context *context, const question *q, json_t **ret, rd_err *err)
 {
     rd_anchors anchors;
-    rd_collateral collateral;
+    /* The plane's own set, where the caller brought none. A plane without one judges by what was brought alone. */
+    RD_CLEANUP(api_collateral_drop_p)
+    api_collateral_state *own = q->collateral ? NULL : api_collateral_hold(context->collateral);
+    rd_collateral brought = { .snp_chain = rd_buf_bytes(&q->snp_chain), .snp_crl = rd_buf_bytes(&q->snp_crl) };
     RD_CLEANUP(rd_free_p) rd_judgement *judgement = rd_alloc(sizeof *judgement);
     rd_err refusal = RD_ERR_INIT;
     rd_anchors_init(&anchors); /* the vendors' roots alone: a plane's simulation root is nobody else's */
-    if (pick_collateral(context, q, &collateral, err) < 0)
-        return -1;
     rd_judge_input input = { .evidence = rd_buf_bytes(&q->evidence),
                              .cert_table = rd_buf_bytes(&q->cert_table),
                              .ccel = rd_buf_bytes(&q->ccel),
                              .event_log = rd_buf_bytes(&q->event_log),
-                             .collateral = &collateral,
+                             .collateral = &brought,
+                             .set = own ? own->set : q->collateral,
                              .anchors = &anchors,
                              .policy = q->has_policy ? &q->policy : NULL,
                              .allows_debug = q->allows_debug,

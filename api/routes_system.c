@@ -46,7 +46,9 @@ int api_readyz(api_request *request, api_worker *worker, rd_err *err)
     char text[128] = "";
     bool has_links = !context->links || api_links_is_ready(context->links, text);
     add_check(checks, "links", has_links, true, text, &all);
-    bool has_collateral = api_collateral_exists(context->collateral);
+    RD_CLEANUP(api_collateral_drop_p)
+    api_collateral_state *collateral = api_collateral_hold(context->collateral);
+    bool has_collateral = collateral != NULL;
     add_check(checks, "collateral", has_collateral, false,
               has_collateral ? "" : "no machine can enrol and no instance is verified", &all);
     json_t *answer = json_object();

@@ -65,14 +65,12 @@ typedef struct rd_collateral {
 
 #define RD_COLLATERAL_SIZE_MAX ((size_t)1 << 20)
 
-/* The JSON set of docs/protocol/formats.md, taken apart. Owns its pieces. */
+/* The JSON set of docs/protocol/formats.md, taken apart: collateral for many platforms (collateral_set.h). Owns its
+ * pieces; read-only, so that any thread may use it. */
 typedef struct rd_collateral_set rd_collateral_set;
 int rd_collateral_set_parse(rd_bytes json, rd_collateral_set **ret, rd_err *err) RD_NODISCARD;
 rd_collateral_set *rd_collateral_set_free(rd_collateral_set *set);
 void rd_collateral_set_free_p(rd_collateral_set **set);
-const rd_collateral *rd_collateral_set_pieces(const rd_collateral_set *set);
-/* The other way: Intel pieces as a JSON set; lists in any of their forms become base64. A new reference. */
-json_t *rd_collateral_to_json(const rd_collateral *collateral);
 
 /* --- part one and two: genuine, and which TCB status --- */
 
@@ -188,8 +186,9 @@ int rd_appraise(rd_verdict *verdict, const rd_policy *policy, const rd_attest_fl
 /* --- all of it --- */
 
 typedef struct rd_evidence_check {
-    rd_bytes evidence;   /* canonical bundle */
-    rd_bytes collateral; /* JSON set */
+    rd_bytes evidence;            /* canonical bundle */
+    rd_bytes collateral;          /* JSON set */
+    const rd_collateral_set *set; /* in the place of collateral: one that was read before */
     const rd_anchors *anchors;
     const rd_policy *policy;
     const rd_attest_floor *floor; /* may be NULL */

@@ -2,7 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "attest/attest.h"
+#include "attest/collateral_set.h"
 #include "attest/verifier.h"
 #include "common/base/mem.h"
 
@@ -11,7 +11,8 @@ typedef struct run {
     const rd_evidence_check *check;
     rd_attest_report *report;
     rd_evidence evidence;
-    rd_collateral_set *collateral;
+    rd_collateral_set *collateral; /* read here; NULL when the caller did */
+    rd_collateral_pick pick;
 } run;
 
 static int open_evidence(run *r, rd_err *err)
@@ -22,7 +23,10 @@ static int open_evidence(run *r, rd_err *err)
         return rd_err_wrap(err, "evidence");
     r->report->statement = r->evidence.statement;
     rd_statement_digest(rd_buf_bytes(&r->evidence.statement_bytes), &r->report->statement_digest);
-    return rd_collateral_set_parse(check->collateral, &r->collateral, err);
+    if (!check->set && rd_collateral_set_parse(check->collateral, &r->collateral, err) < 0)
+        return -1;
+    rd_collateral_set_pick(check->set ? check->set : r->collateral, rd_buf_bytes(&r->evidence.quote), &r->pick);
+    return 0;
 }
 
 /* --- after the verdict --- */
@@ -112,7 +116,7 @@ static int run_all(run *r, rd_err *err)
     if (open_evidence(r, err) < 0)
         return rd_step_failed(verdict, "evidence", err);
     rd_attest_input input = { .quote = rd_buf_bytes(&r->evidence.quote),
-                              .collateral = rd_collateral_set_pieces(r->collateral),
+                              .collateral = &r->pick.pieces,
                               .anchors = check->anchors,
                               .time_us = check->time_us };
     if (rd_attest_verify(&input, verdict, err) < 0 ||
@@ -129,6 +133,7 @@ static int run_all(run *r, rd_err *err)
 static void run_done(run *r)
 {
     rd_evidence_done(&r->evidence);
+    rd_collateral_pick_done(&r->pick);
     rd_collateral_set_free(r->collateral);
 }
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "attest/cert_table.h"
+#include "attest/collateral_set.h"
 #include "attest/error_class.h"
 #include "attest/ratls.h"
 #include "attest/snp_report.h"
@@ -38,6 +39,7 @@ static int refuse(rd_judgement *ret, const rd_err *why, const char *word, const 
 typedef struct opened {
     rd_judge_input input;
     rd_collateral collateral;
+    rd_collateral_pick pick;
     rd_buf snp_chain;
     rd_ratls ratls;
 } opened;
@@ -45,7 +47,21 @@ typedef struct opened {
 static void opened_done(opened *o)
 {
     rd_buf_done(&o->snp_chain);
+    rd_collateral_pick_done(&o->pick);
     rd_ratls_done(&o->ratls);
+}
+
+/* From a set: what the caller did not bring himself. */
+static void open_set(opened *o)
+{
+    if (!o->input.set)
+        return;
+    rd_collateral_set_pick(o->input.set, o->input.evidence, &o->pick);
+    rd_bytes *mine = (rd_bytes *)&o->collateral;
+    const rd_bytes *found = (const rd_bytes *)&o->pick.pieces;
+    for (size_t i = 0; i < sizeof o->collateral / sizeof *mine; i++)
+        if (!mine[i].data)
+            mine[i] = found[i];
 }
 
 /* The host's table counts only where the caller brought no chain. */
@@ -83,9 +99,10 @@ static int open_wrapping(const rd_judge_input *input, opened *o, rd_verdict *ver
     o->input = *input;
     o->collateral = *input->collateral;
     o->input.collateral = &o->collateral;
-    if (rd_ratls_recognises(input->evidence))
-        return open_certificate(o, verdict, err);
-    if (!rd_snp_recognises(input->evidence))
+    if (rd_ratls_recognises(input->evidence) && open_certificate(o, verdict, err) < 0)
+        return -1;
+    open_set(o);
+    if (o->ratls.cert || !rd_snp_recognises(input->evidence))
         return 0;
     if (!table.data && input->evidence.size > RD_SNP_REPORT_SIZE) {
         table = rd_bytes_of(input->evidence.data + RD_SNP_REPORT_SIZE, input->evidence.size - RD_SNP_REPORT_SIZE);

@@ -23,6 +23,7 @@ typedef struct rd_judge_input {
     rd_bytes ccel_table; /* its ACPI table */
     rd_bytes event_log;  /* dstack's JSON */
     const rd_collateral *collateral;
+    const rd_collateral_set *set; /* gives the pieces that collateral lacks; may be NULL */
     const rd_anchors *anchors;
     const rd_policy *policy; /* NULL: rd_judge_default_policy */
     bool accepts_simulated;  /* the default policy takes evidence under a root that is no vendor's */

@@ -9,21 +9,78 @@
 
 #define FALLS 6
 
+static const char *text_of(const json_t *object, const char *name)
+{
+    const char *text = json_string_value(json_object_get(object, name));
+    return text ? text : "-";
+}
+
+static long long number_of(const json_t *object, const char *name)
+{
+    return (long long)json_integer_value(json_object_get(object, name));
+}
+
+static void print_scope(const cli_out *out, const json_t *scope)
+{
+    bool is_amd = json_is_null(json_object_get(scope, "fmspc"));
+    cli_print(out, "  %-4s %-13s %-9s %s", text_of(scope, "tee"), text_of(scope, is_amd ? "product" : "fmspc"),
+              text_of(scope, "class"),
+              json_is_string(json_object_get(scope, "reason")) ? text_of(scope, "reason") : "ok");
+    if (json_is_string(json_object_get(scope, "reason")))
+        cli_print(out, "       %s", text_of(scope, "detail"));
+    if (is_amd)
+        cli_print(out, "       %s, list %lld, until %s",
+                  json_is_true(json_object_get(scope, "vlek")) ? "VLEK chain" : "VCEK chain",
+                  number_of(scope, "root_crl_number"), text_of(scope, "expires"));
+    else
+        cli_print(
+            out, "       evaluation number %lld, PCK lists platform %lld, processor %lld, root list %lld, until %s",
+            number_of(scope, "evaluation_number"), number_of(scope, "platform_crl_number"),
+            number_of(scope, "processor_crl_number"), number_of(scope, "root_crl_number"), text_of(scope, "expires"));
+}
+
 static void print_facts(const cli_out *out, const json_t *facts)
 {
-    static const char *const names[] = { "class", "tee", "fmspc", "ca", "issued", "expires" };
-    for (size_t i = 0; i < RD_ARRAY_LEN(names); i++) {
-        const char *text = json_string_value(json_object_get(facts, names[i]));
-        cli_print(out, "  %-18s %s", names[i], text ? text : "-");
-    }
-    cli_print(out, "  %-18s %lld", "evaluation number",
-              (long long)json_integer_value(json_object_get(facts, "evaluation_number")));
-    cli_print(out, "  %-18s PCK %lld, root %lld", "revocation lists",
-              (long long)json_integer_value(json_object_get(facts, "pck_crl_number")),
-              (long long)json_integer_value(json_object_get(facts, "root_crl_number")));
+    size_t index;
+    json_t *scope;
+    json_array_foreach(json_object_get(facts, "scopes"), index, scope) print_scope(out, scope);
+    if (number_of(facts, "vceks") > 0)
+        cli_print(out, "  certificates of chips (VCEK): %lld", number_of(facts, "vceks"));
 }
 
 /* --- show --- */
+
+/* How the plane's own fetching goes. */
+static void print_refresh(const cli_out *out, const json_t *refresh, int64_t now_us)
+{
+    char age[64];
+    long long failures = number_of(refresh, "failures");
+    if (!json_is_object(refresh)) {
+        cli_print(out, "  %-18s the plane does not fetch by itself (redoubt-api --collateral-pcs)", "refresh");
+        return;
+    }
+    const char *good = json_string_value(json_object_get(refresh, "succeeded"));
+    cli_print(out, "  %-18s from %s, last %s, next %s", "refresh", text_of(refresh, "source"),
+              good ? cli_age(good, now_us, age, sizeof age) : "never", text_of(refresh, "next"));
+    if (failures > 0)
+        cli_print(out, "  %-18s %lld in a row since, %s: %s", "refresh FAILS", failures, text_of(refresh, "code"),
+                  text_of(refresh, "detail"));
+}
+
+static void print_status(const cli_out *out, const json_t *status, int64_t now_us)
+{
+    const json_t *facts = json_object_get(status, "facts");
+    char age[64];
+    cli_print(out, "set %lld   %s", number_of(status, "number"), text_of(status, "digest"));
+    const char *since = json_string_value(json_object_get(status, "since"));
+    cli_print(out, "  %-18s %s, %s", "source", text_of(status, "source"),
+              since ? cli_age(since, now_us, age, sizeof age) : "");
+    print_refresh(out, json_object_get(status, "refresh"), now_us);
+    if (json_is_object(facts))
+        print_facts(out, facts);
+    else
+        cli_print(out, "  It does not verify: evidence will be refused until another set is imported.");
+}
 
 static int run_show(cli_context *context, const cli_args *args, rd_err *err)
 {
@@ -37,35 +94,21 @@ static int run_show(cli_context *context, const cli_args *args, rd_err *err)
         cli_print_json(&context->out, status);
         return 0;
     }
-    const char *digest = json_string_value(json_object_get(status, "digest"));
-    const char *source = json_string_value(json_object_get(status, "source"));
-    const json_t *facts = json_object_get(status, "facts");
-    char age[64];
-    cli_print(&context->out, "set %lld   %s", (long long)json_integer_value(json_object_get(status, "number")),
-              digest ? digest : "");
-    const char *since = json_string_value(json_object_get(status, "since"));
-    cli_print(&context->out, "  %-18s %s, %s", "source", source ? source : "?",
-              since ? cli_age(since, rd_clock_wall_us(context->clock), age, sizeof age) : "");
-    if (json_is_object(facts))
-        print_facts(&context->out, facts);
-    else
-        cli_print(&context->out, "  It does not verify: evidence will be refused until another set is imported.");
+    print_status(&context->out, status, rd_clock_wall_us(context->clock));
     return 0;
 }
 
 /* --- a set from a file or a folder --- */
 
-/* The bytes to send: a JSON set as it is, or one made of a folder's pieces. */
+/* The bytes to send: one set as JSON, whatever it lies in. */
 static int load_set(const char *path, rd_buf *ret, rd_err *err)
 {
-    RD_CLEANUP(cli_evidence_free_p) cli_evidence_files *files = NULL;
+    RD_CLEANUP(rd_collateral_set_free_p) rd_collateral_set *set = NULL;
     RD_CLEANUP(rd_json_free_p) json_t *document = NULL;
-    rd_judge_input input = { .time_us = 0 };
     rd_buf_init(ret, RD_COLLATERAL_SIZE_MAX);
-    if (cli_collateral_load(path, &files, err) < 0)
+    if (cli_collateral_load(path, &set, err) < 0)
         return -1;
-    cli_evidence_fill(files, &input);
-    document = rd_collateral_to_json(input.collateral);
+    document = rd_collateral_set_to_json(set);
     return rd_json_dump(document, ret) ? 0 : rd_err_set(err, RD_E_TOO_LARGE, "%s: larger than a set may be", path);
 }
 

@@ -14,18 +14,6 @@
 
 /* --- flags --- */
 
-static int read_instant(const cli_context *context, const cli_args *args, const cli_evidence_files *files,
-                        int64_t *ret_us, rd_err *err)
-{
-    const char *at = cli_args_value(args, "at");
-    *ret_us = rd_clock_wall_us(context->clock);
-    if (at && rd_time_parse(at, strlen(at), ret_us) < 0)
-        return rd_err_set(err, RD_E_USAGE, "--at takes a time like 2026-11-22T20:00:00Z, not %s", at);
-    if (!at)
-        (void)cli_evidence_time(files, ret_us);
-    return 0;
-}
-
 static int usage_of(rd_err *err, const char *flag)
 {
     err->code = RD_E_USAGE;
@@ -134,7 +122,7 @@ static int make_request(cli_context *context, const cli_args *args, request *r, 
             return -1;
     }
     if (cli_evidence_load(args->positional[0], cli_args_value(args, "collateral"), &r->files, err) < 0 ||
-        read_instant(context, args, r->files, &r->input.time_us, err) < 0)
+        cli_evidence_instant(context, args, r->files, &r->input.time_us, err) < 0)
         return -1;
     cli_evidence_fill(r->files, &r->input);
     r->input.anchors = &r->anchors;

@@ -95,18 +95,6 @@ static int run_check(cli_context *context, const cli_args *args, rd_err *err)
 
 /* --- explain --- */
 
-static int read_instant(const cli_context *context, const cli_args *args, const cli_evidence_files *files,
-                        int64_t *ret_us, rd_err *err)
-{
-    const char *at = cli_args_value(args, "at");
-    *ret_us = rd_clock_wall_us(context->clock);
-    if (at && rd_time_parse(at, strlen(at), ret_us) < 0)
-        return rd_err_set(err, RD_E_USAGE, "--at takes a time like 2026-11-22T20:00:00Z, not %s", at);
-    if (!at)
-        (void)cli_evidence_time(files, ret_us);
-    return 0;
-}
-
 static void print_judgement(const cli_out *out, const json_t *document, const rd_judgement *judgement)
 {
     cli_print(out, "%s", "");
@@ -134,7 +122,7 @@ static int judge(cli_context *context, const cli_args *args, const rd_policy *po
         if (rd_anchors_add_simulated(&anchors, context->profile->simulation_roots[i], err) < 0)
             return -1;
     if (cli_evidence_load(cli_args_value(args, "evidence"), cli_args_value(args, "collateral"), &files, err) < 0 ||
-        read_instant(context, args, files, &input.time_us, err) < 0)
+        cli_evidence_instant(context, args, files, &input.time_us, err) < 0)
         return -1;
     cli_evidence_fill(files, &input);
     int status = rd_judge(&input, judgement, err);

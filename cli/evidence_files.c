@@ -182,20 +182,30 @@ static int load_evidence(cli_evidence_files *files, const char *path, rd_err *er
                       "%s holds no quote.bin, report.bin, certificate.pem, outblob, ccel.bin or event_log.json", path);
 }
 
-static int load_collateral(cli_evidence_files *files, const char *path, rd_err *err)
+static int read_set(const char *path, rd_collateral_set **ret, rd_err *err)
 {
     RD_CLEANUP(rd_buf_done) rd_buf text = { 0 };
+    if (read_some(path, RD_COLLATERAL_SIZE_MAX, &text, err) < 0)
+        return -1;
+    if (rd_collateral_set_parse(rd_buf_bytes(&text), ret, err) < 0)
+        return rd_err_wrap(err, "%s", path);
+    return 0;
+}
+
+static int load_collateral(cli_evidence_files *files, const char *path, rd_err *err)
+{
     if (!path)
         return 0;
     for (int i = PCK_CHAIN; i < PIECE_COUNT; i++) {
         rd_buf_done(&files->files[i]);
         files->has[i] = false;
     }
-    if (is_folder(path))
-        return read_folder(files, path, PCK_CHAIN, PIECE_COUNT, err);
-    if (read_some(path, RD_COLLATERAL_SIZE_MAX, &text, err) < 0)
-        return -1;
-    return rd_collateral_set_parse(rd_buf_bytes(&text), &files->set, err);
+    if (!is_folder(path))
+        return read_set(path, &files->set, err);
+    RD_CLEANUP(rd_free_p) char *whole = rd_asprintf("%s/" CLI_COLLATERAL_FILE, path);
+    if (access(whole, F_OK) == 0)
+        return read_set(whole, &files->set, err);
+    return read_folder(files, path, PCK_CHAIN, PIECE_COUNT, err);
 }
 
 static rd_bytes bytes_of(const cli_evidence_files *files, enum piece piece)
@@ -211,10 +221,6 @@ static void gather(cli_evidence_files *files)
 {
     for (int i = VCEK; i <= ARK; i++)
         rd_buf_append_bytes(&files->snp_chain, rd_buf_bytes(&files->files[i]));
-    if (files->set) {
-        files->collateral = *rd_collateral_set_pieces(files->set);
-        return;
-    }
     files->collateral = (rd_collateral){
         .pck_chain = bytes_of(files, PCK_CHAIN),
         .pck_crl = bytes_of(files, PCK_CRL),
@@ -240,13 +246,18 @@ int cli_evidence_load(const char *path, const char *collateral_path, cli_evidenc
     return 0;
 }
 
-int cli_collateral_load(const char *path, cli_evidence_files **ret, rd_err *err)
+int cli_collateral_load(const char *path, rd_collateral_set **ret, rd_err *err)
 {
     RD_CLEANUP(cli_evidence_free_p) cli_evidence_files *files = rd_alloc(sizeof *files);
     if (load_collateral(files, path, err) < 0)
         return -1;
     gather(files);
-    *ret = RD_TAKE(files);
+    if (!files->set) {
+        files->set = rd_collateral_set_new();
+        if (rd_collateral_set_put_pieces(files->set, &files->collateral, err) < 0)
+            return rd_err_wrap(err, "%s", path);
+    }
+    *ret = RD_TAKE(files->set);
     return 0;
 }
 
@@ -264,6 +275,7 @@ void cli_evidence_fill(const cli_evidence_files *files, rd_judge_input *ret)
     ret->ccel_table = files->has[CCEL] ? bytes_of(files, CCEL_TABLE) : RD_BYTES_NULL;
     ret->event_log = bytes_of(files, EVENT_LOG);
     ret->collateral = &files->collateral;
+    ret->set = files->set;
     ret->is_reading = files->is_folder;
 }
 
@@ -276,4 +288,16 @@ bool cli_evidence_time(const cli_evidence_files *files, int64_t *ret_us)
         return false;
     const json_t *at = json_object_get(expect, "verify_at");
     return json_is_string(at) && rd_time_parse(json_string_value(at), json_string_length(at), ret_us) == 0;
+}
+
+int cli_evidence_instant(const cli_context *context, const cli_args *args, const cli_evidence_files *files,
+                         int64_t *ret_us, rd_err *err)
+{
+    const char *at = cli_args_value(args, "at");
+    *ret_us = rd_clock_wall_us(context->clock);
+    if (at && rd_time_parse(at, strlen(at), ret_us) < 0)
+        return rd_err_set(err, RD_E_USAGE, "--at takes a time like 2026-11-22T20:00:00Z, not %s", at);
+    if (!at)
+        (void)cli_evidence_time(files, ret_us);
+    return 0;
 }

@@ -8,7 +8,7 @@ import { BIN, Stack, until } from "../support/stack.mjs";
 
 let stack, pki, first;
 const show = async () => JSON.parse((await stack.cli("collateral", "show", "--json")).stdout);
-const refresh = () => execFileSync(join(BIN, "redoubt-agent"), ["sim-pki", "refresh", "--dir", pki]);
+const refresh = (...flags) => execFileSync(join(BIN, "redoubt-agent"), ["sim-pki", "refresh", "--dir", pki, ...flags]);
 
 before(async () => {
   stack = await Stack.start({ hosts: 1 });
@@ -23,7 +23,8 @@ test("show: the file's set is stored, with what its pieces say", async () => {
   assert.ok(status.number > 0);
   assert.equal(status.source, "file");
   assert.equal(status.facts.class, "simulated");
-  assert.equal(status.facts.tee, "tdx");
+  assert.deepEqual(status.facts.scopes.map((s) => [s.tee, s.reason]), [["tdx", null]]);
+  assert.equal(status.refresh, null);
 });
 
 test("forecast: the same fleet stands under a fresh set", async () => {
@@ -49,6 +50,32 @@ test("import: a newer set is used by verdicts and served; the older one is refus
   assert.equal((await show()).number, number);
   const forecast = JSON.parse((await stack.cli("collateral", "forecast", first, "--json")).stdout);
   assert.equal(forecast.follows, false);
+});
+
+test("forecast: who falls under a TCB recovery, why, and that it then happens", async () => {
+  await stack.deploy("forecast", `export default { async fetch() { return new Response("here"); } };`);
+  const { number } = await show();
+  refresh("--recovery");
+  const { code, stdout } = await stack.cli("collateral", "forecast", join(pki, "collateral.json"), "--json");
+  const answer = JSON.parse(stdout);
+  assert.equal(code, 6, stdout);
+  assert.equal(answer.follows, true);
+  assert.equal(answer.candidate.evaluation_number, 2);
+  assert.equal(answer.judged, 2);
+  const [fall] = answer.falls;
+  assert.equal(answer.falls.length, 1); // enrolment takes an outdated machine; an app's policy does not
+  assert.match(fall.instance, /^ins_/);
+  assert.equal(fall.code, "tcb_status");
+  assert.equal(fall.tcb_status, "OutOfDate");
+  assert.deepEqual(fall.shortfall, { component: "sgxtcbcomponents[0]", has: 5, needs: 6 });
+  assert.match(fall.hint, /./);
+  assert.match((await stack.cli("collateral", "forecast", join(pki, "collateral.json"))).stdout, /1 would fall.*\n.*tcb_status/s);
+  assert.equal((await show()).number, number, "a forecast changes nothing");
+  const imported = await stack.cli("collateral", "import", join(pki, "collateral.json"), "--json");
+  assert.equal(imported.code, 0, imported.stderr);
+  await until("the set is in use", async () => (await show()).facts.evaluation_number === 2);
+  const after_ = JSON.parse((await stack.cli("collateral", "forecast", join(pki, "collateral.json"), "--json")).stdout);
+  assert.deepEqual([after_.falls.length, after_.refused_already], [0, 1]);
 });
 
 test("what is no set is refused and changes nothing", async () => {

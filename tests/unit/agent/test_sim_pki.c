@@ -181,7 +181,7 @@ static void accepted(void **state)
     /* Past the collateral's term nothing is accepted, until it is refreshed. */
     assert_int_equal(check(&l, NOW_US + 31 * DAY_US, &report), RD_E_CRL_TIME);
     rd_err err = RD_ERR_INIT;
-    assert_int_equal(agent_sim_pki_refresh(pki, NOW_US + 29 * DAY_US, &err), 0);
+    assert_int_equal(agent_sim_pki_refresh(pki, false, NOW_US + 29 * DAY_US, &err), 0);
     assert_int_equal(check(&l, NOW_US + 31 * DAY_US, &report), RD_OK);
     assert_int_equal(report.verdict.pck_crl_number, 2);
     json_t *json = rd_attest_report_to_json(&report);
