@@ -54,6 +54,21 @@ static int check_snp_tcb(const rd_snp_claims *snp, const rd_policy *policy, rd_e
     return check_parts("committed TCB, to which the firmware can go back", &committed, needs, err);
 }
 
+/* AMD 56860: firmware never runs below what was committed, and launches no guest that asks for a newer ABI. A machine
+ * that says otherwise is not to be believed, whatever the policy. */
+static int check_firmware(const rd_snp_claims *snp, rd_err *err)
+{
+    uint8_t minor = (uint8_t)snp->policy, major = (uint8_t)(snp->policy >> 8);
+    for (size_t i = 0; i < sizeof snp->current_tcb; i++)
+        if (snp->current_tcb[i] < snp->committed_tcb[i])
+            return rd_err_set(err, RD_E_TCB_STATUS, "current TCB: part %zu is %u, %u was committed", i,
+                              snp->current_tcb[i], snp->committed_tcb[i]);
+    if (major > snp->current_build[2] || (major == snp->current_build[2] && minor > snp->current_build[1]))
+        return rd_err_set(err, RD_E_SNP_POLICY, "the guest asks for ABI %u.%u, the firmware has %u.%u", major, minor,
+                          snp->current_build[2], snp->current_build[1]);
+    return 0;
+}
+
 static int check_snp_bits(const rd_snp_claims *snp, const rd_policy *policy, rd_err *err)
 {
     bool is_missing = false;
@@ -81,7 +96,9 @@ static int check_snp(const rd_snp_claims *snp, const rd_policy *policy, rd_err *
         return rd_err_set(err, RD_E_CHIP_ID, "the report hides its chip");
     if (policy->snp.demands_id_block && is_zero(snp->id_key_digest, sizeof snp->id_key_digest))
         return rd_err_set(err, RD_E_SNP_ID, "launched without an ID block, the policy asks for one");
-    return check_snp_bits(snp, policy, err) < 0 ? -1 : check_snp_tcb(snp, policy, err);
+    if (check_firmware(snp, err) < 0 || check_snp_bits(snp, policy, err) < 0)
+        return -1;
+    return check_snp_tcb(snp, policy, err);
 }
 
 /* --- TDX --- */

@@ -17,11 +17,13 @@ const after = (where) => (b) => { b.report[where] ^= 1; };
 
 // Before the report is signed.
 const onReport = [
-  ...[0, 1, 4, 6, 255].map((v) => [`G1 report version ${v}`, (b) => b.report.writeUInt32LE(v, 0), "snp_version"]), ["G1 signature algorithm 2", put(field.algorithm, 2), refused("quote_keytype")],
+  ...[0, 1, 6, 255].map((v) => [`G1 report version ${v}`, (b) => b.report.writeUInt32LE(v, 0), "snp_version"]), ["G1 signature algorithm 2", put(field.algorithm, 2), refused("quote_keytype")],
   ...[["4C", 0x4c], ["18B", 0x18b], ["1EB", 0x1eb], ["1EF", 0x1ef], ["208", 0x208], ["29F", 0x29f]].map(([name, where]) => [`G1 reserved byte at ${name}`, put(where, 1), "snp_format"]),
   ["G6 reported TCB is not the certificate's", (b) => { b.report[field.reportedTcb + 7] += 1; }, "tcb_cert_mismatch"], ["G6 boot loader alone differs", (b) => { b.report[field.reportedTcb + (b.product === "Turin" ? 1 : 0)] += 1; }, "tcb_cert_mismatch"],
   ["G6 current TCB is another (ok)", (b) => { b.report[field.currentTcb + 7] += 1; }, verified()],
-  ["G5 chip of another certificate", (b) => { b.report[field.chipId] ^= 1; }, "chip_id"], ["G5 masked chip", (b) => { b.report.fill(0, field.chipId, field.committedTcb); }, "chip_id"], ["G5 mask bit", (b) => { b.report[field.keyInfo] |= 2; }, "chip_id"],
+  ["G5 chip of another certificate", (b) => { b.report[field.chipId] ^= 1; }, "chip_id"], ["G5 chip hidden", (b) => { b.report.fill(0, field.chipId, field.committedTcb); }, genuine("Verified", [], "chip_id", "ChipIdMismatch")], ["G5 mask bit", (b) => { b.report[field.keyInfo] |= 2; }, genuine("Verified", [], "chip_id", "ChipIdMismatch")],
+  ["G7 current TCB below the committed", (b) => { b.report[field.currentTcb + 7] -= 1; }, genuine("Verified", [], "tcb_status")], ["G9 ABI newer than the firmware's", (b) => b.report.writeUInt16LE(0x0138, field.policy), genuine("Verified", [], "snp_policy")],
+  ["G9 ABI as new as the firmware's (ok)", (b) => b.report.writeUInt16LE(0x0137, field.policy), verified()],
   ["G4 report names a VLEK, the certificate is a VCEK", put(field.keyInfo, 4), "key_kind"], ["G4 report signed by no key", put(field.keyInfo, 7 << 2), "key_kind"],
   ["G9 DEBUG", setBits(1n << 19n), genuine("Verified", [], "td_debug", "DebugNotAllowed", { debug: true })], ["G9 migration agent", setBits(1n << 18n), genuine("Verified", [], "snp_policy")],
   ["G9 bit 17 is zero", (b) => b.report.writeBigUInt64LE(0x10000n, field.policy), "snp_policy"], ["G9 single socket (ok)", setBits(1n << 20n), verified()],
@@ -91,6 +93,18 @@ function policies(add, pki, spec) {
   run("G14 guest SVN below the lowest", (b) => policyOf(b, {}, { guest_svn_min: 3 }), "attest_measurement");
   run("G11 VMPL 1 that the policy allows (ok)", (b) => policyOf(b, { snp: { max_vmpl: 1 } }), verified(), { report: put(field.vmpl, 1) });
   run("G9 migration agent that the policy allows (ok)", (b) => policyOf(b, { snp: { migration_agent: true } }), verified(), { report: setBits(1n << 18n) });
+  run("G5 chip hidden, which the policy allows (ok)", (b) => policyOf(b, { snp: { masked_chip: true } }), verified(), { report: (b) => b.report.fill(0, field.chipId, field.committedTcb) });
+  for (const [bit, name] of [[16n, "smt"], [20n, "single_socket"], [21n, "cxl"], [24n, "ciphertext_hiding"]]) {
+    run(`G9 ${name} that the policy refuses`, (b) => policyOf(b, { snp: { guest_policy: { refuse: [name] } } }), "snp_policy", { report: setBits(1n << bit) });
+    if (bit !== 16n) run(`G9 ${name} that the policy requires, missing`, (b) => policyOf(b, { snp: { guest_policy: { require: [name] } } }), "snp_policy");
+    run(`G9 ${name} that the policy requires (ok)`, (b) => policyOf(b, { snp: { guest_policy: { require: [name] } } }), verified(), { report: setBits(1n << bit) });
+  }
+  run("G10 SMT that the policy refuses", (b) => policyOf(b, { snp: { platform_info: { refuse: ["smt"] } } }), "snp_platform");
+  run("G10 alias check that the policy requires (ok)", (b) => policyOf(b, { snp: { platform_info: { require: ["alias_check"] } } }), verified());
+  run("G10 alias check that the policy requires, incomplete", (b) => policyOf(b, { snp: { platform_info: { require: ["alias_check"] } } }), "snp_platform", { report: (b) => { b.report[field.platformInfo] &= ~0x20; } });
+  run("G13 ID block asked for and missing", (b) => policyOf(b, { snp: { id_block: true } }), "snp_id");
+  run("G13 ID block asked for (ok)", (b) => policyOf(b, { snp: { id_block: true } }), verified(), { report: put(field.idKey, 1) });
+  run("G13 image id not the policy's", (b) => policyOf(b, {}, { image_id: "00".repeat(16) }), "attest_measurement", { report: put(field.imageId, 1) });
   run("G5 chip not on the list", (b) => policyOf(b, { platforms: ["cd".repeat(32)] }), "policy_platform");
 }
 
@@ -121,7 +135,7 @@ export function amdCases(pki) {
   const { list, add } = collect();
   const nameOf = ({ product, version, isVlek }) => `${product} v${version}${isVlek ? " VLEK" : ""}`;
   for (const product of Object.keys(products))
-    for (const version of [2, 3, 5])
+    for (const version of [2, 3, 4, 5])
       for (const isVlek of [false, true]) add("snp", `good ${nameOf({ product, version, isVlek })}`, amdCase(pki, { product, version, isVlek }).files, verified());
   const each = (rows, stage) => {
     for (const [what, hook, outcome] of rows)

@@ -126,6 +126,19 @@ function tds(add, pki) {
   tdx("E11 service TD", withService, genuine("UpToDate", [], "service_td"), { kind: "tdx5_15" });
   tdx("E11 service TD that the policy lists (ok)", withService, accepted(), { kind: "tdx5_15", policy: (b) => policyOf({ mrtd: hexOf(b, td.mrtd) }, { td: { service_tds: [other] } }) });
   tdx("E12 platform not on the list", {}, refusedByPolicy("policy_platform"), { policy: (b) => policyOf({ mrtd: hexOf(b, td.mrtd) }, { platforms: ["cd".repeat(32)] }) });
+  const mrtd = (b) => ({ mrtd: hexOf(b, td.mrtd) }), bits8 = (value) => ({ mask: "ff".repeat(8), value });
+  const asked = (what, more, expect, hooks = {}) => tdx(what, hooks, typeof expect === "string" ? refusedByPolicy(expect) : expect, { policy: (b) => policyOf(mrtd(b), { td: typeof more === "function" ? more(b) : more }) });
+  asked("E2 attributes as the policy asks (ok)", { attributes: bits8("0000001000000000") }, accepted());
+  asked("E2 attributes not as the policy asks", { attributes: bits8("0000001000000080") }, "td_attr");
+  asked("E3 XFAM as the policy asks (ok)", { xfam: bits8("e702060000000000") }, accepted());
+  asked("E3 XFAM not as the policy asks", { xfam: bits8("e700060000000000") }, "td_xfam");
+  asked("E3 XFAM that differs in CET alone, which the policy leaves open (ok)", { xfam: { mask: "ffe7ffffffffffff", value: "e702060000000000" } }, accepted(), tdBody((b) => { b.body[td.xfam + 1] |= 0x18; }));
+  asked("E8 MRSEAM on the list (ok)", (b) => ({ mr_seams: [hexOf(b, td.seam)] }), accepted());
+  asked("E8 MRSEAM not on the list", { mr_seams: [other] }, "tdx_module");
+  asked("E9 module SVN below the policy's", { modules: [{ svn_min: 6, version: 1 }] }, "tdx_module_tcb");
+  asked("E9 module SVN as the policy asks (ok)", { modules: [{ svn_min: 5, version: 1 }] }, accepted());
+  asked("E9 module version that the policy does not list", { modules: [{ svn_min: 0, version: 2 }] }, "tdx_module_tcb");
+  asked("E9 SEAM loader below the policy's", { seam_loader_min: 4 }, "tdx_module_tcb");
   const report = hex("8100000000000000").toString("latin1");
   add("tdx", "F6 TDREPORT instead of a quote", { "td_report.bin": Buffer.concat([Buffer.from(report, "latin1"), Buffer.alloc(1016, 3)]), "trust_root.pem": pki.root.pem }, { ...refused("evidence_type") });
 }
@@ -148,6 +161,19 @@ function enclaves(add, pki) {
   sgx("F2 MRSIGNER, product and SVN (ok)", {}, accepted(), { policy: signer({ isvprodid: 3, isvsvn_min: 2 }) });
   sgx("F2 other product of the signer", {}, refusedByPolicy("attest_measurement"), { policy: signer({ isvprodid: 4, isvsvn_min: 2 }) });
   sgx("F2 ISVSVN below the lowest", {}, refusedByPolicy("attest_measurement"), { policy: signer({ isvprodid: 3, isvsvn_min: 3 }) });
+  const provisioner = { body: (b) => { b.body[at.attributes] |= 0x10; } };
+  sgx("F1 PROVISION_KEY", provisioner, genuine("UpToDate", [], "sgx_config"));
+  const enclave = (more, sgxMore) => (b) => sgxPolicy({ mrenclave: mr(b, at.mrEnclave), ...more }, sgxMore ? { sgx: sgxMore } : {});
+  sgx("F1 PROVISION_KEY that the policy allows (ok)", provisioner, accepted(), { policy: enclave({}, { provision_key: true }) });
+  sgx("F5 XFRM as the policy asks (ok)", {}, accepted(), { policy: enclave({}, { xfrm: { mask: "ff".repeat(8), value: "e700000000000000" } }) });
+  sgx("F5 XFRM not as the policy asks", {}, refusedByPolicy("sgx_config"), { policy: enclave({}, { xfrm: { mask: "ff".repeat(8), value: "0300000000000000" } }) });
+  sgx("F5 MISCSELECT not as the policy asks", { body: (b) => { b.body[16] = 1; } }, refusedByPolicy("sgx_config"), { policy: enclave({}, { misc_select: { mask: "ffffffff", value: "00000000" } }) });
+  for (const [name, where, size] of [["configid", at.configId, 64], ["isvfamilyid", at.familyId, 16]]) {
+    const change = { body: (b) => b.body.fill(0xab, where, where + size) };
+    sgx(`F5 ${name} unexpected`, change, refusedByPolicy("attest_measurement"), { policy: enclave({ [name]: "00".repeat(size) }) });
+    sgx(`F5 ${name} as the policy says (ok)`, change, accepted(), { policy: enclave({ [name]: "ab".repeat(size) }) });
+  }
+  sgx("F5 CONFIGSVN below the lowest", {}, refusedByPolicy("attest_measurement"), { policy: enclave({ configid: "00".repeat(64), configsvn_min: 1 }) });
   add("sgx", "F6 local report instead of a quote", { "quote.bin": Buffer.alloc(432, 5), "trust_root.pem": pki.root.pem }, refused("evidence_type"));
 }
 

@@ -58,6 +58,30 @@ test("without the root of the corpus nothing is genuine", async () => {
   }
 });
 
+// --- docs/bad-input.md ---
+
+const rows = readFileSync(join(checkout, "docs/bad-input.md"), "utf8").matchAll(/^\| ([A-Z])(\d+) \| [^|]+ \| ([^|]*) \| ([^|]+) \|$/gm);
+const matrix = [...rows].map(([, letter, number, codes, where]) => ({ letter, number: Number(number), row: letter + number, codes: codes.trim().split(" "), where: where.trim() }));
+const names = { rows: ["tests/unit/attest/test_rows.c", "tests/unit/attest/test_rows_tcb.c"] };
+
+test("no row of the matrix is left out", () => {
+  for (const [letter, count] of Object.entries({ A: 16, B: 11, C: 16, D: 18, E: 12, F: 6, G: 17 }))
+    assert.deepEqual(matrix.filter((r) => r.letter === letter).map((r) => r.number), Array.from({ length: count }, (_, i) => i + 1), letter);
+});
+
+test("every row of the matrix has the tests that it names", () => {
+  for (const { row, where } of matrix.filter((r) => !r.where.startsWith("none")))
+    for (const place of where.split(", ")) {
+      if (place === "corpus") assert.ok(cases.some(({ expect }) => expect.row === row && !expect.accepted), `${row}: no case of the corpus`);
+      else assert.ok((names[place] ?? [place]).some((file) => readFileSync(join(checkout, file), "utf8").includes(`${row} `)), `${row}: ${place}`);
+    }
+});
+
+test("every refusal of the corpus stands in its row", () => {
+  for (const { name, expect } of cases.filter(({ expect }) => expect.row && expect.code && !expect.what.includes("(ok)")))
+    assert.ok(matrix.find((r) => r.row === expect.row)?.codes.includes(expect.code), `${name}: ${expect.code}`);
+});
+
 test("the corpus is the same on every run, and another with another seed", () => {
   const [again, other] = [join(work, "again"), join(work, "other")];
   generate(again, "--only", "good");

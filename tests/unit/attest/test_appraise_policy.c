@@ -139,6 +139,7 @@ static void test_snp(void **state RD_UNUSED)
     claims.snp.product = RD_SNP_MILAN;
     memcpy(claims.snp.reported_tcb, (uint8_t[8]){ 4, 0, 0, 0, 0, 0, 23, 213 }, 8);
     memcpy(claims.snp.committed_tcb, claims.snp.reported_tcb, 8);
+    memset(claims.snp.current_tcb, 0xff, 8);
     assert_int_equal(platform_code(&claims, &policy), RD_OK);
     policy.snp.min_tcb[RD_SNP_MILAN].is_set = true;
     policy.snp.min_tcb[RD_SNP_MILAN].tcb = (rd_snp_tcb){ .boot_loader = 4, .snp = 23, .microcode = 213 };
