@@ -1,6 +1,7 @@
 #include "cli/cmd.h"
 
 #include "cli/client.h"
+#include "cli/signals.h"
 #include "common/base/mem.h"
 #include "common/base/text.h"
 
@@ -20,12 +21,14 @@ static int read_token(cli_context *context, char *token, size_t size, rd_err *er
     if (is_terminal) {
         struct termios silent = before;
         silent.c_lflag &= ~(tcflag_t)ECHO;
+        cli_interrupt_terminal(&before);
         (void)fputs("Token: ", stderr);
         (void)tcsetattr(STDIN_FILENO, TCSAFLUSH, &silent);
     }
     bool is_read = fgets(token, (int)size, stdin) != NULL;
     if (is_terminal) {
         (void)tcsetattr(STDIN_FILENO, TCSAFLUSH, &before);
+        cli_interrupt_terminal(NULL);
         (void)fputc('\n', stderr);
     }
     token[is_read ? strcspn(token, " \r\n") : 0] = '\0';
@@ -46,6 +49,17 @@ static int check_token(cli_context *context, const char *token, rd_err *err)
     return status;
 }
 
+static void report(cli_context *context, const char *api, bool is_logged_in, const char *sentence)
+{
+    if (context->out.form != CLI_JSON) {
+        cli_note(&context->out, "%s", sentence);
+        return;
+    }
+    json_t *document = json_pack("{s:s, s:b}", "api", api, "logged_in", is_logged_in);
+    cli_print_json(&context->out, document);
+    json_decref(document);
+}
+
 static int run_login(cli_context *context, const cli_args *args, rd_err *err)
 {
     if (args->positional_count)
@@ -58,8 +72,10 @@ static int run_login(cli_context *context, const cli_args *args, rd_err *err)
     if (status == 0)
         status = cli_profile_save_login(api, token, err);
     rd_wipe(token, sizeof token);
-    if (status == 0)
-        cli_note(&context->out, "Logged in at %s.", api);
+    if (status == 0) {
+        RD_CLEANUP(rd_free_p) char *sentence = rd_asprintf("Logged in at %s.", api);
+        report(context, api, true, sentence);
+    }
     return status;
 }
 
@@ -67,8 +83,8 @@ static int run_logout(cli_context *context, const cli_args *args, rd_err *err)
 {
     if (cli_args_expect(args, 0, 0, "", err) < 0 || cli_profile_forget_login(err) < 0)
         return -1;
-    cli_note(&context->out,
-             "The stored token is gone. It stays valid until it expires: redoubt api DELETE /v1/tokens/ID revokes it.");
+    report(context, cli_profile_get(context->profile, CLI_SET_API), false,
+           "The stored token is gone. It stays valid until it expires: redoubt tokens delete ID revokes it.");
     return 0;
 }
 

@@ -5,10 +5,20 @@
 
 #define WIDTH 80
 
+/* On the screen: what is no continuation byte of UTF-8. */
+static int columns_of(const char *text)
+{
+    int columns = 0;
+    for (; *text; text++)
+        columns += ((unsigned char)*text & 0xc0) != 0x80;
+    return columns;
+}
+
 /* left, then text from a column on, wrapped at spaces. */
 static void print_row(const char *left, int column, const char *text)
 {
-    int used = printf("  %s", left);
+    int used = 2 + columns_of(left);
+    (void)printf("  %s", left);
     if (used >= column - 1) {
         (void)putchar('\n');
         used = 0;

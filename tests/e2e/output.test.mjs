@@ -1,0 +1,147 @@
+// What every verb prints: one JSON document of the published shape with --json, no escape sequence where none is wanted,
+// and what Ctrl-C leaves behind.
+import { test, before, after } from "node:test";
+import assert from "node:assert/strict";
+import { execFile, execFileSync, spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { BIN, ROOT, Stack } from "../support/stack.mjs";
+import { complaints } from "../support/openapi.mjs";
+
+const echo = join(ROOT, "examples", "echo");
+let stack;
+before(async () => { stack = await Stack.start({ hosts: 1 }); });
+after(async () => { await stack?.close(); });
+
+// Verbs that are for people and shells alone.
+const WITHOUT_JSON = new Set(["completion", "approve"]);
+const policy = { type: "redoubt/policy/v1", simulated: false, debug: false, tees: ["tdx"], tcb: ["UpToDate"], max_collateral_age_s: 604800, measurements: [{ mrtd: "44".repeat(48), rtmr0: "00".repeat(48), rtmr1: "01".repeat(48), rtmr2: "02".repeat(48) }] };
+
+// Each verb with what it takes, the schema of the REST description that its document has ("[Name]": a list of them), and
+// where it answers by another exit code than 0.
+function rows(given) {
+  return [
+    ["apps create", ["made"], "App"],
+    ["apps list", [], "[App]"],
+    ["apps show", ["echo"], "App", { members: ["id", "name"] }],
+    ["apps delete", ["made", "--yes"], "App"],
+    ["deployments watch", [given.deployment], "Deployment"],
+    ["deploy", [echo, "--yes"], null],
+    ["deployments list", ["echo"], "[DeploymentSummary]"],
+    ["rollback", ["echo", "--yes"], "Deployment"],
+    ["status", [], null, { lists: { apps: "App", hosts: "Host" } }],
+    ["invoke", ["echo", "--data", "x"], null],
+    ["verify", ["echo"], null],
+    ["evidence show", [given.evidence], null],
+    ["evidence verify", [given.evidence], null, { code: 6 }],
+    ["policy check", [given.policy], null],
+    ["policy explain", [given.policy], null],
+    ["policy diff", [given.policy, given.policy], null],
+    ["collateral show", [], "CollateralStatus"],
+    ["collateral forecast", [given.collateral], "CollateralForecast"],
+    ["collateral import", [given.collateral], "CollateralAdopted"],
+    ["logs", ["echo"], null, { stream: true }],
+    ["instances list", ["echo"], "[Instance]"],
+    ["instances show", [given.instance], "Instance"],
+    ["hosts list", [], "[Host]"],
+    ["hosts show", [given.host], "Host"],
+    ["hosts drain", [given.host, "--yes"], "Host"],
+    ["hosts undrain", [given.host], "Host"],
+    ["hosts delete", [given.host, "--yes"], null],
+    ["enroll-token", [], "EnrolToken"],
+    ["keys new", [join(stack.dir, "another.pem")], null],
+    ["keys show", [], null],
+    ["login-link", [], "LoginLink"],
+    ["tokens create", ["robot"], "NewTokenAnswer"],
+    ["tokens list", [], "[Token]"],
+    ["tokens delete", [given.token, "--yes"], null],
+    ["api", ["GET", "/v1/apps"], "AppList"],
+    ["config explain", [], null],
+    ["doctor", [], null],
+    ["login", [], null, { input: stack.token }],
+    ["logout", [], null],
+  ];
+}
+
+async function verbs() {
+  const overview = (await stack.cli("--help")).stdout.split("Verbs:\n")[1].split("\n\n")[0];
+  return overview.split("\n").filter((line) => /^ {2}[a-z]/.test(line)).map((line) => line.trim().split(/ {2,}/)[0]);
+}
+
+test("--json of every verb: documents in the words of the REST description, nothing else on stdout", async () => {
+  for (const text of ["one", "two"]) await stack.deploy("echo", `export default { fetch: async (r) => { console.log("${text}"); return new Response(await r.text()); } };`);
+  const [instance] = await stack.json("instances", "list", "echo");
+  const [deployment] = await stack.json("deployments", "list", "echo");
+  const given = {
+    instance: instance.id, host: instance.host, deployment: deployment.id, policy: join(stack.dir, "policy.json"),
+    evidence: join(stack.dir, "quote.bin"), collateral: join(stack.dir, "pki", "collateral.json"),
+    token: (await stack.json("tokens", "create", "short-lived")).id,
+  };
+  const evidence = await stack.rest("GET", `/v1/instances/${instance.id}/evidence`);
+  writeFileSync(given.evidence, Buffer.from(evidence.quote, "base64url"));
+  writeFileSync(given.policy, JSON.stringify(policy));
+  execFileSync(join(BIN, "redoubt-agent"), ["sim-pki", "refresh", "--dir", join(stack.dir, "pki")]);
+  const table = rows(given);
+  const wrong = (await verbs()).filter((verb) => !WITHOUT_JSON.has(verb) && !table.some(([name]) => name === verb)).map((verb) => verb + ": not in this table");
+  for (const [verb, args, schema, how = {}] of table) {
+    const result = await stack.cli(...verb.split(" "), ...args, "--json", { input: how.input });
+    const say = (text) => wrong.push(`${verb}: ${text}`);
+    if (result.code !== (how.code ?? 0)) say(`exit ${result.code}: ${result.stderr}`);
+    if (/\x1b/.test(result.stdout + result.stderr)) say("an escape sequence");
+    let document;
+    try {
+      const lines = how.stream ? result.stdout.trimEnd().split("\n") : [result.stdout];
+      document = lines.map((line) => JSON.parse(line));
+    } catch { say(`not JSON: ${JSON.stringify(result.stdout.slice(0, 200))}`); continue; }
+    const [first] = document;
+    const judge = (name, value) => { const text = complaints(name, value); if (text) say(`not of ${name}: ${text}`); };
+    if (schema?.startsWith("[")) { if (!first.length) say("an empty list"); for (const one of first) judge(schema.slice(1, -1), one); }
+    else if (schema) judge(schema, first);
+    for (const [member, name] of Object.entries(how.lists ?? {})) for (const one of first[member]) judge(name, one);
+  }
+  assert.deepEqual(wrong, []);
+});
+
+// On a terminal of its own: what it prints, with \r\n for line ends.
+function onTerminal(args, env) {
+  const line = [join(BIN, "redoubt"), ...args].map((word) => `'${word}'`).join(" ");
+  return new Promise((done) => execFile("script", ["-qec", line, "/dev/null"], { env: { ...process.env, REDOUBT_PROFILE: stack.profile, HOME: stack.dir, TERM: "xterm-256color", NO_COLOR: "", ...env } }, (error, stdout) => done(stdout)));
+}
+
+test("a terminal gets colour, unless NO_COLOR, TERM=dumb or --no-color say otherwise: then no escape sequence at all", async () => {
+  const verb = ["deploy", echo, "--plan"];
+  assert.match(await onTerminal(verb, {}), /\x1b\[/);
+  for (const [args, env] of [[verb, { NO_COLOR: "1" }], [verb, { TERM: "dumb" }], [[...verb, "--no-color"], {}]])
+    for (const one of [args, ["status", ...args.slice(3)], ["apps", "show", "nothing", ...args.slice(3)]]) {
+      const output = await onTerminal(one, env);
+      assert.ok(output.length > 20, one.join(" "));
+      assert.doesNotMatch(output, /\x1b/, one.join(" "));
+    }
+});
+
+// Until a text is on its stderr; then SIGINT, and how it ended.
+async function interrupted(text, ...args) {
+  const child = spawn(join(BIN, "redoubt"), args, { env: { ...process.env, REDOUBT_PROFILE: stack.profile, HOME: stack.dir }, stdio: ["ignore", "pipe", "pipe"] });
+  let output = "", errors = "";
+  child.stdout.on("data", (data) => { output += data; });
+  await new Promise((done) => { child.stderr.on("data", (data) => { errors += data; if (text.test(errors)) done(); }); child.once("exit", done); });
+  child.kill("SIGINT");
+  const [code] = await once(child, "close");
+  return { code, output, errors };
+}
+
+test("Ctrl-C while a deployment waits: exit 130, it goes on, and the command that watches it is printed", async () => {
+  const waiting = await interrupted(/pending/, "deploy", echo, "--yes"); // its only host was deleted above
+  assert.equal(waiting.code, 130, waiting.errors);
+  const [, watch] = waiting.errors.match(/Still deploying\. Watch: (.+)\n$/) ?? assert.fail(waiting.errors);
+  const words = watch.split(" ");
+  assert.ok(existsSync(words[0]) || words[0] === "redoubt");
+  const again = await interrupted(/pending/, ...words.slice(1));
+  assert.equal(again.code, 130, again.errors);
+});
+
+test("only its own deployment hears a Ctrl-C: -f of logs ends with 130 and prints nothing more", async () => {
+  const followed = await interrupted(/GET /, "logs", "echo", "--follow", "--verbose");
+  assert.equal(followed.code, 130, followed.errors);
+});
