@@ -41,6 +41,8 @@ static int usage_error(const char *typed)
     (void)fprintf(stderr, "error: unknown %s: %s\n", typed[0] == '-' ? "flag" : "verb", typed);
     if (nearest)
         (void)fprintf(stderr, "  hint   did you mean: redoubt %s\n", nearest);
+    else if (strchr(typed, ' ')) /* the noun was right */
+        (void)fprintf(stderr, "  hint   see: redoubt help %.*s\n", (int)strcspn(typed, " "), typed);
     else
         (void)fprintf(stderr, "  hint   see: redoubt --help\n");
     return 2;

@@ -26,7 +26,7 @@ test("help goes to stdout, exits 0, and starts with a purpose and examples", asy
 });
 
 test("unknown verbs and flags suggest the nearest and exit 2", async () => {
-  for (const [args, hint] of [[["deplyo"], "deploy"], [["apps", "lst"], null], [["deploy", "--detahc"], "--detach"]]) {
+  for (const [args, hint] of [[["deplyo"], "deploy"], [["apps", "lst"], "apps list"], [["apps", "get"], "help apps"], [["deploy", "--detahc"], "--detach"]]) {
     const result = await stack.cli(...args);
     assert.equal(result.code, 2, args.join(" "));
     if (hint) assert.match(result.stderr, new RegExp(hint));
