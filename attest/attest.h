@@ -74,11 +74,20 @@ void rd_collateral_set_free_p(rd_collateral_set **set);
 
 /* --- part one and two: genuine, and which TCB status --- */
 
+/* Remembers chains, lists and collateral that were verified, by their very bytes and for as long as they are valid: the
+ * verdicts are the same, a second quote of the same platform costs two signatures. Bounded; any thread. */
+typedef struct rd_attest_cache rd_attest_cache;
+/* size_max: bytes that may be kept, 0: 8 MiB. Never NULL. */
+rd_attest_cache *rd_attest_cache_new(size_t size_max);
+rd_attest_cache *rd_attest_cache_free(rd_attest_cache *cache);
+void rd_attest_cache_free_p(rd_attest_cache **cache);
+
 typedef struct rd_attest_input {
     rd_bytes quote; /* as the hardware gave it; zero bytes behind its end are allowed, others refused */
     const rd_collateral *collateral;
     const rd_anchors *anchors;
-    int64_t time_us; /* the one instant for every date */
+    rd_attest_cache *cache; /* may be NULL */
+    int64_t time_us;        /* the one instant for every date */
 } rd_attest_input;
 
 /* One thing that was looked at, in order, for people: CLI, API. */
@@ -192,6 +201,7 @@ typedef struct rd_evidence_check {
     const rd_anchors *anchors;
     const rd_policy *policy;
     const rd_attest_floor *floor; /* may be NULL */
+    rd_attest_cache *cache;       /* may be NULL */
     rd_expect expect;
     int64_t time_us;
 } rd_evidence_check;

@@ -23,44 +23,36 @@ static int open_chain(rd_intel *intel, rd_err *err)
                              .time_us = intel->input->time_us,
                              .depth = 2,
                              .leaf_is_ca = true };
-    rd_chain chain;
+    rd_intel_chain *chain = rd_alloc(sizeof *chain);
+    rd_chain path;
+    rd_intel_hold(intel, rd_memo_new(chain, rd_intel_chain_free));
     if (intel->input->collateral->pck_crl_chain.size == 0)
         return rd_err_set(err, RD_E_COLLATERAL_MISSING, "no issuer chain of the PCK list");
-    if (rd_certs_parse_pem(intel->input->collateral->pck_crl_chain, 3, &intel->pck_certs, err) < 0)
+    if (rd_certs_parse_pem(intel->input->collateral->pck_crl_chain, 3, &chain->certs, err) < 0)
         return rd_err_wrap(err, "issuer chain of the PCK list");
     const rd_cert *ca = NULL;
-    for (size_t i = 0; i < intel->pck_certs.count; i++)
-        if (strstr(rd_cert_subject_cn(intel->pck_certs.items[i]), CN_PCK_CA))
-            ca = intel->pck_certs.items[i];
+    for (size_t i = 0; i < chain->certs.count; i++)
+        if (strstr(rd_cert_subject_cn(chain->certs.items[i]), CN_PCK_CA))
+            ca = chain->certs.items[i];
     if (!ca)
         return rd_err_set(err, RD_E_CHAIN_PROFILE, "issuer chain of the PCK list without a PCK CA");
-    if (rd_chain_verify(ca, &intel->pck_certs, &rules, &chain, err) < 0)
+    if (rd_chain_verify(ca, &chain->certs, &rules, &path, err) < 0)
         return rd_err_wrap(err, "issuer chain of the PCK list");
     intel->is_platform_ca = strstr(rd_cert_subject_cn(ca), "Platform") != NULL;
-    intel->verdict->claims.class = intel->input->anchors->items[roots.index[chain.root_index]].class;
+    intel->verdict->claims.class = intel->input->anchors->items[roots.index[path.root_index]].class;
     /* In the leaf's place the CA itself: it is not on its own list. */
-    intel->pck_chain.items[0] = intel->pck_chain.items[1] = ca;
-    intel->pck_chain.items[2] = chain.items[1];
-    intel->pck_chain.count = 3;
+    chain->path = (rd_chain){ .items = { ca, ca, path.items[1] }, .count = 3, .root_index = path.root_index };
+    intel->pck_chain = &chain->path;
     return 0;
 }
 
 static int check_identity(const rd_intel *intel, rd_err *err)
 {
-    const char *id = intel->tcb_info.tee == RD_TEE_TDX ? "TD_QE" : "QE";
-    if (strcmp(intel->qe_identity.id, id) != 0)
-        return rd_err_set(err, RD_E_QE_IDENTITY_ID, "identity of %s beside TCB info for %s", intel->qe_identity.id,
-                          rd_tee_names[intel->tcb_info.tee]);
+    const char *id = intel->tcb_info->tee == RD_TEE_TDX ? "TD_QE" : "QE";
+    if (strcmp(intel->qe_identity->id, id) != 0)
+        return rd_err_set(err, RD_E_QE_IDENTITY_ID, "identity of %s beside TCB info for %s", intel->qe_identity->id,
+                          rd_tee_names[intel->tcb_info->tee]);
     return 0;
-}
-
-static void intel_done(rd_intel *intel)
-{
-    rd_certs_done(&intel->pck_certs);
-    rd_crl_free(intel->pck_crl);
-    rd_crl_free(intel->root_crl);
-    rd_tcb_info_done(&intel->tcb_info);
-    rd_qe_identity_done(&intel->qe_identity);
 }
 
 static void note_window(int64_t *issued_us, int64_t *expires_us, int64_t from_us, int64_t to_us)
@@ -75,20 +67,20 @@ static void note_facts(const rd_intel *intel, rd_collateral_scope *ret)
 {
     const rd_verdict *verdict = intel->verdict;
     ret->class = verdict->claims.class;
-    ret->tee = intel->tcb_info.tee;
+    ret->tee = intel->tcb_info->tee;
     ret->evaluation_number = RD_MIN(verdict->tcb.evaluation_number, verdict->tcb.qe_evaluation_number);
     ret->root_crl_number = verdict->root_crl_number;
     *(intel->is_platform_ca ? &ret->has_platform_list : &ret->has_processor_list) = true;
     *(intel->is_platform_ca ? &ret->platform_crl_number : &ret->processor_crl_number) = verdict->pck_crl_number;
     note_window(&ret->issued_us, &ret->expires_us, verdict->collateral_issued_us, verdict->collateral_expires_us);
-    memcpy(ret->fmspc, intel->tcb_info.fmspc, sizeof ret->fmspc);
-    rd_cert_fingerprint(intel->pck_chain.items[2], ret->root);
+    memcpy(ret->fmspc, intel->tcb_info->fmspc, sizeof ret->fmspc);
+    rd_cert_fingerprint(intel->pck_chain->items[2], ret->root);
 }
 
 static int review_pieces(const rd_attest_input *input, rd_collateral_scope *ret, rd_err *err)
 {
     RD_CLEANUP(rd_free_p) rd_verdict *verdict = rd_alloc(sizeof *verdict);
-    RD_CLEANUP(intel_done) rd_intel intel = { .input = input, .verdict = verdict };
+    RD_CLEANUP(rd_intel_done) rd_intel intel = { .input = input, .verdict = verdict };
     if (open_chain(&intel, err) < 0 || rd_intel_revocation(&intel, err) < 0 || rd_intel_tcb_info(&intel, err) < 0 ||
         rd_intel_qe_identity(&intel, err) < 0 || check_identity(&intel, err) < 0)
         return -1;

@@ -118,6 +118,7 @@ static int run_all(run *r, rd_err *err)
     rd_attest_input input = { .quote = rd_buf_bytes(&r->evidence.quote),
                               .collateral = &r->pick.pieces,
                               .anchors = check->anchors,
+                              .cache = check->cache,
                               .time_us = check->time_us };
     if (rd_attest_verify(&input, verdict, err) < 0 ||
         rd_appraise(verdict, check->policy, check->floor, check->time_us, err) < 0)

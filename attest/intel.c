@@ -76,18 +76,9 @@ static bool has_collateral(const rd_collateral *collateral)
            collateral->tcb_info_chain.size || collateral->qe_identity.size || collateral->qe_identity_chain.size;
 }
 
-static void done(rd_intel *intel)
-{
-    rd_certs_done(&intel->pck_certs);
-    rd_crl_free(intel->pck_crl);
-    rd_crl_free(intel->root_crl);
-    rd_tcb_info_done(&intel->tcb_info);
-    rd_qe_identity_done(&intel->qe_identity);
-}
-
 static int verify(const rd_attest_input *input, rd_verdict *verdict, rd_err *err)
 {
-    RD_CLEANUP(done) rd_intel intel = { .input = input, .verdict = verdict };
+    RD_CLEANUP(rd_intel_done) rd_intel intel = { .input = input, .verdict = verdict };
     bool is_alone = !has_collateral(input->collateral);
     for (size_t i = 0; i < RD_ARRAY_LEN(steps); i++) {
         intel.detail[0] = 0;

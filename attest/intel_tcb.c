@@ -19,7 +19,7 @@ static bool is_zero(const uint8_t *bytes, size_t size)
 int rd_intel_scope(rd_intel *intel, rd_err *err)
 {
     const rd_claims *claims = &intel->verdict->claims;
-    const rd_tcb_info *info = &intel->tcb_info;
+    const rd_tcb_info *info = intel->tcb_info;
     if (info->tee != claims->tee)
         return rd_err_set(err, RD_E_TCB_MISMATCH, "TCB info for %s, the quote is of %s", rd_tee_names[info->tee],
                           rd_tee_names[claims->tee]);
@@ -32,8 +32,8 @@ int rd_intel_scope(rd_intel *intel, rd_err *err)
     if (memcmp(info->pce_id, claims->pck.pce_id, sizeof info->pce_id) != 0)
         return rd_err_set(err, RD_E_TCB_MISMATCH, "TCB info for another PCE id");
     const char *id = claims->tee == RD_TEE_TDX ? "TD_QE" : "QE";
-    if (strcmp(intel->qe_identity.id, id) != 0)
-        return rd_err_set(err, RD_E_QE_IDENTITY_ID, "identity of %s, expected %s", intel->qe_identity.id, id);
+    if (strcmp(intel->qe_identity->id, id) != 0)
+        return rd_err_set(err, RD_E_QE_IDENTITY_ID, "identity of %s, expected %s", intel->qe_identity->id, id);
     rd_intel_say(intel, "TCB info and identity are for this platform and TEE");
     return 0;
 }
@@ -47,9 +47,9 @@ int rd_intel_module(rd_intel *intel, rd_err *err)
         return 0;
     }
     uint8_t major = claims->tdx.tee_tcb_svn[1];
-    const rd_tdx_module *module = &intel->tcb_info.module;
+    const rd_tdx_module *module = &intel->tcb_info->module;
     if (major > 0)
-        module = intel->module = rd_tcb_module(&intel->tcb_info, major);
+        module = intel->module = rd_tcb_module(intel->tcb_info, major);
     if (!module)
         return rd_err_set(err, RD_E_TDX_MODULE, "TDX module of version %u has no identity in the TCB info", major);
     if (memcmp(module->mr_signer, claims->tdx.mr_signer_seam, sizeof module->mr_signer) != 0)
@@ -67,7 +67,7 @@ int rd_intel_module(rd_intel *intel, rd_err *err)
 int rd_intel_qe_signature(rd_intel *intel, rd_err *err)
 {
     const rd_intel_quote *quote = &intel->quote;
-    if (!rd_cert_verify_raw(intel->pck_chain.items[0], quote->qe_report, quote->qe_report_signature.data))
+    if (!rd_cert_verify_raw(intel->pck_chain->items[0], quote->qe_report, quote->qe_report_signature.data))
         return rd_err_set(err, RD_E_QE_SIG, "the QE report was not signed by the PCK key");
     rd_intel_say(intel, "QE report signed by the PCK key");
     return 0;
@@ -117,8 +117,8 @@ static int check_identity(const rd_sgx_claims *qe, const rd_qe_identity *identit
 int rd_intel_qe(rd_intel *intel, rd_err *err)
 {
     const rd_sgx_claims *qe = &intel->verdict->claims.qe;
-    const rd_tcb_levels *levels = &intel->qe_identity.levels;
-    if (check_identity(qe, &intel->qe_identity, err) < 0)
+    const rd_tcb_levels *levels = &intel->qe_identity->levels;
+    if (check_identity(qe, intel->qe_identity, err) < 0)
         return -1;
     const rd_tcb_level *level = intel->qe_level = rd_tcb_match_isv(levels, qe->isv_svn);
     if (!level) {
@@ -126,7 +126,7 @@ int rd_intel_qe(rd_intel *intel, rd_err *err)
         return rd_err_set(err, RD_E_QE_TCB, "quoting enclave SVN %u is lower than any known", qe->isv_svn);
     }
     intel->verdict->tcb.qe = level->status;
-    rd_intel_say(intel, "%s, SVN %u: %s", intel->qe_identity.id, qe->isv_svn, rd_tcb_status_names[level->status]);
+    rd_intel_say(intel, "%s, SVN %u: %s", intel->qe_identity->id, qe->isv_svn, rd_tcb_status_names[level->status]);
     return 0;
 }
 
@@ -156,7 +156,7 @@ static int evaluate_module(rd_intel *intel, const uint8_t *tee_tcb_svn, evaluati
 {
     if (!tee_tcb_svn || tee_tcb_svn[1] == 0)
         return 0;
-    const rd_tdx_module *module = rd_tcb_module(&intel->tcb_info, tee_tcb_svn[1]);
+    const rd_tdx_module *module = rd_tcb_module(intel->tcb_info, tee_tcb_svn[1]);
     if (!module)
         return rd_err_set(err, RD_E_TDX_MODULE, "TDX module of version %u has no identity in the TCB info",
                           tee_tcb_svn[1]);
@@ -179,7 +179,7 @@ static int refuse_platform(rd_intel *intel, const rd_platform_svns *svns, rd_err
 {
     rd_tcb_verdict *tcb = &intel->verdict->tcb;
     char first[96];
-    rd_tcb_note_platform(&intel->tcb_info.levels, NULL, svns, tcb);
+    rd_tcb_note_platform(&intel->tcb_info->levels, NULL, svns, tcb);
     if (tcb->shortfall_count == 0)
         return rd_err_set(err, RD_E_TCB_UNSUPPORTED, "the TCB info has no levels");
     rd_tcb_shortfall_format(&tcb->shortfalls[0], first, sizeof first);
@@ -190,7 +190,7 @@ static int evaluate(rd_intel *intel, const uint8_t *tee_tcb_svn, evaluation *ret
 {
     rd_platform_svns svns = svns_of(intel, tee_tcb_svn);
     *ret = (evaluation){ 0 };
-    ret->platform = rd_tcb_match_platform(&intel->tcb_info.levels, &svns);
+    ret->platform = rd_tcb_match_platform(&intel->tcb_info->levels, &svns);
     if (!ret->platform)
         return refuse_platform(intel, &svns, err);
     if (evaluate_module(intel, tee_tcb_svn, ret, err) < 0)
@@ -204,8 +204,8 @@ static void note_shortfalls(rd_intel *intel, const evaluation *launch, const uin
 {
     rd_tcb_verdict *tcb = &intel->verdict->tcb;
     rd_platform_svns svns = svns_of(intel, tee_tcb_svn);
-    rd_tcb_note_platform(&intel->tcb_info.levels, launch->platform, &svns, tcb);
-    rd_tcb_note_isv(&intel->qe_identity.levels, intel->qe_level, intel->verdict->claims.qe.isv_svn, "qe isvsvn",
+    rd_tcb_note_platform(&intel->tcb_info->levels, launch->platform, &svns, tcb);
+    rd_tcb_note_isv(&intel->qe_identity->levels, intel->qe_level, intel->verdict->claims.qe.isv_svn, "qe isvsvn",
                     RD_TCB_KIND_QE, tcb);
     if (launch->module)
         rd_tcb_note_isv(launch->module_levels, launch->module, tee_tcb_svn[0], "tdx_module isvsvn",

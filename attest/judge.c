@@ -231,7 +231,11 @@ static int appraise(const rd_judge_input *input, rd_judgement *ret, rd_err *err)
 static int verify(const rd_judge_input *input, rd_verdict *verdict, rd_err *err)
 {
     rd_attest_input evidence = {
-        .quote = input->evidence, .collateral = input->collateral, .anchors = input->anchors, .time_us = input->time_us
+        .quote = input->evidence,
+        .collateral = input->collateral,
+        .anchors = input->anchors,
+        .cache = input->cache,
+        .time_us = input->time_us,
     };
     rd_verdict found;
     int rc = rd_attest_verify(&evidence, &found, err);

@@ -25,6 +25,7 @@ typedef struct rd_judge_input {
     const rd_collateral *collateral;
     const rd_collateral_set *set; /* gives the pieces that collateral lacks; may be NULL */
     const rd_anchors *anchors;
+    rd_attest_cache *cache;  /* may be NULL */
     const rd_policy *policy; /* NULL: rd_judge_default_policy */
     bool accepts_simulated;  /* the default policy takes evidence under a root that is no vendor's */
     bool allows_debug;       /* whatever the policy says */
