@@ -43,6 +43,7 @@ struct check {
     uint8_t plane_key[API_PLANE_KEY_SIZE];
     const char *plane_id;
     const rd_signing_key *record_key;
+    rd_attest_cache *verified;
     check *next, *previous;
 };
 
@@ -194,6 +195,7 @@ static void verify(void *context)
                                 .set = c->collateral->set,
                                 .anchors = &c->anchors,
                                 .policy = &c->head.policy,
+                                .cache = c->verified,
                                 .time_us = now_us };
     fill_expect(c, now_us, nonce, &input.expect);
     if (!is_own_statement(c))
@@ -296,6 +298,7 @@ static check *check_new(api_believe *believe, const rd_id *host, const rd_id *in
     c->anchors = believe->anchors;
     c->plane_id = believe->options.plane_id;
     c->record_key = believe->options.record_key;
+    c->verified = believe->options.verified;
     memcpy(c->plane_key, believe->options.plane_key, sizeof c->plane_key);
     c->next = believe->first;
     if (c->next)

@@ -46,6 +46,7 @@ typedef struct api_believe_options {
     const char *plane_id;
     const rd_signing_key *record_key; /* both borrowed until the loop has ended */
     const uint8_t *simulated_root;    /* 32 bytes or NULL */
+    rd_attest_cache *verified;        /* borrowed likewise; may be NULL */
 } api_believe_options;
 
 extern const rd_pg_stmts api_believe_stmts;

@@ -60,12 +60,13 @@ typedef struct api_context {
     const api_config *config;
     uv_loop_t *loop; /* the one loop of the process; everything below marked (loop) is touched on it only */
     const rd_clock *clock;
-    uint8_t replica_id[16];          /* new at each start */
-    char replica[32];                /* "rpl_…" */
-    struct api_plane *plane;         /* plane id, MAC key, CA: plane.h; read-only, any thread */
-    struct api_metrics *metrics;     /* metrics.h; counters are atomic, any thread */
-    struct api_auth *auth;           /* auth.h; any thread */
-    const struct rd_pg_stmts *stmts; /* prepared on every worker's connection (store.h) */
+    uint8_t replica_id[16];           /* new at each start */
+    char replica[32];                 /* "rpl_…" */
+    struct api_plane *plane;          /* plane id, MAC key, CA: plane.h; read-only, any thread */
+    struct rd_attest_cache *verified; /* attest.h: chains and collateral verified already; any thread */
+    struct api_metrics *metrics;      /* metrics.h; counters are atomic, any thread */
+    struct api_auth *auth;            /* auth.h; any thread */
+    const struct rd_pg_stmts *stmts;  /* prepared on every worker's connection (store.h) */
     size_t stmts_count;
     struct rd_redis *redis;            /* (loop) hints after commit; NULL: none are sent */
     struct api_collateral *collateral; /* collateral.h; any thread */

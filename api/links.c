@@ -242,7 +242,8 @@ static int start_believe(api_links *links, rd_err *err)
                                     .plane_key = api_plane_mac_key(links->context->plane),
                                     .plane_id = api_plane_id(links->context->plane),
                                     .record_key = api_plane_record_key(links->context->plane),
-                                    .simulated_root = has_root ? root : NULL };
+                                    .simulated_root = has_root ? root : NULL,
+                                    .verified = links->context->verified };
     if (api_believe_new(&options, &links->believe, err) < 0)
         return -1;
     use_collateral(links);

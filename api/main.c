@@ -13,6 +13,7 @@
 #include "api/server.h"
 #include "api/static.h"
 #include "api/store_orgs.h"
+#include "attest/attest.h"
 #include "common/base/log.h"
 #include "common/base/text.h"
 #include "common/crypto/random.h"
@@ -143,6 +144,7 @@ static int load_files(process *p, const api_config *config, rd_err *err)
     (void)mkdir(config->blob_dir, 0700);
     if (api_plane_load(config->state_dir, &p->context.plane, err) < 0)
         return -1;
+    p->context.verified = rd_attest_cache_new(0);
     return api_static_load(config->web_dir, &p->context.files, err);
 }
 
@@ -201,6 +203,7 @@ static void stop_parts(process *p)
     context->metrics = api_metrics_free(context->metrics);
     context->files = api_static_free(context->files);
     context->plane = api_plane_free(context->plane);
+    context->verified = rd_attest_cache_free(context->verified);
     context->collateral = api_collateral_free(context->collateral);
     rd_buf_done(&p->tls_cert);
     rd_buf_wipe(&p->tls_key);

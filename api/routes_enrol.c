@@ -89,6 +89,7 @@ static int check_evidence(api_worker *worker, enrolment *e, rd_err *err)
                                 .set = collateral->set,
                                 .anchors = &anchors,
                                 .policy = policy,
+                                .cache = context->verified,
                                 .time_us = e->now_us,
                                 .expect = { .purpose = RD_PURPOSE_ENROL,
                                             .nonce = e->token_hash, /* made for this token and no other */

@@ -103,6 +103,7 @@ static int judge(const api_context *context, const question *q, json_t **ret, rd
                              .collateral = &brought,
                              .set = own ? own->set : q->collateral,
                              .anchors = &anchors,
+                             .cache = context->verified,
                              .policy = q->has_policy ? &q->policy : NULL,
                              .allows_debug = q->allows_debug,
                              .demands_vcek = q->demands_vcek,

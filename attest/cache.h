@@ -1,5 +1,5 @@
 /* cache: chains, lists and collateral that were verified already, so that the next quote of the same platform or family
- * costs its own two signatures alone.
+ * costs its own signature alone.
  * Used inside attest; owned by the caller of rd_attest_verify (attest.h), shared by any number of threads.
  * An entry is found by the very bytes it was made from, and only within the time in which all of it is valid; whatever
  * depends on other bytes (is this certificate on that list) is asked anew each time. What failed is never kept. */
@@ -11,7 +11,15 @@
 /* Something verified, with its references. */
 typedef struct rd_memo rd_memo;
 
-typedef enum rd_memo_kind { RD_MEMO_CHAIN = 1, RD_MEMO_CRL, RD_MEMO_TCB_INFO, RD_MEMO_QE_IDENTITY } rd_memo_kind;
+typedef enum rd_memo_kind {
+    RD_MEMO_CHAIN = 1,
+    RD_MEMO_CRL,
+    RD_MEMO_SIGNER,
+    RD_MEMO_TCB_INFO,
+    RD_MEMO_QE_IDENTITY,
+    RD_MEMO_QE_REPORT,
+    RD_MEMO_ATTESTATION_KEY
+} rd_memo_kind;
 
 /* The bytes that decide; borrowed. */
 typedef struct rd_memo_key {
@@ -20,7 +28,8 @@ typedef struct rd_memo_key {
     size_t count;
 } rd_memo_key;
 
-/* One reference, valid at all times; the object is freed with the last reference. */
+/* One reference, valid at all times; the object (NULL: that it was verified is all) is freed with the last reference.
+ */
 rd_memo *rd_memo_new(void *object, void (*free_object)(void *object));
 void rd_memo_unref(rd_memo *memo);
 void *rd_memo_object(const rd_memo *memo);

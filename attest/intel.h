@@ -10,13 +10,13 @@
 #include "attest/verifier.h"
 #include "common/crypto/x509_crl.h"
 
-/* A PCK chain that was verified: leaf, PCK CA, root. */
+/* A chain that was verified: of the PCK (leaf, PCK CA, root), or of a piece of collateral (signer, root). */
 typedef struct rd_intel_chain {
     rd_certs certs;
     rd_chain path; /* borrowed from certs */
 } rd_intel_chain;
 
-#define RD_INTEL_MEMOS 5
+#define RD_INTEL_MEMOS 9 /* chain, two lists, two pieces, their signers, QE report, attestation key */
 
 typedef struct rd_intel {
     const rd_attest_input *input;
@@ -28,6 +28,8 @@ typedef struct rd_intel {
     const rd_chain *pck_chain; /* leaf, PCK CA, root */
     bool is_platform_ca;
     const rd_crl *pck_crl, *root_crl;
+    rd_memo *signer; /* of the piece that was opened last, with its chain's text */
+    rd_bytes signer_pem;
     const rd_tcb_info *tcb_info;
     const rd_qe_identity *qe_identity;
     const rd_tcb_level *qe_level; /* of qe_identity */

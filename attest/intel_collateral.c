@@ -10,11 +10,10 @@
 
 #define CN_TCB_SIGNING "SGX TCB Signing"
 
-/* A piece with the certificate that signed it, which the current root list may revoke later on. */
+/* A piece that was verified. Its signer is another memo, as the two pieces have the same one in practice. */
 typedef struct signed_piece {
     rd_tcb_info tcb_info;
     rd_qe_identity qe_identity;
-    rd_certs signer;
 } signed_piece;
 
 static void free_piece(void *object)
@@ -22,58 +21,64 @@ static void free_piece(void *object)
     signed_piece *piece = object;
     rd_tcb_info_done(&piece->tcb_info);
     rd_qe_identity_done(&piece->qe_identity);
-    rd_certs_done(&piece->signer);
     free(piece);
-}
-
-static int check_revoked(const rd_intel *intel, const rd_cert *signer, rd_err *err)
-{
-    if (rd_crl_contains(intel->root_crl, signer))
-        return rd_err_set(err, RD_E_CA_REVOKED, "%s was revoked", rd_cert_subject_cn(signer));
-    return 0;
 }
 
 /* The signer must be the TCB signing certificate, directly under the very root of the PCK chain: any other certificate
  * of that root, and a signer under another trusted root, must not do. */
-static int check_signer(rd_intel *intel, rd_bytes chain_pem, rd_memo *memo, const rd_cert **ret, rd_err *err)
+static int verify_signer(rd_intel *intel, rd_bytes chain_pem, rd_intel_chain *chain, rd_err *err)
 {
-    signed_piece *piece = rd_memo_object(memo);
-    RD_CLEANUP(rd_certs_done) rd_certs certs = { 0 };
     uint8_t root[1][32];
-    rd_cert_fingerprint(intel->pck_chain->items[2], root[0]);
+    rd_cert *pinned = (rd_cert *)intel->pck_chain->items[2];
+    rd_certs known = { .items = { pinned }, .count = 1 };
+    rd_cert_fingerprint(pinned, root[0]);
     rd_chain_rules rules = { .roots = root, .root_count = 1, .time_us = intel->input->time_us, .depth = 2 };
-    rd_chain chain;
     if (chain_pem.size == 0)
         return rd_err_set(err, RD_E_COLLATERAL_MISSING, "no issuer chain");
-    if (rd_certs_parse_pem(chain_pem, 3, &certs, err) < 0)
+    if (rd_certs_parse_pem_known(chain_pem, 3, &known, &chain->certs, err) < 0)
         return -1;
-    const rd_cert *signer = rd_intel_find_named(&certs, CN_TCB_SIGNING);
+    const rd_cert *signer = rd_intel_find_named(&chain->certs, CN_TCB_SIGNING);
     if (!signer)
         return rd_err_set(err, RD_E_COLLATERAL_CHAIN, "issuer chain without a \"" CN_TCB_SIGNING "\"");
-    if (certs.count < RD_CERT_COUNT_MAX)
-        certs.items[certs.count++] = rd_cert_ref((rd_cert *)intel->pck_chain->items[2]);
-    if (rd_chain_verify(signer, &certs, &rules, &chain, err) < 0) {
-        rd_note_early(intel->verdict, &certs, rules.time_us);
+    chain->certs.items[chain->certs.count++] = rd_cert_ref(pinned);
+    if (rd_chain_verify(signer, &chain->certs, &rules, &chain->path, err) < 0) {
+        rd_note_early(intel->verdict, &chain->certs, rules.time_us);
         return -1;
     }
-    rd_intel_bound_chain(memo, &chain);
-    piece->signer.items[piece->signer.count++] = rd_cert_ref((rd_cert *)signer);
-    *ret = signer;
-    return check_revoked(intel, signer, err);
+    return 0;
 }
 
-/* Verifies {"member":BODY,"signature":…} and hands out BODY: attestation.md 2.5. */
-static int open_signed(rd_intel *intel, const rd_memo_key *key, const char *member, rd_memo *memo, rd_bytes *ret_body,
-                       rd_err *err)
+/* The chain that verified the other piece of this very call, or one that is remembered. */
+static rd_memo *find_signer(rd_intel *intel, const rd_memo_key *key)
 {
-    uint8_t signature[64];
-    const rd_cert *signer = NULL;
-    if (rd_signed_json_split(key->parts[0], member, ret_body, signature, err) < 0)
-        return -1;
-    if (check_signer(intel, key->parts[1], memo, &signer, err) < 0)
-        return rd_err_wrap(err, "issuer chain of %s", member);
-    if (!rd_cert_verify_raw(signer, *ret_body, signature))
-        return rd_err_set(err, RD_E_COLLATERAL_SIG, "%s was not signed by %s", member, rd_cert_subject_cn(signer));
+    if (intel->signer && rd_bytes_equal(intel->signer_pem, key->parts[0]))
+        return intel->signer;
+    rd_memo *memo = rd_cache_find(intel->input->cache, key, intel->input->time_us);
+    if (memo)
+        rd_intel_hold(intel, memo);
+    return memo;
+}
+
+static int get_signer(rd_intel *intel, rd_bytes chain_pem, rd_memo **ret, rd_err *err)
+{
+    uint8_t root[32];
+    rd_cert_fingerprint(intel->pck_chain->items[2], root);
+    rd_memo_key key = { .kind = RD_MEMO_SIGNER, .parts = { chain_pem, RD_BYTES_ARRAY(root) }, .count = 2 };
+    rd_memo *memo = find_signer(intel, &key);
+    if (!memo) {
+        rd_intel_chain *chain = rd_alloc(sizeof *chain);
+        rd_intel_hold(intel, memo = rd_memo_new(chain, rd_intel_chain_free));
+        if (verify_signer(intel, chain_pem, chain, err) < 0)
+            return -1;
+        rd_intel_bound_chain(memo, &chain->path);
+        rd_cache_keep(intel->input->cache, &key, memo);
+    }
+    intel->signer = memo;
+    intel->signer_pem = chain_pem;
+    *ret = memo;
+    const rd_cert *signer = ((const rd_intel_chain *)rd_memo_object(memo))->path.items[0];
+    if (rd_crl_contains(intel->root_crl, signer))
+        return rd_err_set(err, RD_E_CA_REVOKED, "%s was revoked", rd_cert_subject_cn(signer));
     return 0;
 }
 
@@ -94,6 +99,8 @@ static int check_window(rd_intel *intel, const char *what, int64_t issued_us, in
     return 0;
 }
 
+typedef int (*piece_parser)(rd_bytes body, signed_piece *piece, rd_memo *memo, rd_err *err);
+
 static int parse_tcb_info(rd_bytes body, signed_piece *piece, rd_memo *memo, rd_err *err)
 {
     if (rd_tcb_info_parse(body, &piece->tcb_info, err) < 0)
@@ -110,24 +117,39 @@ static int parse_qe_identity(rd_bytes body, signed_piece *piece, rd_memo *memo, 
     return 0;
 }
 
-/* Verified and parsed, or remembered so. An expired piece is kept too, and never found: the window decides. */
-static int get_piece(rd_intel *intel, const rd_memo_key *key, const char *member,
-                     int (*parse)(rd_bytes body, signed_piece *piece, rd_memo *memo, rd_err *err),
+/* Verifies {"member":BODY,"signature":…} and parses BODY: attestation.md 2.5. */
+static int open_piece(rd_intel *intel, const rd_memo_key *key, const char *member, piece_parser parse, rd_memo *memo,
+                      rd_err *err)
+{
+    uint8_t signature[64];
+    rd_bytes body;
+    rd_memo *signer_memo;
+    if (rd_signed_json_split(key->parts[0], member, &body, signature, err) < 0)
+        return -1;
+    if (get_signer(intel, key->parts[1], &signer_memo, err) < 0)
+        return rd_err_wrap(err, "issuer chain of %s", member);
+    const rd_cert *signer = ((const rd_intel_chain *)rd_memo_object(signer_memo))->path.items[0];
+    if (!rd_cert_verify_raw(signer, body, signature))
+        return rd_err_set(err, RD_E_COLLATERAL_SIG, "%s was not signed by %s", member, rd_cert_subject_cn(signer));
+    return parse(body, rd_memo_object(memo), memo, err);
+}
+
+/* Verified and parsed, or remembered so; then its signer is looked up on today's list all the same. */
+static int get_piece(rd_intel *intel, const rd_memo_key *key, const char *member, piece_parser parse,
                      const signed_piece **ret, rd_err *err)
 {
-    rd_bytes body;
+    rd_memo *signer;
     rd_memo *memo = rd_cache_find(intel->input->cache, key, intel->input->time_us);
-    bool is_known = memo != NULL;
-    if (!is_known)
-        memo = rd_memo_new(rd_alloc(sizeof(signed_piece)), free_piece);
-    rd_intel_hold(intel, memo);
-    signed_piece *piece = rd_memo_object(memo);
-    *ret = piece;
-    if (is_known)
-        return check_revoked(intel, piece->signer.items[0], err);
-    if (open_signed(intel, key, member, memo, &body, err) < 0 || parse(body, piece, memo, err) < 0)
+    if (memo) {
+        rd_intel_hold(intel, memo);
+        *ret = rd_memo_object(memo);
+        return get_signer(intel, key->parts[1], &signer, err);
+    }
+    rd_intel_hold(intel, memo = rd_memo_new(rd_alloc(sizeof(signed_piece)), free_piece));
+    if (open_piece(intel, key, member, parse, memo, err) < 0)
         return -1;
     rd_cache_keep(intel->input->cache, key, memo);
+    *ret = rd_memo_object(memo);
     return 0;
 }
 

@@ -64,11 +64,28 @@ int rd_intel_module(rd_intel *intel, rd_err *err)
 }
 
 /* attestation.md 2.9 */
+static void free_nothing(void *object)
+{
+    (void)object;
+}
+
+/* A platform's quoting enclave reports once and quotes often: the same report under the same key is the same answer. */
 int rd_intel_qe_signature(rd_intel *intel, rd_err *err)
 {
     const rd_intel_quote *quote = &intel->quote;
-    if (!rd_cert_verify_raw(intel->pck_chain->items[0], quote->qe_report, quote->qe_report_signature.data))
-        return rd_err_set(err, RD_E_QE_SIG, "the QE report was not signed by the PCK key");
+    uint8_t leaf[32];
+    rd_cert_fingerprint(intel->pck_chain->items[0], leaf);
+    rd_memo_key key = { .kind = RD_MEMO_QE_REPORT,
+                        .parts = { quote->qe_report, quote->qe_report_signature, RD_BYTES_ARRAY(leaf) },
+                        .count = 3 };
+    rd_memo *memo = rd_cache_find(intel->input->cache, &key, intel->input->time_us);
+    if (!memo) {
+        if (!rd_cert_verify_raw(intel->pck_chain->items[0], quote->qe_report, quote->qe_report_signature.data))
+            return rd_err_set(err, RD_E_QE_SIG, "the QE report was not signed by the PCK key");
+        memo = rd_memo_new(NULL, free_nothing);
+        rd_cache_keep(intel->input->cache, &key, memo);
+    }
+    rd_intel_hold(intel, memo);
     rd_intel_say(intel, "QE report signed by the PCK key");
     return 0;
 }
@@ -131,15 +148,37 @@ int rd_intel_qe(rd_intel *intel, rd_err *err)
 }
 
 /* attestation.md 2.12 */
+static void free_public(void *key)
+{
+    rd_p256_public_free(key);
+}
+
+static int get_attestation_key(rd_intel *intel, const rd_p256_public **ret, rd_err *err)
+{
+    rd_memo_key key = { .kind = RD_MEMO_ATTESTATION_KEY, .parts = { intel->quote.attestation_key }, .count = 1 };
+    rd_memo *memo = rd_cache_find(intel->input->cache, &key, intel->input->time_us);
+    rd_p256_public *public = NULL;
+    rd_err why = RD_ERR_INIT;
+    if (!memo) {
+        if (rd_p256_public_new(intel->quote.attestation_key.data, &public, &why) < 0)
+            return rd_err_set(err, RD_E_ATT_KEY, "the attestation key is not a point on P-256");
+        memo = rd_memo_new(public, free_public);
+        rd_cache_keep(intel->input->cache, &key, memo);
+    }
+    rd_intel_hold(intel, memo);
+    *ret = rd_memo_object(memo);
+    return 0;
+}
+
 int rd_intel_quote_signature(rd_intel *intel, rd_err *err)
 {
     const rd_intel_quote *quote = &intel->quote;
+    const rd_p256_public *key;
     rd_err why = RD_ERR_INIT;
-    if (rd_p256_verify(quote->attestation_key.data, quote->signed_range, quote->signature.data, &why) < 0) {
-        if (why.code == RD_E_KEY_FORMAT)
-            return rd_err_set(err, RD_E_ATT_KEY, "the attestation key is not a point on P-256");
+    if (get_attestation_key(intel, &key, err) < 0)
+        return -1;
+    if (rd_p256_public_verify(key, quote->signed_range, quote->signature.data, &why) < 0)
         return rd_err_set(err, RD_E_QUOTE_SIG, "the quote was not signed by its attestation key");
-    }
     rd_intel_say(intel, "header and body signed by the attestation key");
     return 0;
 }

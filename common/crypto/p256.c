@@ -161,16 +161,40 @@ static int signature_to_der(const uint8_t signature[RD_P256_SIGNATURE_SIZE], uin
     return i2d_ECDSA_SIG(sig, ret);
 }
 
-int rd_p256_verify(const uint8_t key[RD_P256_PUBLIC_SIZE], rd_bytes message,
-                   const uint8_t signature[RD_P256_SIGNATURE_SIZE], rd_err *err)
+struct rd_p256_public {
+    EVP_PKEY *pkey;
+};
+
+int rd_p256_public_new(const uint8_t key[RD_P256_PUBLIC_SIZE], rd_p256_public **ret, rd_err *err)
 {
-    RD_CLEANUP(pkey_free_p) EVP_PKEY *pkey = NULL;
+    EVP_PKEY *pkey = NULL;
     if (load_public(key, &pkey, err) < 0)
         return -1;
+    *ret = rd_alloc(sizeof **ret);
+    (*ret)->pkey = pkey;
+    return 0;
+}
+
+rd_p256_public *rd_p256_public_free(rd_p256_public *key)
+{
+    if (key)
+        EVP_PKEY_free(key->pkey);
+    free(key);
+    return NULL;
+}
+
+void rd_p256_public_free_p(rd_p256_public **key)
+{
+    *key = rd_p256_public_free(*key);
+}
+
+int rd_p256_public_verify(const rd_p256_public *key, rd_bytes message, const uint8_t signature[RD_P256_SIGNATURE_SIZE],
+                          rd_err *err)
+{
     uint8_t *der = NULL;
     int der_size = signature_to_der(signature, &der);
     RD_CLEANUP(md_ctx_free_p) EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-    bool is_started = der_size > 0 && ctx && EVP_DigestVerifyInit(ctx, NULL, EVP_sha256(), NULL, pkey) == 1;
+    bool is_started = der_size > 0 && ctx && EVP_DigestVerifyInit(ctx, NULL, EVP_sha256(), NULL, key->pkey) == 1;
     int outcome = is_started ? EVP_DigestVerify(ctx, der, (size_t)der_size, message.data, message.size) : -1;
     OPENSSL_free(der);
     ERR_clear_error();
@@ -179,4 +203,13 @@ int rd_p256_verify(const uint8_t key[RD_P256_PUBLIC_SIZE], rd_bytes message,
     if (outcome != 1)
         return rd_err_set(err, RD_E_SIGNATURE, "signature does not verify");
     return 0;
+}
+
+int rd_p256_verify(const uint8_t key[RD_P256_PUBLIC_SIZE], rd_bytes message,
+                   const uint8_t signature[RD_P256_SIGNATURE_SIZE], rd_err *err)
+{
+    RD_CLEANUP(rd_p256_public_free_p) rd_p256_public *public = NULL;
+    if (rd_p256_public_new(key, &public, err) < 0)
+        return -1;
+    return rd_p256_public_verify(public, message, signature, err);
 }

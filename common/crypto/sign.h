@@ -80,6 +80,16 @@ int rd_p256_sign(const rd_p256_key *key, rd_bytes message, uint8_t out[RD_P256_S
 int rd_p256_verify(const uint8_t key[RD_P256_PUBLIC_SIZE], rd_bytes message,
                    const uint8_t signature[RD_P256_SIGNATURE_SIZE], rd_err *err) RD_NODISCARD;
 
+/* A P-256 public key made ready once for many verifications; immutable, any thread. */
+typedef struct rd_p256_public rd_p256_public;
+/* KEY_FORMAT for a point off the curve. */
+int rd_p256_public_new(const uint8_t key[RD_P256_PUBLIC_SIZE], rd_p256_public **ret, rd_err *err) RD_NODISCARD;
+rd_p256_public *rd_p256_public_free(rd_p256_public *key);
+void rd_p256_public_free_p(rd_p256_public **key);
+/* As rd_p256_verify, without the part that is about the key. */
+int rd_p256_public_verify(const rd_p256_public *key, rd_bytes message, const uint8_t signature[RD_P256_SIGNATURE_SIZE],
+                          rd_err *err) RD_NODISCARD;
+
 /* RFC 7638 thumbprint of the key as {"crv":"Ed25519","kty":"OKP","x":…} (RFC 8037, appendix A.3): 32 bytes of SHA-256.
  */
 void rd_jwk_thumbprint(const rd_public_key *key, uint8_t out[RD_SHA256_SIZE]);

@@ -34,6 +34,9 @@ typedef struct rd_certs {
 /* Every CERTIFICATE block of a PEM text, in order; one or more NUL bytes may end it. Refused: no block, more than
  * count_max, other blocks, text between blocks other than white space (X509_FORMAT). */
 int rd_certs_parse_pem(rd_bytes pem, size_t count_max, rd_certs *ret, rd_err *err) RD_NODISCARD;
+/* The same, where a certificate that stands in known, byte by byte, is not read a second time. known may be NULL. */
+int rd_certs_parse_pem_known(rd_bytes pem, size_t count_max, const rd_certs *known, rd_certs *ret,
+                             rd_err *err) RD_NODISCARD;
 /* Certificates one after another, each DER or a PEM block (CHAIN_SHAPE for none or too many). */
 int rd_certs_parse_mixed(rd_bytes bytes, size_t count_max, rd_certs *ret, rd_err *err) RD_NODISCARD;
 void rd_certs_done(rd_certs *certs);

@@ -53,11 +53,16 @@ int rd_x509_pem_take(rd_bytes *in, const char *label, size_t size_max, rd_buf *d
     return 0;
 }
 
-static int take_cert(rd_bytes *in, rd_cert **ret, rd_err *err)
+static int take_cert(rd_bytes *in, const rd_certs *known, rd_cert **ret, rd_err *err)
 {
     RD_CLEANUP(rd_buf_done) rd_buf der = { .size_max = RD_CERT_SIZE_MAX * 2 };
     if (rd_x509_pem_take(in, "CERTIFICATE", RD_CERT_SIZE_MAX, &der, err) < 0)
         return -1;
+    for (size_t i = 0; known && i < known->count; i++)
+        if (rd_bytes_equal(rd_cert_der(known->items[i]), rd_buf_bytes(&der))) {
+            *ret = rd_cert_ref(known->items[i]);
+            return 0;
+        }
     return rd_cert_parse_der(rd_buf_bytes(&der), ret, err);
 }
 
@@ -66,7 +71,7 @@ static int take_any(rd_bytes *in, rd_cert **ret, rd_err *err)
     rd_bytes rest = *in, content;
     uint8_t tag;
     if (in->data[0] == '-')
-        return take_cert(in, ret, err);
+        return take_cert(in, NULL, ret, err);
     if (!rd_der_next(&rest, &tag, &content))
         return rd_err_set(err, RD_E_X509_FORMAT, "neither DER nor PEM");
     rd_bytes der = rd_bytes_of(in->data, in->size - rest.size);
@@ -95,6 +100,11 @@ int rd_certs_parse_mixed(rd_bytes bytes, size_t count_max, rd_certs *ret, rd_err
 
 int rd_certs_parse_pem(rd_bytes pem, size_t count_max, rd_certs *ret, rd_err *err)
 {
+    return rd_certs_parse_pem_known(pem, count_max, NULL, ret, err);
+}
+
+int rd_certs_parse_pem_known(rd_bytes pem, size_t count_max, const rd_certs *known, rd_certs *ret, rd_err *err)
+{
     RD_CLEANUP(rd_certs_done) rd_certs certs = { 0 };
     rd_bytes in = pem;
     while (in.size > 0 && in.data[in.size - 1] == 0)
@@ -103,7 +113,7 @@ int rd_certs_parse_pem(rd_bytes pem, size_t count_max, rd_certs *ret, rd_err *er
     while (in.size > 0) {
         if (certs.count >= RD_MIN(count_max, RD_CERT_COUNT_MAX))
             return rd_err_set(err, RD_E_CHAIN_SHAPE, "more than %zu certificates", count_max);
-        if (take_cert(&in, &certs.items[certs.count], err) < 0)
+        if (take_cert(&in, known, &certs.items[certs.count], err) < 0)
             return rd_err_wrap(err, "certificate %zu", certs.count + 1);
         certs.count++;
     }
