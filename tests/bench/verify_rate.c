@@ -239,16 +239,17 @@ int main(int argc, char **argv)
         figures[2][i] = verify_batch(&warm);
         figures[3][i] = limit_batch(&warm_limit);
     }
-    double heap_kb, stack_kb;
+    double heap_kb, stack_kb, warm_heap_kb, warm_stack_kb;
     measure_memory(&cold, &heap_kb, &stack_kb);
+    measure_memory(&warm, &warm_heap_kb, &warm_stack_kb);
     static const char *const names[] = { "cold_us", "cold_limit_us", "warm_us", "warm_limit_us" };
     printf("{");
     for (size_t i = 0; i < RD_ARRAY_LEN(names); i++) {
         print_list(names[i], figures[i], rounds);
         qsort(figures[i], (size_t)rounds, sizeof figures[i][0], compare);
     }
-    printf("\"heap_kb\":%.1f,\"stack_kb\":%.1f,\"verdict_kb\":%.1f}\n", heap_kb, stack_kb,
-           (double)sizeof(rd_verdict) / 1024);
+    printf("\"heap_kb\":%.1f,\"stack_kb\":%.1f,\"verdict_kb\":%.1f,\"warm_heap_kb\":%.1f}\n", heap_kb, stack_kb,
+           (double)sizeof(rd_verdict) / 1024, warm_heap_kb);
     vec_done(&c);
     return 0;
 }
