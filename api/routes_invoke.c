@@ -302,5 +302,5 @@ void api_logs(struct api_request *request)
         !is_own(request, api_targets_app(api_relay_targets(context->relay), &app)))
         refuse(request, RD_E_NOT_FOUND, "no such app");
     else
-        api_log_hub_read(context->links->logs, request, &app);
+        api_log_hub_read(context->links->logs, request, &app, api_request_header(request, "Last-Event-ID"));
 }

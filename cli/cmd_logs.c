@@ -10,22 +10,45 @@
 typedef struct log_view {
     cli_context *context;
     bool follow;
+    size_t shown;
 } log_view;
+
+/* Lines that nobody can show any more: between the function and the plane, or before this reader came back. */
+static void note_loss(log_view *view, const json_t *event)
+{
+    const json_t *count = json_object_get(event, "dropped");
+    if (!count)
+        count = json_object_get(event, "lost");
+    if (json_is_integer(count))
+        cli_note(&view->context->out, "-- %lld lines were lost here --", (long long)json_integer_value(count));
+    else
+        cli_note(&view->context->out, "-- lines may be missing here: the stream goes on at another place --");
+}
+
+static void show_line(log_view *view, const json_t *line)
+{
+    const char *at = json_string_value(json_object_get(line, "at"));
+    const char *level = json_string_value(json_object_get(line, "level"));
+    const char *text = json_string_value(json_object_get(line, "text"));
+    cli_print(&view->context->out, "%s  %-5s %s", at ? at : "", level ? level : "", text ? text : "");
+}
 
 static bool on_line(void *view_pointer, const char *event, const char *data)
 {
     log_view *view = view_pointer;
     if (strcmp(event, "end") == 0 || strcmp(event, "caught-up") == 0)
         return view->follow;
+    bool is_loss = strcmp(event, "gap") == 0 || strcmp(event, "dropped") == 0;
+    if (!is_loss && strcmp(event, "log") != 0)
+        return true;
     json_t *line = json_loads(data, 0, NULL);
-    if (view->context->out.form == CLI_JSON && line) {
+    if (line && view->context->out.form == CLI_JSON)
         cli_print_json(&view->context->out, line);
-    } else if (line) {
-        const char *at = json_string_value(json_object_get(line, "at"));
-        const char *level = json_string_value(json_object_get(line, "level"));
-        const char *text = json_string_value(json_object_get(line, "text"));
-        cli_print(&view->context->out, "%s  %-5s %s", at ? at : "", level ? level : "", text ? text : data);
-    }
+    else if (line && is_loss)
+        note_loss(view, line);
+    else if (line)
+        show_line(view, line);
+    view->shown += line != NULL;
     json_decref(line);
     return true;
 }
@@ -45,11 +68,16 @@ static int run_logs(cli_context *context, const cli_args *args, rd_err *err)
     int64_t wait_us = context->timeout_us ? context->timeout_us : view.follow ? 0 : 2000000;
     int64_t deadline_us = wait_us ? rd_clock_boot_us(context->clock) + wait_us : 0;
     int status = cli_client_events(client, path, &handlers, deadline_us, err);
-    return status < 0 && err->code == RD_E_TIMEOUT ? 0 : status;
+    if (status < 0 && err->code == RD_E_TIMEOUT)
+        status = 0;
+    if (status == 0 && view.shown == 0)
+        cli_note(&context->out, "No lines of %s are kept. To see what it writes from now on: redoubt logs %s -f",
+                 args->positional[0], args->positional[0]);
+    return status;
 }
 
 static const cli_flag logs_flags[] = {
-    { "follow", 'f', NULL, "go on with new lines; reconnects without a gap" },
+    { "follow", 'f', NULL, "go on with new lines; reconnects where it was and says what was lost" },
     { NULL, 0, NULL, NULL },
 };
 

@@ -23,17 +23,18 @@ void cli_sse_restart(cli_sse *sse)
     rd_buf_clear(&sse->line);
     rd_buf_clear(&sse->data);
     sse->event[0] = '\0';
+    memcpy(sse->next_id, sse->last_id, sizeof(sse->next_id));
 }
 
 static void take_id(cli_sse *sse, const char *value)
 {
     size_t size = strlen(value);
-    if (size >= sizeof(sse->last_id))
+    if (size >= sizeof(sse->next_id))
         return;
     for (const char *c = value; *c; c++)
         if (*c < ' ' || *c > '~')
             return;
-    memcpy(sse->last_id, value, size + 1);
+    memcpy(sse->next_id, value, size + 1);
 }
 
 /* What follows "field:" and one space; NULL when the line is of another field. */
@@ -59,6 +60,7 @@ static void take_field(cli_sse *sse, const char *line)
 /* An empty line: the event is whole. False when on_event ends the stream. */
 static bool give_event(cli_sse *sse, cli_sse_fn on_event, void *context)
 {
+    memcpy(sse->last_id, sse->next_id, sizeof(sse->last_id));
     bool goes_on =
         sse->data.size == 0 || on_event(context, sse->event[0] ? sse->event : "message", rd_buf_text(&sse->data));
     rd_buf_clear(&sse->data);

@@ -11,7 +11,8 @@
 typedef struct cli_sse {
     rd_buf line, data;
     char event[64];    /* "" : message */
-    char last_id[128]; /* printable ASCII, fit for the header Last-Event-ID; "" when none came */
+    char last_id[128]; /* of the last whole event; printable ASCII, fit for the header Last-Event-ID; "": none came */
+    char next_id[128]; /* of the event that is coming */
 } cli_sse;
 
 /* False ends the stream. */

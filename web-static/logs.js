@@ -54,12 +54,12 @@ export function logViewer(app) {
   });
   const state = h("span.tag", { role: "status" }, "connecting");
   const stop = follow(`/v1/apps/${app.id}/logs`, {
-    // The server sends what it still has at each start, so the lines begin anew.
-    onOpen: () => { lines = []; shown = []; dropped = 0; later(); },
+    // With its place kept the server goes on behind the last line; without it, it sends what it still has.
+    onOpen: (hasPlace) => { if (!hasPlace) { lines = []; shown = []; dropped = 0; later(); } },
     onStatus: ({ status, since }) => { state.textContent = status === "stale" ? `stale since ${new Date(since).toLocaleTimeString()}` : status; },
     onEvent: (name, data) => {
-      if (name === "dropped") { dropped += data.dropped; later(); }
-      else add({ at: data.at, level: data.level || "info", text: String(data.text ?? "").replace(/\n/g, " ⏎ "), instance: data.instance });
+      if (name === "dropped" || name === "gap") { dropped += data.dropped ?? data.lost ?? 0; later(); }
+      else if (name === "log") add({ at: data.at, level: data.level || "info", text: String(data.text ?? "").replace(/\n/g, " ⏎ "), instance: data.instance });
     },
   });
   const save = h("button.btn.small", { type: "button", onclick: () => download(`${app.name}.log`, shown.map((line) => `${line.at} ${line.level} ${line.text}\n`).join(""), "text/plain") }, icon("download"), "Download");

@@ -25,6 +25,7 @@ static void test_rows(void **state RD_UNUSED)
         { "data: a\r\ndata: b\r\n\r\n", 1, "[message|a\nb]", "" },
         { "event: lost\n\ndata: a\n\n", 1, "[message|a]", "" },
         { "data: half", 1, "", "" },
+        { "id: 7\ndata: a\n\nid: 8\ndata: half\n", 1, "[message|a]", "7" },
         { "retry: 3\nunknown\ndatum: x\n\n", 1, "", "" },
         { "event: end\ndata: x\n\ndata: late\n\n", 0, "[end|x]", "" },
         { "id: 7\nid: a\x01z\ndata: a\n\n", 1, "[message|a]", "7" },
