@@ -12,13 +12,16 @@
 static const rd_pg_stmt stmts[] = {
     { "attach_identity",
       "SELECT i.operator_org, i.shard, i.retired_at IS NOT NULL, i.revoked_at IS NOT NULL, i.agent_key = $2,"
-      " $3::bigint >= i.cert_floor, c.era, c.plane_id FROM host_identity i, cluster c WHERE i.host_id = $1",
+      " $3::bigint >= i.cert_floor, c.era, c.plane_id, host_is_marked(i.host_id) FROM host_identity i, cluster c"
+      " WHERE i.host_id = $1",
       3 },
     /* A session for a host that may have one; lock order: host_links alone. */
     { "attach_claim",
       "INSERT INTO host_links AS k (host_id, session, replica_id, state)"
       " SELECT i.host_id, 1, $2, 1 FROM host_identity i WHERE i.host_id = $1 AND i.retired_at IS NULL"
       " AND i.revoked_at IS NULL AND i.agent_key = $3 AND $4::bigint >= i.cert_floor"
+      " AND NOT EXISTS (SELECT 1 FROM host_marks m WHERE m.host_id = i.host_id AND m.is_cut AND "
+      "host_is_marked(m.host_id))"
       " ON CONFLICT (host_id) DO UPDATE SET session = k.session + 1, replica_id = EXCLUDED.replica_id, state = 1,"
       " down_cause = NULL, changed_at = clock_timestamp()"
       " RETURNING session, incarnation, journal_id, acked_seq, event_seq",
@@ -42,6 +45,7 @@ static const rd_pg_stmt stmts[] = {
       " AND x.epoch = u.epoch LIMIT 1) h ON true WHERE l.live IS NOT TRUE",
       3 },
     { "attach_evaluate", "SELECT evaluate($1::integer, 2::smallint, $2::bytea, 'link')", 2 },
+    { "attach_fault", "SELECT host_fault($1, $2, $3, 1, $4)", 4 },
     { "attach_event",
       "INSERT INTO events (org_id, kind, subject, body) VALUES ($1, 'host', $2, jsonb_build_object('link', $3::text,"
       " 'cause', $4::text))",
@@ -89,6 +93,8 @@ static const char *refusal_of(const rd_pg_result *identity)
         return "host_revoked";
     if (!rd_pg_get_bool(identity, 0, 4) || !rd_pg_get_bool(identity, 0, 5))
         return "certificate_superseded";
+    if (rd_pg_get_bool(identity, 0, 8))
+        return "host_quarantined";
     return "session_refused";
 }
 
@@ -104,21 +110,40 @@ static bool is_fighting(api_host_link *host)
             free(mark);
             return false;
         }
-        *mark = (api_session_mark){ host->session, now_us, 0 };
+        *mark = (api_session_mark){ host->session, now_us };
     }
-    if (now_us - mark->at_us > MINUTE_US)
-        *mark = (api_session_mark){ host->session, now_us, 0 };
-    if (host->session - mark->session < API_SESSIONS_A_MINUTE)
-        return false;
-    mark->shut_until_us = now_us + MINUTE_US;
-    return true;
+    bool is_fight = host->session - mark->session >= API_SESSIONS_A_MINUTE;
+    if (is_fight || now_us - mark->at_us > MINUTE_US)
+        *mark = (api_session_mark){ host->session, now_us };
+    return is_fight;
 }
 
-/* A quarantined host costs no session and no statement until its minute is over. */
-static bool is_shut(const api_host_link *host)
+static void on_faulted(void *context, rd_pg_outcome outcome, rd_pg_result **results, size_t count, size_t failed,
+                       const rd_err *err)
 {
-    const api_session_mark *mark = rd_table_get(host->agents->marks, RD_BYTES_ARRAY(host->host.b));
-    return mark && rd_clock_boot_us(host->agents->options.clock) < mark->shut_until_us;
+    (void)failed;
+    api_host_link *host = context;
+    if ((outcome != RD_PG_SOME && outcome != RD_PG_NONE) || count != 1)
+        rd_log(RD_ERROR, "host_fault_unnoted", RD_STR("host", host->name), RD_ERR(err));
+    else if (rd_pg_rows(results[0]) == 1 && rd_pg_get_bool(results[0], 0, 0) && !host->agents->is_closing)
+        wake_scheduler(host);
+    api_host_release(host);
+}
+
+/* A fault that needs no second one. is_cut: no link of this host until its operator releases it. */
+static void mark_host(api_host_link *host, rd_code code, const char *detail, bool is_cut)
+{
+    rd_log(RD_ERROR, "host_fault", RD_STR("host", host->name), RD_STR("reason", rd_code_describe(code)->name),
+           RD_STR("detail", detail));
+    rd_pg_batch *batch = rd_pg_batch_new(NULL);
+    rd_pg_batch_call(batch, "attach_fault", rd_pg_uuid(host->host.b), rd_pg_text(rd_code_describe(code)->name),
+                     rd_pg_text(detail), rd_pg_bool(is_cut));
+    rd_err err = RD_ERR_INIT;
+    api_host_hold(host);
+    if (rd_pg_async_submit(host->agents->options.pg, batch, on_faulted, host, &err) < 0) {
+        rd_log(RD_ERROR, "host_fault_unnoted", RD_STR("host", host->name), RD_ERR(&err));
+        api_host_release(host);
+    }
 }
 
 static void send_hello(api_host_link *host, const char *plane_id);
@@ -161,7 +186,7 @@ static void on_claimed(void *context, rd_pg_outcome outcome, rd_pg_result **resu
     host->known_events = rd_pg_get_i64(results[1], 0, 4);
     if (is_fighting(host)) {
         agents->refused++;
-        rd_log(RD_ERROR, "host_quarantined", RD_STR("host", host->name), RD_I64("session", host->session));
+        mark_host(host, RD_E_HOST_SESSIONS, "ten links within a minute: its key may be in use twice", true);
         api_host_close(host, "host_quarantined");
     } else {
         void *old = NULL;
@@ -177,11 +202,6 @@ static void on_claimed(void *context, rd_pg_outcome outcome, rd_pg_result **resu
 void api_attach_begin(api_host_link *host)
 {
     host->state = API_ATTACH_CLAIMING;
-    if (is_shut(host)) {
-        host->agents->refused++;
-        api_host_close(host, "host_quarantined");
-        return;
-    }
     rd_pg_batch *batch = rd_pg_batch_new(NULL);
     rd_pg_value id = rd_pg_uuid(host->host.b), key = rd_pg_bytes(RD_BYTES_ARRAY(host->spki));
     /* cert_floor: seconds; certificates begin five minutes before they are issued (plane.h). */
@@ -434,6 +454,7 @@ static void on_hello(void *context, int status, rd_bytes body, const rd_err *err
         (void)rd_err_set(&err, RD_E_JOB_ERA, "the host's era %" PRId64 " is above the plane's %" PRId64, h->floor_era,
                          host->era);
         host->agents->refused++;
+        mark_host(host, err.code, err.text, false);
         api_host_fail(host, "era", &err);
     } else {
         compare(host, h);

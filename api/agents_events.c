@@ -1,5 +1,6 @@
 #include "api/agents_private.h"
 
+#include "api/host_fault.h"
 #include "common/model/json.h"
 
 #include <inttypes.h>
@@ -114,26 +115,6 @@ static void submit(api_agent_event *event, api_verdict *verdict)
 
 static void start_evidence(api_host_link *host);
 
-/* The plane cannot judge now (its collateral ended, or there is none): the instance is not to blame. */
-static bool is_own_fault(rd_code code)
-{
-    switch (code) {
-    case RD_E_COLLATERAL_MISSING:
-    case RD_E_COLLATERAL_FORMAT:
-    case RD_E_COLLATERAL_SIG:
-    case RD_E_COLLATERAL_CHAIN:
-    case RD_E_COLLATERAL_TIME:
-    case RD_E_COLLATERAL_AGE:
-    case RD_E_CRL_FORMAT:
-    case RD_E_CRL_MISSING:
-    case RD_E_CRL_TIME:
-    case RD_E_CRL_ISSUER:
-        return true;
-    default:
-        return false;
-    }
-}
-
 static void set_reason(api_report *report, rd_phase phase, rd_code code, const char *text)
 {
     report->phase = phase;
@@ -207,7 +188,7 @@ static void on_verdict(void *context, api_verdict *verdict, const rd_err *err)
         accept_event(event, verdict);
     } else if (verdict->is_stale && ask_again(event, verdict->reason, verdict->reason_text)) {
         api_verdict_free(verdict);
-    } else if (is_own_fault(verdict->reason)) {
+    } else if (api_fault_of(verdict->reason) == API_FAULT_PLANE) {
         rd_log(RD_ERROR, "evidence_unjudged", RD_STR("host", host->name),
                RD_STR("reason", rd_code_describe(verdict->reason)->name), RD_STR("detail", verdict->reason_text));
         api_host_lease *lease = api_host_lease_of(host, &event->report.instance, event->report.epoch);

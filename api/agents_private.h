@@ -115,7 +115,6 @@ struct api_host_link {
 /* Sessions that a host took lately. */
 typedef struct api_session_mark {
     int64_t session, at_us;
-    int64_t shut_until_us; /* 0: not quarantined */
 } api_session_mark;
 
 struct api_agents {

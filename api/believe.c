@@ -277,7 +277,8 @@ static void read_claims(check *c)
     rd_err err = RD_ERR_INIT;
     if (rd_evidence_parse(rd_buf_bytes(&c->verdict->bundle), &evidence, &err) == 0) {
         c->claimed = evidence.statement;
-        c->has_statement = true;
+        c->has_statement = c->verdict->has_statement = true;
+        rd_statement_digest(rd_buf_bytes(&evidence.statement_bytes), &c->verdict->statement_digest);
     }
     rd_evidence_done(&evidence);
 }

@@ -28,6 +28,8 @@ typedef struct api_verdict {
     bool has_policy;
     rd_digest policy_digest;
     rd_digest evidence_digest;
+    bool has_statement;
+    rd_digest statement_digest; /* of the statement in the bundle: what receipts name */
     rd_digest collateral_digest;
     int64_t collateral_evaluation;
     int64_t verified_at_us, valid_until_us;

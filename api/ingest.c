@@ -1,5 +1,6 @@
 #include "api/ingest.h"
 
+#include "api/host_fault.h"
 #include "common/base/failpoint.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
@@ -16,20 +17,21 @@ static const rd_pg_stmt stmts[] = {
     /* Raw evidence: the first acceptance of a lease, each refusal, each changed result. Before the verdicts, so that
      * what stood there can be seen. */
     { "ingest_evidence_log",
-      "INSERT INTO evidence_log (digest, org_id, host_id, instance_id, epoch, accepted, reason, bundle)"
-      " SELECT u.evidence_digest, l.org_id, u.host_id, u.instance_id, u.epoch, u.accepted, u.reason, u.bundle"
-      " FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::boolean[], $5::text[], $6::bytea[], $7::bytea[])"
-      " AS u(host_id, instance_id, epoch, accepted, reason, evidence_digest, bundle)"
+      "INSERT INTO evidence_log (digest, org_id, host_id, instance_id, epoch, accepted, reason, bundle, statement)"
+      " SELECT u.evidence_digest, l.org_id, u.host_id, u.instance_id, u.epoch, u.accepted, u.reason, u.bundle,"
+      " u.statement FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::boolean[], $5::text[], $6::bytea[],"
+      " $7::bytea[], $8::bytea[])"
+      " AS u(host_id, instance_id, epoch, accepted, reason, evidence_digest, bundle, statement)"
       " JOIN leases l ON l.instance_id = u.instance_id AND l.epoch = u.epoch AND l.host_id = u.host_id"
       " WHERE NOT u.accepted OR NOT EXISTS (SELECT 1 FROM lease_verdicts v WHERE v.instance_id = u.instance_id"
       " AND v.epoch = u.epoch AND v.result = 1)",
-      7 },
+      8 },
     /* Decisions: an unchanged renewal once an hour. */
     { "ingest_verdict_log",
       "INSERT INTO verdict_log (org_id, app_id, host_id, instance_id, epoch, accepted, reason, policy_digest,"
-      " evidence_digest, collateral_digest, collateral_eval, until, record)"
+      " evidence_digest, collateral_digest, collateral_eval, until, record, record_digest)"
       " SELECT l.org_id, l.app_id, u.host_id, u.instance_id, u.epoch, u.accepted, u.reason, u.policy_digest,"
-      " u.evidence_digest, u.collateral_digest, u.eval, u.until, u.record"
+      " u.evidence_digest, u.collateral_digest, u.eval, u.until, u.record, sha256(u.record)"
       " FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::boolean[], $5::text[], $6::bytea[], $7::bytea[],"
       " $8::bytea[], $9::bigint[], $10::timestamptz[], $11::bytea[]) AS u(host_id, instance_id, epoch, accepted,"
       " reason, policy_digest, evidence_digest, collateral_digest, eval, until, record)"
@@ -109,6 +111,14 @@ static const rd_pg_stmt stmts[] = {
       " SELECT ch.app_id, ch.shard, ch.phase, ch.instance_id, ch.epoch, (SELECT count(id) FROM ea) AS evaluations,"
       " (SELECT count(*) FROM ev) AS events FROM ch",
       8 },
+    /* Refusals that are the host's own fault, of leases that are its own, once a lease. Before the verdicts, too. */
+    { "ingest_faults",
+      "SELECT host_fault(f.host_id, f.reason, f.text, $1::integer, false) FROM (SELECT u.* FROM unnest($2::uuid[],"
+      " $3::uuid[], $4::bigint[], $5::text[], $6::text[]) AS u(host_id, instance_id, epoch, reason, text)"
+      " JOIN leases l ON l.instance_id = u.instance_id AND l.epoch = u.epoch AND l.host_id = u.host_id"
+      " WHERE NOT EXISTS (SELECT 1 FROM lease_verdicts v WHERE v.instance_id = u.instance_id AND v.epoch = u.epoch"
+      " AND v.result = 2) ORDER BY u.host_id, u.instance_id, u.epoch) f",
+      6 },
     { "ingest_ack",
       "UPDATE host_links h SET acked_seq = greatest(h.acked_seq, u.acked), event_seq = greatest(h.event_seq, u.event)"
       " FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[]) AS u(host_id, session, acked, event)"
@@ -281,12 +291,13 @@ enum {
     V_UNTIL,
     V_BUNDLE,
     V_RECORD,
+    V_STATEMENT,
     V_COUNT
 };
 static const rd_pg_type verdict_types[V_COUNT] = {
     RD_PG_T_UUID,        RD_PG_T_UUID,        RD_PG_T_INT8,  RD_PG_T_BOOL,  RD_PG_T_TEXT, RD_PG_T_TEXT,
     RD_PG_T_BOOL,        RD_PG_T_BYTEA,       RD_PG_T_BYTEA, RD_PG_T_BYTEA, RD_PG_T_INT8, RD_PG_T_TEXT,
-    RD_PG_T_TIMESTAMPTZ, RD_PG_T_TIMESTAMPTZ, RD_PG_T_BYTEA, RD_PG_T_BYTEA
+    RD_PG_T_TIMESTAMPTZ, RD_PG_T_TIMESTAMPTZ, RD_PG_T_BYTEA, RD_PG_T_BYTEA, RD_PG_T_BYTEA
 };
 
 static void fill_verdict(rd_pg_array *a, const api_verdict *v)
@@ -310,6 +321,7 @@ static void fill_verdict(rd_pg_array *a, const api_verdict *v)
         rd_pg_array_bytes(&a[V_RECORD], rd_buf_bytes(&v->record));
     else
         rd_pg_array_null(&a[V_RECORD]);
+    digest_or_null(&a[V_STATEMENT], v->has_statement, &v->statement_digest);
 }
 
 static void add_verdict_statements(rd_pg_batch *batch, rd_pg_array *a)
@@ -318,13 +330,39 @@ static void add_verdict_statements(rd_pg_batch *batch, rd_pg_array *a)
     for (int i = 0; i < V_COUNT; i++)
         v[i] = rd_pg_array_value(&a[i]);
     rd_pg_batch_call(batch, "ingest_evidence_log", v[V_HOST], v[V_INSTANCE], v[V_EPOCH], v[V_ACCEPTED], v[V_REASON],
-                     v[V_EVIDENCE], v[V_BUNDLE]);
+                     v[V_EVIDENCE], v[V_BUNDLE], v[V_STATEMENT]);
     rd_pg_batch_call(batch, "ingest_verdict_log", v[V_HOST], v[V_INSTANCE], v[V_EPOCH], v[V_ACCEPTED], v[V_REASON],
                      v[V_POLICY], v[V_EVIDENCE], v[V_COLLATERAL], v[V_EVAL], v[V_UNTIL], v[V_RECORD]);
     rd_pg_batch_call(batch, "ingest_verdicts", v[V_HOST], v[V_INSTANCE], v[V_EPOCH], v[V_ACCEPTED], v[V_REASON],
                      v[V_TCB], v[V_SIMULATED], v[V_POLICY], v[V_EVIDENCE], v[V_EVAL], v[V_DETAIL], v[V_AT], v[V_UNTIL]);
     rd_pg_batch_call(batch, "ingest_evidence", v[V_HOST], v[V_INSTANCE], v[V_EPOCH], v[V_EVIDENCE], v[V_BUNDLE],
                      v[V_AT]);
+}
+
+static void add_faults(api_ingest *ingest, rd_pg_batch *batch)
+{
+    static const rd_pg_type types[] = { RD_PG_T_UUID, RD_PG_T_UUID, RD_PG_T_INT8, RD_PG_T_TEXT, RD_PG_T_TEXT };
+    rd_pg_array a[RD_ARRAY_LEN(types)];
+    for (size_t i = 0; i < RD_ARRAY_LEN(types); i++)
+        rd_pg_array_init(&a[i], types[i]);
+    size_t count = 0;
+    for (entry *item = ingest->flight; item; item = item->next) {
+        const api_verdict *v = item->verdict;
+        if (!v || v->is_accepted || api_fault_of(v->reason) != API_FAULT_HOST)
+            continue;
+        count++;
+        rd_pg_array_bytes(&a[0], RD_BYTES_ARRAY(v->host.b));
+        rd_pg_array_bytes(&a[1], RD_BYTES_ARRAY(v->instance.b));
+        rd_pg_array_i64(&a[2], (int64_t)v->epoch);
+        rd_pg_array_bytes(&a[3], rd_bytes_str(rd_code_describe(v->reason)->name));
+        rd_pg_array_bytes(&a[4], rd_bytes_str(v->reason_text));
+    }
+    if (count > 0)
+        rd_pg_batch_call(batch, "ingest_faults", rd_pg_i64(API_HOST_FAULTS_MAX), rd_pg_array_value(&a[0]),
+                         rd_pg_array_value(&a[1]), rd_pg_array_value(&a[2]), rd_pg_array_value(&a[3]),
+                         rd_pg_array_value(&a[4]));
+    for (size_t i = 0; i < RD_ARRAY_LEN(types); i++)
+        rd_pg_array_done(&a[i]);
 }
 
 static void add_verdicts(api_ingest *ingest, rd_pg_batch *batch)
@@ -560,6 +598,7 @@ static void on_committed(void *context, rd_pg_outcome outcome, rd_pg_result **re
 static void submit(api_ingest *ingest)
 {
     rd_pg_batch *batch = rd_pg_batch_new(NULL);
+    add_faults(ingest, batch);
     add_verdicts(ingest, batch);
     ingest->status_index = add_status(ingest, batch);
     add_acks(ingest, batch);

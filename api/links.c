@@ -124,6 +124,8 @@ static void read_collateral(api_links *links)
 static void on_event(void *context, const api_tail_event *event)
 {
     api_links *links = context;
+    if (links->waits)
+        api_waits_event(links->waits, event);
     if (event->has_app)
         on_app(links, &event->app);
     else if (strcmp(event->kind, "app") == 0 && event->subject.size == sizeof(rd_app_id))
@@ -359,6 +361,7 @@ static void start_tail(api_links *links)
                                  .context = links };
     links->tail = api_tail_new(&options);
     links->logs = api_log_hub_new(links->loop);
+    links->waits = api_waits_new(links->loop);
 }
 
 static void start_ingest(api_links *links)
@@ -388,6 +391,7 @@ static void add_metrics(api_links *links)
     api_metrics_source(metrics, api_ingest_metrics, links->ingest);
     api_metrics_source(metrics, api_believe_metrics, links->believe);
     api_metrics_source(metrics, api_tail_metrics, links->tail);
+    api_metrics_source(metrics, api_waits_metrics, links->waits);
     if (links->agents)
         api_metrics_source(metrics, api_agents_metrics, links->agents);
     if (links->peers)
@@ -509,6 +513,7 @@ api_links *api_links_stop(api_links *links)
     links->apps = api_apps_free(links->apps);
     links->tail = api_tail_free(links->tail);
     links->logs = api_log_hub_free(links->logs);
+    links->waits = api_waits_free(links->waits);
     links->ingest = api_ingest_free(links->ingest);
     links->routes = api_routes_load_free(links->routes);
     close_connections(links);

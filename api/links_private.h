@@ -5,6 +5,7 @@
 
 #include "api/agents.h"
 #include "api/apps_listener.h"
+#include "api/deployment_wait.h"
 #include "api/links.h"
 #include "api/log_hub.h"
 #include "api/peers.h"
@@ -31,6 +32,7 @@ struct api_links {
     api_routes_load *routes;
     api_tail *tail;
     api_log_hub *logs;
+    api_waits *waits;
     api_agents *agents;     /* NULL: off */
     api_peers *peers;       /* NULL: off */
     char peer_address[280]; /* where other replicas dial this one; "": nowhere */

@@ -114,25 +114,40 @@ static bool etag_matches(const char *list, const char *etag)
     return false;
 }
 
+static void format_etag(rd_bytes text, int64_t version, char ret[API_ETAG_SIZE])
+{
+    uint8_t digest[RD_SHA256_SIZE];
+    char hex[25];
+    rd_sha256(text, digest);
+    rd_hex_encode(rd_bytes_of(digest, 12), hex);
+    snprintf(ret, API_ETAG_SIZE, "%lld.%s", (long long)version, hex);
+}
+
+int api_resource_etag(const json_t *body, int64_t version, char ret[API_ETAG_SIZE], rd_err *err)
+{
+    RD_CLEANUP(rd_buf_done) rd_buf text = { .size_max = BODY_MAX };
+    if (!rd_json_dump(body, &text))
+        return rd_err_set(err, RD_E_INTERNAL, "the answer is too large");
+    format_etag(rd_buf_bytes(&text), version, ret);
+    return 0;
+}
+
 void api_reply_resource(api_request *request, int status, json_t *body, int64_t version)
 {
     rd_buf text;
     rd_buf_init(&text, BODY_MAX);
-    char etag[64];
+    char etag[API_ETAG_SIZE], quoted[API_ETAG_SIZE + 3];
     if (!rd_json_dump(body, &text)) {
         rd_buf_done(&text);
         api_reply_json(request, status, body);
         return;
     }
     json_decref(body);
-    uint8_t digest[RD_SHA256_SIZE];
-    char hex[25];
-    rd_sha256(rd_buf_bytes(&text), digest);
-    rd_hex_encode(rd_bytes_of(digest, 12), hex);
-    snprintf(etag, sizeof(etag), "\"%lld.%s\"", (long long)version, hex);
-    api_reply_header(request, "ETag", etag);
+    format_etag(rd_buf_bytes(&text), version, etag);
+    snprintf(quoted, sizeof(quoted), "\"%s\"", etag);
+    api_reply_header(request, "ETag", quoted);
     const char *known = api_request_header(request, "If-None-Match");
-    if (status == 200 && known && etag_matches(known, etag)) {
+    if (status == 200 && known && etag_matches(known, quoted)) {
         rd_buf_done(&text);
         api_reply_empty(request, 304);
         return;

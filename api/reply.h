@@ -15,6 +15,9 @@ void api_reply_json(api_request *request, int status, json_t *body);
 /* As api_reply_json with ETag (a digest of the body, or "version" quoted when >= 0), 304 for a matching If-None-Match.
  */
 void api_reply_resource(api_request *request, int status, json_t *body, int64_t version);
+/* The ETag that api_reply_resource would give this body, without its quotes. INTERNAL when the body is too large. */
+#define API_ETAG_SIZE 64
+int api_resource_etag(const json_t *body, int64_t version, char ret[API_ETAG_SIZE], rd_err *err) RD_NODISCARD;
 /* Copies. content_type NULL: none. */
 void api_reply_bytes(api_request *request, int status, const char *content_type, rd_bytes body);
 /* Takes the buffer's memory and leaves it empty. */

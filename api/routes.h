@@ -42,6 +42,9 @@ API_HANDLER(api_tokens_rotate);
 API_HANDLER(api_audit_list);
 /* routes_evidence.c */
 API_HANDLER(api_evidence_verify);
+API_HANDLER(api_evidence_by_digest);
+API_HANDLER(api_records_list);
+API_HANDLER(api_records_get);
 /* routes_apps.c */
 API_HANDLER(api_apps_create);
 API_HANDLER(api_apps_list);
@@ -63,6 +66,10 @@ API_HANDLER(api_blobs_get);
 API_HANDLER(api_deployments_create);
 API_HANDLER(api_deployments_list);
 API_HANDLER(api_deployments_get);
+/* The resource that GET /v1/deployments/{dep} answers, and its version; NOT_FOUND. *ret is the caller's. */
+int api_deployment_read(struct api_worker *worker, const uint8_t org[16], const rd_id *id, json_t **ret,
+                        int64_t *ret_version, rd_err *err) RD_NODISCARD;
+void api_deployment_wait(struct api_request *request); /* deployment_wait.c: GET /v1/deployments/{dep}/wait */
 API_HANDLER(api_instances_list);
 API_HANDLER(api_instances_get);
 /* routes_hosts.c, routes_enrol.c */
@@ -71,6 +78,7 @@ API_HANDLER(api_hosts_get);
 API_HANDLER(api_hosts_drain);
 API_HANDLER(api_hosts_cordon);
 API_HANDLER(api_hosts_undrain);
+API_HANDLER(api_hosts_release);
 API_HANDLER(api_hosts_revoke);
 API_HANDLER(api_enrol_tokens_create);
 API_HANDLER(api_enroll);

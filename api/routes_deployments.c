@@ -218,14 +218,14 @@ static json_t *stages_json(const rd_pg_result *row, const rd_pg_result *instance
     return stages;
 }
 
-static int reply_deployment(api_request *request, api_worker *worker, const rd_id *id, int status, rd_err *err)
+int api_deployment_read(api_worker *worker, const uint8_t org[16], const rd_id *id, json_t **ret, int64_t *ret_version,
+                        rd_err *err)
 {
     RD_CLEANUP(rd_pg_result_free_p) rd_pg_result *row = NULL;
     RD_CLEANUP(rd_pg_result_free_p) rd_pg_result *instances = NULL;
-    const api_principal *p = api_request_principal(request);
-    if (api_store_get(worker, p->org_id, "deployment_get", &row, err, rd_pg_uuid(id->b)) < 0 ||
+    if (api_store_get(worker, org, "deployment_get", &row, err, rd_pg_uuid(id->b)) < 0 ||
         api_store_need(row, "deployment", err) < 0 ||
-        api_store_get(worker, p->org_id, "instances_of_deployment", &instances, err, rd_pg_uuid(id->b)) < 0)
+        api_store_get(worker, org, "instances_of_deployment", &instances, err, rd_pg_uuid(id->b)) < 0)
         return -1;
     json_t *deployment = deployment_json(row, 0);
     rd_json_set(deployment, "stages", stages_json(row, instances));
@@ -233,13 +233,24 @@ static int reply_deployment(api_request *request, api_worker *worker, const rd_i
     for (size_t i = 0; i < rd_pg_rows(instances); i++)
         (void)json_array_append_new(list, instance_json(instances, i));
     rd_json_set(deployment, "instances", list);
+    *ret = deployment;
+    *ret_version = rd_pg_get_i64(row, 0, 2);
+    return 0;
+}
+
+static int reply_deployment(api_request *request, api_worker *worker, const rd_id *id, int status, rd_err *err)
+{
+    json_t *deployment = NULL;
+    int64_t version = 0;
+    if (api_deployment_read(worker, api_request_principal(request)->org_id, id, &deployment, &version, err) < 0)
+        return -1;
     if (status == 202) {
         char location[64], text[RD_ID_TEXT_SIZE];
         rd_id_format(RD_PREFIX_DEPLOY, id, text);
         snprintf(location, sizeof(location), "/v1/deployments/%s", text);
         api_reply_header(request, "Location", location);
     }
-    api_reply_resource(request, status, deployment, rd_pg_get_i64(row, 0, 2));
+    api_reply_resource(request, status, deployment, version);
     return 0;
 }
 

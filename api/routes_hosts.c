@@ -13,7 +13,7 @@
 typedef struct host_wish {
     rd_id host;
     const uint8_t *org;
-    bool cordon, has_drain_by, retire;
+    bool cordon, has_drain_by, retire, release;
     int64_t drain_by_us;
     const char *cause;
 } host_wish;
@@ -33,6 +33,18 @@ static void set_json_text(json_t *object, const char *name, const char *text)
     rd_json_set(object, name, value ? value : json_object());
 }
 
+/* Why nothing is placed here, while the newest mark counts. */
+static json_t *quarantine(const rd_pg_result *row, size_t r)
+{
+    if (!rd_pg_get_bool(row, r, 23))
+        return json_null();
+    json_t *object = json_object();
+    rd_json_set_str(object, "code", rd_pg_get_text(row, r, 24));
+    rd_json_set_str(object, "detail", rd_pg_get_text(row, r, 25));
+    rd_json_set_time(object, "since", rd_pg_get_time(row, r, 26));
+    return object;
+}
+
 static json_t *host_json(const rd_pg_result *row, size_t r)
 {
     json_t *host = json_object();
@@ -48,6 +60,8 @@ static json_t *host_json(const rd_pg_result *row, size_t r)
     rd_json_set_str(host, "state", rd_pg_is_null(row, r, 17) ? state : "revoked");
     rd_json_set_str(host, "link", rd_pg_get_i64(row, r, 6) == 1 ? "up" : "down");
     rd_json_set_bool(host, "cordoned", rd_pg_get_bool(row, r, 19));
+    rd_json_set(host, "quarantine", quarantine(row, r));
+    rd_json_set_int(host, "faults", rd_pg_get_i64(row, r, 27));
     rd_json_set(host, "capacity", amounts(row, r, 7));
     rd_json_set(host, "used", amounts(row, r, 10));
     rd_json_set_hex(host, "platform", rd_pg_get_bytes(row, r, 13));
@@ -99,7 +113,18 @@ int api_hosts_list(api_request *request, api_worker *worker, rd_err *err)
     return 0;
 }
 
-/* --- drain, cordon, undrain, revoke --- */
+/* --- drain, cordon, undrain, release, revoke --- */
+
+static int push_wish(rd_pg *pg, const host_wish *w, rd_err *err)
+{
+    rd_pg_value id = rd_pg_uuid(w->host.b);
+    if (w->release)
+        return rd_pg_push(pg, "host_release", err, id, rd_pg_uuid(w->org));
+    if (rd_pg_push(pg, "host_wish", err, id, rd_pg_uuid(w->org), rd_pg_bool(w->cordon),
+                   w->has_drain_by ? rd_pg_time(w->drain_by_us) : rd_pg_null(), rd_pg_bool(w->retire)) < 0)
+        return -1;
+    return w->retire ? rd_pg_push(pg, "host_revoke", err, id) : 0;
+}
 
 static rd_pg_outcome wish_host(rd_pg *pg, api_change *change, rd_err *err)
 {
@@ -119,9 +144,7 @@ static rd_pg_outcome wish_host(rd_pg *pg, api_change *change, rd_err *err)
         return outcome;
     if (api_if_match(change->request, outcome == RD_PG_SOME ? rd_pg_get_i64(version, 0, 0) : 0, err) < 0)
         return RD_PG_FAILED;
-    if (rd_pg_push(pg, "host_wish", err, id, rd_pg_uuid(w->org), rd_pg_bool(w->cordon),
-                   w->has_drain_by ? rd_pg_time(w->drain_by_us) : rd_pg_null(), rd_pg_bool(w->retire)) < 0 ||
-        (w->retire && rd_pg_push(pg, "host_revoke", err, id) < 0) ||
+    if (push_wish(pg, w, err) < 0 ||
         api_change_evaluate(pg, change, (int)rd_pg_get_i64(row, 0, 0), 2, RD_BYTES_ARRAY(w->host.b), w->cause, err) < 0)
         return RD_PG_FAILED;
     change->status = 200;
@@ -172,6 +195,12 @@ int api_hosts_undrain(api_request *request, api_worker *worker, rd_err *err)
 {
     host_wish w = { .cause = "undrain" };
     return run_wish(request, worker, &w, "host.undrain", err) < 0 ? -1 : reply_host(request, worker, &w.host, 200, err);
+}
+
+int api_hosts_release(api_request *request, api_worker *worker, rd_err *err)
+{
+    host_wish w = { .release = true, .cause = "release" };
+    return run_wish(request, worker, &w, "host.release", err) < 0 ? -1 : reply_host(request, worker, &w.host, 200, err);
 }
 
 int api_hosts_revoke(api_request *request, api_worker *worker, rd_err *err)

@@ -3,10 +3,12 @@
 #define HOST_COLUMNS                                                                                                   \
     "i.host_id, i.name, i.region, i.tee, i.simulated, h.state, k.state, k.reported_cpu_m, k.reported_mem,"             \
     " k.reported_slots, h.used_cpu_m, h.used_mem, h.used_slots, i.platform_id, i.verdict::text, i.labels::text, i.at," \
-    " i.revoked_at, coalesce(w.gen, 0), coalesce(w.cordon, false), k.agent_version, i.shard, i.zone"
+    " i.revoked_at, coalesce(w.gen, 0), coalesce(w.cordon, false), k.agent_version, i.shard, i.zone,"                  \
+    " coalesce(m.mark, 0) > coalesce(w.released, 0), m.code, m.detail, m.marked_at,"                                   \
+    " CASE WHEN m.since > clock_timestamp() - interval '1 hour' THEN m.faults ELSE 0 END"
 #define HOST_JOINS                                                                                                     \
     " FROM host_identity i LEFT JOIN hosts h ON h.host_id = i.host_id LEFT JOIN host_links k ON k.host_id = i.host_id" \
-    " LEFT JOIN host_wishes w ON w.host_id = i.host_id"
+    " LEFT JOIN host_wishes w ON w.host_id = i.host_id LEFT JOIN host_marks m ON m.host_id = i.host_id"
 
 static const rd_pg_stmt stmts[] = {
     { "host_get", "SELECT " HOST_COLUMNS HOST_JOINS " WHERE i.host_id = $1", 1 },
@@ -22,6 +24,12 @@ static const rd_pg_stmt stmts[] = {
       "INSERT INTO host_wishes AS w (host_id, operator_org, cordon, drain_by, retire) VALUES ($1, $2, $3, $4, $5)"
       " ON CONFLICT (host_id) DO UPDATE SET cordon = $3, drain_by = $4, retire = w.retire OR $5, gen = w.gen + 1",
       5 },
+    /* The mark that stands now: a later one counts again. */
+    { "host_release",
+      "INSERT INTO host_wishes AS w (host_id, operator_org, released) SELECT $1, $2, m.mark FROM host_marks m"
+      " WHERE m.host_id = $1 ON CONFLICT (host_id) DO UPDATE SET released = greatest(w.released, excluded.released),"
+      " gen = w.gen + 1",
+      2 },
     { "host_revoke",
       "UPDATE host_identity SET revoked_at = clock_timestamp(), retired_at = clock_timestamp() WHERE host_id = $1", 1 },
     { "host_add",

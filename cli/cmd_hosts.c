@@ -8,6 +8,19 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Under the table, as its columns have no room for reasons. */
+static void note_quarantines(cli_context *context, const json_t *hosts)
+{
+    for (size_t i = 0; context->out.form == CLI_TABLE && i < json_array_size(hosts); i++) {
+        const json_t *host = json_array_get(hosts, i);
+        const json_t *quarantine = json_object_get(host, "quarantine");
+        if (json_is_object(quarantine))
+            cli_note(&context->out, "%s: %s (%s). When that is mended: redoubt hosts release %s",
+                     cli_text(host, "name"), cli_text(quarantine, "detail"), cli_text(quarantine, "code"),
+                     cli_text(host, "id"));
+    }
+}
+
 static int run_list(cli_context *context, const cli_args *args, rd_err *err)
 {
     if (cli_args_expect(args, 0, 0, "", err) < 0)
@@ -32,13 +45,15 @@ static int run_list(cli_context *context, const cli_args *args, rd_err *err)
                            (long long)json_integer_value(json_object_get(json_object_get(host, "capacity"), "slots")));
             cells[i * 6] = cli_text(host, "id");
             cells[i * 6 + 1] = cli_text(host, "name");
-            cells[i * 6 + 2] = cli_text(host, "state");
+            bool is_marked = json_is_object(json_object_get(host, "quarantine"));
+            cells[i * 6 + 2] = is_marked ? "quarantined" : cli_text(host, "state");
             cells[i * 6 + 3] = cli_text(host, "link");
             cells[i * 6 + 4] = slots[i];
             cells[i * 6 + 5] = json_is_true(json_object_get(host, "simulated")) ? "SIMULATED" : cli_text(host, "tee");
         }
         static const char *const header[] = { "HOST", "NAME", "STATE", "LINK", "SLOTS", "TEE" };
         status = cli_print_table(&context->out, header, 6, cells, count, err);
+        note_quarantines(context, items);
     }
     json_decref(items);
     return status;
@@ -54,6 +69,10 @@ static int run_show(cli_context *context, const cli_args *args, rd_err *err)
     json_t *host = NULL;
     if (!client || cli_client_json(client, "GET", path, NULL, &host, err) < 0)
         return -1;
+    const json_t *quarantine = json_object_get(host, "quarantine");
+    if (context->out.form == CLI_TABLE && json_is_object(quarantine))
+        cli_note(&context->out, "QUARANTINED: %s (%s). When that is mended: redoubt hosts release %s",
+                 cli_text(quarantine, "detail"), cli_text(quarantine, "code"), args->positional[0]);
     if (context->out.form == CLI_TABLE)
         (void)json_object_del(host, "verdict"); /* long; with --json it is there */
     cli_print_object(&context->out, host);
@@ -82,6 +101,16 @@ static int post_host(cli_context *context, const cli_args *args, const char *act
 static int run_drain(cli_context *context, const cli_args *args, rd_err *err)
 {
     return post_host(context, args, "drain", "is draining: its instances move elsewhere and no request is lost.", err);
+}
+
+static int run_cordon(cli_context *context, const cli_args *args, rd_err *err)
+{
+    return post_host(context, args, "cordon", "takes no new work; what runs there stays.", err);
+}
+
+static int run_release(cli_context *context, const cli_args *args, rd_err *err)
+{
+    return post_host(context, args, "release", "is released from quarantine; its next fault counts anew.", err);
 }
 
 static int run_undrain(cli_context *context, const cli_args *args, rd_err *err)
@@ -174,6 +203,21 @@ const cli_command cli_hosts_commands[] = {
       .arguments = "HOST",
       .examples = "redoubt hosts undrain hst_01jd…",
       .run = run_undrain },
+    { .name = "hosts cordon",
+      .purpose = "place nothing new on a host; what runs there stays",
+      .arguments = "HOST",
+      .examples = "redoubt hosts cordon hst_01jd…",
+      .run = run_cordon },
+    { .name = "hosts uncordon",
+      .purpose = "let a host take work again, after a cordon or a drain",
+      .arguments = "HOST",
+      .examples = "redoubt hosts uncordon hst_01jd…",
+      .run = run_undrain },
+    { .name = "hosts release",
+      .purpose = "release a host from quarantine, once its fault is mended",
+      .arguments = "HOST",
+      .examples = "redoubt hosts show hst_01jd…\nredoubt hosts release hst_01jd…",
+      .run = run_release },
     { .name = "hosts delete",
       .purpose = "revoke a host; its instances are placed elsewhere",
       .arguments = "HOST",

@@ -83,7 +83,7 @@ static void end_finished(evaluation *e)
 static bool is_leaving(const evaluation *e, const sched_lease *lease)
 {
     const sched_host *host = sched_fleet_host(e->context->fleet, lease->host);
-    return host->state == RD_HOST_DRAINING || host->wants_drain || host->is_retired;
+    return host->state == RD_HOST_DRAINING || host->wants_drain || host->is_retired || host->is_marked;
 }
 
 static void take_step(evaluation *e)

@@ -156,7 +156,7 @@ bool sched_host_is_open(const sched_host *host)
 {
     return host->is_known && host->state == RD_HOST_READY && host->link_up && host->silent_since_us == 0 &&
            host->reconciled_session == host->session && !host->wants_cordon && !host->wants_drain &&
-           !host->is_retired && !host->is_revoked;
+           !host->is_retired && !host->is_revoked && !host->is_marked;
 }
 
 void sched_fleet_refresh(sched_fleet *fleet, uint32_t index)

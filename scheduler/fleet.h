@@ -36,6 +36,7 @@ typedef struct sched_host {
     bool wants_drain;
     bool is_retired;
     bool is_revoked;
+    bool is_marked; /* for quarantine: a mark of ingest that its operator has not released */
     bool link_up;
     bool link_by_replica; /* went down with its replica */
     int64_t session;
@@ -83,7 +84,7 @@ const sched_class *sched_fleet_class(const sched_fleet *fleet, size_t index);
 void sched_fleet_take(sched_fleet *fleet, uint32_t host, const sched_size *size, int sign);
 /* After state, link or capacity changed: writes the class arrays again. */
 void sched_fleet_refresh(sched_fleet *fleet, uint32_t host);
-/* ready, in contact, resynced, not wished away. */
+/* ready, in contact, resynced, neither wished away nor marked. */
 bool sched_host_is_open(const sched_host *host);
 
 #endif

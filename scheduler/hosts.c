@@ -20,20 +20,22 @@ static rd_host_state settled_state(const sched_host *host)
 
 rd_host_state sched_host_next(const sched_host *host, bool is_lost)
 {
-    if (host->state == RD_HOST_QUARANTINED && !host->is_retired)
-        return RD_HOST_QUARANTINED;
     if ((host->is_retired || host->is_revoked) && host->lease_count == 0)
         return RD_HOST_RETIRED;
     if (is_lost)
         return RD_HOST_LOST;
     if (!host->is_known)
         return RD_HOST_ENROLLED;
+    if (host->is_marked && host->state != RD_HOST_LOST && host->state != RD_HOST_RETIRED)
+        return RD_HOST_QUARANTINED;
     switch (host->state) {
     case RD_HOST_LOST:
         /* Its leases were given away: a later session brings it back, or the proof that they have ended there. */
-        return is_attached(host) && (host->session > host->lost_session || host->is_clear) ? RD_HOST_RECONCILING
-                                                                                           : RD_HOST_LOST;
+        if (!is_attached(host) || (host->session <= host->lost_session && !host->is_clear))
+            return RD_HOST_LOST;
+        return host->is_marked ? RD_HOST_QUARANTINED : RD_HOST_RECONCILING;
     case RD_HOST_ENROLLED:
+    case RD_HOST_QUARANTINED: /* released */
         return RD_HOST_RECONCILING;
     case RD_HOST_RECONCILING:
         return is_attached(host) ? settled_state(host) : RD_HOST_RECONCILING;
@@ -95,8 +97,8 @@ void sched_hosts_plan(sched_plan *plan, sched_fleet *fleet, sched_apps *apps, sc
                       int64_t now_us)
 {
     sched_host *host = sched_fleet_host(fleet, index);
-    bool is_placed_on =
-        host->state != RD_HOST_ENROLLED && (host->state != RD_HOST_RECONCILING || host->lease_count > 0);
+    bool may_be_empty = host->state == RD_HOST_RECONCILING || host->state == RD_HOST_QUARANTINED;
+    bool is_placed_on = host->state != RD_HOST_ENROLLED && (!may_be_empty || host->lease_count > 0);
     bool may_be_lost = host->is_known && host->state != RD_HOST_LOST && host->state != RD_HOST_RETIRED && is_placed_on;
     bool is_lost = may_be_lost && (host->is_revoked || sched_watch_is_lost(watch, fleet, host, now_us));
     rd_host_state next = sched_host_next(host, is_lost);
@@ -110,6 +112,7 @@ void sched_hosts_plan(sched_plan *plan, sched_fleet *fleet, sched_apps *apps, sc
                                                 .state = next,
                                                 .granted = granted,
                                                 .lost_session = next == RD_HOST_LOST ? host->session : 0 });
-    if (next != host->state && (next == RD_HOST_LOST || next == RD_HOST_DRAINING))
+    bool is_left = next == RD_HOST_LOST || next == RD_HOST_DRAINING || next == RD_HOST_QUARANTINED;
+    if (next != host->state && is_left)
         visit_leases(plan, apps, index, host, next == RD_HOST_LOST, now_us);
 }

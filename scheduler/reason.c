@@ -29,7 +29,7 @@ char *sched_reason_unplaced(const sched_why *why, const sched_need *need)
               need->tees);
     count_one(counts, why->region, "region not in ", need->regions);
     count_one(counts, why->labels, "labels lack ", need->labels);
-    count_one(counts, why->state, "not ready: away, draining or not yet attached", "");
+    count_one(counts, why->state, "not ready: away, draining, quarantined or not yet attached", "");
     count_one(counts, why->cpu_m, "too little free CPU", "");
     count_one(counts, why->memory, "too little free memory", "");
     count_one(counts, why->slots, "no free enclave slot", "");

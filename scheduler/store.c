@@ -43,6 +43,7 @@ static sched_host read_host(const rd_pg_result *res, size_t row)
         .reconciled_session = rd_pg_get_i64(res, row, 25),
         .reported = read_size(res, row, 27),
         .is_clear = rd_pg_get_bool(res, row, 30),
+        .is_marked = rd_pg_get_bool(res, row, 31),
     };
     (void)rd_pg_get_fixed(res, row, 0, host.id.b, 16);
     (void)rd_pg_get_fixed(res, row, 1, host.operator_org.b, 16);

@@ -15,10 +15,11 @@
     " coalesce(l.reported_cpu_m, 0), coalesce(l.reported_mem, 0), coalesce(l.reported_slots, 0)," \
     /* Only asked of lost hosts: every stop acknowledged, and nothing of what was given away still reported alive. */ \
     " CASE WHEN h.state = 9 THEN l.acked_seq >= h.job_seq AND NOT EXISTS (SELECT 1 FROM leases x JOIN lease_status s" \
-    "   USING (instance_id, epoch) WHERE x.host_id = h.host_id AND NOT x.held AND s.phase < 7) ELSE false END"
+    "   USING (instance_id, epoch) WHERE x.host_id = h.host_id AND NOT x.held AND s.phase < 7) ELSE false END," \
+    " coalesce(m.mark, 0) > coalesce(w.released, 0)"
 #define HOST_TABLES \
     " FROM host_identity i LEFT JOIN hosts h USING (host_id) LEFT JOIN host_wishes w USING (host_id)" \
-    " LEFT JOIN host_links l USING (host_id)"
+    " LEFT JOIN host_links l USING (host_id) LEFT JOIN host_marks m USING (host_id)"
 
 static const rd_pg_stmt reads[] = {
     { "sched_hosts_all", "SELECT " HOST_COLUMNS HOST_TABLES " WHERE i.shard = $1 AND (i.retired_at IS NULL OR h.used_slots > 0)", 1 },
@@ -57,7 +58,7 @@ static const rd_pg_stmt reads[] = {
       " s.phase = 4 AND coalesce(v.result = 1 AND v.valid_until > clock_timestamp(), false)"
       " FROM unnest($1::uuid[], $2::bigint[]) AS u(instance_id, epoch)"
       " JOIN lease_status s USING (instance_id, epoch) LEFT JOIN lease_verdicts v USING (instance_id, epoch)", 2 },
-    { "sched_replicas", "SELECT replica_id, beat FROM replicas", 0 },
+    { "sched_replicas", "SELECT replica_id, beat FROM replicas ORDER BY at DESC LIMIT 4096", 0 },
     { "sched_lagging",
       "SELECT h.host_id, l.replica_id, l.acked_seq FROM hosts h JOIN host_links l USING (host_id)"
       " WHERE h.shard = $1 AND h.job_seq > l.acked_seq AND l.state = 1 AND l.replica_id IS NOT NULL"
@@ -154,11 +155,13 @@ static const rd_pg_stmt plans[] = {
       "     placed_at = coalesce(r.placed_at, excluded.placed_at), healthy_at = coalesce(r.healthy_at, excluded.healthy_at),"
       "     at = clock_timestamp()),"
       " old AS (UPDATE rollouts r SET state = 7, at = clock_timestamp() FROM u WHERE r.app_id = u.app_id AND r.gen < u.gen"
-      "   AND r.state NOT IN (5, 6, 7, 9))"
+      "   AND r.state NOT IN (5, 6, 7, 9) RETURNING r.org_id, r.deployment_id, r.app_id, r.gen)"
       " INSERT INTO events (org_id, kind, subject, app_id, body)"
       " SELECT org_id, 'deployment', uuid_send(deployment_id), app_id, jsonb_strip_nulls(jsonb_build_object('state', (ARRAY['progressing',"
       "   'healthy','paused','reverting','reverted','failed','superseded','stopping','ended'])[state], 'generation', gen, 'wanted', wanted,"
-      "   'serving', healthy, 'reason', reason::jsonb)) FROM u WHERE changed", 10 },
+      "   'serving', healthy, 'reason', reason::jsonb)) FROM u WHERE changed UNION ALL"
+      " SELECT org_id, 'deployment', uuid_send(deployment_id), app_id, jsonb_build_object('state', 'superseded', 'generation', gen)"
+      " FROM old", 10 },
     { "sched_quota_give", "SELECT quota_give($1, $2, $3, $4, $5)", 5 },
 };
 

@@ -19,10 +19,12 @@
 typedef struct replica {
     int64_t beat;
     int64_t moved_us;
+    uint64_t seen; /* the reading that showed it last */
 } replica;
 
 struct sched_watch {
     rd_table *replicas;
+    uint64_t readings;
     int64_t started_us;
     int64_t window_us; /* start of the present storm window */
     size_t lost;       /* hosts given up within it */
@@ -51,24 +53,53 @@ void sched_watch_free(sched_watch *watch)
     free(watch);
 }
 
+static replica *replica_of(sched_watch *watch, const sched_beat *beat)
+{
+    rd_bytes key = RD_BYTES_ARRAY(beat->replica.b);
+    replica *known = rd_table_get(watch->replicas, key);
+    if (known)
+        return known;
+    known = rd_alloc(sizeof *known);
+    known->beat = beat->beat - 1;
+    if (rd_table_set(watch->replicas, key, known, NULL))
+        return known;
+    free(known);
+    return NULL;
+}
+
+/* Replicas are new at each start, and the table's rows are swept: what it has no more is forgotten here too. */
+static void forget_unseen(sched_watch *watch)
+{
+    size_t iterator = 0;
+    rd_bytes key;
+    void *value;
+    while (rd_table_next(watch->replicas, &iterator, &key, &value)) {
+        if (((const replica *)value)->seen == watch->readings)
+            continue;
+        (void)rd_table_remove(watch->replicas, key);
+        free(value);
+    }
+}
+
 void sched_watch_beats(sched_watch *watch, const sched_beat *beats, int count, int64_t now_us)
 {
+    watch->readings++;
     for (int i = 0; i < count; i++) {
-        rd_bytes key = RD_BYTES_ARRAY(beats[i].replica.b);
-        replica *known = rd_table_get(watch->replicas, key);
-        if (!known) {
-            known = rd_alloc(sizeof *known);
-            known->beat = beats[i].beat - 1;
-            if (!rd_table_set(watch->replicas, key, known, NULL)) {
-                free(known);
-                continue;
-            }
-        }
+        replica *known = replica_of(watch, &beats[i]);
+        if (!known)
+            continue;
+        known->seen = watch->readings;
         if (known->beat != beats[i].beat) {
             known->beat = beats[i].beat;
             known->moved_us = now_us;
         }
     }
+    forget_unseen(watch);
+}
+
+size_t sched_watch_count(const sched_watch *watch)
+{
+    return rd_table_count(watch->replicas);
 }
 
 static bool replica_is_silent(const sched_watch *watch, const rd_id *id, int64_t now_us)

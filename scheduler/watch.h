@@ -11,8 +11,10 @@ typedef struct sched_watch sched_watch;
 sched_watch *sched_watch_new(int64_t now_us);
 void sched_watch_free(sched_watch *watch);
 
-/* The beats as just read. */
+/* The beats as just read: all of them. Others are forgotten. */
 void sched_watch_beats(sched_watch *watch, const sched_beat *beats, int count, int64_t now_us);
+/* Replicas that are known. */
+size_t sched_watch_count(const sched_watch *watch);
 /* Updates silent_since_us of every host. */
 void sched_watch_hosts(sched_watch *watch, sched_fleet *fleet, int64_t now_us);
 /* Whether the host is to be given up now. Counts against the limit when it says yes. */

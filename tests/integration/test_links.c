@@ -205,6 +205,46 @@ static void spoiled_evidence_is_refused(void **state)
     }
 }
 
+static const char *mark_of(const host *h)
+{
+    return sql("SELECT mark || ' ' || code || ' ' || is_cut FROM host_marks WHERE host_id = '%s'", h->uuid);
+}
+
+/* Forged evidence of three leases within an hour; what a policy refuses is not counted, nor a lease twice. */
+static void faults_of_a_host_lead_to_a_mark(void **state)
+{
+    (void)state;
+    host *h = host_new();
+    host_dial(h);
+    for (unsigned i = 0; i < 4; i++) {
+        rd_id instance = lease_add(h, EPOCH0 + 100 + w.leases);
+        hint(h);
+        UNTIL(h->agent.job_count == i + 1);
+        fake_job *job = &h->agent.jobs[i];
+        rd_statement statement = good_statement(job);
+        uint8_t mrtd[48];
+        memcpy(mrtd, w.mrtd, sizeof mrtd);
+        if (i == 0)
+            mrtd[0] ^= 1; /* genuine, but no build that the policy lists */
+        else
+            statement.release.b[0] ^= 1;
+        rd_digest digest = fake_evidence_make(&h->agent, &statement, mrtd);
+        fake_event(&h->agent, job, "attesting", NULL);
+        fake_event(&h->agent, job, "serving", &digest);
+        UNTIL(rd_starts_with(phase_of(&instance), "8"));
+        assert_string_equal(sql("SELECT coalesce(max(faults), 0) FROM host_marks WHERE host_id = '%s'", h->uuid),
+                            ((const char *[]){ "0", "1", "2", "0" })[i]);
+    }
+    assert_string_equal(mark_of(h), "1 attest_statement false");
+    assert_string_equal(sql("SELECT host_is_marked('%s')", h->uuid), "t");
+    assert_string_equal(sql("SELECT count(*) FROM events WHERE kind = 'host' AND body->>'quarantined' ="
+                            " 'attest_statement' AND subject = uuid_send('%s')",
+                            h->uuid),
+                        "1");
+    assert_non_null(h->agent.events); /* its link stays: what runs there is to be stopped over it */
+    host_free(h);
+}
+
 static void serving_without_evidence_is_refused(void **state)
 {
     (void)state;
@@ -476,6 +516,7 @@ static void a_newer_era_is_not_believed(void **state)
     fake_dial(&h->agent, w.loop, api_links_link_port(w.links));
     UNTIL(h->agent.hellos >= 1 && h->agent.downs >= 1);
     assert_null(h->agent.events);
+    UNTIL(strcmp(mark_of(h), "1 job_era false") == 0);
     host_free(h);
 }
 
@@ -497,6 +538,11 @@ static void a_fighting_key_is_quarantined(void **state)
     UNTIL(h->agent.ups >= 12);
     turn_for(300000);
     assert_true(h->agent.hellos <= 10);
+    assert_string_equal(mark_of(h), "1 host_sessions true");
+    /* Until its operator releases it, whatever the time. */
+    unsigned hellos = h->agent.hellos;
+    sql("INSERT INTO host_wishes (host_id, operator_org, released) VALUES ('%s', '%s', 1)", h->uuid, ORG);
+    UNTIL(h->agent.hellos > hellos);
     host_free(h);
 }
 
@@ -507,6 +553,7 @@ int main(void)
         cmocka_unit_test(levels_of_ended_leases_are_sent_too),
         cmocka_unit_test(honest_evidence_is_believed),
         cmocka_unit_test(spoiled_evidence_is_refused),
+        cmocka_unit_test(faults_of_a_host_lead_to_a_mark),
         cmocka_unit_test(serving_without_evidence_is_refused),
         cmocka_unit_test(bytes_of_another_digest_are_refused),
         cmocka_unit_test(old_nonces_are_asked_for_again),

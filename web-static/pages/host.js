@@ -10,7 +10,7 @@ export async function hostPage({ id }) {
   const host = await get(`/v1/hosts/${id}`);
   const kind = kindOfHost(host), { tcb = {}, steps = [], hint } = host.verdict;
   const says = { simulated: ["Simulated", "No TEE stands behind this host: what runs there is checked, not confidential."], reported: ["Reported by the plane", "The plane accepted this machine's evidence when it enrolled. Each launch on it is judged anew, by the app's own policy."],
-    stale: ["Stale", ": the link is lost. Its instances are moved when their leases end."], unverified: ["Unverified", "It has enrolled and has not attached yet."], refused: ["Refused", `It carries nothing: ${host.state}.`] }[kind];
+    stale: ["Stale", ": the link is lost. Its instances are moved when their leases end."], unverified: ["Unverified", "It has enrolled and has not attached yet."], refused: host.quarantine ? ["Quarantined", `${host.quarantine.detail} (${host.quarantine.code}, ${age(host.quarantine.since)}). Nothing is placed here and what runs moves elsewhere, until its operator releases it.`] : ["Refused", `It carries nothing: ${host.state}.`] }[kind];
   const { capacity, used } = host;
   return { title: host.name, section: "hosts", crumbs: [["Hosts", "/hosts"], [host.name]], simulated: host.simulated ? "what runs on this host is checked, not confidential." : false,
     concerns: (event, data) => event === "host" && data.subject === id,

@@ -45,7 +45,7 @@ function fleet(hosts, view) {
     return h(view === "free" ? `a.cell.free-${freeStep(host)}${leaving}` : `a.cell.v.${kind}${leaving}`, { href: `/hosts/${host.id}`, "aria-label": label, title: label }, view === "free" ? null : shape(kind));
   };
   const kinds = ["simulated", "reported", "unverified", "stale", "refused"].map((kind) => [kind, hosts.filter((host) => kindOfHost(host) === kind).length]).filter(([, count]) => count);
-  const legend = { simulated: "simulated TEE", reported: "accepted, as the plane reports", unverified: "not proved yet", stale: "link lost", refused: "refused or revoked" };
+  const legend = { simulated: "simulated TEE", reported: "accepted, as the plane reports", unverified: "not proved yet", stale: "link lost", refused: "refused, quarantined or revoked" };
   return panel("Fleet", segments("What the cells show", [["Proof", "/hosts", view !== "free"], ["Free capacity", "/hosts?show=free", view === "free"]]),
     h("div.fleet", {}, regions.map((region) => { const here = hosts.filter((host) => (host.region || "–") === region); return h("div.zone", {}, h("div", {}, h("strong", {}, region), h("span.sub", {}, `${plural(here.length, "host")}, ${here.filter((host) => host.capacity.slots > host.used.slots && host.state === "ready").length} with room`)), h("div.cells", {}, here.map(cell))); })),
     h("footer", {}, h("ul.key", {}, view === "free" ? FREE.map((text, i) => h("li", {}, h(`span.cell.free-${i}`, { "aria-hidden": "true" }), text)) : kinds.map(([kind, count]) => h("li", {}, h(`span.cell.v.${kind}`, { "aria-hidden": "true" }, shape(kind)), `${legend[kind]} · ${count}`)))));

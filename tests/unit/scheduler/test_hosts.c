@@ -33,6 +33,29 @@ static void drain_busy(sched_host *h)
     h->wants_drain = true;
     h->lease_count = 1;
 }
+static void marked(sched_host *h)
+{
+    h->is_marked = true;
+}
+static void marked_busy(sched_host *h)
+{
+    h->is_marked = true;
+    h->lease_count = 1;
+}
+static void marked_lost_before(sched_host *h)
+{
+    h->is_marked = true;
+    h->lost_session = 2;
+}
+static void marked_lost_now(sched_host *h)
+{
+    h->is_marked = true;
+    h->lost_session = 3;
+}
+static void marked_revoked(sched_host *h)
+{
+    h->is_marked = h->is_revoked = true;
+}
 static void revoked(sched_host *h)
 {
     h->is_revoked = true;
@@ -90,7 +113,14 @@ static void test_next(void **state)
         { "revoked with leases", RD_HOST_READY, revoked_busy, true, RD_HOST_LOST },
         { "revoked without", RD_HOST_LOST, revoked, false, RD_HOST_RETIRED },
         { "retired for good", RD_HOST_RETIRED, NULL, false, RD_HOST_RETIRED },
-        { "quarantine is not left unasked", RD_HOST_QUARANTINED, NULL, false, RD_HOST_QUARANTINED },
+        { "marked", RD_HOST_READY, marked_busy, false, RD_HOST_QUARANTINED },
+        { "marked while attaching", RD_HOST_RECONCILING, marked, false, RD_HOST_QUARANTINED },
+        { "quarantine is not left unasked", RD_HOST_QUARANTINED, marked, false, RD_HOST_QUARANTINED },
+        { "released", RD_HOST_QUARANTINED, NULL, false, RD_HOST_RECONCILING },
+        { "lost in quarantine", RD_HOST_QUARANTINED, marked_busy, true, RD_HOST_LOST },
+        { "back into quarantine", RD_HOST_LOST, marked_lost_before, false, RD_HOST_QUARANTINED },
+        { "lost, marked, not back", RD_HOST_LOST, marked_lost_now, false, RD_HOST_LOST },
+        { "revoked in quarantine", RD_HOST_QUARANTINED, marked_revoked, false, RD_HOST_RETIRED },
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         sched_host host = valid(rows[i].from);
@@ -106,7 +136,7 @@ static void test_next(void **state)
 static void test_only_legal_moves(void **state)
 {
     (void)state;
-    enum { LINK, RECONCILED, RETIRED, REVOKED, CORDON, DRAIN, LEASES, LOST, CLEAR, SILENT, BITS };
+    enum { LINK, RECONCILED, RETIRED, REVOKED, CORDON, DRAIN, LEASES, LOST, CLEAR, SILENT, MARKED, BITS };
     for (int from = RD_HOST_ENROLLED; from < RD_HOST_STATE_COUNT; from++) {
         for (unsigned is = 0; is < 1u << BITS; is++) {
             sched_host host = valid((rd_host_state)from);
@@ -119,6 +149,7 @@ static void test_only_legal_moves(void **state)
             host.lease_count = is >> LEASES & 1;
             host.is_clear = is >> CLEAR & 1;
             host.silent_since_us = is >> SILENT & 1;
+            host.is_marked = is >> MARKED & 1;
             bool may_be_lost = from != RD_HOST_ENROLLED && from != RD_HOST_LOST && from != RD_HOST_RETIRED;
             rd_host_state to = sched_host_next(&host, may_be_lost && (is >> LOST & 1));
             if ((int)to != from && !rd_host_state_ok((rd_host_state)from, to))
@@ -168,6 +199,54 @@ static void test_silence(void **state)
     assert_true(sched_watch_is_lost(watch, fleet, host, t + 4000001 + 15000000));
     sched_watch_free(watch);
     sched_fleet_free(fleet);
+}
+
+/* The leases of a quarantined host go when it dies, as those of any other. */
+static void test_quarantined_hosts_are_lost_too(void **state)
+{
+    (void)state;
+    sched_fleet *fleet = sched_fleet_new();
+    sched_apps *apps = sched_apps_new();
+    sched_watch *watch = sched_watch_new(1);
+    uint32_t index = add(fleet, 1);
+    sched_host *host = sched_fleet_host(fleet, index);
+    host->state = RD_HOST_QUARANTINED;
+    host->is_marked = true;
+    host->link_up = false;
+    host->silent_since_us = 100000000;
+    sched_plan plan = { 0 };
+    sched_hosts_plan(&plan, fleet, apps, watch, index, 110000000);
+    assert_int_equal(plan.host_count, 0); /* nothing on it: it stays what it is */
+    rd_app_id id = { { 1 } };
+    sched_app *app = sched_apps_get(apps, &id);
+    sched_lease lease = { .app = app, .host = index, .want = RD_WANT_RUN, .class = 1, .size = { 1, 1, 1 } };
+    sched_lease *held = sched_apps_add(apps, &lease);
+    host->lease_count = 1;
+    sched_hosts_plan(&plan, fleet, apps, watch, index, 110000000);
+    assert_int_equal(plan.host_count, 1);
+    assert_int_equal(plan.hosts[0].state, RD_HOST_LOST);
+    assert_true(held->is_ended);
+    sched_plan_done(&plan);
+    sched_watch_free(watch);
+    sched_apps_free(apps);
+    sched_fleet_free(fleet);
+}
+
+/* Replicas are new at each start: what the table has no more is forgotten. */
+static void test_replicas_are_forgotten(void **state)
+{
+    (void)state;
+    sched_watch *watch = sched_watch_new(1);
+    sched_beat seen[3] = { { .beat = 1 }, { .beat = 1 }, { .beat = 1 } };
+    for (uint8_t i = 0; i < 200; i++) {
+        seen[0].replica.b[0] = i;
+        seen[1].replica.b[0] = (uint8_t)(i + 1);
+        sched_watch_beats(watch, seen, 2, i);
+        assert_int_equal(sched_watch_count(watch), 2);
+    }
+    sched_watch_beats(watch, seen, 0, 300);
+    assert_int_equal(sched_watch_count(watch), 0);
+    sched_watch_free(watch);
 }
 
 static void test_a_new_leader_listens_first(void **state)
@@ -244,9 +323,14 @@ static void test_exclusive_leases_run_out_first(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_next),    cmocka_unit_test(test_only_legal_moves),
-        cmocka_unit_test(test_silence), cmocka_unit_test(test_a_new_leader_listens_first),
-        cmocka_unit_test(test_storm),   cmocka_unit_test(test_exclusive_leases_run_out_first),
+        cmocka_unit_test(test_next),
+        cmocka_unit_test(test_only_legal_moves),
+        cmocka_unit_test(test_silence),
+        cmocka_unit_test(test_a_new_leader_listens_first),
+        cmocka_unit_test(test_quarantined_hosts_are_lost_too),
+        cmocka_unit_test(test_replicas_are_forgotten),
+        cmocka_unit_test(test_storm),
+        cmocka_unit_test(test_exclusive_leases_run_out_first),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
