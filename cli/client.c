@@ -133,6 +133,9 @@ static rd_code code_of_status(int status)
     }
 }
 
+/* What every version says of a path that it does not have (api/gate.c). */
+#define NO_SUCH_PATH "nothing is here"
+
 static int problem_to_err(const cli_answer *answer, rd_err *err)
 {
     json_t *problem = json_loadb((const char *)answer->body.data, answer->body.size, 0, NULL);
@@ -149,6 +152,10 @@ static int problem_to_err(const cli_answer *answer, rd_err *err)
                      pointer && pointer[0] ? " at " : "", pointer && pointer[0] ? pointer : "");
     if (!problem)
         (void)rd_err_set(err, code, "the control plane answered HTTP %d", answer->status);
+    else if (answer->status == 404 && detail && strcmp(detail, NO_SUCH_PATH) == 0)
+        (void)rd_err_set(err, code,
+                         "the control plane does not know this path: it is older than this command line (%s)",
+                         REDOUBT_VERSION);
     json_decref(problem);
     return -1;
 }

@@ -10,6 +10,7 @@ const cli_command *const cli_all_commands[] = {
     cli_invoke_commands,
     cli_verify_commands,
     cli_evidence_commands,
+    cli_records_commands,
     cli_policy_commands,
     cli_collateral_commands,
     cli_logs_commands,

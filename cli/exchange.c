@@ -6,6 +6,8 @@
 #include "common/base/mem.h"
 #include "common/base/text.h"
 #include "common/crypto/random.h"
+#include "common/model/evidence.h"
+#include "common/model/receipt.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -112,6 +114,37 @@ static int fetch(cli_client *client, const char *path, rd_buf *ret, rd_err *err)
     return status;
 }
 
+static bool is_of_statement(rd_bytes bundle, const rd_digest *named)
+{
+    rd_evidence evidence = { 0 };
+    rd_err ignored = RD_ERR_INIT;
+    rd_digest digest = { { 0 } };
+    if (rd_evidence_parse(bundle, &evidence, &ignored) == 0)
+        rd_statement_digest(rd_buf_bytes(&evidence.statement_bytes), &digest);
+    rd_evidence_done(&evidence);
+    return rd_digest_equal(&digest, named);
+}
+
+/* The evidence that the receipt names: what its instance began with. False when the plane has it no more. */
+static bool fetch_named(cli_client *client, cli_exchange *exchange)
+{
+    rd_receipt receipt = { .index = 0 };
+    rd_err ignored = RD_ERR_INIT;
+    bool is_read = rd_receipt_parse_header(exchange->receipt, strlen(exchange->receipt), &receipt, &ignored) == 0;
+    rd_digest named = receipt.claims.evidence;
+    rd_receipt_done(&receipt);
+    if (!is_read)
+        return false;
+    char text[RD_DIGEST_TEXT_SIZE];
+    rd_digest_format(&named, text);
+    RD_CLEANUP(rd_free_p) char *path = rd_asprintf("/v1/evidence/by-digest/%s", text);
+    if (fetch(client, path, &exchange->evidence, &ignored) == 0 &&
+        is_of_statement(rd_buf_bytes(&exchange->evidence), &named))
+        return true;
+    rd_buf_clear(&exchange->evidence);
+    return false;
+}
+
 int cli_exchange_fetch_proof(cli_client *client, cli_exchange *exchange, rd_err *err)
 {
     RD_CLEANUP(rd_free_p) char *instance = rd_strdup(exchange->instance);
@@ -121,7 +154,8 @@ int cli_exchange_fetch_proof(cli_client *client, cli_exchange *exchange, rd_err 
     RD_CLEANUP(rd_free_p) char *evidence = rd_asprintf("/v1/instances/%s/evidence", escaped);
     if (cli_client_json(client, "GET", docs, NULL, &exchange->docs, err) < 0)
         return -1;
-    if (fetch(client, evidence, &exchange->evidence, err) < 0)
+    /* Renewed evidence proves the same receipt key. */
+    if (!fetch_named(client, exchange) && fetch(client, evidence, &exchange->evidence, err) < 0)
         return -1;
     return fetch(client, "/v1/collateral", &exchange->collateral, err);
 }

@@ -29,7 +29,8 @@ void cli_exchange_done(cli_exchange *exchange);
  * function or its runtime chose are answers; the relay's own refusals are errors. */
 int cli_exchange_send(cli_client *client, const char *url, cli_exchange *exchange, int64_t timeout_us,
                       rd_err *err) RD_NODISCARD;
-/* Fetches documents, evidence and collateral of the instance that answered. */
+/* Fetches documents, evidence (the one that the receipt names, or else what the plane has of the instance now) and
+ * collateral. */
 int cli_exchange_fetch_proof(cli_client *client, cli_exchange *exchange, rd_err *err) RD_NODISCARD;
 /* Verifies documents, evidence and receipt; steps are appended. now_us is the instant of every date check. */
 int cli_exchange_verify(cli_context *context, const cli_exchange *exchange, int64_t now_us, json_t *steps,

@@ -11,6 +11,13 @@ const NAMES = { header: "Form", signature: "Signed by the enclave", path: "Place
 const fromBase64 = (encoded) => Uint8Array.from(atob(encoded), (c) => c.charCodeAt(0));
 const headerOf = (headers, name) => (headers.find(([key]) => key.toLowerCase() === name) || ["", ""])[1];
 
+// The evidence that the receipt names, which its instance began with; renewed evidence where the plane has it no more.
+async function evidenceOf(answer, base) {
+  try {
+    return await getBytes(`/v1/evidence/by-digest/${f.parseReceipt(answer.receipt).claims.evidence}`);
+  } catch { return getBytes(`${base}/evidence`); }
+}
+
 // Sends a body by POST; answers {saved, status, headers, body, elapsed}. ms: longest wait.
 export async function send(app, target, type, body, { ms, signal }) {
   const salt = crypto.getRandomValues(new Uint8Array(32)), nonce = crypto.getRandomValues(new Uint8Array(32));
@@ -19,7 +26,7 @@ export async function send(app, target, type, body, { ms, signal }) {
   const elapsed = performance.now() - started;
   if (!answer.receipt) throw new Error("The answer carries no receipt: no enclave signed it");
   const base = `/v1/instances/${answer.instance}`;
-  const [docs, evidence, collateral] = await Promise.all([get(`${base}/docs`), getBytes(`${base}/evidence`), getBytes("/v1/collateral")]);
+  const [docs, evidence, collateral] = await Promise.all([get(`${base}/docs`), evidenceOf(answer, base), getBytes("/v1/collateral")]);
   const bytes = fromBase64(answer.body);
   const saved = { type: TYPE, app: app.id, receipt: answer.receipt, instance: `${answer.instance}.${answer.epoch}`, salt: f.b64u(salt), nonce: f.b64u(nonce), method: "POST", target, request_type: type,
     request_body: f.b64u(f.bytes(body)), status: answer.status, response_type: headerOf(answer.headers, "content-type"), response_body: f.b64u(bytes), docs, evidence: f.b64u(evidence), collateral: f.b64u(collateral) };
