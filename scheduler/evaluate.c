@@ -76,7 +76,8 @@ static void end_finished(evaluation *e)
                                                                : "stopped";
         if (lease->want == RD_WANT_RUN && is_current(e->wish, lease))
             note_failure(e, lease);
-        sched_plan_end(e->context->plan, lease, reason, false);
+        /* Its host learns the level, too: should the instance turn up there again, it is to be stopped. */
+        sched_plan_end(e->context->plan, lease, reason, lease->want != RD_WANT_STOP);
     }
 }
 

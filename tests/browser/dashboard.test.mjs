@@ -212,6 +212,20 @@ test("hosts: the enrolment command with its one-time token; draining asks for th
   assert.ok(await go.isEnabled());
   await page.keyboard.press("Escape");
   await page.waitForSelector("dialog", { state: "detached" });
+
+test("a quarantined host says why, and its operator releases it by its name", async () => {
+  const [{ id, name }] = await stack.hosts();
+  const uuid = stack.sql(`SELECT host_id FROM host_identity WHERE name = '${name}'`)[0][0];
+  await visit(page, `/hosts/${id}`);
+  for (let i = 0; i < 3; i++) stack.sql(`SET ROLE rd_ingest; SELECT host_fault('${uuid}', 'quote_sig', 'the quote is not signed by its key', 3, false)`);
+  await page.waitForSelector("main .says:has-text('Quarantined')");
+  assert.match(await text("main .verdict"), /the quote is not signed by its key \(quote_sig/);
+  await page.click("main button:has-text('Release…')");
+  await page.fill("#confirm-name", name);
+  await page.click("dialog button[type=submit]");
+  await page.waitForSelector("main .says:has-text('Simulated')");
+  await stack.hostsReady(1);
+});
 });
 
 test("logs arrive while one looks; search and level sift them", async () => {

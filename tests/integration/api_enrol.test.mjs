@@ -151,6 +151,10 @@ test("drain, undrain, revoke", async (t) => {
   await t.test("drain", async () => assert.equal((await plane.request("POST", `/v1/hosts/${id}/drain`, { within_s: 60 })).body.cordoned, true));
   await t.test("undrain", async () => assert.equal((await plane.request("POST", `/v1/hosts/${id}/undrain`)).body.cordoned, false));
   await t.test("cordon", async () => assert.equal((await plane.request("POST", `/v1/hosts/${id}/cordon`)).body.cordoned, true));
+  await t.test("release: nothing to release is no fault, and ends no cordon", async () => {
+    const { status, body } = await plane.request("POST", `/v1/hosts/${id}/release`);
+    assert.deepEqual([status, body.quarantine, body.faults, body.cordoned], [200, null, 0, true]);
+  });
   await t.test("a stale revocation", async () => assert.equal((await plane.request("DELETE", "/v1/hosts/" + id, undefined, { "if-match": '"0.x"' })).status, 412));
   await t.test("revoke", async () => {
     const etag = (await get()).headers.get("etag");

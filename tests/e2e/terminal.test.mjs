@@ -1,0 +1,181 @@
+// The command line among other programs: where it writes, pipes that close early, live completion in a real shell, planes of another
+// version; and the two verbs that change which release runs: rollback and approve.
+import { test, before, after } from "node:test";
+import assert from "node:assert/strict";
+import { execFileSync, spawn } from "node:child_process";
+import { createServer, request as forward } from "node:http";
+import { once } from "node:events";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { join, relative } from "node:path";
+import { BIN, Stack, until } from "../support/stack.mjs";
+import { b64u, bundle } from "../integration/api_fixture.mjs";
+
+const source = (text) => `export default { fetch: () => new Response(${JSON.stringify(text)}) }`;
+let stack;
+before(async () => {
+  stack = await Stack.start({ hosts: 1 });
+  await stack.deploy("shown", source("one"));
+});
+after(async () => { await stack?.close(); });
+
+function filesBelow(folder, top = folder) {
+  if (!existsSync(folder)) return [];
+  return readdirSync(folder, { withFileTypes: true }).flatMap((entry) => entry.isDirectory() ? filesBelow(join(folder, entry.name), top) : [relative(top, join(folder, entry.name))]);
+}
+
+// Everything that is kept: a token, a key, the newest head of an app.
+async function live(env) {
+  const options = { env: { REDOUBT_PROFILE: "", REDOUBT_API: stack.api, REDOUBT_CLASS: "simulated", ...env } };
+  assert.equal((await stack.cli("login", { ...options, input: stack.token + "\n" })).code, 0);
+  assert.equal((await stack.cli("keys", "new", options)).code, 0);
+  const folder = join(mkdtempSync(join(stack.dir, "app-")), "xdg-app");
+  mkdirSync(folder, { recursive: true });
+  writeFileSync(join(folder, "index.js"), source("x"));
+  writeFileSync(join(folder, "redoubt.json"), JSON.stringify({ name: "xdg-" + Math.random().toString(36).slice(2, 8), main: "index.js" }));
+  const deployed = await stack.cli("deploy", folder, "--yes", "--detach", options);
+  assert.equal(deployed.code, 0, deployed.stderr);
+  return options;
+}
+
+test("point 22: XDG folders are honoured, and nothing else is written into $HOME", async () => {
+  const home = mkdtempSync(join(stack.dir, "home-")), xdg = mkdtempSync(join(stack.dir, "xdg-"));
+  const options = await live({ HOME: home, XDG_CONFIG_HOME: join(xdg, "config"), XDG_STATE_HOME: join(xdg, "state"), XDG_CACHE_HOME: join(xdg, "cache") });
+  assert.deepEqual(filesBelow(home), []);
+  assert.ok(filesBelow(xdg).every((path) => /^(config|state|cache)\/redoubt\//.test(path)), filesBelow(xdg).join(" "));
+  assert.ok(filesBelow(join(xdg, "config")).length >= 2 && filesBelow(join(xdg, "state")).length >= 1);
+  for (const path of filesBelow(join(xdg, "config"))) assert.equal(statSync(join(xdg, "config", path)).mode & 0o077, 0, path + " is for its owner alone");
+  assert.equal((await stack.cli("logout", options)).code, 0);
+  const bare = mkdtempSync(join(stack.dir, "home-"));
+  await live({ HOME: bare, XDG_CONFIG_HOME: "", XDG_STATE_HOME: "", XDG_CACHE_HOME: "" });
+  assert.ok(filesBelow(bare).every((path) => /^\.(config|local\/state|cache)\/redoubt\//.test(path)), filesBelow(bare).join(" "));
+});
+
+test("login and logout answer as JSON, too, and show no secret", async () => {
+  const env = { REDOUBT_PROFILE: "", REDOUBT_API: stack.api, HOME: mkdtempSync(join(stack.dir, "home-")) };
+  const login = await stack.cli("login", "--json", { env, input: stack.token });
+  assert.equal(login.code, 0, login.stderr);
+  const session = JSON.parse(login.stdout);
+  assert.equal(session.api, stack.api);
+  assert.equal(session.role, "owner");
+  assert.ok(!login.stdout.includes(stack.token) && session.csrf === undefined);
+  assert.deepEqual(JSON.parse((await stack.cli("logout", "--json", { env })).stdout), { api: stack.api, logged_in: false });
+});
+
+const shell = (script, options = {}) => execFileSync("bash", ["-c", script], { encoding: "utf8", timeout: 30000, env: { ...process.env, PATH: `${BIN}:${process.env.PATH}`, REDOUBT_PROFILE: stack.profile, HOME: stack.dir, ...options } });
+
+test("point 24: completion in a real bash gives verbs, flags and live names", async () => {
+  const complete = (...words) => shell(`source <(redoubt completion bash)\nCOMP_WORDS=(redoubt ${words.map((word) => `'${word}'`).join(" ")})\nCOMP_CWORD=${words.length}\n_redoubt\nprintf '%s\\n' "\${COMPREPLY[@]}"`).trim().split("\n");
+  assert.deepEqual(complete("invoke", "sho"), ["shown"]);
+  assert.deepEqual(complete("records", "list", "sh"), ["shown"]);
+  assert.deepEqual(complete("hosts", "re"), ["release"]);
+  assert.deepEqual(complete("hosts", "release", "hst_"), [(await stack.hosts())[0].id]);
+  assert.ok(complete("logs", "--fo").includes("--follow"));
+  assert.deepEqual(complete("apps", "zzz"), [""]);
+  const offline = shell("redoubt complete-words --current '' -- invoke; echo $?", { REDOUBT_API: "http://127.0.0.1:9" });
+  assert.equal(offline.trim(), "0", "without a plane there are no names, and no message between the words");
+});
+
+test("point 36: a closed pipe ends it quietly; - is stdin and stdout", async () => {
+  const quiet = shell("redoubt --help-man 2>/tmp/$$.err | head -c 1 >/dev/null; codes=\"${PIPESTATUS[0]}\"; cat /tmp/$$.err; rm -f /tmp/$$.err; echo \"code $codes\"");
+  assert.match(quiet, /^code (0|141)$/m);
+  assert.doesNotMatch(quiet, /error|pipe/i);
+  const child = spawn(join(BIN, "redoubt"), ["logs", "shown", "-f", "--json"], { env: { ...process.env, REDOUBT_PROFILE: stack.profile, HOME: stack.dir }, stdio: ["ignore", "pipe", "pipe"] });
+  let said = "";
+  child.stderr.on("data", (bytes) => { said += bytes; });
+  child.stdout.destroy();
+  await stack.deploy("chatty", "export default { fetch() { console.log('x'); return new Response('ok') } }");
+  child.kill("SIGTERM");
+  await once(child, "exit");
+  assert.doesNotMatch(said, /EPIPE|broken pipe/i);
+  const saved = await stack.cli("invoke", "shown", "--data", "@-", "--save", join(stack.dir, "piped.json"), { input: "from stdin" });
+  assert.equal(saved.code, 0, saved.stderr);
+  assert.equal(Buffer.from(JSON.parse(readFileSync(join(stack.dir, "piped.json"), "utf8")).request_body, "base64url").toString(), "from stdin");
+  const verified = await stack.cli("verify", "-", "--json", { input: readFileSync(join(stack.dir, "piped.json")), env: { REDOUBT_API: "http://127.0.0.1:9" } });
+  assert.equal(JSON.parse(verified.stdout).verified, true);
+});
+
+// The plane as another version would answer: change(path, status, body) answers [status, body].
+async function otherVersion(t, change) {
+  const server = createServer((incoming, outgoing) => {
+    const parts = [];
+    incoming.on("data", (part) => parts.push(part));
+    incoming.on("end", () => {
+      const through = forward({ host: "127.0.0.1", port: stack.ports.api, method: incoming.method, path: incoming.url, headers: { ...incoming.headers, host: `127.0.0.1:${stack.ports.api}` } }, (answer) => {
+        const bodies = [];
+        answer.on("data", (part) => bodies.push(part));
+        answer.on("end", () => {
+          const [status, body] = change(incoming.url, answer.statusCode, Buffer.concat(bodies));
+          const { "content-length": _, "transfer-encoding": __, ...headers } = answer.headers;
+          outgoing.writeHead(status, { ...headers, ...(status === 404 ? { "content-type": "application/problem+json" } : {}), "content-length": Buffer.byteLength(body) });
+          outgoing.end(body);
+        });
+      });
+      through.end(Buffer.concat(parts));
+    });
+  }).listen(0, "127.0.0.1");
+  await once(server, "listening");
+  t.after(() => server.close());
+  return { env: { REDOUBT_API: `http://127.0.0.1:${server.address().port}` } };
+}
+
+test("point 35: a newer plane with members that nobody knows yet is understood", async (t) => {
+  const grow = (value) => Array.isArray(value) ? value.map(grow) : value && typeof value === "object" ? { ...Object.fromEntries(Object.entries(value).map(([key, one]) => [key, grow(one)])), from_the_future: { a: [1] } } : value;
+  const signed = /\/(docs|evidence|by-digest|collateral|genesis|records\/)/;
+  const options = await otherVersion(t, (path, status, body) => {
+    if (signed.test(path)) return [status, body];
+    try { return [status, JSON.stringify(grow(JSON.parse(body)))]; } catch { return [status, body]; }
+  });
+  for (const args of [["apps", "list"], ["status", "shown"], ["hosts", "list"], ["records", "list", "shown"], ["invoke", "shown"], ["verify", "shown"], ["doctor"], ["rollback", "shown"]]) {
+    const result = await stack.cli(...args, "--json", options);
+    if (args[0] === "rollback") assert.equal(result.code, 3, result.stderr);
+    else assert.equal(result.code, 0, `${args.join(" ")}: ${result.stderr}`);
+  }
+});
+
+test("point 35: with an older plane what it has works, and what it lacks is explained", async (t) => {
+  const lacking = /\/(records|by-digest|wait)/;
+  const options = await otherVersion(t, (path, status, body) => lacking.test(path)
+    ? [404, JSON.stringify({ type: "/problems/not_found", title: "Not Found", status: 404, detail: "nothing is here", code: "not_found", retryable: false, hint: "", request_id: "req_x" })] : [status, body]);
+  const invoked = await stack.json("invoke", "shown", options);
+  assert.equal(invoked.verified, true, "renewed evidence serves where the first is not to be had");
+  const lacks = await stack.cli("records", "list", "shown", options);
+  assert.equal(lacks.code, 3);
+  assert.match(lacks.stderr, /older than this command line/);
+});
+
+test("rollback: shows what changes, goes back to the last release that served, and again to a number", { timeout: 120000 }, async () => {
+  const name = "rolled";
+  const made = await stack.deploy(name, source("one"));
+  assert.equal((await stack.cli("rollback", name, "--yes")).code, 3, "there is nothing to go back to");
+  await stack.deploy(name, source("two"));
+  const answers = async (text) => until(`it answers ${text}`, async () => (await stack.invoke(made.app)).body === text);
+  await answers("two");
+  const back = await stack.cli("rollback", name, "--yes");
+  assert.equal(back.code, 0, back.stderr);
+  assert.match(back.stderr, /from release 2 back to release 1/);
+  assert.match(back.stderr, /code/);
+  await answers("one");
+  const [latest] = (await stack.rest("GET", `/v1/apps/${made.app}/deployments`)).items;
+  assert.equal(latest.kind, "rollback");
+  assert.equal(latest.state, "healthy");
+  const forth = await stack.json("rollback", name, "--to", "2", "--yes");
+  assert.equal(forth.state, "healthy");
+  await answers("two");
+  assert.equal((await stack.cli("rollback", name, "--to", "9", "--yes")).code, 3);
+  assert.equal((await stack.json("invoke", name)).verified, true, "the head that the owner signed names what runs");
+});
+
+test("approve: what a page prepared is shown, signed here and deployed; a code works once", { timeout: 60000 }, async () => {
+  const prepare = () => stack.rest("POST", "/v1/prepared", { kind: "deploy", app: null, name: "by-page", code: b64u(bundle(source("approved"))), settings: {} });
+  const { code } = await prepare();
+  const asked = await stack.cli("approve", code, "--no-input");
+  if (asked.code !== 0) assert.match(asked.stderr, /--yes/);
+  const approved = await stack.cli("approve", asked.code === 0 ? (await prepare()).code : code, "--yes");
+  assert.equal(approved.code, 0, approved.stderr);
+  assert.match(approved.stderr, /approved|index\.js/);
+  const app = (await stack.json("apps", "show", "by-page")).id;
+  assert.equal((await stack.invoke(app)).body, "approved");
+  assert.equal((await stack.json("invoke", "by-page")).verified, true);
+  assert.notEqual((await stack.cli("approve", code, "--yes")).code, 0);
+  assert.equal((await stack.cli("approve", "aaaa-aaaa", "--yes")).code, 3);
+});
