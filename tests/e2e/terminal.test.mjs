@@ -25,14 +25,16 @@ function filesBelow(folder, top = folder) {
 
 // Everything that is kept: a token, a key, the newest head of an app.
 async function live(env) {
-  const options = { env: { REDOUBT_PROFILE: "", REDOUBT_API: stack.api, REDOUBT_CLASS: "simulated", ...env } };
+  const options = { env: { REDOUBT_PROFILE: "", REDOUBT_API: stack.api, ...env } };
   assert.equal((await stack.cli("login", { ...options, input: stack.token + "\n" })).code, 0);
   assert.equal((await stack.cli("keys", "new", options)).code, 0);
   const folder = join(mkdtempSync(join(stack.dir, "app-")), "xdg-app");
   mkdirSync(folder, { recursive: true });
   writeFileSync(join(folder, "index.js"), source("x"));
   writeFileSync(join(folder, "redoubt.json"), JSON.stringify({ name: "xdg-" + Math.random().toString(36).slice(2, 8), main: "index.js" }));
-  const deployed = await stack.cli("deploy", folder, "--yes", "--detach", options);
+  mkdirSync(join(folder, ".redoubt"));
+  writeFileSync(join(folder, ".redoubt", "profile.json"), JSON.stringify({ simulation_roots: ["sha256:" + stack.simulationRoot], measurements: [stack.measurement] }));
+  const deployed = await stack.cli("deploy", "--yes", "--detach", { ...options, cwd: folder });
   assert.equal(deployed.code, 0, deployed.stderr);
   return options;
 }
@@ -120,7 +122,7 @@ async function otherVersion(t, change) {
 
 test("point 35: a newer plane with members that nobody knows yet is understood", async (t) => {
   const grow = (value) => Array.isArray(value) ? value.map(grow) : value && typeof value === "object" ? { ...Object.fromEntries(Object.entries(value).map(([key, one]) => [key, grow(one)])), from_the_future: { a: [1] } } : value;
-  const signed = /\/(docs|evidence|by-digest|collateral|genesis|records\/)/;
+  const signed = /\/(docs|evidence|by-digest|collateral|genesis|records\/|heads|releases)/;
   const options = await otherVersion(t, (path, status, body) => {
     if (signed.test(path)) return [status, body];
     try { return [status, JSON.stringify(grow(JSON.parse(body)))]; } catch { return [status, body]; }
@@ -136,8 +138,9 @@ test("point 35: with an older plane what it has works, and what it lacks is expl
   const lacking = /\/(records|by-digest|wait)/;
   const options = await otherVersion(t, (path, status, body) => lacking.test(path)
     ? [404, JSON.stringify({ type: "/problems/not_found", title: "Not Found", status: 404, detail: "nothing is here", code: "not_found", retryable: false, hint: "", request_id: "req_x" })] : [status, body]);
-  const invoked = await stack.json("invoke", "shown", options);
-  assert.equal(invoked.verified, true, "renewed evidence serves where the first is not to be had");
+  const invoked = await stack.cli("invoke", "shown", "--json", options);
+  assert.equal(invoked.code, 0, invoked.stderr);
+  assert.equal(JSON.parse(invoked.stdout).verified, true, "renewed evidence serves where the first is not to be had");
   const lacks = await stack.cli("records", "list", "shown", options);
   assert.equal(lacks.code, 3);
   assert.match(lacks.stderr, /older than this command line/);
