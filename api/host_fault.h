@@ -1,5 +1,5 @@
 /* host_fault: whose fault it is when evidence is refused, and how many of a host's own lead to its quarantine.
- * Used by the links and by ingest; the counting and the mark stand in the schema (host_fault(), 0011-quarantine.sql).
+ * Used by the links and by ingest; the counting and the mark stand in the schema (host_fault(), 0012-quarantine.sql).
  * Counts nothing that an application's owner, its policy or the plane's own collateral could bring about. */
 #ifndef API_HOST_FAULT_H
 #define API_HOST_FAULT_H
