@@ -35,6 +35,8 @@ function rows(given) {
     ["verify", ["echo"], null],
     ["evidence show", [given.evidence], null],
     ["evidence verify", [given.evidence], null, { code: 6 }],
+    ["records list", ["echo"], "[Record]"],
+    ["records show", [given.record], null],
     ["policy check", [given.policy], null],
     ["policy explain", [given.policy], null],
     ["policy diff", [given.policy, given.policy], null],
@@ -48,6 +50,9 @@ function rows(given) {
     ["hosts show", [given.host], "Host"],
     ["hosts drain", [given.host, "--yes"], "Host"],
     ["hosts undrain", [given.host], "Host"],
+    ["hosts cordon", [given.host], "Host"],
+    ["hosts uncordon", [given.host], "Host"],
+    ["hosts release", [given.host], "Host"],
     ["hosts delete", [given.host, "--yes"], null],
     ["enroll-token", [], "EnrolToken"],
     ["keys new", [join(stack.dir, "another.pem")], null],
@@ -76,7 +81,7 @@ test("--json of every verb: documents in the words of the REST description, noth
   const given = {
     instance: instance.id, host: instance.host, deployment: deployment.id, policy: join(stack.dir, "policy.json"),
     evidence: join(stack.dir, "quote.bin"), collateral: join(stack.dir, "pki", "collateral.json"),
-    token: (await stack.json("tokens", "create", "short-lived")).id,
+    record: (await stack.json("records", "list", "echo"))[0].digest, token: (await stack.json("tokens", "create", "short-lived")).id,
   };
   const evidence = await stack.rest("GET", `/v1/instances/${instance.id}/evidence`);
   writeFileSync(given.evidence, Buffer.from(evidence.quote, "base64url"));
