@@ -79,7 +79,8 @@ static void test_restart(void **state RD_UNUSED)
     cli_sse_init(&sse);
     rd_buf seen;
     rd_buf_init(&seen, 0);
-    assert_int_equal(cli_sse_feed(&sse, rd_bytes_str("id: 9\n\nid: 10\nevent: a\ndata: half\nda"), note, &seen, &err), 1);
+    assert_int_equal(cli_sse_feed(&sse, rd_bytes_str("id: 9\n\nid: 10\nevent: a\ndata: half\nda"), note, &seen, &err),
+                     1);
     cli_sse_restart(&sse);
     assert_int_equal(cli_sse_feed(&sse, rd_bytes_str("data: whole\n\n"), note, &seen, &err), 1);
     assert_string_equal(rd_buf_text(&seen), "[message|whole]");
