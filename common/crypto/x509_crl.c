@@ -145,6 +145,15 @@ static int read_fields(rd_crl *crl, rd_err *err)
     return 0;
 }
 
+/* RFC 5280, 5.1.1.2: the algorithm behind the list, which no signature covers, is the one inside. */
+static bool names_one_algorithm(rd_bytes der)
+{
+    rd_bytes list, tbs, version, inside, behind;
+    return rd_der_take(&der, RD_DER_SEQUENCE, &list) && rd_der_take(&list, RD_DER_SEQUENCE, &tbs) &&
+           rd_der_take(&tbs, RD_DER_INTEGER, &version) && rd_der_take(&tbs, RD_DER_SEQUENCE, &inside) &&
+           rd_der_take(&list, RD_DER_SEQUENCE, &behind) && rd_bytes_equal(inside, behind);
+}
+
 int rd_crl_parse(rd_bytes bytes, rd_crl **ret, rd_err *err)
 {
     /* A page of HTML is what a broken mirror answers where a list should stand. */
@@ -162,6 +171,8 @@ int rd_crl_parse(rd_bytes bytes, rd_crl **ret, rd_err *err)
     ERR_clear_error();
     if (!crl->x509 || at != der.data + der.size)
         return rd_err_set(err, RD_E_CRL_FORMAT, "not an X.509 revocation list");
+    if (!names_one_algorithm(rd_buf_bytes(&der)))
+        return rd_err_set(err, RD_E_CRL_FORMAT, "two signature algorithms, or not a version 2 list");
     if (read_fields(crl, err) < 0)
         return -1;
     *ret = RD_TAKE(crl);

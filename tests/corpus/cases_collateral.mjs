@@ -3,7 +3,7 @@ import { bits, bool, hex, int, oid, octets, seq, tlv } from "./der.mjs";
 import { ecKey, rsaKey } from "./keys.mjs";
 import { accepted, collect, genuine, refused } from "./cases.mjs";
 import { authority, dates, intelCase, intelPki, issuePck, isvLevel, level, relist, signBody, td } from "./intel.mjs";
-import { certificate, extension } from "./x509.mjs";
+import { algorithms, certificate, extension } from "./x509.mjs";
 
 const { NOW, ISSUED, NEXT, FROM, TO } = dates;
 const BEFORE = "2026-06-15T11:59:59Z", AFTER = "2026-06-15T12:00:01Z", ARC = "1.2.840.113741.1.13.1";
@@ -48,6 +48,7 @@ const onChain = [
   ["C6 leaf of another name", (b) => relinked(b, { cn: "Something Else" }), "chain_profile"], ["C6 CA of another name", (b) => otherCa(b, { cn: "Intel SGX Other CA" }), "chain_profile"],
   ["C6 issuer is named otherwise", (b) => relinked(b, { issuerName: b.pki.root.name }), "chain_sig"], ["C6 leaf key on P-384", (b) => relinked(b, { key: ecKey("p384 leaf", "p384") }), "chain_profile"],
   ["C6 leaf key is RSA", (b) => relinked(b, { key: rsaKey("ask") }), "chain_profile"], ["C6 CA key is RSA", (b) => otherCa(b, { key: rsaKey("ask") }), "chain_profile"],
+  ["C6 leaf that names another algorithm behind it", (b) => relinked(b, { algorithm: algorithms.p384 }), "chain_profile"],
   ["C6 leaf of X.509 version 1", (b) => relinked(b, { version: 1 }), "chain_profile"],
   ["C6 unknown critical extension", (b) => relinked(b, { extensions: [extension(ARC, seq(...Object.values(b.entries))), extension("1.2.3.4.5", octets(hex("00")), true)] }), "chain_profile"],
   ["C7 no SGX extension", (b) => relinked(b, { extensions: [] }), "pck_ext"], ["C7 SGX extension twice", (b) => relinked(b, { extensions: [0, 1].map(() => extension(ARC, seq(...Object.values(b.entries)))) }), "x509_format"],
@@ -89,6 +90,7 @@ const onLists = [
     [`C13 ${what} by another key`, (b) => relist(b, file, { key: ecKey("another") }), "crl_issuer"],
     [`C13 ${what} with an unknown critical extension`, (b) => relist(b, file, { extensions: [extension("1.2.3.4.5", octets(hex("00")), true)] }), "crl_format"],
     [`C13 ${what} is a delta list`, (b) => relist(b, file, { extensions: [extension("2.5.29.27", int(1), true)] }), "crl_format"],
+    [`C13 ${what} that names another algorithm behind it`, (b) => relist(b, file, { algorithm: algorithms.p384 }), "crl_format"],
     [`C14 ${what} missing`, (b) => { delete b.files[file]; }, "crl_missing"], [`C14 ${what} empty`, (b) => { b.files[file] = ""; }, "crl_missing"], [`C14 ${what} is HTML`, (b) => { b.files[file] = "<html><body>404</body></html>"; }, "crl_missing"],
     [`C16 ${what} changed on the way`, (b) => { b.files[file] = Buffer.from(b.files[file]); b.files[file][b.files[file].length - 4] ^= 1; }, "crl_issuer"],
     [`A16 ${what} in hex (ok)`, (b) => { b.files[file] = hexText(b, file); }, accepted()], [`A16 ${what} in PEM (ok)`, (b) => { b.files[file] = pemText(b, file); }, accepted()],

@@ -8,7 +8,7 @@ const attribute = (type, text) => set(seq(oid(type), utf8(text)));
 export const nameOf = (commonName) => seq(attribute("2.5.4.3", commonName), attribute("2.5.4.10", organization));
 
 const sha384 = seq(oid("2.16.840.1.101.3.4.2.2"), tlv(0x05));
-const algorithms = {
+export const algorithms = {
   p256: seq(oid("1.2.840.10045.4.3.2")),
   p384: seq(oid("1.2.840.10045.4.3.3")),
   rsa: seq(oid("1.2.840.113549.1.1.10"), seq(explicit(0, sha384), explicit(1, seq(oid("1.2.840.113549.1.1.8"), sha384)), explicit(2, int(48)))),
@@ -47,7 +47,7 @@ export function certificate(spec) {
 }
 
 // spec: issuer (a certificate), key (another than the issuer's), from, to (none: absent), number, revoked (certificates),
-// extensions (DER, added), count (entries that revoke nobody).
+// extensions (DER, added), count (entries that revoke nobody), algorithm (DER: what is named behind the list).
 export function crl(spec) {
   const key = spec.key ?? spec.issuer.key;
   const filler = Array.from({ length: spec.count ?? 0 }, (_, i) => hex(`7f${(i + 1).toString(16).padStart(8, "0")}`));
@@ -57,5 +57,5 @@ export function crl(spec) {
   return signed(seq(
     int(1), algorithms[key.kind], spec.issuer.name, time(spec.from), ...(spec.to ? [time(spec.to)] : []),
     ...(entries.length ? [seq(...entries)] : []), explicit(0, seq(...extensions)),
-  ), key);
+  ), key, spec.algorithm);
 }
