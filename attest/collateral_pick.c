@@ -1,3 +1,4 @@
+#include <stdio.h>
 #include <string.h>
 
 #include "attest/collateral_set.h"
@@ -138,4 +139,31 @@ void rd_collateral_set_pick(const rd_collateral_set *set, rd_bytes evidence, rd_
 void rd_collateral_pick_done(rd_collateral_pick *pick)
 {
     rd_buf_done(&pick->snp_chain);
+}
+
+/* Reports before version 3 name no product, and without it neither the chip's address nor the TCB can be read. */
+static bool scope_of_report(rd_bytes evidence, char *ret, size_t size)
+{
+    rd_snp_report report = { .has_product = false };
+    rd_vcek_id id = { 0 };
+    char text[RD_VCEK_TEXT_SIZE];
+    if (evidence.size < RD_SNP_REPORT_SIZE ||
+        rd_snp_report_parse(rd_bytes_of(evidence.data, RD_SNP_REPORT_SIZE), &report, NULL) < 0 || !report.product)
+        return false;
+    id.product = report.product;
+    memcpy(id.chip_id, report.claims.chip_id, sizeof id.chip_id);
+    rd_snp_tcb_read(report.claims.reported_tcb, id.product, &id.tcb);
+    rd_vcek_id_format(&id, text);
+    (void)snprintf(ret, size, "%s", text);
+    return true;
+}
+
+bool rd_collateral_scope_of(rd_bytes evidence, char *ret, size_t size)
+{
+    wanted want = { .tee = "" };
+    if (rd_snp_recognises(evidence))
+        return scope_of_report(evidence, ret, size);
+    read_quote(evidence, &want);
+    (void)snprintf(ret, size, "%s", want.tcb);
+    return want.tcb[0] != 0;
 }

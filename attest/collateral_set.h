@@ -62,6 +62,8 @@ typedef struct rd_collateral_pick {
     rd_buf snp_chain;
 } rd_collateral_pick;
 
+/* The scope of TCB info ("tdx/90c06f000000") or VCEK ("Milan/…") that evidence needs; false when it does not say. */
+bool rd_collateral_scope_of(rd_bytes evidence, char *ret, size_t size);
 /* evidence: a quote or report, as the hardware gave it. By its FMSPC, TEE, PCK CA and root, or by product, chip and
  * TCB. Where nothing fits, the nearest piece: its check then says why it does not. */
 void rd_collateral_set_pick(const rd_collateral_set *set, rd_bytes evidence, rd_collateral_pick *ret);

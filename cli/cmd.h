@@ -20,6 +20,9 @@ typedef struct cli_command {
     bool is_hidden; /* not in the overview (completion helpers) */
 } cli_command;
 
+/* What a set covers, scope by scope (cmd_collateral.c). */
+void cli_collateral_print_facts(const cli_out *out, const json_t *facts);
+
 /* Exit codes (docs/man/redoubt.1): 0 ok, 1 failure, 2 usage, 3 not found, 4 auth, 5 conflict, 6 attestation, 7 timeout,
  * 8 unavailable, 130 interrupted. */
 
@@ -34,6 +37,7 @@ extern const cli_command cli_evidence_commands[];
 extern const cli_command cli_records_commands[];
 extern const cli_command cli_policy_commands[];
 extern const cli_command cli_collateral_commands[];
+extern const cli_command cli_fetch_commands[];
 extern const cli_command cli_instances_commands[];
 extern const cli_command cli_hosts_commands[];
 extern const cli_command cli_tokens_commands[];

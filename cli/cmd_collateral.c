@@ -39,7 +39,7 @@ static void print_scope(const cli_out *out, const json_t *scope)
             number_of(scope, "processor_crl_number"), number_of(scope, "root_crl_number"), text_of(scope, "expires"));
 }
 
-static void print_facts(const cli_out *out, const json_t *facts)
+void cli_collateral_print_facts(const cli_out *out, const json_t *facts)
 {
     size_t index;
     json_t *scope;
@@ -56,7 +56,7 @@ static void print_refresh(const cli_out *out, const json_t *refresh, int64_t now
     char age[64];
     long long failures = number_of(refresh, "failures");
     if (!json_is_object(refresh)) {
-        cli_print(out, "  %-18s the plane does not fetch by itself (redoubt-api --collateral-pcs)", "refresh");
+        cli_print(out, "  %-18s the plane does not fetch by itself; see: redoubt collateral fetch", "refresh");
         return;
     }
     const char *good = json_string_value(json_object_get(refresh, "succeeded"));
@@ -77,7 +77,7 @@ static void print_status(const cli_out *out, const json_t *status, int64_t now_u
               since ? cli_age(since, now_us, age, sizeof age) : "");
     print_refresh(out, json_object_get(status, "refresh"), now_us);
     if (json_is_object(facts))
-        print_facts(out, facts);
+        cli_collateral_print_facts(out, facts);
     else
         cli_print(out, "  It does not verify: evidence will be refused until another set is imported.");
 }
@@ -141,7 +141,7 @@ static int run_import(cli_context *context, const cli_args *args, rd_err *err)
         return 0;
     }
     cli_print(&context->out, "set %lld is in use", (long long)json_integer_value(json_object_get(answer, "number")));
-    print_facts(&context->out, json_object_get(answer, "facts"));
+    cli_collateral_print_facts(&context->out, json_object_get(answer, "facts"));
     return 0;
 }
 

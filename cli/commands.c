@@ -13,6 +13,7 @@ const cli_command *const cli_all_commands[] = {
     cli_records_commands,
     cli_policy_commands,
     cli_collateral_commands,
+    cli_fetch_commands,
     cli_logs_commands,
     cli_apps_commands,
     cli_instances_commands,

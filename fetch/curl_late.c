@@ -1,6 +1,7 @@
-/* libcurl, loaded by the first request that is made. It brings some forty libraries; help, version, manual and the
- * completion of verbs answer without them. The functions below carry libcurl's own names and prototypes, so that
- * client.c is written against curl/curl.h as it stands; what client.c does not call is not here. */
+/* libcurl, loaded by the first request that is made, of the command line or of the API. It brings some forty libraries;
+ * help, version, manual and the completion of verbs answer without them. The functions below carry libcurl's own names
+ * and prototypes, so that their callers are written against curl/curl.h as it stands; what none of them calls is not
+ * here. */
 #define CURL_DISABLE_TYPECHECK
 #include <curl/curl.h>
 #include <dlfcn.h>
