@@ -67,7 +67,7 @@ test("forecast: who falls under a TCB recovery, why, and that it then happens", 
   assert.match(fall.instance, /^ins_/);
   assert.equal(fall.code, "tcb_status");
   assert.equal(fall.tcb_status, "OutOfDate");
-  assert.deepEqual(fall.shortfall, { component: "sgxtcbcomponents[0]", has: 5, needs: 6 });
+  assert.deepEqual(fall.shortfalls.map((s) => [s.component, s.has, s.needs]), [["sgxtcbcomponents[0]", 5, 6]]);
   assert.match(fall.hint, /./);
   assert.match((await stack.cli("collateral", "forecast", join(pki, "collateral.json"))).stdout, /1 would fall.*\n.*tcb_status/s);
   assert.equal((await show()).number, number, "a forecast changes nothing");

@@ -4,10 +4,11 @@ import { test, before, after } from "node:test";
 import assert from "node:assert/strict";
 import { execFile, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { BIN, ROOT, Stack } from "../support/stack.mjs";
 import { complaints } from "../support/openapi.mjs";
+import { Pccs, answersOf } from "../support/pccs.mjs";
 
 const echo = join(ROOT, "examples", "echo");
 let stack;
@@ -43,6 +44,7 @@ function rows(given) {
     ["collateral show", [], "CollateralStatus"],
     ["collateral forecast", [given.collateral], "CollateralForecast"],
     ["collateral import", [given.collateral], "CollateralAdopted"],
+    ["collateral fetch", ["--from", given.pccs.url, "--scope", "tdx:" + given.pccs.answers.fmspc, "--out", join(stack.dir, "fetched")], null],
     ["logs", ["echo"], null, { stream: true }],
     ["instances list", ["echo"], "[Instance]"],
     ["instances show", [given.instance], "Instance"],
@@ -87,6 +89,7 @@ test("--json of every verb: documents in the words of the REST description, noth
   writeFileSync(given.evidence, Buffer.from(evidence.quote, "base64url"));
   writeFileSync(given.policy, JSON.stringify(policy));
   execFileSync(join(BIN, "redoubt-agent"), ["sim-pki", "refresh", "--dir", join(stack.dir, "pki")]);
+  given.pccs = await Pccs.start({ answers: answersOf(JSON.parse(readFileSync(given.collateral, "utf8"))) });
   const table = rows(given);
   const wrong = (await verbs()).filter((verb) => !WITHOUT_JSON.has(verb) && !table.some(([name]) => name === verb)).map((verb) => verb + ": not in this table");
   for (const [verb, args, schema, how = {}] of table) {
@@ -105,6 +108,7 @@ test("--json of every verb: documents in the words of the REST description, noth
     else if (schema) judge(schema, first);
     for (const [member, name] of Object.entries(how.lists ?? {})) for (const one of first[member]) judge(name, one);
   }
+  given.pccs.close();
   assert.deepEqual(wrong, []);
 });
 
