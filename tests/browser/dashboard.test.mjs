@@ -212,6 +212,7 @@ test("hosts: the enrolment command with its one-time token; draining asks for th
   assert.ok(await go.isEnabled());
   await page.keyboard.press("Escape");
   await page.waitForSelector("dialog", { state: "detached" });
+});
 
 test("a quarantined host says why, and its operator releases it by its name", async () => {
   const [{ id, name }] = await stack.hosts();
@@ -225,7 +226,6 @@ test("a quarantined host says why, and its operator releases it by its name", as
   await page.click("dialog button[type=submit]");
   await page.waitForSelector("main .says:has-text('Simulated')");
   await stack.hostsReady(1);
-});
 });
 
 test("logs arrive while one looks; search and level sift them", async () => {
