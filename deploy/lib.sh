@@ -42,16 +42,20 @@ line() {
 # progress NAME: reads lines of `DONE TOTAL TEXT` or `PERCENT % TEXT`. A live line with the time on a terminal, elsewhere
 # a line each quarter; a line of `- - TEXT` is said in both.
 progress() {
-    local name=$1 start done='' total='' shown='' text='' d t x quarter=0 status
+    local name=$1 start done='' total='' shown='' text='' row='' piece d t x quarter=0 status
     start=$(now_ms)
     while :; do
-        if read -r -t 1 d t x; then
+        if IFS= read -r -t 1 piece; then
+            read -r d t x <<<"$row$piece"
+            row=''
+            [[ "$d $t" =~ ^([0-9]+ [1-9][0-9]*|[0-9]+ %|- -)$ ]] || continue
             text=$x
             case $t in -) ;; %) done=$d total=100 shown="$d %  " ;; *) done=$d total=$t shown="$d of $t  " ;; esac
             [ "$IS_LIVE" = 1 ] || progress_plain "$d"
         else
             status=$?
             [ "$status" -gt 128 ] || break
+            row=$row$piece # the time was up in the middle of a line
         fi
         live "$name" "$(took "$start")  $shown$text"
     done
