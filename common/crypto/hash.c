@@ -116,15 +116,13 @@ void rd_hmac_sha256(rd_bytes key, rd_bytes message, uint8_t out[RD_SHA256_SIZE])
     rd_hmac_final(&hmac, out);
 }
 
-void rd_hkdf_sha256(rd_bytes salt, rd_bytes ikm, rd_bytes info, uint8_t *out, size_t size)
+void rd_hkdf_expand_sha256(const uint8_t prk[RD_SHA256_SIZE], rd_bytes info, uint8_t *out, size_t size)
 {
     assert(size <= (size_t)255 * RD_SHA256_SIZE);
-    uint8_t prk[RD_SHA256_SIZE];
     uint8_t block[RD_SHA256_SIZE];
-    rd_hmac_sha256(salt, ikm, prk); /* an empty salt is a key of zeros, as HMAC pads it */
     for (uint8_t round = 1; size > 0; round++) {
         rd_hmac hmac;
-        rd_hmac_init(&hmac, RD_BYTES_ARRAY(prk));
+        rd_hmac_init(&hmac, rd_bytes_of(prk, RD_SHA256_SIZE));
         if (round > 1)
             rd_hmac_update(&hmac, RD_BYTES_ARRAY(block));
         rd_hmac_update(&hmac, info);
@@ -135,6 +133,13 @@ void rd_hkdf_sha256(rd_bytes salt, rd_bytes ikm, rd_bytes info, uint8_t *out, si
         out += taken;
         size -= taken;
     }
-    rd_wipe(prk, sizeof prk);
     rd_wipe(block, sizeof block);
+}
+
+void rd_hkdf_sha256(rd_bytes salt, rd_bytes ikm, rd_bytes info, uint8_t *out, size_t size)
+{
+    uint8_t prk[RD_SHA256_SIZE];
+    rd_hmac_sha256(salt, ikm, prk); /* an empty salt is a key of zeros, as HMAC pads it */
+    rd_hkdf_expand_sha256(prk, info, out, size);
+    rd_wipe(prk, sizeof prk);
 }

@@ -46,6 +46,8 @@ void rd_hmac_update(rd_hmac *hmac, rd_bytes bytes);
 void rd_hmac_final(rd_hmac *hmac, uint8_t out[RD_SHA256_SIZE]);
 void rd_hmac_sha256(rd_bytes key, rd_bytes message, uint8_t out[RD_SHA256_SIZE]);
 
+/* RFC 5869, 2.3 alone: prk is a pseudorandom key already; size at most 255 * 32. */
+void rd_hkdf_expand_sha256(const uint8_t prk[RD_SHA256_SIZE], rd_bytes info, uint8_t *out, size_t size);
 /* RFC 5869, sections 2.2 and 2.3; size at most 255 * 32. */
 void rd_hkdf_sha256(rd_bytes salt, rd_bytes ikm, rd_bytes info, uint8_t *out, size_t size);
 
