@@ -36,7 +36,7 @@ enum {
     API_IF_MATCH = 1 << 3,      /* If-Match is required (428) */
     API_SAFE_POST = 1 << 4,     /* POST that changes nothing: no CSRF token asked of sessions */
     API_OPS = 1 << 5,           /* health and metrics: no rate limit */
-    API_LOGIN = 1 << 6,         /* no session yet: limited by address, Origin still checked */
+    API_LOGIN = 1 << 6,         /* no session needed: limited by address, Origin still checked */
     API_PAGE = 1 << 7           /* a page for people: HTML, static headers */
 };
 
