@@ -4,7 +4,7 @@ import { test, before, after } from "node:test";
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { request } from "node:http";
-import { Stack } from "../support/stack.mjs";
+import { Stack, until } from "../support/stack.mjs";
 
 // Answers with the digest of what it got, and as many bytes as asked, made from a seed.
 const source = `const hex = (buffer) => Array.from(new Uint8Array(buffer), (byte) => byte.toString(16).padStart(2, "0")).join("");
@@ -67,7 +67,11 @@ function call(port, draw, leaves) {
     (async () => {
       if (!isSlow && leaves !== "sending") return outgoing.end(body);
       for (let at = 0; at < body.length; at += piece) {
-        if (!outgoing.write(body.subarray(at, at + piece))) await new Promise((room) => { outgoing.once("drain", room); outgoing.once("close", room); });
+        if (!outgoing.write(body.subarray(at, at + piece))) await new Promise((room) => {
+          const go = () => { outgoing.off("drain", go); outgoing.off("close", go); room(); };
+          outgoing.once("drain", go);
+          outgoing.once("close", go);
+        });
         if (leaves === "sending" && at + piece >= body.length / 2) { outgoing.destroy(); return done(); }
         await turn();
       }
@@ -89,4 +93,8 @@ async function soak(port, seed, calls) {
 
 const seed = Number(process.env.REDOUBT_SEED || 1), calls = Number(process.env.REDOUBT_CALLS || 150);
 test("straight", { timeout: 240000 }, () => soak(stack.ports.apps, seed, calls));
-test("across replicas", { timeout: 240000 }, () => soak(stack.extraPorts[2].apps, seed + 1000, calls));
+test("across replicas", { timeout: 240000 }, async () => {
+  const port = stack.extraPorts[2].apps;
+  await until("the second replica reaches the instance", () => call(port, random(seed), "no").then(() => true, () => false));
+  await soak(port, seed + 1000, calls);
+});
