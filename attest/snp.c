@@ -3,19 +3,9 @@
 
 #include "attest/intel_quote.h"
 #include "attest/snp_report.h"
+#include "attest/vcek.h"
 #include "attest/verifier.h"
 #include "common/crypto/x509_crl.h"
-#include "common/crypto/x509_der.h"
-
-/* AMD 57230: extensions of VCEK and VLEK certificates. */
-#define OID_PRODUCT     "1.3.6.1.4.1.3704.1.2"
-#define OID_BOOT_LOADER "1.3.6.1.4.1.3704.1.3.1"
-#define OID_TEE         "1.3.6.1.4.1.3704.1.3.2"
-#define OID_SNP         "1.3.6.1.4.1.3704.1.3.3"
-#define OID_MICROCODE   "1.3.6.1.4.1.3704.1.3.8"
-#define OID_FMC         "1.3.6.1.4.1.3704.1.3.9"
-#define OID_HWID        "1.3.6.1.4.1.3704.1.4"
-#define DER_IA5_STRING  0x16
 
 #define POLICY_DEBUG (UINT64_C(1) << 19)
 #define CERTS_MAX    6 /* VCEK and VLEK, ASK and ASVK, ARK, and one more */
@@ -155,16 +145,7 @@ static int check_revocation(snp *s, rd_err *err)
 /* "Milan-B0", "Genoa", "Turin": compared up to the dash; leaf, issuer and CPU must agree. */
 static int check_product(snp *s, rd_err *err)
 {
-    rd_bytes value, name;
-    if (!rd_cert_extension(s->chain.items[0], OID_PRODUCT, &value) || !rd_der_take(&value, DER_IA5_STRING, &name) ||
-        value.size != 0)
-        return rd_err_set(err, RD_E_SNP_PRODUCT, "the certificate names no product");
-    const uint8_t *dash = memchr(name.data, '-', name.size);
-    if (dash)
-        name.size = (size_t)(dash - name.data);
-    for (int i = RD_SNP_MILAN; i <= RD_SNP_TURIN; i++)
-        if (rd_bytes_equal(name, rd_bytes_str(rd_snp_product_names[i])))
-            s->product = (rd_snp_product)i;
+    s->product = rd_vcek_product(s->chain.items[0]);
     if (s->product == 0 || !strstr(rd_cert_subject_cn(s->chain.items[1]), rd_snp_product_names[s->product]))
         return rd_err_set(err, RD_E_SNP_PRODUCT, "the certificate's product is not its issuer's");
     if (s->report.has_product && s->report.product == 0)
@@ -187,29 +168,11 @@ static int check_key(snp *s, rd_err *err)
     return 0;
 }
 
-static int read_spl(const rd_cert *leaf, const char *oid, bool is_required, uint8_t *ret, rd_err *err)
-{
-    rd_bytes value, content;
-    uint32_t number = 0;
-    *ret = 0;
-    if (!rd_cert_extension(leaf, oid, &value))
-        return is_required ? rd_err_set(err, RD_E_TCB_CERT_MISMATCH, "the certificate has no %s", oid) : 0;
-    if (!rd_der_take(&value, RD_DER_INTEGER, &content) || value.size != 0 || !rd_der_uint(content, 255, &number))
-        return rd_err_set(err, RD_E_TCB_CERT_MISMATCH, "%s of the certificate is malformed", oid);
-    *ret = (uint8_t)number;
-    return 0;
-}
-
 /* attestation.md 5.3, 4: the key was derived for exactly the TCB that the report names. */
 static int check_tcb(snp *s, rd_err *err)
 {
-    const rd_cert *leaf = s->chain.items[0];
     rd_snp_tcb reported, certified;
-    if (read_spl(leaf, OID_BOOT_LOADER, true, &certified.boot_loader, err) < 0 ||
-        read_spl(leaf, OID_TEE, true, &certified.tee, err) < 0 ||
-        read_spl(leaf, OID_SNP, true, &certified.snp, err) < 0 ||
-        read_spl(leaf, OID_MICROCODE, true, &certified.microcode, err) < 0 ||
-        read_spl(leaf, OID_FMC, s->product == RD_SNP_TURIN, &certified.fmc, err) < 0)
+    if (rd_vcek_tcb(s->chain.items[0], s->product, &certified, err) < 0)
         return -1;
     rd_snp_tcb_read(s->report.claims.reported_tcb, s->product, &reported);
     if (reported.boot_loader != certified.boot_loader || reported.tee != certified.tee ||
@@ -221,31 +184,18 @@ static int check_tcb(snp *s, rd_err *err)
     return 0;
 }
 
-/* The HWID's value is raw in genuine certificates; an OCTET STRING of exactly its size is accepted too. */
-static bool read_hwid(rd_bytes hwid, uint8_t ret[64], size_t size)
-{
-    if (hwid.size == size + 2 && hwid.data[0] == RD_DER_OCTET_STRING && hwid.data[1] == size)
-        hwid = rd_bytes_of(hwid.data + 2, size);
-    if (hwid.size != size)
-        return false;
-    memcpy(ret, hwid.data, size);
-    return true;
-}
-
 static int check_chip(snp *s, rd_err *err)
 {
     static const uint8_t zeros[64];
     const uint8_t *chip_id = s->report.claims.chip_id;
-    size_t size = s->product == RD_SNP_TURIN ? 8 : 64;
-    uint8_t named[64] = { 0 };
-    rd_bytes hwid;
+    uint8_t named[64];
     rd_platform_id(RD_TEE_SNP, rd_bytes_of(chip_id, 64), s->verdict->claims.platform_id);
     if (s->is_vlek) {
         say(s, "a VLEK names no chip");
         return 0;
     }
-    if (!rd_cert_extension(s->chain.items[0], OID_HWID, &hwid) || !read_hwid(hwid, named, size))
-        return rd_err_set(err, RD_E_CHIP_ID, "the certificate names no chip");
+    if (rd_vcek_chip(s->chain.items[0], s->product, named, err) < 0)
+        return -1;
     /* The host may hide the chip in its reports. The key that signed is that chip's all the same, by its certificate;
      * whether that will do is the policy's affair. */
     s->verdict->claims.snp.is_chip_masked = s->report.is_chip_masked || memcmp(chip_id, zeros, 64) == 0;

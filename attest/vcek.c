@@ -42,36 +42,50 @@ static int read_part(const rd_cert *cert, const char *oid, bool is_required, uin
     return 0;
 }
 
-/* The value is raw in genuine certificates; an OCTET STRING of exactly its size is accepted too. */
-static int read_chip(const rd_cert *cert, rd_vcek_id *ret, rd_err *err)
+rd_snp_product rd_vcek_product(const rd_cert *cert)
 {
-    size_t size = rd_chip_id_size(ret->product);
+    rd_bytes value, name;
+    if (!rd_cert_extension(cert, ARC "2", &value) || !rd_der_take(&value, DER_IA5_STRING, &name) || value.size != 0)
+        return 0;
+    return rd_snp_product_parse(name);
+}
+
+int rd_vcek_tcb(const rd_cert *cert, rd_snp_product product, rd_snp_tcb *ret, rd_err *err)
+{
+    *ret = (rd_snp_tcb){ 0 };
+    for (size_t i = 0; i < RD_ARRAY_LEN(parts); i++)
+        if (read_part(cert, parts[i].oid, !parts[i].is_turin || product == RD_SNP_TURIN,
+                      (uint8_t *)ret + parts[i].offset, err) < 0)
+            return -1;
+    if (product != RD_SNP_TURIN)
+        ret->fmc = 0;
+    return 0;
+}
+
+/* The value is raw in genuine certificates; an OCTET STRING of exactly its size is accepted too. */
+int rd_vcek_chip(const rd_cert *cert, rd_snp_product product, uint8_t ret[64], rd_err *err)
+{
+    size_t size = rd_chip_id_size(product);
     rd_bytes value;
+    memset(ret, 0, 64);
     if (!rd_cert_extension(cert, ARC "4", &value))
         return rd_err_set(err, RD_E_CHIP_ID, "the certificate names no chip");
     if (value.size == size + 2 && value.data[0] == RD_DER_OCTET_STRING && value.data[1] == size)
         value = rd_bytes_of(value.data + 2, size);
     if (value.size != size)
         return rd_err_set(err, RD_E_CHIP_ID, "the certificate's chip id has %zu bytes", value.size);
-    memcpy(ret->chip_id, value.data, size);
+    memcpy(ret, value.data, size);
     return 0;
 }
 
 int rd_vcek_read(const rd_cert *cert, rd_vcek_id *ret, rd_err *err)
 {
-    rd_bytes value, name;
-    *ret = (rd_vcek_id){ 0 };
-    if (rd_cert_extension(cert, ARC "2", &value) && rd_der_take(&value, DER_IA5_STRING, &name) && value.size == 0)
-        ret->product = rd_snp_product_parse(name);
+    *ret = (rd_vcek_id){ .product = rd_vcek_product(cert) };
     if (ret->product == 0)
         return rd_err_set(err, RD_E_SNP_PRODUCT, "the certificate names no product that is known");
-    for (size_t i = 0; i < RD_ARRAY_LEN(parts); i++)
-        if (read_part(cert, parts[i].oid, !parts[i].is_turin || ret->product == RD_SNP_TURIN,
-                      (uint8_t *)&ret->tcb + parts[i].offset, err) < 0)
-            return -1;
-    if (ret->product != RD_SNP_TURIN)
-        ret->tcb.fmc = 0;
-    return read_chip(cert, ret, err);
+    if (rd_vcek_tcb(cert, ret->product, &ret->tcb, err) < 0)
+        return -1;
+    return rd_vcek_chip(cert, ret->product, ret->chip_id, err);
 }
 
 void rd_vcek_id_format(const rd_vcek_id *id, char ret[RD_VCEK_TEXT_SIZE])

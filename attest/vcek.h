@@ -1,5 +1,6 @@
-/* vcek: what a VCEK certificate says of its chip (AMD 57230; attestation.md 5.3, 3).
- * Used to find the certificate of a report, and to ask a key service for it. Believes nothing: that is the chain's. */
+/* vcek: what a VCEK or VLEK certificate says of its chip and TCB (AMD 57230; attestation.md 5.3, 3).
+ * Used by the verification of reports, to find the certificate of a report, and to ask a key service for it. Believes
+ * nothing: that is the chain's. */
 #ifndef RD_ATTEST_VCEK_H
 #define RD_ATTEST_VCEK_H
 
@@ -13,7 +14,13 @@ typedef struct rd_vcek_id {
     rd_snp_tcb tcb;
 } rd_vcek_id;
 
-/* SNP_PRODUCT, CHIP_ID, TCB_CERT_MISMATCH: the extension that is missing or malformed. */
+/* 0: none, or none that is known. */
+rd_snp_product rd_vcek_product(const rd_cert *cert);
+/* TCB_CERT_MISMATCH. */
+int rd_vcek_tcb(const rd_cert *cert, rd_snp_product product, rd_snp_tcb *ret, rd_err *err) RD_NODISCARD;
+/* CHIP_ID. A VLEK has none. */
+int rd_vcek_chip(const rd_cert *cert, rd_snp_product product, uint8_t ret[64], rd_err *err) RD_NODISCARD;
+/* All three: SNP_PRODUCT, CHIP_ID, TCB_CERT_MISMATCH: the extension that is missing or malformed. */
 int rd_vcek_read(const rd_cert *cert, rd_vcek_id *ret, rd_err *err) RD_NODISCARD;
 
 /* Bytes of a chip id that count. */
