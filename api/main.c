@@ -180,6 +180,7 @@ static int start_parts(process *p, const api_config *config, rd_err *err)
     if (api_server_start(context, &server, &context->server, err) < 0)
         return -1;
     api_metrics_source(context->metrics, write_own_metrics, context);
+    api_metrics_source(context->metrics, api_collateral_metrics, context->collateral);
     return api_links_start(context, p->loop, &context->links, err);
 }
 
