@@ -109,11 +109,11 @@ static int verify_pck_chain(rd_intel *intel, const rd_roots *roots, rd_intel_cha
 
 static int get_pck_chain(rd_intel *intel, const rd_roots *roots, rd_err *err)
 {
-    uint8_t type = (uint8_t)intel->quote.cert_type;
+    uint16_t type = intel->quote.cert_type;
     rd_memo_key key = { .kind = RD_MEMO_CHAIN,
                         .parts = { intel->quote.cert_data, intel->input->collateral->pck_chain,
                                    rd_bytes_of(roots->fingerprints, roots->count * sizeof roots->fingerprints[0]),
-                                   rd_bytes_of(&type, 1) },
+                                   rd_bytes_of(&type, sizeof type) },
                         .count = 4 };
     rd_memo *memo = rd_cache_find(intel->input->cache, &key, intel->input->time_us);
     if (memo) {

@@ -129,6 +129,19 @@ static void check_same(vec_case *c, rd_attest_cache *cache, const char *what)
     }
 }
 
+/* The type of the certification data is under no signature: another one over the same bytes is not the one that was
+ * kept. The PEM chain stands after its type (2 bytes) and size (4). */
+static void check_other_type(vec_case *c, rd_attest_cache *cache, const char *what)
+{
+    rd_buf *quote = vec_file_of(c, "quote.bin");
+    const uint8_t *pem = memmem(quote->data, quote->size, "-----BEGIN", 10);
+    if (!pem)
+        return;
+    quote->data[pem - quote->data - 5] ^= 1;
+    check_same(c, cache, what);
+    quote->data[pem - quote->data - 5] ^= 1;
+}
+
 static void check_folder(const char *root, const char *kind, rd_attest_cache *cache)
 {
     char path[512];
@@ -139,8 +152,10 @@ static void check_folder(const char *root, const char *kind, rd_attest_cache *ca
         (void)snprintf(path, sizeof path, "%s/%.100s", kind, entry->d_name);
         if (entry->d_name[0] == '.')
             continue;
-        if (vec_load(root, path, &c) && vec_file_of(&c, "quote.bin"))
+        if (vec_load(root, path, &c) && vec_file_of(&c, "quote.bin")) {
             check_same(&c, cache, path);
+            check_other_type(&c, cache, path);
+        }
         vec_done(&c);
     }
     if (folder)
