@@ -66,6 +66,9 @@ int api_collateral_check(const api_context *context, rd_bytes document, rd_colla
     if (api_anchors(context->config, &anchors, err) < 0 || rd_collateral_set_parse(document, &set, err) < 0 ||
         rd_collateral_review(set, &anchors, rd_clock_wall_us(context->clock), ret_facts, err) < 0)
         return -1;
+    /* Its number would hold back the genuine one. */
+    if (ret_facts->unverified)
+        return rd_err_set(err, RD_E_COLLATERAL_MISSING, "nothing in the set verifies its %s", ret_facts->unverified);
     *ret = RD_TAKE(set);
     return 0;
 }

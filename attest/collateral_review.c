@@ -96,6 +96,7 @@ typedef struct review {
     int64_t time_us;
     rd_collateral_facts *facts;
     rd_err first;
+    bool was_used[RD_PIECES_MAX]; /* in a check: by place in the set */
 } review;
 
 static const rd_piece *next_of(const rd_collateral_set *set, rd_piece_kind kind, const uint8_t root[32], size_t *at)
@@ -126,8 +127,15 @@ static const rd_piece *near(const rd_collateral_set *set, rd_piece_kind kind, co
     return found ? found : first_of(set, kind, NULL);
 }
 
-static void put(const rd_piece *piece, rd_bytes *body, rd_bytes *chain)
+static void note_used(review *r, const rd_piece *piece)
 {
+    for (size_t i = 0; i < rd_collateral_set_count(r->set); i++)
+        r->was_used[i] |= rd_collateral_set_at(r->set, i) == piece;
+}
+
+static void put(review *r, const rd_piece *piece, rd_bytes *body, rd_bytes *chain)
+{
+    note_used(r, piece);
     if (piece) {
         *body = piece->body;
         *chain = piece->chain;
@@ -181,15 +189,16 @@ static int review_intel(review *r, const rd_piece *info, rd_err *err)
     if (!scope)
         return -1;
     name_scope(scope, info);
+    note_used(r, info);
     rd_collateral pieces = { .tcb_info = info->body, .tcb_info_chain = info->chain };
     const rd_attest_input input = { .collateral = &pieces, .anchors = r->anchors, .time_us = r->time_us };
-    put(near(r->set, RD_PIECE_ROOT_CRL, info, NULL), &pieces.root_ca_crl, &pieces.root_pem);
-    put(near(r->set, RD_PIECE_IDENTITY, info, info->scope), &pieces.qe_identity, &pieces.qe_identity_chain);
+    put(r, near(r->set, RD_PIECE_ROOT_CRL, info, NULL), &pieces.root_ca_crl, &pieces.root_pem);
+    put(r, near(r->set, RD_PIECE_IDENTITY, info, info->scope), &pieces.qe_identity, &pieces.qe_identity_chain);
     const rd_piece *list = near(r->set, RD_PIECE_PCK_CRL, info, NULL);
-    put(list, &pieces.pck_crl, &pieces.pck_crl_chain);
+    put(r, list, &pieces.pck_crl, &pieces.pck_crl_chain);
     rc = review_pieces(&input, scope, &why);
     for (size_t at = 0; rc == 0 && (list = next_of(r->set, RD_PIECE_PCK_CRL, info->root, &at)) != NULL;) {
-        put(list, &pieces.pck_crl, &pieces.pck_crl_chain);
+        put(r, list, &pieces.pck_crl, &pieces.pck_crl_chain);
         rc = review_pieces(&input, scope, &why);
     }
     end_scope(r, scope, rc, &why);
@@ -229,6 +238,7 @@ static int check_vceks(review *r, const rd_collateral_scope *scope, const rd_cer
         if (rd_certs_parse_mixed(piece->body, 1, &leaf, err) < 0 ||
             rd_chain_verify(leaf.items[0], issuers, &rules, &chain, err) < 0)
             return rd_err_wrap(err, "VCEK");
+        note_used(r, piece);
         r->facts->vcek_count++;
     }
     return 0;
@@ -257,7 +267,10 @@ static int check_amd(review *r, const rd_piece *piece, rd_collateral_scope *scop
     if (rd_chain_verify(ca, &certs, &rules, &chain, err) < 0)
         return rd_err_wrap(err, "AMD chain");
     scope->class = r->anchors->items[roots.index[chain.root_index]].class;
-    if (check_amd_list(first_of(r->set, RD_PIECE_AMD_CRL, piece->root), &chain, r->time_us, scope, err) < 0)
+    const rd_piece *list = first_of(r->set, RD_PIECE_AMD_CRL, piece->root);
+    note_used(r, piece);
+    note_used(r, list);
+    if (check_amd_list(list, &chain, r->time_us, scope, err) < 0)
         return -1;
     return scope->is_vlek ? 0 : check_vceks(r, scope, &certs, rules, err);
 }
@@ -292,6 +305,9 @@ static int review_rest(review *r, rd_err *err)
         if (!piece->is_readable)
             (void)rd_err_set(&r->first, RD_E_COLLATERAL_FORMAT, "%s cannot be read", rd_piece_names[piece->kind]);
     }
+    for (size_t i = 0; !r->facts->unverified && i < rd_collateral_set_count(r->set); i++)
+        if (!r->was_used[i])
+            r->facts->unverified = rd_piece_names[rd_collateral_set_at(r->set, i)->kind];
     if (r->first.code == RD_OK && r->facts->scope_count == 0)
         (void)rd_err_set(&r->first, RD_E_COLLATERAL_MISSING, "the set covers no platform");
     return 0;

@@ -33,6 +33,7 @@ typedef struct rd_collateral_facts {
     rd_class class;             /* simulated when one of them is */
     uint32_t evaluation_number; /* the lowest of the Intel scopes; 0 without one */
     int64_t issued_us, expires_us;
+    const char *unverified; /* kind of the first piece that no scope of the set verifies; NULL: each one was */
 } rd_collateral_facts;
 
 /* Every piece: chains to roots of the anchors, signatures, revocation, dates at time_us. 0 when all of it holds; -1

@@ -71,6 +71,29 @@ static void test_facts(void **state RD_UNUSED)
     ev_done(&b);
 }
 
+/* An identity of the other TEE beside it: no scope looks at its signature, so its number must not count. */
+static void test_unverified(void **state RD_UNUSED)
+{
+    ev_builder tdx, sgx;
+    rd_collateral_facts facts;
+    rd_err err = RD_ERR_INIT;
+    ev_build(&tdx, EV_BODIES, nothing);
+    ev_build(&sgx, EV_BODIES, sgx_identity);
+    RD_CLEANUP(rd_collateral_set_free_p) rd_collateral_set *set = set_of(&tdx);
+    RD_CLEANUP(rd_collateral_set_free_p) rd_collateral_set *other = set_of(&sgx);
+    assert_int_equal(rd_collateral_review(set, &tdx.anchors, EV_NOW_US, &facts, &err), 0);
+    assert_null(facts.unverified);
+    for (size_t i = 0; i < rd_collateral_set_count(other); i++) {
+        const rd_piece *piece = rd_collateral_set_at(other, i);
+        if (piece->kind == RD_PIECE_IDENTITY)
+            assert_int_equal(rd_collateral_set_put(set, piece->kind, piece->body, piece->chain, &err), 0);
+    }
+    assert_int_equal(rd_collateral_review(set, &tdx.anchors, EV_NOW_US, &facts, &err), 0);
+    assert_string_equal(facts.unverified, rd_piece_names[RD_PIECE_IDENTITY]);
+    ev_done(&tdx);
+    ev_done(&sgx);
+}
+
 static rd_code check_text(const char *text)
 {
     RD_CLEANUP(rd_collateral_set_free_p) rd_collateral_set *set = NULL;
@@ -258,11 +281,9 @@ static void test_never_back(void **state RD_UNUSED)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_facts),
-        cmocka_unit_test(test_no_set),
-        cmocka_unit_test(test_round_trip),
-        cmocka_unit_test(test_many_platforms),
-        cmocka_unit_test(test_other_fmspc_alone),
+        cmocka_unit_test(test_facts),          cmocka_unit_test(test_unverified),
+        cmocka_unit_test(test_no_set),         cmocka_unit_test(test_round_trip),
+        cmocka_unit_test(test_many_platforms), cmocka_unit_test(test_other_fmspc_alone),
         cmocka_unit_test(test_never_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
