@@ -205,6 +205,7 @@ static void verify(void *context)
     if (rd_attest_check_evidence(&input, report, &err) < 0) {
         refuse(v, err.code, err.text);
         v->is_stale = err.code == RD_E_NONCE;
+        v->is_appraisal = report->is_appraisal;
     } else if (!c->is_head_known) {
         refuse(v, RD_E_STATEMENT, "the head in the statement is none of the app's");
     } else if (!rd_head_lists(&c->head, &c->release)) {

@@ -20,7 +20,8 @@ typedef struct api_verdict {
     rd_id host, instance;
     uint64_t epoch;
     bool is_accepted;
-    bool is_stale; /* refused only because its nonce was of an earlier window: ask again */
+    bool is_appraisal; /* genuine, and refused by the app's policy: never the host's fault */
+    bool is_stale;     /* refused only because its nonce was of an earlier window: ask again */
     rd_code reason;
     char reason_text[256];
     char tcb_status[64];

@@ -113,7 +113,8 @@ static const rd_pg_stmt stmts[] = {
       8 },
     /* Refusals that are the host's own fault, of leases that are its own, once a lease. Before the verdicts, too. */
     { "ingest_faults",
-      "SELECT host_fault(f.host_id, f.reason, f.text, $1::integer, false) FROM (SELECT u.* FROM unnest($2::uuid[],"
+      "SELECT host_fault(f.host_id, f.reason, f.text, $1::integer, false) FROM (SELECT DISTINCT ON"
+      " (u.host_id, u.instance_id, u.epoch) u.* FROM unnest($2::uuid[],"
       " $3::uuid[], $4::bigint[], $5::text[], $6::text[]) AS u(host_id, instance_id, epoch, reason, text)"
       " JOIN leases l ON l.instance_id = u.instance_id AND l.epoch = u.epoch AND l.host_id = u.host_id"
       " WHERE NOT EXISTS (SELECT 1 FROM lease_verdicts v WHERE v.instance_id = u.instance_id AND v.epoch = u.epoch"
@@ -348,7 +349,7 @@ static void add_faults(api_ingest *ingest, rd_pg_batch *batch)
     size_t count = 0;
     for (entry *item = ingest->flight; item; item = item->next) {
         const api_verdict *v = item->verdict;
-        if (!v || v->is_accepted || api_fault_of(v->reason) != API_FAULT_HOST)
+        if (!v || v->is_accepted || v->is_appraisal || api_fault_of(v->reason) != API_FAULT_HOST)
             continue;
         count++;
         rd_pg_array_bytes(&a[0], RD_BYTES_ARRAY(v->host.b));

@@ -209,6 +209,7 @@ typedef struct rd_evidence_check {
 typedef struct rd_attest_report {
     bool is_accepted;
     rd_code reason;     /* RD_OK, or the first refusal */
+    bool is_appraisal;  /* genuine evidence that the policy refused, whatever the reason's code */
     rd_err refusal;     /* the sentence; rd_code_describe(reason)->hint says what would mend it */
     rd_verdict verdict; /* with the steps of everything */
     rd_statement statement;

@@ -120,9 +120,12 @@ static int run_all(run *r, rd_err *err)
                               .anchors = check->anchors,
                               .cache = check->cache,
                               .time_us = check->time_us };
-    if (rd_attest_verify(&input, verdict, err) < 0 ||
-        rd_appraise(verdict, check->policy, check->floor, check->time_us, err) < 0)
+    if (rd_attest_verify(&input, verdict, err) < 0)
         return -1;
+    if (rd_appraise(verdict, check->policy, check->floor, check->time_us, err) < 0) {
+        r->report->is_appraisal = true;
+        return -1;
+    }
     if (run_step(r, "binding", check_binding, "report data is the hash of the statement", err) < 0 ||
         run_step(r, "statement", check_statement,
                  check->expect.nonce ? "as asked for, with the nonce that was sent" : "as asked for, without a nonce",

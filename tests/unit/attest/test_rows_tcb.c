@@ -409,6 +409,15 @@ static void numbers_differ(void **state)
     ev_done(&b);
 }
 
+/* The policy may name report data too, under the same code: whose refusal it is must not be read from the code. */
+static void appraisal(void **state)
+{
+    (void)state;
+    rd_attest_report report;
+    assert_int_equal(run(EV_TD, report_data_other, NULL, &report), RD_E_BINDING);
+    assert_false(report.is_appraisal);
+}
+
 static void enrolment(void **state)
 {
     (void)state;
@@ -425,6 +434,7 @@ int main(void)
         { "D14 a denied advisory, and what lies behind OutOfDate", out_of_date, NULL, NULL, NULL },
         { "D6 one number demanded, and they differ", numbers_differ, NULL, NULL, NULL },
         { "enrolment (ok)", enrolment, NULL, NULL, NULL },
+        { "whose refusal", appraisal, NULL, NULL, NULL },
     };
     struct CMUnitTest tests[RD_ARRAY_LEN(rows) + RD_ARRAY_LEN(more)];
     for (size_t i = 0; i < RD_ARRAY_LEN(rows); i++)
