@@ -62,6 +62,9 @@ test("refused evidence: two faults are counted, the third is a mark; what runs m
   assert.equal(now.link, "up", "its link stays: stops go over it");
   assert.equal(now.quarantine.code, "quote_sig");
   assert.equal(fault(uuid), "f", "while it is marked nothing is counted");
+  const cut = () => stack.sql(`SET ROLE rd_ingest; SELECT host_fault('${uuid}', 'host_sessions', 'its key is used twice', 1, true)`)[0][0];
+  assert.deepEqual([cut(), cut(), fault(uuid)], ["t", "f", "f"], "a key in use twice is a mark of its own, and stays one");
+  assert.deepEqual(stack.sql(`SELECT code, is_cut FROM host_marks WHERE host_id = '${uuid}'`), [["host_sessions", "t"]]);
   assert.equal((await stack.cli("hosts", "release", id)).code, 0);
   await until("it is ready again", async () => (await host(id)).state === "ready");
   checkInvariants(stack);
