@@ -67,7 +67,13 @@ static const rd_json_field fields[] = {
     RD_JSON_END,
 };
 
-/* Signed by the key of the plane's decision records: the plane's word, and marked as such. */
+/* What the caller brought decides what is found, so that a token on it is not the plane's word. */
+static bool is_by_caller(const question *q)
+{
+    return q->collateral || q->snp_chain.size > 0 || q->snp_crl.size > 0 || q->time_us != 0 || q->allows_debug;
+}
+
+/* Signed by the key of the plane's decision records, and marked by whose inputs it was judged. */
 static int add_ear(const api_context *context, const question *q, const rd_judge_input *input,
                    const rd_judgement *judgement, json_t *answer, rd_err *err)
 {
@@ -76,7 +82,7 @@ static int add_ear(const api_context *context, const question *q, const rd_judge
                             .policy = q->has_policy ? &q->policy : NULL,
                             .judged_us = input->time_us,
                             .issued_us = rd_clock_wall_us(context->clock),
-                            .trust = "plane" };
+                            .trust = is_by_caller(q) ? "caller" : "plane" };
     rd_ear_key key = { .ed25519 = api_plane_record_key(context->plane) };
     RD_CLEANUP(rd_json_free_p) json_t *claims = rd_ear_claims(&result);
     RD_CLEANUP(rd_buf_done) rd_buf token = { 0 };

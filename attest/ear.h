@@ -19,7 +19,7 @@ typedef struct rd_ear_input {
     const rd_policy *policy; /* NULL: the default policy */
     int64_t judged_us;       /* the instant of the judgement */
     int64_t issued_us;       /* iat: now */
-    const char *trust;       /* who vouches: "caller" (an own key), "plane" */
+    const char *trust;       /* whose word it is: "caller" (an own key, or inputs that the caller brought), "plane" */
 } rd_ear_input;
 
 /* One of the two: ES256 or EdDSA. */

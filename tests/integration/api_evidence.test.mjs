@@ -38,13 +38,15 @@ test("real evidence gets the verdict that its case expects", { skip: !root && "n
     }
 });
 
-test("an attestation result, signed with the plane's record key and marked as its word", { skip: !root && "no vectors" }, async () => {
+test("an attestation result, signed with the plane's record key and marked by whose inputs it was judged", { skip: !root && "no vectors" }, async () => {
   const c = cases(root).find(({ name, expect }) => name.startsWith("tdx/") && expect.verdict === "UpToDate");
   const { body } = await ask({ ...question(c), ear: true });
   const { body: version } = await plane.request("GET", "/v1/version");
   const record = createPublicKey({ key: { kty: "OKP", crv: "Ed25519", x: version.record_key }, format: "jwk" });
   const { payload } = await jwtVerify(body.ear, record, { typ: "redoubt-ear+jwt", currentDate: new Date(c.expect.verify_at) });
-  assert.equal(payload["redoubt.trust"], "plane");
+  assert.equal(payload["redoubt.trust"], "caller", "its collateral and its instant were the caller's");
+  const own = await ask({ evidence: question(c).evidence, ear: true });
+  assert.equal((await jwtVerify(own.body.ear, record)).payload["redoubt.trust"], "plane");
   assert.equal(payload.submods.tdx["redoubt.verdict"], "UpToDate");
   assert.equal((await ask(question(c))).body.ear, undefined);
 });
