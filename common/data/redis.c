@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <hiredis/adapters/libuv.h>
 #include <hiredis/async.h>
 #include <hiredis/hiredis.h>
 
@@ -12,6 +11,7 @@
 #include "common/base/text.h"
 #include "common/data/jitter.h"
 #include "common/data/redis_priv.h"
+#include "common/data/redis_uv.h"
 
 #define PENDING_MAX_STANDARD   10000
 #define REPLY_TIMEOUT_STANDARD 5000000
@@ -158,7 +158,7 @@ static redisAsyncContext *dial(const char *address)
 static void connect_now(rd_redis *redis)
 {
     redisAsyncContext *ac = dial(redis->address);
-    if (!ac || ac->err || redisLibuvAttach(ac, redis->loop) != REDIS_OK) {
+    if (!ac || ac->err || !rd_redis_attach(ac, redis->loop)) {
         if (ac)
             redisAsyncFree(ac);
         on_gone(redis);

@@ -168,6 +168,25 @@ static void test_bounds(void **state)
     close_now(redis);
 }
 
+/* The socket is in error then, not merely at its end; the time-out of a minute is not what tells. */
+static void test_dies_with_bytes_unread(void **state)
+{
+    (void)state;
+    bool is_connected, never = false;
+    rd_redis *redis = connect_now(&is_connected, (rd_redis_options){ .reply_timeout_us = 60000000 });
+    rd_err err = RD_ERR_INIT;
+    answer a = { 0 };
+    (void)kill(server.pid, SIGSTOP);
+    assert_int_equal(rd_redis_command(redis, on_answer, &a, &err, RD_BYTES_LIT("PING")), 0);
+    (void)run_until(&never, 50); /* it is written */
+    private_redis_kill(&server);
+    assert_true(run_until(&a.has_come, 10000));
+    assert_true(a.was_lost);
+    private_redis_restart(&server);
+    assert_true(is_connected || run_until(&is_connected, 8000));
+    close_now(redis);
+}
+
 typedef struct seen {
     int entries, restarts;
     char last[64];
@@ -294,8 +313,13 @@ static void test_close_answers_everybody(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_commands), cmocka_unit_test(test_scripts), cmocka_unit_test(test_bounds),
-        cmocka_unit_test(test_stream),   cmocka_unit_test(test_pubsub),  cmocka_unit_test(test_close_answers_everybody),
+        cmocka_unit_test(test_commands),
+        cmocka_unit_test(test_scripts),
+        cmocka_unit_test(test_bounds),
+        cmocka_unit_test(test_dies_with_bytes_unread),
+        cmocka_unit_test(test_stream),
+        cmocka_unit_test(test_pubsub),
+        cmocka_unit_test(test_close_answers_everybody),
     };
     return cmocka_run_group_tests(tests, group_setup, group_teardown);
 }
