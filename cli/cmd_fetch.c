@@ -133,10 +133,12 @@ static int run_fetch(cli_context *context, const cli_args *args, rd_err *err)
         return -1;
     rd_collateral_set_expire(kept, now_us);
     int older = rd_collateral_set_merge(kept, fetched, true, err);
-    if (older < 0 || write_folder(dir, kept, err) < 0)
+    if (older < 0)
         return -1;
-    (void)!rd_collateral_review(kept, &anchors, now_us, facts, err);
-    *err = (rd_err)RD_ERR_INIT;
+    if (rd_collateral_review(kept, &anchors, now_us, facts, err) < 0)
+        return rd_err_wrap(err, "with what %s held before (it is left as it is; name another --out)", dir);
+    if (write_folder(dir, kept, err) < 0)
+        return -1;
     RD_CLEANUP(rd_json_free_p) json_t *json = rd_collateral_facts_to_json(facts);
     if (context->out.form == CLI_JSON) {
         RD_CLEANUP(rd_json_free_p)
