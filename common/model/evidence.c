@@ -27,7 +27,7 @@ int rd_launch_header_parse(rd_bytes bytes, rd_launch_header *ret, rd_err *err)
     return 0;
 }
 
-void rd_kms_set_digest(const rd_digest *ids, size_t count, rd_digest *ret)
+void rd_kms_set_digest(const rd_kms_id *ids, size_t count, rd_digest *ret)
 {
     RD_CLEANUP(rd_free_p) rd_bytes *parts = rd_alloc_array(count, sizeof *parts);
     for (size_t i = 0; i < count; i++)

@@ -28,7 +28,7 @@ void rd_launch_header_encode(const rd_launch_header *header, uint8_t out[RD_LAUN
 /* TRUNCATED or TRAILING unless exactly 96 bytes. */
 int rd_launch_header_parse(rd_bytes bytes, rd_launch_header *ret, rd_err *err) RD_NODISCARD;
 /* H("kms-set-v1", ids…) over raw 32-byte ids in order; count may be 0. */
-void rd_kms_set_digest(const rd_digest *ids, size_t count, rd_digest *ret);
+void rd_kms_set_digest(const rd_kms_id *ids, size_t count, rd_digest *ret);
 
 /* SHA-384(F("hash", "rtmr-event-v1", name, payload)). */
 void rd_event_digest(const char *name, rd_bytes payload, uint8_t out[RD_RTMR_SIZE]);

@@ -33,9 +33,20 @@ static int read_policy(const json_t *value, void *into, const char *pointer, rd_
     return rd_policy_read(value, pointer, into, err);
 }
 
-static int read_empty_array(const json_t *value, void *into RD_UNUSED, const char *pointer, rd_err *err)
+static int read_kms_id(const json_t *item, size_t index, void *context, const char *pointer, rd_err *err)
 {
-    return rd_json_each(value, 0, 0, pointer, NULL, NULL, err);
+    rd_head *head = context;
+    head->kms_count = index + 1;
+    return rd_json_kms_id(item, pointer, &head->kms[index], err);
+}
+
+static int read_kms(const json_t *value, void *into, const char *pointer, rd_err *err)
+{
+    if (json_is_array(value) && json_array_size(value) > RD_HEAD_KMS_MAX) {
+        (void)rd_err_set(err, RD_E_UNSUPPORTED, "one KMS at most");
+        return rd_err_at(err, pointer);
+    }
+    return rd_json_each(value, 0, RD_HEAD_KMS_MAX, pointer, read_kms_id, into, err);
 }
 
 static void no_secrets_root(rd_digest *ret)
@@ -43,31 +54,15 @@ static void no_secrets_root(rd_digest *ret)
     rd_h(RD_HASH_SECRETS, NULL, 0, ret->b);
 }
 
-static int read_no_secrets_root(const json_t *value, void *into RD_UNUSED, const char *pointer, rd_err *err)
-{
-    rd_digest given, wanted;
-    if (rd_json_digest(value, pointer, &given, err) < 0)
-        return -1;
-    no_secrets_root(&wanted);
-    if (rd_digest_equal(&given, &wanted))
-        return 0;
-    (void)rd_err_set(err, RD_E_JSON_RANGE, "not the root of an empty set");
-    return rd_err_at(err, pointer);
-}
-
-static int read_zero(const json_t *value, void *into RD_UNUSED, const char *pointer, rd_err *err)
-{
-    if (json_is_integer(value) && json_integer_value(value) == 0)
-        return 0;
-    (void)rd_err_set(err, RD_E_UNSUPPORTED, "secrets come with the confidential path");
-    return rd_err_at(err, pointer);
-}
-
-static const rd_json_field no_fields[] = { RD_JSON_END };
+static const rd_json_field limits_fields[] = {
+    { "grant_s", RD_JSON_U32, offsetof(rd_head, grant_s), RD_OPTIONAL, .min = RD_HEAD_GRANT_S_MIN,
+      .max = RD_HEAD_GRANT_S_MAX },
+    RD_JSON_END,
+};
 
 static const rd_json_field secrets_fields[] = {
-    { "count", RD_JSON_CUSTOM, 0, RD_REQUIRED, .parse = read_zero },
-    { "root", RD_JSON_CUSTOM, 0, RD_REQUIRED, .parse = read_no_secrets_root },
+    { "count", RD_JSON_U32, offsetof(rd_head, secrets_count), RD_REQUIRED, .max = RD_HEAD_SECRETS_MAX },
+    { "root", RD_JSON_DIGEST, offsetof(rd_head, secrets_root), RD_REQUIRED },
     RD_JSON_END,
 };
 
@@ -75,8 +70,8 @@ static const rd_json_field head_fields[] = {
     { "app", RD_JSON_APP_ID, offsetof(rd_head, app), RD_REQUIRED },
     { "class", RD_JSON_ENUM, offsetof(rd_head, class), RD_REQUIRED, .names = rd_class_names },
     { "expires", RD_JSON_TIME, offsetof(rd_head, expires_us), RD_NULLABLE, .has = RD_HAS(rd_head, has_expires) },
-    { "kms", RD_JSON_CUSTOM, 0, RD_REQUIRED, .parse = read_empty_array },
-    { "limits", RD_JSON_OBJECT, 0, RD_REQUIRED, .fields = no_fields },
+    { "kms", RD_JSON_CUSTOM, 0, RD_REQUIRED, .parse = read_kms },
+    { "limits", RD_JSON_OBJECT, 0, RD_REQUIRED, .fields = limits_fields },
     { "not_before", RD_JSON_TIME, offsetof(rd_head, not_before_us), RD_REQUIRED },
     { "policy", RD_JSON_CUSTOM, offsetof(rd_head, policy), RD_REQUIRED, .parse = read_policy },
     { "prev", RD_JSON_DIGEST, offsetof(rd_head, prev), RD_NULLABLE, .has = RD_HAS(rd_head, has_prev) },
@@ -93,6 +88,20 @@ static int refuse_at(rd_err *err, const char *pointer, rd_code code, const char 
     return rd_err_at(err, pointer);
 }
 
+/* Secrets and terms are a KMS's: a head without one has neither. */
+static int check_secrets(const rd_head *head, rd_err *err)
+{
+    rd_digest none;
+    no_secrets_root(&none);
+    if (head->secrets_count == 0 && !rd_digest_equal(&head->secrets_root, &none))
+        return refuse_at(err, "/secrets/root", RD_E_JSON_RANGE, "not the root of an empty set");
+    if (head->kms_count == 0 && head->secrets_count > 0)
+        return refuse_at(err, "/secrets/count", RD_E_JSON_RANGE, "secrets need a KMS");
+    if (head->kms_count == 0 && head->grant_s > 0)
+        return refuse_at(err, "/limits/grant_s", RD_E_JSON_RANGE, "grants need a KMS");
+    return 0;
+}
+
 int rd_head_parse(rd_bytes canonical, rd_head *ret, rd_err *err)
 {
     rd_head head = { 0 };
@@ -104,18 +113,37 @@ int rd_head_parse(rd_bytes canonical, rd_head *ret, rd_err *err)
         return refuse_at(err, "/policy/simulated", RD_E_CLASS_MISMATCH, "policy and class disagree on simulated");
     if (head.has_expires && head.expires_us <= head.not_before_us)
         return refuse_at(err, "/expires", RD_E_JSON_RANGE, "expires is not after not_before");
+    if (check_secrets(&head, err) < 0)
+        return -1;
     *ret = head;
     return 0;
 }
 
-static json_t *secrets_to_json(void)
+static json_t *secrets_to_json(const rd_head *head)
 {
     json_t *secrets = json_object();
-    rd_digest root;
-    no_secrets_root(&root);
-    rd_json_set_int(secrets, "count", 0);
+    rd_digest root = head->secrets_root;
+    if (head->secrets_count == 0)
+        no_secrets_root(&root);
+    rd_json_set_int(secrets, "count", head->secrets_count);
     rd_json_set_digest(secrets, "root", &root);
     return secrets;
+}
+
+static json_t *kms_to_json(const rd_head *head)
+{
+    json_t *kms = json_array();
+    for (size_t i = 0; i < head->kms_count; i++)
+        (void)json_array_append_new(kms, rd_json_new_kms_id(&head->kms[i]));
+    return kms;
+}
+
+static json_t *limits_to_json(const rd_head *head)
+{
+    json_t *limits = json_object();
+    if (head->grant_s > 0)
+        rd_json_set_int(limits, "grant_s", head->grant_s);
+    return limits;
 }
 
 int rd_head_encode(const rd_head *head, rd_buf *out, rd_err *err)
@@ -131,9 +159,9 @@ int rd_head_encode(const rd_head *head, rd_buf *out, rd_err *err)
     rd_json_set_str(document, "class", rd_class_name(head->class));
     rd_json_set(document, "releases", releases);
     rd_json_set(document, "policy", rd_policy_to_json(&head->policy));
-    rd_json_set(document, "secrets", secrets_to_json());
-    rd_json_set(document, "kms", json_array());
-    rd_json_set(document, "limits", json_object());
+    rd_json_set(document, "secrets", secrets_to_json(head));
+    rd_json_set(document, "kms", kms_to_json(head));
+    rd_json_set(document, "limits", limits_to_json(head));
     rd_json_set_time(document, "not_before", head->not_before_us);
     if (head->has_expires)
         rd_json_set_time(document, "expires", head->expires_us);
@@ -145,6 +173,11 @@ int rd_head_encode(const rd_head *head, rd_buf *out, rd_err *err)
 void rd_head_digest(rd_bytes canonical, rd_digest *ret)
 {
     RD_H(ret->b, RD_HASH_HEAD, canonical);
+}
+
+uint32_t rd_head_grant_s(const rd_head *head)
+{
+    return head->grant_s > 0 ? head->grant_s : RD_HEAD_GRANT_S_DEFAULT;
 }
 
 bool rd_head_lists(const rd_head *head, const rd_digest *release)

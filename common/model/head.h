@@ -1,4 +1,4 @@
-/* head: what is current for an app: which releases, under which policy, in which class.
+/* head: what is current for an app: which releases, under which policy, in which class, which secrets, whose keys.
  * Used by the CLI, the API and enclaves. Whoever has seen number n refuses less than n, and another head with n.
  * Keeps no memory of its own: the highest head known comes in as an argument. */
 #ifndef RD_MODEL_HEAD_H
@@ -7,7 +7,12 @@
 #include "common/model/envelope.h"
 #include "common/model/policy.h"
 
-#define RD_HEAD_RELEASES_MAX 64
+#define RD_HEAD_RELEASES_MAX    64
+#define RD_HEAD_KMS_MAX         1 /* two of different make come later */
+#define RD_HEAD_SECRETS_MAX     64
+#define RD_HEAD_GRANT_S_MIN     300u
+#define RD_HEAD_GRANT_S_MAX     604800u
+#define RD_HEAD_GRANT_S_DEFAULT 21600u
 
 typedef struct rd_head {
     rd_app_id app;
@@ -18,6 +23,11 @@ typedef struct rd_head {
     rd_digest releases[RD_HEAD_RELEASES_MAX]; /* in the owner's order, none twice */
     size_t releases_count;
     rd_policy policy;
+    rd_kms_id kms[RD_HEAD_KMS_MAX]; /* who gives keys and secrets, in order; none: the app has neither */
+    size_t kms_count;
+    uint32_t secrets_count; /* 0 without a KMS */
+    rd_digest secrets_root; /* over name, version and ciphertext of every secret; ignored when there is none */
+    uint32_t grant_s;       /* the term of a grant; 0: left out, the default */
     int64_t not_before_us;
     bool has_expires;
     int64_t expires_us;
@@ -28,6 +38,8 @@ int rd_head_parse(rd_bytes canonical, rd_head *ret, rd_err *err) RD_NODISCARD;
 int rd_head_encode(const rd_head *head, rd_buf *out, rd_err *err) RD_NODISCARD;
 /* H("head-v1", canonical). */
 void rd_head_digest(rd_bytes canonical, rd_digest *ret);
+/* Seconds that a grant under this head holds. */
+uint32_t rd_head_grant_s(const rd_head *head);
 bool rd_head_lists(const rd_head *head, const rd_digest *release);
 
 /* The highest head that the asker has seen. */

@@ -69,6 +69,27 @@ int rd_app_id_parse(const char *text, size_t text_size, rd_app_id *ret, rd_err *
     return 0;
 }
 
+bool rd_kms_id_equal(const rd_kms_id *a, const rd_kms_id *b)
+{
+    return memcmp(a->b, b->b, sizeof a->b) == 0;
+}
+
+void rd_kms_id_format(const rd_kms_id *id, char out[RD_KMS_ID_TEXT_SIZE])
+{
+    memcpy(out, "kms_", PREFIX_SIZE);
+    rd_base32_encode(RD_BYTES_ARRAY(id->b), out + PREFIX_SIZE);
+}
+
+int rd_kms_id_parse(const char *text, size_t text_size, rd_kms_id *ret, rd_err *err)
+{
+    rd_kms_id id;
+    if (!has_prefix("kms", text, text_size) ||
+        rd_base32_decode(text + PREFIX_SIZE, text_size - PREFIX_SIZE, id.b, sizeof id.b) < 0)
+        return rd_err_set(err, RD_E_ID_FORMAT, "not a KMS id of the form kms_ and 52 characters");
+    *ret = id;
+    return 0;
+}
+
 rd_id rd_instance_id(const rd_id *deployment, int32_t slot)
 {
     rd_id id = *deployment;

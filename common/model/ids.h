@@ -18,8 +18,14 @@ typedef struct rd_app_id {
     uint8_t b[32];
 } rd_app_id;
 
+/* H("kms-genesis-v1", genesis of a key service): which one, not only which build of one. */
+typedef struct rd_kms_id {
+    uint8_t b[32];
+} rd_kms_id;
+
 #define RD_ID_TEXT_SIZE     31 /* "dep_" + 26 characters + NUL; prefixes have three letters */
 #define RD_APP_ID_TEXT_SIZE 57 /* "app_" + 52 characters + NUL */
+#define RD_KMS_ID_TEXT_SIZE 57 /* "kms_" + 52 characters + NUL */
 #define RD_DIGEST_TEXT_SIZE 72 /* "sha256:" + 64 digits + NUL */
 
 #define RD_PREFIX_ORG      "org"
@@ -43,6 +49,10 @@ int rd_id_parse(const char *prefix, const char *text, size_t text_size, rd_id *r
 bool rd_app_id_equal(const rd_app_id *a, const rd_app_id *b);
 void rd_app_id_format(const rd_app_id *id, char out[RD_APP_ID_TEXT_SIZE]);
 int rd_app_id_parse(const char *text, size_t text_size, rd_app_id *ret, rd_err *err) RD_NODISCARD;
+
+bool rd_kms_id_equal(const rd_kms_id *a, const rd_kms_id *b);
+void rd_kms_id_format(const rd_kms_id *id, char out[RD_KMS_ID_TEXT_SIZE]);
+int rd_kms_id_parse(const char *text, size_t text_size, rd_kms_id *ret, rd_err *err) RD_NODISCARD;
 
 /* First 12 bytes of the deployment's id, then the slot; the slot's top 7 bits are the shard. */
 rd_id rd_instance_id(const rd_id *deployment, int32_t slot);

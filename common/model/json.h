@@ -43,6 +43,7 @@ typedef enum rd_json_kind {
     RD_JSON_TIME,    /* int64_t microseconds, RFC 3339 */
     RD_JSON_ID,      /* rd_id with prefix .text */
     RD_JSON_APP_ID,  /* rd_app_id */
+    RD_JSON_KMS_ID,  /* rd_kms_id */
     RD_JSON_ENUM,    /* int (any enum): the index in .names, a NULL-terminated list; "" entries never match */
     RD_JSON_CONST,   /* a string that equals .text; nothing is stored */
     RD_JSON_NULL,    /* must be null; nothing is stored */
@@ -96,6 +97,7 @@ int rd_json_each(const json_t *array, size_t count_min, size_t count_max, const 
 /* Single values, for item readers: as the kind of the same name. */
 int rd_json_digest(const json_t *value, const char *pointer, rd_digest *ret, rd_err *err) RD_NODISCARD;
 int rd_json_b64(const json_t *value, const char *pointer, uint8_t *out, size_t size, rd_err *err) RD_NODISCARD;
+int rd_json_kms_id(const json_t *value, const char *pointer, rd_kms_id *ret, rd_err *err) RD_NODISCARD;
 int rd_json_enum(const json_t *value, const char *pointer, const char *const *names, int *ret,
                  rd_err *err) RD_NODISCARD;
 
@@ -111,7 +113,10 @@ void rd_json_set_hex(json_t *object, const char *name, rd_bytes bytes);
 void rd_json_set_time(json_t *object, const char *name, int64_t time_us);
 void rd_json_set_id(json_t *object, const char *name, const char *prefix, const rd_id *id);
 void rd_json_set_app_id(json_t *object, const char *name, const rd_app_id *id);
+/* NULL gives null. */
+void rd_json_set_kms_id(json_t *object, const char *name, const rd_kms_id *id);
 /* New references. */
+json_t *rd_json_new_kms_id(const rd_kms_id *id);
 json_t *rd_json_new_digest(const rd_digest *digest);
 json_t *rd_json_new_b64(rd_bytes bytes);
 

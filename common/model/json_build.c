@@ -92,3 +92,15 @@ void rd_json_set_app_id(json_t *object, const char *name, const rd_app_id *id)
         rd_app_id_format(id, text);
     rd_json_set(object, name, id ? json_string(text) : json_null());
 }
+
+json_t *rd_json_new_kms_id(const rd_kms_id *id)
+{
+    char text[RD_KMS_ID_TEXT_SIZE];
+    rd_kms_id_format(id, text);
+    return or_abort(json_string(text));
+}
+
+void rd_json_set_kms_id(json_t *object, const char *name, const rd_kms_id *id)
+{
+    rd_json_set(object, name, id ? rd_json_new_kms_id(id) : json_null());
+}

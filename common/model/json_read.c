@@ -78,6 +78,16 @@ int rd_json_b64(const json_t *value, const char *pointer, uint8_t *out, size_t s
     return 0;
 }
 
+int rd_json_kms_id(const json_t *value, const char *pointer, rd_kms_id *ret, rd_err *err)
+{
+    rd_bytes text;
+    if (want_string(value, pointer, &text, err) < 0)
+        return -1;
+    if (rd_kms_id_parse((const char *)text.data, text.size, ret, err) < 0)
+        return rd_err_at(err, pointer);
+    return 0;
+}
+
 int rd_json_enum(const json_t *value, const char *pointer, const char *const *names, int *ret, rd_err *err)
 {
     rd_bytes text;
@@ -234,6 +244,8 @@ static int read_value(const json_t *value, const rd_json_field *field, rd_json_u
     case RD_JSON_ID:
     case RD_JSON_APP_ID:
         return read_name(value, field, pointer, into, err);
+    case RD_JSON_KMS_ID:
+        return rd_json_kms_id(value, pointer, into, err);
     case RD_JSON_ENUM:
         return rd_json_enum(value, pointer, field->names, into, err);
     case RD_JSON_NULL:

@@ -97,8 +97,36 @@ static int read_true(const json_t *value, void *into RD_UNUSED, const char *poin
     return rd_err_at(err, pointer);
 }
 
+static int read_public_code(const json_t *value, void *into, const char *pointer, rd_err *err)
+{
+    if (!json_is_boolean(value)) {
+        (void)rd_err_set(err, RD_E_JSON_TYPE, "true or false is needed");
+        return rd_err_at(err, pointer);
+    }
+    *(bool *)into = json_is_false(value);
+    return 0;
+}
+
+/* Stands where public_code is false, and nowhere else: one release has one form. */
+static int read_sealed(const json_t *value, void *into, const char *pointer, rd_err *err)
+{
+    if (json_is_true(value)) {
+        *(bool *)into = true;
+        return 0;
+    }
+    (void)rd_err_set(err, RD_E_JSON_RANGE, "true, or left out");
+    return rd_err_at(err, pointer);
+}
+
+/* What is read before the two are compared. */
+typedef struct release_reading {
+    rd_release release; /* first: the fields' offsets are the release's */
+    bool says_sealed;   /* of the code */
+} release_reading;
+
 static const rd_json_field code_fields[] = {
     { "digest", RD_JSON_DIGEST, offsetof(rd_release, code_digest), RD_REQUIRED },
+    { "sealed", RD_JSON_CUSTOM, offsetof(release_reading, says_sealed), RD_OPTIONAL, .parse = read_sealed },
     { "size", RD_JSON_U64, offsetof(rd_release, code_size), RD_REQUIRED, .min = 1, .max = (int64_t)RD_CODE_SIZE_MAX },
     RD_JSON_END,
 };
@@ -132,7 +160,7 @@ static const rd_json_field release_fields[] = {
     { "number", RD_JSON_U32, offsetof(rd_release, number), RD_REQUIRED, .min = 1, .max = INT32_MAX },
     { "open", RD_JSON_BOOL, offsetof(rd_release, is_open), RD_REQUIRED },
     { "plain", RD_JSON_CUSTOM, 0, RD_REQUIRED, .parse = read_true },
-    { "public_code", RD_JSON_CUSTOM, 0, RD_REQUIRED, .parse = read_true },
+    { "public_code", RD_JSON_CUSTOM, offsetof(rd_release, is_sealed), RD_REQUIRED, .parse = read_public_code },
     { "receipts", RD_JSON_CONST, 0, RD_REQUIRED, .text = "salted" },
     { "resources", RD_JSON_OBJECT, offsetof(rd_release, resources), RD_REQUIRED, .fields = resources_fields },
     { "type", RD_JSON_CONST, 0, RD_REQUIRED, .text = TYPE },
@@ -141,12 +169,17 @@ static const rd_json_field release_fields[] = {
 
 int rd_release_parse(rd_bytes canonical, rd_release *ret, rd_err *err)
 {
-    rd_release release = { 0 };
-    if (rd_document_load(canonical, TYPE, release_fields, &release, err) < 0) {
-        rd_release_done(&release);
+    release_reading reading = { 0 };
+    int outcome = rd_document_load(canonical, TYPE, release_fields, &reading, err);
+    if (outcome == 0 && reading.says_sealed != reading.release.is_sealed) {
+        outcome = rd_err_set(err, RD_E_JSON_RANGE, "code is sealed where public_code is false, and only there");
+        (void)rd_err_at(err, "/code/sealed");
+    }
+    if (outcome < 0) {
+        rd_release_done(&reading.release);
         return rd_err_wrap(err, "release");
     }
-    *ret = release;
+    *ret = reading.release;
     return 0;
 }
 
@@ -181,6 +214,8 @@ static json_t *code_to_json(const rd_release *release)
     json_t *object = json_object();
     rd_json_set_digest(object, "digest", &release->code_digest);
     rd_json_set_int(object, "size", (int64_t)release->code_size);
+    if (release->is_sealed)
+        rd_json_set_bool(object, "sealed", true);
     return object;
 }
 
@@ -192,7 +227,7 @@ int rd_release_encode(const rd_release *release, rd_buf *out, rd_err *err)
     rd_json_set_int(document, "number", release->number);
     rd_json_set_str(document, "kind", "function");
     rd_json_set_str(document, "engine", "quickjs");
-    rd_json_set_bool(document, "public_code", true);
+    rd_json_set_bool(document, "public_code", !release->is_sealed);
     rd_json_set_bool(document, "plain", true);
     rd_json_set_bool(document, "open", release->is_open);
     rd_json_set(document, "code", code_to_json(release));

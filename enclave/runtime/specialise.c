@@ -95,6 +95,8 @@ static int open_code(const encl_documents *documents, encl_app *app, rd_err *err
     rd_sha256(code, digest.b);
     if (!rd_digest_equal(&digest, &app->manifest.code_digest) || code.size != app->manifest.code_size)
         return rd_err_set(err, RD_E_CODE_MISMATCH, "the code of %zu bytes is not what the release names", code.size);
+    if (app->manifest.is_sealed)
+        return rd_err_set(err, RD_E_UNSUPPORTED, "sealed code opens with the key of a grant alone");
     if (rd_code_bundle_parse(code, &app->code, err) < 0)
         return rd_err_wrap(err, "code");
     return 0;

@@ -155,7 +155,11 @@ static void test_values_of_another_implementation(void **state RD_UNUSED)
     assert_string_equal(
         text, "09bd9e9410bb92ab67347ee24651cd0794914843e9659857bc88e80b45406ef474fe9c5fc34c7fe88231a6006b4b86af");
     rd_digest kms_set;
-    const rd_digest ids[2] = { sample_digest(1), sample_digest(2) };
+    rd_kms_id ids[2];
+    for (uint8_t i = 0; i < 2; i++) {
+        rd_digest digest = sample_digest((uint8_t)(i + 1));
+        memcpy(ids[i].b, digest.b, sizeof ids[i].b);
+    }
     char digest_text[RD_DIGEST_TEXT_SIZE];
     rd_kms_set_digest(ids, 2, &kms_set);
     rd_digest_format(&kms_set, digest_text);

@@ -17,6 +17,8 @@ static void make(const rd_head *head, rd_buf *out)
 #define D1 "\"sha256:1111111111111111111111111111111111111111111111111111111111111111\""
 #define D2 "\"sha256:2222222222222222222222222222222222222222222222222222222222222222\""
 
+#define KMS "\"kms_aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\""
+
 static const spoil rows[] = {
     { "unknown member", "/extra", "1", RD_E_JSON_UNKNOWN },
     { "other type", "/type", "\"redoubt/release/v1\"", RD_E_PURPOSE },
@@ -44,12 +46,20 @@ static const spoil rows[] = {
     { "policy with more", "/policy/x", "1", RD_E_JSON_UNKNOWN },
     { "policy accepts revoked", "/policy/tcb", "[\"Revoked\"]", RD_E_POLICY_UNSAFE },
     { "secrets missing", "/secrets", NULL, RD_E_JSON_MISSING },
-    { "secrets count 1", "/secrets/count", "1", RD_E_UNSUPPORTED },
-    { "secrets count false", "/secrets/count", "false", RD_E_UNSUPPORTED },
+    { "secrets count 1 without a KMS", "/secrets/count", "1", RD_E_JSON_RANGE },
+    { "secrets count 65", "/secrets/count", "65", RD_E_JSON_RANGE },
+    { "secrets count false", "/secrets/count", "false", RD_E_JSON_TYPE },
     { "secrets root of others", "/secrets/root", D1, RD_E_JSON_RANGE },
-    { "kms with an entry", "/kms", "[\"kms_x\"]", RD_E_JSON_RANGE },
+    { "kms (ok)", "/kms", "[" KMS "]", RD_OK },
+    { "kms malformed", "/kms", "[\"kms_x\"]", RD_E_ID_FORMAT },
+    { "kms an app", "/kms", "[\"app_aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\"]", RD_E_ID_FORMAT },
+    { "two kms", "/kms", "[" KMS "," KMS "]", RD_E_UNSUPPORTED },
+    { "kms null", "/kms", "null", RD_E_JSON_TYPE },
     { "kms missing", "/kms", NULL, RD_E_JSON_MISSING },
-    { "limits with an entry", "/limits/grant_s", "1", RD_E_JSON_UNKNOWN },
+    { "limits with an entry", "/limits/requests", "1", RD_E_JSON_UNKNOWN },
+    { "grant_s without a KMS", "/limits/grant_s", "21600", RD_E_JSON_RANGE },
+    { "grant_s too short", "/limits/grant_s", "299", RD_E_JSON_RANGE },
+    { "grant_s too long", "/limits/grant_s", "604801", RD_E_JSON_RANGE },
     { "limits missing", "/limits", NULL, RD_E_JSON_MISSING },
     { "not_before missing", "/not_before", NULL, RD_E_JSON_MISSING },
     { "not_before null", "/not_before", "null", RD_E_JSON_TYPE },
@@ -106,6 +116,42 @@ static void test_round_trip(void **state RD_UNUSED)
         make(&read, &again);
         assert_true(rd_bytes_equal(rd_buf_bytes(&document), rd_buf_bytes(&again)));
     }
+}
+
+/* The same document with a KMS: then there may be secrets and a term. */
+static const spoil kms_rows[] = {
+    { "no kms under secrets", "/kms", "[]", RD_E_JSON_RANGE },
+    { "count 64 (ok)", "/secrets/count", "64", RD_OK },
+    { "root of an empty set under count 0", "/secrets/count", "0", RD_E_JSON_RANGE },
+    { "root missing", "/secrets/root", NULL, RD_E_JSON_MISSING },
+    { "grant_s left out (ok)", "/limits/grant_s", NULL, RD_OK },
+    { "grant_s shortest (ok)", "/limits/grant_s", "300", RD_OK },
+    { "grant_s longest (ok)", "/limits/grant_s", "604800", RD_OK },
+    { "grant_s text", "/limits/grant_s", "\"300\"", RD_E_JSON_TYPE },
+};
+
+static void test_kms_and_secrets(void **state RD_UNUSED)
+{
+    RD_CLEANUP(rd_buf_done) rd_buf document = { 0 };
+    RD_CLEANUP(rd_buf_done) rd_buf again = { 0 };
+    rd_head head = sample_head();
+    rd_head read;
+    head.kms_count = 1;
+    head.kms[0].b[3] = 7;
+    head.secrets_count = 2;
+    head.secrets_root = sample_digest(9);
+    assert_int_equal(rd_head_grant_s(&head), RD_HEAD_GRANT_S_DEFAULT);
+    head.grant_s = 600;
+    make(&head, &document);
+    assert_int_equal(rd_head_parse(rd_buf_bytes(&document), &read, NULL), 0);
+    make(&read, &again);
+    assert_true(rd_bytes_equal(rd_buf_bytes(&document), rd_buf_bytes(&again)));
+    assert_int_equal(read.kms_count, 1);
+    assert_true(rd_kms_id_equal(&read.kms[0], &head.kms[0]));
+    assert_int_equal(read.secrets_count, 2);
+    assert_true(rd_digest_equal(&read.secrets_root, &head.secrets_root));
+    assert_int_equal(rd_head_grant_s(&read), 600);
+    run_spoils(rd_buf_bytes(&document), parse, kms_rows, RD_ARRAY_LEN(kms_rows));
 }
 
 /* Heads of one app, all signed well: what is accepted depends on what is known. */
@@ -264,9 +310,13 @@ static void test_other_app_class_and_signer(void **state RD_UNUSED)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_spoiled),     cmocka_unit_test(test_bounds_of_releases),
-        cmocka_unit_test(test_round_trip),  cmocka_unit_test(test_chain),
-        cmocka_unit_test(test_time_window), cmocka_unit_test(test_other_app_class_and_signer),
+        cmocka_unit_test(test_spoiled),
+        cmocka_unit_test(test_bounds_of_releases),
+        cmocka_unit_test(test_round_trip),
+        cmocka_unit_test(test_kms_and_secrets),
+        cmocka_unit_test(test_chain),
+        cmocka_unit_test(test_time_window),
+        cmocka_unit_test(test_other_app_class_and_signer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

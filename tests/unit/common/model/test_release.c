@@ -38,7 +38,7 @@ static const spoil rows[] = {
     { "kind container", "/kind", "\"container\"", RD_E_JSON_RANGE },
     { "engine missing", "/engine", NULL, RD_E_JSON_MISSING },
     { "other engine", "/engine", "\"v8\"", RD_E_JSON_RANGE },
-    { "public_code false", "/public_code", "false", RD_E_UNSUPPORTED },
+    { "public_code false and code not sealed", "/public_code", "false", RD_E_JSON_RANGE },
     { "public_code 1", "/public_code", "1", RD_E_JSON_TYPE },
     { "public_code missing", "/public_code", NULL, RD_E_JSON_MISSING },
     { "plain false", "/plain", "false", RD_E_UNSUPPORTED },
@@ -55,7 +55,8 @@ static const spoil rows[] = {
     { "code size 0", "/code/size", "0", RD_E_JSON_RANGE },
     { "code size 4 MiB (ok)", "/code/size", "4194304", RD_OK },
     { "code size 4 MiB and 1", "/code/size", "4194305", RD_E_JSON_RANGE },
-    { "code sealed", "/code/sealed", "true", RD_E_JSON_UNKNOWN },
+    { "code sealed and public", "/code/sealed", "true", RD_E_JSON_RANGE },
+    { "code sealed false", "/code/sealed", "false", RD_E_JSON_RANGE },
     { "env missing", "/env", NULL, RD_E_JSON_MISSING },
     { "env empty (ok)", "/env", "{}", RD_OK },
     { "env an array", "/env", "[]", RD_E_JSON_TYPE },
@@ -182,12 +183,34 @@ static void test_accept(void **state RD_UNUSED)
     assert_int_equal(err.code, RD_E_SIGNATURE);
 }
 
+static void test_sealed_code(void **state RD_UNUSED)
+{
+    RD_CLEANUP(rd_buf_done) rd_buf document = { 0 };
+    RD_CLEANUP(rd_buf_done) rd_buf again = { 0 };
+    rd_release release = { 0 };
+    rd_err err = RD_ERR_INIT;
+    make(&document);
+    assert_int_equal(rd_release_parse(rd_buf_bytes(&document), &release, &err), 0);
+    assert_false(release.is_sealed);
+    release.is_sealed = true;
+    assert_int_equal(rd_release_encode(&release, &again, &err), 0);
+    rd_release_done(&release);
+    assert_int_equal(rd_release_parse(rd_buf_bytes(&again), &release, &err), 0);
+    assert_true(release.is_sealed);
+    rd_release_done(&release);
+    static const spoil sealed_rows[] = {
+        { "sealed left out", "/code/sealed", NULL, RD_E_JSON_RANGE },
+        { "sealed code called public", "/public_code", "true", RD_E_JSON_RANGE },
+    };
+    run_spoils(rd_buf_bytes(&again), parse, sealed_rows, RD_ARRAY_LEN(sealed_rows));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_spoiled),    cmocka_unit_test(test_pointer_of_the_offender),
         cmocka_unit_test(test_round_trip), cmocka_unit_test(test_env_bounds),
-        cmocka_unit_test(test_accept),
+        cmocka_unit_test(test_accept),     cmocka_unit_test(test_sealed_code),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
