@@ -184,6 +184,9 @@ typedef struct rd_expect {
     const uint64_t *epoch;
     const uint8_t *tls; /* 32 bytes: SHA-256 of the SubjectPublicKeyInfo */
     const rd_public_key *receipt_key;
+    const rd_kms_id *kms; /* exactly these, in this order */
+    size_t kms_count;
+    const uint8_t *user; /* 32 bytes: of a key service the digest of its genesis */
 } rd_expect;
 
 /* Appraises a genuine verdict: the policy's own safety, class (from the anchors) against the policy's, TEE, debug, TD

@@ -59,6 +59,16 @@ static int differs(const char *what, rd_err *err)
     return rd_err_set(err, RD_E_STATEMENT, "the statement names another %s", what);
 }
 
+static bool names_kms(const rd_statement *s, const rd_expect *expect)
+{
+    if (s->kms_count != expect->kms_count)
+        return false;
+    for (size_t i = 0; i < s->kms_count; i++)
+        if (!rd_kms_id_equal(&s->kms[i], &expect->kms[i]))
+            return false;
+    return true;
+}
+
 static int check_names(const rd_statement *s, const rd_expect *expect, rd_err *err)
 {
     if (expect->app && (!s->has_app || !rd_app_id_equal(&s->app, expect->app)))
@@ -76,6 +86,10 @@ static int check_names(const rd_statement *s, const rd_expect *expect, rd_err *e
         return differs("TLS key", err);
     if (expect->receipt_key && (!s->has_receipt_key || !rd_public_key_equal(&s->receipt_key, expect->receipt_key)))
         return differs("receipt key", err);
+    if (expect->kms && !names_kms(s, expect))
+        return differs("set of key services", err);
+    if (expect->user && (!s->has_user || !rd_equal_ct(s->user, expect->user, 32)))
+        return differs("value of its own", err);
     return 0;
 }
 

@@ -200,3 +200,28 @@ void rd_hpke_export(const rd_hpke *hpke, rd_bytes context, uint8_t *out, size_t 
     suite_of(hpke->aead, suite);
     labeled_expand(RD_BYTES_ARRAY(suite), hpke->exporter_secret, "sec", context, out, size);
 }
+
+/* ---- one message ---- */
+
+int rd_hpke_seal_once(const uint8_t recipient[RD_X25519_SIZE], rd_bytes info, rd_bytes aad, rd_bytes plaintext,
+                      const rd_random *random, rd_buf *ret, rd_err *err)
+{
+    uint8_t enc[RD_X25519_SIZE];
+    RD_CLEANUP(rd_hpke_done) rd_hpke hpke = { 0 };
+    if (rd_hpke_setup_sender(RD_HPKE_AES_256_GCM, recipient, info, random, enc, &hpke, err) < 0)
+        return -1;
+    if (!rd_buf_append(ret, enc, sizeof enc))
+        return rd_err_set(err, RD_E_TOO_LARGE, "the message does not fit");
+    return rd_hpke_seal(&hpke, aad, plaintext, ret, err);
+}
+
+int rd_hpke_open_once(const rd_secret *private_key, rd_bytes info, rd_bytes aad, rd_bytes sealed, rd_buf *ret,
+                      rd_err *err)
+{
+    if (sealed.size < RD_X25519_SIZE)
+        return rd_err_set(err, RD_E_SEAL, "shorter than a key");
+    RD_CLEANUP(rd_hpke_done) rd_hpke hpke = { 0 };
+    if (rd_hpke_setup_recipient(RD_HPKE_AES_256_GCM, private_key, sealed.data, info, &hpke, err) < 0)
+        return -1;
+    return rd_hpke_open(&hpke, aad, rd_bytes_of(sealed.data + RD_X25519_SIZE, sealed.size - RD_X25519_SIZE), ret, err);
+}

@@ -44,4 +44,11 @@ int rd_hpke_open(rd_hpke *hpke, rd_bytes aad, rd_bytes sealed, rd_buf *ret, rd_e
 /* RFC 9180, 5.3. size at most 255 * 32. */
 void rd_hpke_export(const rd_hpke *hpke, rd_bytes context, uint8_t *out, size_t size);
 
+/* RFC 9180, 6.1: SealBase and OpenBase with AES-256-GCM, for one message. Appends enc ‖ ciphertext; opens the same.
+ * KEY_FORMAT for a recipient of small order; SEAL when it does not open, also for fewer bytes than enc and tag. */
+int rd_hpke_seal_once(const uint8_t recipient[RD_X25519_SIZE], rd_bytes info, rd_bytes aad, rd_bytes plaintext,
+                      const rd_random *random, rd_buf *ret, rd_err *err) RD_NODISCARD;
+int rd_hpke_open_once(const rd_secret *private_key, rd_bytes info, rd_bytes aad, rd_bytes sealed, rd_buf *ret,
+                      rd_err *err) RD_NODISCARD;
+
 #endif

@@ -124,3 +124,12 @@ int rd_envelope_verify(const rd_envelope *envelope, const rd_genesis *genesis, r
                           envelope->signatures_count, genesis->threshold);
     return 0;
 }
+
+int rd_envelope_verify_key(const rd_envelope *envelope, const rd_public_key *key, rd_sign_label label, rd_err *err)
+{
+    if (envelope->signatures_count != 1 || !rd_public_key_equal(&envelope->signatures[0].key, key))
+        return rd_err_set(err, RD_E_SIGNATURE, "not signed by the key that it must be signed by, and by it alone");
+    if (rd_verify(key, label, rd_buf_bytes(&envelope->document), &envelope->signatures[0].signature, err) < 0)
+        return rd_err_wrap(err, "purpose %s", rd_sign_label_text(label));
+    return 0;
+}

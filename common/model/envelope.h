@@ -35,5 +35,9 @@ int rd_envelope_encode(const rd_envelope *envelope, rd_buf *out, rd_err *err) RD
  * reach the threshold. */
 int rd_envelope_verify(const rd_envelope *envelope, const rd_genesis *genesis, rd_sign_label label,
                        rd_err *err) RD_NODISCARD;
+/* SIGNATURE unless there is exactly one signature, by this key, and it verifies under the label: for what a service
+ * signs, not an app's owners. */
+int rd_envelope_verify_key(const rd_envelope *envelope, const rd_public_key *key, rd_sign_label label,
+                           rd_err *err) RD_NODISCARD;
 
 #endif

@@ -189,6 +189,17 @@ static bool is_event(const rd_event *event, const char *name, size_t payload_siz
     return event->reg == 3 && strcmp(event->name, name) == 0 && event->payload_size == payload_size;
 }
 
+static bool is_of_kms(rd_purpose purpose)
+{
+    return purpose == RD_PURPOSE_KMS || purpose == RD_PURPOSE_JOIN || purpose == RD_PURPOSE_ADMIT;
+}
+
+void rd_kms_launch_header(const rd_kms_id *kms, uint8_t out[RD_LAUNCH_HEADER_SIZE])
+{
+    memset(out, 0, 64);
+    memcpy(out + 64, kms->b, 32);
+}
+
 static int check_launch_events(const rd_evidence *evidence, rd_err *err)
 {
     const rd_event *events = evidence->events;
@@ -196,14 +207,16 @@ static int check_launch_events(const rd_evidence *evidence, rd_err *err)
     if (evidence->events_count != 2 || !is_event(&events[0], RD_EVENT_APP, RD_LAUNCH_HEADER_SIZE) ||
         !is_event(&events[1], RD_EVENT_CLOSED, 0))
         return refuse_log(err, "must be redoubt.app with 96 bytes and redoubt.closed, nothing else");
-    rd_launch_header header;
-    if (rd_launch_header_parse(rd_bytes_of(events[0].payload, events[0].payload_size), &header, err) < 0)
-        return -1;
-    rd_digest no_kms;
-    rd_kms_set_digest(NULL, 0, &no_kms);
-    if (!rd_app_id_equal(&header.app, &statement->app) || !rd_digest_equal(&header.release, &statement->release))
+    uint8_t wanted[RD_LAUNCH_HEADER_SIZE];
+    rd_launch_header header = { .app = statement->app, .release = statement->release };
+    rd_kms_set_digest(statement->kms, statement->kms_count, &header.kms_set);
+    if (is_of_kms(statement->purpose))
+        rd_kms_launch_header(&statement->kms[0], wanted);
+    else
+        rd_launch_header_encode(&header, wanted);
+    if (memcmp(events[0].payload, wanted, 64) != 0)
         return refuse_log(err, "launched for another app or release than the statement says");
-    if (!rd_digest_equal(&header.kms_set, &no_kms))
+    if (memcmp(events[0].payload + 64, wanted + 64, 32) != 0)
         return refuse_log(err, "launched with another set of KMS than the statement says");
     return 0;
 }

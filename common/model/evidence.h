@@ -30,6 +30,9 @@ int rd_launch_header_parse(rd_bytes bytes, rd_launch_header *ret, rd_err *err) R
 /* H("kms-set-v1", ids…) over raw 32-byte ids in order; count may be 0. */
 void rd_kms_set_digest(const rd_kms_id *ids, size_t count, rd_digest *ret);
 
+/* The header of a KMS: 64 zero bytes and its own id. */
+void rd_kms_launch_header(const rd_kms_id *kms, uint8_t out[RD_LAUNCH_HEADER_SIZE]);
+
 /* SHA-384(F("hash", "rtmr-event-v1", name, payload)). */
 void rd_event_digest(const char *name, rd_bytes payload, uint8_t out[RD_RTMR_SIZE]);
 /* RTMR := SHA-384(RTMR ‖ digest) (TDX module ABI, TDG.MR.RTMR.EXTEND). */
@@ -64,8 +67,8 @@ int rd_evidence_parse(rd_bytes canonical, rd_evidence *ret, rd_err *err) RD_NODI
 int rd_evidence_encode(rd_bytes quote, rd_bytes statement, const uint8_t *header, rd_buf *out,
                        rd_err *err) RD_NODISCARD;
 /* The log fits the statement: none for enrol and blank; otherwise exactly redoubt.app with the 96-byte header, which
- * names the statement's app and release and the empty kms set, then redoubt.closed, both in register 3. EVENTLOG
- * otherwise. out gets the RTMR3 that the quote must hold. */
+ * names the statement's app, release and kms set (for purposes kms, join and admit: that of the KMS), then
+ * redoubt.closed, both in register 3. EVENTLOG otherwise. out gets the RTMR3 that the quote must hold. */
 int rd_evidence_check_log(const rd_evidence *evidence, uint8_t out_rtmr3[RD_RTMR_SIZE], rd_err *err) RD_NODISCARD;
 
 #endif

@@ -15,14 +15,28 @@ const char *rd_purpose_name(rd_purpose purpose)
     return purpose >= RD_PURPOSE_BLANK && purpose <= RD_PURPOSE_ENROL ? rd_purpose_names[purpose] : "";
 }
 
-static int read_empty_array(const json_t *value, void *into RD_UNUSED, const char *pointer, rd_err *err)
+static int read_kms(const json_t *item, size_t index, void *context, const char *pointer, rd_err *err)
 {
-    return rd_json_each(value, 0, 0, pointer, NULL, NULL, err);
+    rd_statement *statement = context;
+    if (rd_json_kms_id(item, pointer, &statement->kms[index], err) < 0)
+        return -1;
+    if (index > 0 && rd_kms_id_equal(&statement->kms[0], &statement->kms[index])) {
+        (void)rd_err_set(err, RD_E_JSON_RANGE, "a KMS stands twice");
+        return rd_err_at(err, pointer);
+    }
+    statement->kms_count = index + 1;
+    return 0;
+}
+
+static int read_kms_list(const json_t *value, void *into, const char *pointer, rd_err *err)
+{
+    return rd_json_each(value, 0, RD_KMS_MAX, pointer, read_kms, into, err);
 }
 
 static const rd_json_field key_fields[] = {
     { "chain", RD_JSON_NULL, 0, RD_REQUIRED },
-    { "grant", RD_JSON_NULL, 0, RD_REQUIRED },
+    { "grant", RD_JSON_B64, offsetof(rd_statement, grant_key), RD_NULLABLE, .max = 32,
+      .has = RD_HAS(rd_statement, has_grant_key) },
     { "ohttp", RD_JSON_NULL, 0, RD_REQUIRED },
     { "receipt", RD_JSON_KEY, offsetof(rd_statement, receipt_key), RD_NULLABLE,
       .has = RD_HAS(rd_statement, has_receipt_key) },
@@ -40,7 +54,7 @@ static const rd_json_field statement_fields[] = {
     { "instance", RD_JSON_ID, offsetof(rd_statement, instance), RD_NULLABLE, .text = RD_PREFIX_INSTANCE,
       .has = RD_HAS(rd_statement, has_instance) },
     { "keys", RD_JSON_OBJECT, 0, RD_REQUIRED, .fields = key_fields },
-    { "kms", RD_JSON_CUSTOM, 0, RD_REQUIRED, .parse = read_empty_array },
+    { "kms", RD_JSON_CUSTOM, 0, RD_REQUIRED, .parse = read_kms_list },
     { "log", RD_JSON_NULL, 0, RD_REQUIRED },
     { "nonce", RD_JSON_B64, offsetof(rd_statement, nonce), RD_REQUIRED, .max = RD_NONCE_SIZE },
     { "purpose", RD_JSON_ENUM, offsetof(rd_statement, purpose), RD_REQUIRED, .names = rd_purpose_names },
@@ -58,22 +72,37 @@ static int check_purpose(const rd_statement *statement, rd_err *err)
     bool has_identity = statement->has_app && statement->has_release && statement->has_head && statement->has_instance;
     bool has_any = statement->has_app || statement->has_release || statement->has_head || statement->has_instance ||
                    statement->epoch != 0;
+    bool is_blank = !has_any && !statement->has_receipt_key && !statement->has_grant_key && !statement->has_user &&
+                    statement->kms_count == 0;
+    bool is_kms = !has_any && !statement->has_receipt_key && !statement->has_tls && statement->has_user &&
+                  statement->kms_count == 1 && memcmp(statement->kms[0].b, statement->user, 32) == 0;
+    bool is_app = has_identity && statement->has_receipt_key;
     bool is_ok = false;
     switch (statement->purpose) {
     case RD_PURPOSE_BLANK:
-        is_ok = !has_any && !statement->has_receipt_key && !statement->has_tls && !statement->has_user;
+        is_ok = is_blank && !statement->has_tls;
         break;
     case RD_PURPOSE_ENROL:
-        is_ok = !has_any && !statement->has_receipt_key && statement->has_tls && !statement->has_user;
+        is_ok = is_blank && statement->has_tls;
+        break;
+    case RD_PURPOSE_GRANT:
+        is_ok = is_app && statement->has_grant_key && !statement->has_user && statement->kms_count > 0;
         break;
     case RD_PURPOSE_STATUS:
     case RD_PURPOSE_CLIENT:
-        is_ok = has_identity && statement->has_receipt_key && !statement->has_user;
+        is_ok = is_app && !statement->has_grant_key && !statement->has_user;
         break;
     case RD_PURPOSE_APP:
-        is_ok = has_identity && statement->has_receipt_key && statement->has_user;
+        is_ok = is_app && !statement->has_grant_key && statement->has_user;
         break;
-    default: /* grants, channels and KMS come with the confidential path */
+    case RD_PURPOSE_KMS:
+    case RD_PURPOSE_ADMIT:
+        is_ok = is_kms && !statement->has_grant_key;
+        break;
+    case RD_PURPOSE_JOIN:
+        is_ok = is_kms && statement->has_grant_key;
+        break;
+    default: /* channels come later */
         break;
     }
     if (!is_ok) {
@@ -108,11 +137,19 @@ static json_t *keys_to_json(const rd_statement *statement)
     json_t *keys = json_object();
     set_b64_or_null(keys, "receipt", statement->has_receipt_key, RD_BYTES_ARRAY(statement->receipt_key.b));
     set_b64_or_null(keys, "tls", statement->has_tls, RD_BYTES_ARRAY(statement->tls));
-    rd_json_set_null(keys, "grant");
+    set_b64_or_null(keys, "grant", statement->has_grant_key, RD_BYTES_ARRAY(statement->grant_key));
     rd_json_set_null(keys, "ohttp");
     rd_json_set_null(keys, "chain");
     rd_json_set_null(keys, "usage");
     return keys;
+}
+
+static json_t *kms_to_json(const rd_statement *statement)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < statement->kms_count; i++)
+        (void)json_array_append_new(list, rd_json_new_kms_id(&statement->kms[i]));
+    return list;
 }
 
 int rd_statement_encode(const rd_statement *statement, rd_buf *out, rd_err *err)
@@ -127,7 +164,7 @@ int rd_statement_encode(const rd_statement *statement, rd_buf *out, rd_err *err)
     rd_json_set_app_id(document, "app", statement->has_app ? &statement->app : NULL);
     rd_json_set_digest(document, "release", statement->has_release ? &statement->release : NULL);
     rd_json_set_digest(document, "head", statement->has_head ? &statement->head : NULL);
-    rd_json_set(document, "kms", json_array());
+    rd_json_set(document, "kms", kms_to_json(statement));
     rd_json_set_id(document, "instance", RD_PREFIX_INSTANCE, statement->has_instance ? &statement->instance : NULL);
     rd_json_set_int(document, "epoch", (int64_t)statement->epoch);
     rd_json_set(document, "keys", keys_to_json(statement));

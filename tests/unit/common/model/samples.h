@@ -107,7 +107,16 @@ RD_UNUSED static rd_statement sample_statement(rd_purpose purpose)
 {
     rd_statement statement = { .purpose = purpose, .class = RD_CLASS_SIMULATED };
     memset(statement.nonce, 0x77, sizeof statement.nonce);
-    if (purpose == RD_PURPOSE_BLANK)
+    bool is_kms = purpose == RD_PURPOSE_KMS || purpose == RD_PURPOSE_JOIN || purpose == RD_PURPOSE_ADMIT;
+    if (is_kms || purpose == RD_PURPOSE_GRANT) {
+        statement.kms_count = 1;
+        memset(statement.kms[0].b, 0x5a, sizeof statement.kms[0].b);
+        memset(statement.grant_key, 0x79, sizeof statement.grant_key);
+        memcpy(statement.user, statement.kms[0].b, sizeof statement.user);
+        statement.has_grant_key = purpose == RD_PURPOSE_GRANT || purpose == RD_PURPOSE_JOIN;
+        statement.has_user = is_kms;
+    }
+    if (purpose == RD_PURPOSE_BLANK || is_kms)
         return statement;
     statement.has_tls = true;
     memset(statement.tls, 0x78, sizeof statement.tls);
@@ -122,6 +131,8 @@ RD_UNUSED static rd_statement sample_statement(rd_purpose purpose)
     statement.has_receipt_key = true;
     statement.receipt_key = sample_public_key(9);
     statement.has_user = purpose == RD_PURPOSE_APP;
+    if (!statement.has_user)
+        memset(statement.user, 0, sizeof statement.user);
     return statement;
 }
 

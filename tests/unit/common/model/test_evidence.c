@@ -17,8 +17,10 @@ static int parse(rd_bytes bytes, rd_err *err)
 static void header_of(const rd_statement *statement, uint8_t out[RD_LAUNCH_HEADER_SIZE])
 {
     rd_launch_header header = { .app = statement->app, .release = statement->release };
-    rd_kms_set_digest(NULL, 0, &header.kms_set);
+    rd_kms_set_digest(statement->kms, statement->kms_count, &header.kms_set);
     rd_launch_header_encode(&header, out);
+    if (!statement->has_app && statement->kms_count > 0)
+        rd_kms_launch_header(&statement->kms[0], out);
 }
 
 static void make(rd_purpose purpose, bool has_log, rd_buf *out)
@@ -109,6 +111,15 @@ static void test_logs_that_do_not_fit(void **state RD_UNUSED)
     evidence = read_sample(RD_PURPOSE_STATUS, true);
     evidence.events[0].payload[95] ^= 1;
     expect_log_refused(&evidence, "header of another KMS set");
+    evidence = read_sample(RD_PURPOSE_GRANT, true);
+    evidence.statement.kms[0].b[0] ^= 1;
+    expect_log_refused(&evidence, "statement of another KMS set");
+    evidence = read_sample(RD_PURPOSE_KMS, true);
+    evidence.statement.kms[0].b[0] ^= 1;
+    expect_log_refused(&evidence, "statement of another KMS");
+    evidence = read_sample(RD_PURPOSE_KMS, true);
+    evidence.events[0].payload[0] = 1;
+    expect_log_refused(&evidence, "an app that speaks for a KMS");
     evidence = read_sample(RD_PURPOSE_STATUS, true);
     evidence.events[0].payload_size = 95;
     expect_log_refused(&evidence, "short header");
@@ -121,7 +132,8 @@ static void test_logs_that_do_not_fit(void **state RD_UNUSED)
 
 static void test_replay(void **state RD_UNUSED)
 {
-    static const rd_purpose launched[] = { RD_PURPOSE_STATUS, RD_PURPOSE_CLIENT, RD_PURPOSE_APP };
+    static const rd_purpose launched[] = { RD_PURPOSE_STATUS, RD_PURPOSE_CLIENT, RD_PURPOSE_APP,  RD_PURPOSE_GRANT,
+                                           RD_PURPOSE_KMS,    RD_PURPOSE_JOIN,   RD_PURPOSE_ADMIT };
     uint8_t rtmr3[RD_RTMR_SIZE], want[RD_RTMR_SIZE], header[RD_LAUNCH_HEADER_SIZE];
     for (size_t i = 0; i < RD_ARRAY_LEN(launched); i++) {
         rd_evidence evidence = read_sample(launched[i], true);

@@ -49,6 +49,14 @@ static void test_text_round_trip(void **state RD_UNUSED)
     assert_int_equal(strlen(app_text), 56);
     assert_int_equal(rd_app_id_parse(app_text, strlen(app_text), &app_again, NULL), 0);
     assert_true(rd_app_id_equal(&app, &app_again));
+    rd_kms_id kms = { .b = { 1, 2, 3 } }, kms_again;
+    char kms_text[RD_KMS_ID_TEXT_SIZE];
+    rd_kms_id_format(&kms, kms_text);
+    assert_int_equal(strlen(kms_text), 56);
+    assert_int_equal(rd_kms_id_parse(kms_text, 56, &kms_again, NULL), 0);
+    assert_true(rd_kms_id_equal(&kms, &kms_again));
+    assert_int_equal(rd_kms_id_parse(app_text, 56, &kms_again, NULL), -1);
+    assert_int_equal(rd_kms_id_parse(kms_text, 55, &kms_again, NULL), -1);
 }
 
 static const struct {

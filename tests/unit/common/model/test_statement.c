@@ -8,6 +8,9 @@ static int parse(rd_bytes bytes, rd_err *err)
     return rd_statement_parse(bytes, &statement, err);
 }
 
+#define KMS_A "\"kms_aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\""
+#define KMS_B "\"kms_baaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\""
+
 static const spoil rows[] = {
     { "unknown member", "/x", "1", RD_E_JSON_UNKNOWN },
     { "other type", "/type", "\"redoubt/head/v1\"", RD_E_PURPOSE },
@@ -18,8 +21,9 @@ static const spoil rows[] = {
     { "purpose blank with members", "/purpose", "\"blank\"", RD_E_PURPOSE },
     { "purpose enrol with members", "/purpose", "\"enrol\"", RD_E_PURPOSE },
     { "purpose app without user", "/purpose", "\"app\"", RD_E_PURPOSE },
-    { "purpose grant, not yet", "/purpose", "\"grant\"", RD_E_PURPOSE },
-    { "purpose kms, not yet", "/purpose", "\"kms\"", RD_E_PURPOSE },
+    { "purpose grant without its key", "/purpose", "\"grant\"", RD_E_PURPOSE },
+    { "purpose kms with an app", "/purpose", "\"kms\"", RD_E_PURPOSE },
+    { "purpose channel, not yet", "/purpose", "\"channel\"", RD_E_PURPOSE },
     { "class missing", "/class", NULL, RD_E_JSON_MISSING },
     { "class unknown", "/class", "\"x\"", RD_E_JSON_RANGE },
     { "nonce missing", "/nonce", NULL, RD_E_JSON_MISSING },
@@ -35,13 +39,19 @@ static const spoil rows[] = {
     { "epoch missing", "/epoch", NULL, RD_E_JSON_MISSING },
     { "epoch negative", "/epoch", "-1", RD_E_JSON_RANGE },
     { "epoch largest (ok)", "/epoch", "9007199254740991", RD_OK },
-    { "kms with an entry", "/kms", "[\"x\"]", RD_E_JSON_RANGE },
+    { "kms that is none", "/kms", "[\"x\"]", RD_E_ID_FORMAT },
+    { "kms a number", "/kms", "[1]", RD_E_JSON_TYPE },
+    { "kms of one (ok)", "/kms", "[" KMS_A "]", RD_OK },
+    { "kms of two (ok)", "/kms", "[" KMS_A "," KMS_B "]", RD_OK },
+    { "kms of three", "/kms", "[" KMS_A "," KMS_B "," KMS_A "]", RD_E_JSON_RANGE },
+    { "kms twice", "/kms", "[" KMS_A "," KMS_A "]", RD_E_JSON_RANGE },
     { "keys missing", "/keys", NULL, RD_E_JSON_MISSING },
     { "keys with more", "/keys/x", "null", RD_E_JSON_UNKNOWN },
     { "receipt key missing", "/keys/receipt", NULL, RD_E_JSON_MISSING },
     { "receipt key null under status", "/keys/receipt", "null", RD_E_PURPOSE },
     { "receipt key of small order", "/keys/receipt", "\"" B64_ZERO_32 "\"", RD_E_KEY_FORMAT },
-    { "grant key, not yet", "/keys/grant", "\"" B64_ZERO_32 "\"", RD_E_JSON_RANGE },
+    { "grant key under status", "/keys/grant", "\"" B64_ZERO_32 "\"", RD_E_PURPOSE },
+    { "grant key too short", "/keys/grant", "\"AAAA\"", RD_E_ENCODING },
     { "ohttp key, not yet", "/keys/ohttp", "\"" B64_ZERO_32 "\"", RD_E_JSON_RANGE },
     { "tls null (ok)", "/keys/tls", "null", RD_OK },
     { "chain key missing", "/keys/chain", NULL, RD_E_JSON_MISSING },
@@ -78,10 +88,45 @@ static void test_enrol(void **state RD_UNUSED)
     run_spoils(rd_buf_bytes(&document), parse, enrol_rows, RD_ARRAY_LEN(enrol_rows));
 }
 
+/* A statement made for one question answers no other. */
+static const spoil grant_rows[] = {
+    { "as status", "/purpose", "\"status\"", RD_E_PURPOSE },
+    { "as client", "/purpose", "\"client\"", RD_E_PURPOSE },
+    { "as app", "/purpose", "\"app\"", RD_E_PURPOSE },
+    { "as kms", "/purpose", "\"kms\"", RD_E_PURPOSE },
+    { "as join", "/purpose", "\"join\"", RD_E_PURPOSE },
+    { "as blank", "/purpose", "\"blank\"", RD_E_PURPOSE },
+    { "without a KMS", "/kms", "[]", RD_E_PURPOSE },
+    { "without its key", "/keys/grant", "null", RD_E_PURPOSE },
+    { "without receipts", "/keys/receipt", "null", RD_E_PURPOSE },
+    { "without a head", "/head", "null", RD_E_PURPOSE },
+    { "with user", "/user", "\"" B64_ZERO_32 "\"", RD_E_PURPOSE },
+};
+
+static const spoil join_rows[] = {
+    { "as admit", "/purpose", "\"admit\"", RD_E_PURPOSE }, { "as kms", "/purpose", "\"kms\"", RD_E_PURPOSE },
+    { "as grant", "/purpose", "\"grant\"", RD_E_PURPOSE }, { "of another KMS", "/kms", "[" KMS_A "]", RD_E_PURPOSE },
+    { "without user", "/user", "null", RD_E_PURPOSE },     { "without a key", "/keys/grant", "null", RD_E_PURPOSE },
+    { "with an epoch", "/epoch", "1", RD_E_PURPOSE },
+};
+
+static void test_grant_and_join(void **state RD_UNUSED)
+{
+    RD_CLEANUP(rd_buf_done) rd_buf document = { 0 };
+    rd_statement statement = sample_statement(RD_PURPOSE_GRANT);
+    assert_int_equal(rd_statement_encode(&statement, &document, NULL), 0);
+    run_spoils(rd_buf_bytes(&document), parse, grant_rows, RD_ARRAY_LEN(grant_rows));
+    rd_buf_clear(&document);
+    statement = sample_statement(RD_PURPOSE_JOIN);
+    assert_int_equal(rd_statement_encode(&statement, &document, NULL), 0);
+    run_spoils(rd_buf_bytes(&document), parse, join_rows, RD_ARRAY_LEN(join_rows));
+}
+
 static void test_round_trip(void **state RD_UNUSED)
 {
-    static const rd_purpose purposes[] = { RD_PURPOSE_BLANK, RD_PURPOSE_ENROL, RD_PURPOSE_STATUS, RD_PURPOSE_CLIENT,
-                                           RD_PURPOSE_APP };
+    static const rd_purpose purposes[] = { RD_PURPOSE_BLANK,  RD_PURPOSE_ENROL, RD_PURPOSE_STATUS,
+                                           RD_PURPOSE_CLIENT, RD_PURPOSE_APP,   RD_PURPOSE_GRANT,
+                                           RD_PURPOSE_KMS,    RD_PURPOSE_JOIN,  RD_PURPOSE_ADMIT };
     for (size_t i = 0; i < RD_ARRAY_LEN(purposes); i++) {
         RD_CLEANUP(rd_buf_done) rd_buf document = { 0 };
         RD_CLEANUP(rd_buf_done) rd_buf again = { 0 };
@@ -111,6 +156,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_spoiled),
         cmocka_unit_test(test_enrol),
+        cmocka_unit_test(test_grant_and_join),
         cmocka_unit_test(test_round_trip),
         cmocka_unit_test(test_encode_refuses_what_parse_would),
     };
