@@ -212,8 +212,8 @@ static EVP_PKEY *read_pair(encl_ask *ask, uint32_t format, uint32_t alg, encl_ke
 
 static int import_pair(encl_ask *ask, uint32_t format, uint32_t alg, uint32_t flags)
 {
-    encl_key_type type;
-    encl_key key;
+    encl_key_type type = ENCL_KEY_SECRET;
+    encl_key key = { 0 };
     EVP_PKEY *pkey = read_pair(ask, format, alg, &type);
 
     if (encl_ask_end(ask) < 0) {
@@ -236,7 +236,7 @@ int encl_subtle_import(encl_ask *ask)
     uint32_t hash = encl_ask_number(ask);
     uint32_t flags = encl_ask_number(ask);
     const algorithm_row *algorithm = algorithm_of(alg);
-    encl_key key;
+    encl_key key = { 0 };
 
     if (algorithm && algorithm->name)
         return import_pair(ask, format, alg, flags);
@@ -304,7 +304,7 @@ static bool read_private(const encl_key *key, uint8_t out[P256_SIZE])
 
 static int export_jwk(encl_ask *ask, const encl_key *key)
 {
-    uint8_t public_key[POINT_SIZE], private_key[P256_SIZE];
+    uint8_t public_key[POINT_SIZE] = { 0 }, private_key[P256_SIZE] = { 0 };
     size_t size = read_public(key, public_key);
     bool is_ec = key->alg == ENCL_ALG_ECDSA, is_private = key->type == ENCL_KEY_PRIVATE;
 
@@ -321,7 +321,7 @@ static int export_jwk(encl_ask *ask, const encl_key *key)
 
 static int export_pair(encl_ask *ask, uint32_t format, const encl_key *key)
 {
-    uint8_t public_key[POINT_SIZE];
+    uint8_t public_key[POINT_SIZE] = { 0 };
 
     switch (format) {
     case ENCL_FORMAT_JWK:
@@ -397,7 +397,7 @@ static BIGNUM *draw_scalar(encl_ask *ask, const EC_GROUP *group)
 
 static EVP_PKEY *draw_ec(encl_ask *ask)
 {
-    uint8_t octets[POINT_SIZE];
+    uint8_t octets[POINT_SIZE] = { 0 };
     EC_GROUP *group = EC_GROUP_new_by_curve_name(NID_X9_62_prime256v1);
     EC_POINT *point = group ? EC_POINT_new(group) : NULL;
     RD_CLEANUP(bn_free_p) BIGNUM *scalar = group ? draw_scalar(ask, group) : NULL;
@@ -429,7 +429,7 @@ static EVP_PKEY *draw_pair(encl_ask *ask, uint32_t alg)
 /* The public half alone, so that no public handle reaches the private key. */
 static EVP_PKEY *public_of(const encl_key *private_key)
 {
-    uint8_t octets[POINT_SIZE];
+    uint8_t octets[POINT_SIZE] = { 0 };
     size_t size = read_public(private_key, octets);
 
     if (size == 0)
@@ -441,7 +441,7 @@ static EVP_PKEY *public_of(const encl_key *private_key)
 
 static int generate_pair(encl_ask *ask, uint32_t alg, uint32_t flags, uint32_t public_flags)
 {
-    encl_key private_key, public_key;
+    encl_key private_key = { 0 }, public_key = { 0 };
     EVP_PKEY *pkey = draw_pair(ask, alg);
 
     if (!pkey)
@@ -465,7 +465,7 @@ int encl_subtle_generate(encl_ask *ask)
     uint32_t public_flags = encl_ask_number(ask);
     const algorithm_row *algorithm = algorithm_of(alg);
     uint8_t bytes[512];
-    encl_key key;
+    encl_key key = { 0 };
 
     if (encl_ask_end(ask) < 0)
         return -1;
