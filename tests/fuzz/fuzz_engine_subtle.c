@@ -13,8 +13,8 @@ static int fixed(void *context, uint8_t *out, size_t size)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* One input asks several times, so that a question can name a key that an earlier one made: each is a byte for its kind,
- * two for its size, and its bytes. */
+/* One input asks several times, so that a question can name a key that an earlier one made: each is a byte for its
+ * kind, two for its size, and its bytes. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     encl_subtle *subtle = encl_subtle_new(fixed, NULL);
