@@ -372,8 +372,12 @@ static void skip_value(rd_json_view *place)
     } else if (c == '"') {
         place->at = (uint32_t)end_of_string(doc->text, place->at);
     } else {
-        while (place->at < doc->text.size && !memchr(",]} \t\r\n", first_of(*place), 7))
-            place->at++;
+        /* A number or a word, whose characters are all above the comma but for two signs. */
+        while (c > ',' || c == '+') {
+            c = doc->text.data[++place->at];
+            if (c == ']' || c == '}')
+                break;
+        }
     }
 }
 
@@ -400,26 +404,29 @@ static rd_json_view inside(rd_json_view view)
     return view;
 }
 
-static bool is_named(rd_json_view at, const char *name)
+static bool is_named(rd_json_view at, const char *name, size_t size)
 {
     uint8_t bytes[4];
-    size_t offset = at.at + 1, length = strlen(name), matched = 0;
-    while (at.doc->text.data[offset] != '"') {
-        size_t size = take_char(at.doc->text, &offset, bytes);
-        if (size > length - matched || memcmp(name + matched, bytes, size) != 0)
+    rd_bytes text = at.doc->text;
+    size_t offset = (size_t)at.at + 1, matched = 0;
+    while (text.data[offset] != '"') {
+        size_t more = take_char(text, &offset, bytes);
+        if (more > size - matched || memcmp(name + matched, bytes, more) != 0)
             return false;
-        matched += size;
+        matched += more;
     }
-    return matched == length;
+    return matched == size;
 }
 
 bool rd_json_view_get(rd_json_view object, const char *name, rd_json_view *ret)
 {
+    rd_bytes text = object.doc->text;
+    size_t size = strlen(name);
     if (!rd_json_view_is_object(object))
         return false;
     for (rd_json_view place = inside(object); find_next(&place); skip_value(&place)) {
-        bool is_wanted = is_named(place, name);
-        place.at = (uint32_t)skip_space(place.doc->text, end_of_string(place.doc->text, place.at)) + 1;
+        bool is_wanted = is_named(place, name, size);
+        place.at = (uint32_t)skip_space(text, end_of_string(text, place.at)) + 1;
         skip_to_token(&place);
         if (is_wanted) {
             *ret = place;

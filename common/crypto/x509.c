@@ -96,9 +96,9 @@ static int read_cert(rd_cert *cert, rd_err *err)
         return -1;
     if (!rd_x509_extensions_read(cert))
         return rd_err_set(err, RD_E_X509_FORMAT, "a malformed extension");
-    cert->key = rd_x509_key_read(cert->spki, &cert->key_kind);
-    ERR_clear_error();
-    return cert->key ? 0 : rd_err_set(err, RD_E_CHAIN_PROFILE, "unknown or malformed public key");
+    if (!rd_x509_key_read(cert->spki, &cert->key))
+        return rd_err_set(err, RD_E_CHAIN_PROFILE, "unknown or malformed public key");
+    return 0;
 }
 
 int rd_cert_parse_der(rd_bytes der, rd_cert **ret, rd_err *err)
@@ -122,7 +122,7 @@ rd_cert *rd_cert_free(rd_cert *cert)
 {
     if (!cert || __atomic_sub_fetch(&cert->references, 1, __ATOMIC_ACQ_REL) != 0)
         return NULL;
-    EVP_PKEY_free(cert->key);
+    rd_x509_key_done(&cert->key);
     rd_buf_done(&cert->der);
     free(cert->subject_cn);
     free(cert->issuer_cn);
@@ -225,7 +225,7 @@ X509 *rd_cert_x509(const rd_cert *cert)
 bool rd_cert_verifies_itself(const rd_cert *cert)
 {
     X509 *x509 = rd_cert_x509(cert);
-    bool is_good = x509 && X509_verify(x509, cert->key) == 1;
+    bool is_good = x509 && X509_verify(x509, X509_get0_pubkey(x509)) == 1;
     X509_free(x509);
     ERR_clear_error();
     return is_good;

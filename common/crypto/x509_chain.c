@@ -47,13 +47,13 @@ static bool algorithm_fits(const rd_cert *cert, rd_cert_profile profile)
 static bool is_signed_by(search *s, const rd_cert *cert, const rd_cert *issuer)
 {
     rd_cert_profile profile = s->rules->profile;
-    if (!rd_x509_key_fits(issuer->key_kind, profile, true) || !algorithm_fits(cert, profile)) {
+    if (!rd_x509_key_fits(issuer->key.kind, profile, true) || !algorithm_fits(cert, profile)) {
         s->has_bad_profile = true;
         return false;
     }
     if (s->verified++ >= VERIFY_MAX)
         return false;
-    bool is_good = rd_x509_verify(&cert->object, profile, issuer->key);
+    bool is_good = rd_x509_verify(&cert->object, profile, &issuer->key);
     s->has_bad_signature |= !is_good;
     return is_good;
 }
@@ -137,7 +137,7 @@ static int check_leaf(const rd_cert *cert, rd_cert_profile profile, rd_err *err)
         return rd_err_set(err, RD_E_CHAIN_USAGE, "%s: a CA certificate in the place of a leaf", name);
     if (cert->has_key_usage && !(cert->key_usage & RD_X509_DIGITAL_SIGNATURE))
         return rd_err_set(err, RD_E_CHAIN_USAGE, "%s: key usage without digital signature", name);
-    if (!rd_x509_key_fits(cert->key_kind, profile, false))
+    if (!rd_x509_key_fits(cert->key.kind, profile, false))
         return rd_err_set(err, RD_E_CHAIN_PROFILE, "%s: a kind of key that is not allowed", name);
     return 0;
 }

@@ -230,7 +230,7 @@ static int check_issuer(const rd_crl *crl, const rd_cert *issuer, rd_cert_profil
     /* RFC 5280, 6.3.3 (f): cRLSign is set in the issuer's key usage. */
     if (!issuer->has_key_usage || !(issuer->key_usage & RD_X509_CRL_SIGN))
         return rd_err_set(err, RD_E_CRL_ISSUER, "%s may not sign revocation lists", name);
-    if (!rd_x509_verify(&crl->object, profile, issuer->key))
+    if (!rd_x509_verify(&crl->object, profile, &issuer->key))
         return rd_err_set(err, RD_E_CRL_ISSUER, "the list was not signed by %s", name);
     return 0;
 }

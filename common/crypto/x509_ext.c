@@ -20,7 +20,8 @@ static bool is_ascii(rd_bytes text)
 
 static bool is_text(uint8_t tag, rd_bytes text)
 {
-    return (tag == RD_DER_UTF8 && rd_is_utf8(text)) || ((tag == RD_DER_PRINTABLE || tag == RD_DER_IA5) && is_ascii(text));
+    return (tag == RD_DER_UTF8 && rd_is_utf8(text)) ||
+           ((tag == RD_DER_PRINTABLE || tag == RD_DER_IA5) && is_ascii(text));
 }
 
 /* SEQUENCE of OID and text. Counts common names (2.5.4.3). */
@@ -186,8 +187,7 @@ static bool read_basic_constraints(rd_cert *cert, rd_bytes in)
     if (!rd_der_take(&in, RD_DER_SEQUENCE, &parts) || in.size != 0)
         return false;
     cert->is_ca = rd_der_is_next(parts, RD_DER_BOOLEAN);
-    if (cert->is_ca &&
-        (!rd_der_take(&parts, RD_DER_BOOLEAN, &content) || content.size != 1 || content.data[0] != 0xff))
+    if (cert->is_ca && (!rd_der_take(&parts, RD_DER_BOOLEAN, &content) || content.size != 1 || content.data[0] != 0xff))
         return false;
     cert->has_path_length = parts.size > 0;
     return !cert->has_path_length || (rd_der_take(&parts, RD_DER_INTEGER, &content) && parts.size == 0 &&
@@ -280,9 +280,8 @@ static const struct {
     bool may_be_critical;
     bool (*read)(rd_cert *cert, rd_bytes value);
 } readers[] = {
-    { 14, false, read_subject_key_id },     { 15, true, read_key_usage },
-    { 17, true, read_alternative_names },   { 19, true, read_basic_constraints },
-    { 31, true, read_distribution_points }, { 35, false, read_authority_key_id },
+    { 14, false, read_subject_key_id },   { 15, true, read_key_usage },           { 17, true, read_alternative_names },
+    { 19, true, read_basic_constraints }, { 31, true, read_distribution_points }, { 35, false, read_authority_key_id },
     { 37, true, read_extended_usage },
 };
 

@@ -65,8 +65,7 @@ static bool set_key(X509 *x509, rd_bytes spki)
 {
     const uint8_t *at = spki.data;
     EVP_PKEY *key = d2i_PUBKEY(NULL, &at, (long)spki.size);
-    bool is_ok = key && at == spki.data + spki.size && rd_x509_key_kind_of(key) == RD_X509_P256 &&
-                 X509_set_pubkey(x509, key) == 1;
+    bool is_ok = key && at == spki.data + spki.size && rd_x509_is_p256(key) && X509_set_pubkey(x509, key) == 1;
     EVP_PKEY_free(key);
     return is_ok;
 }

@@ -6,6 +6,7 @@
 #include <openssl/evp.h>
 #include <openssl/x509.h>
 
+#include "common/crypto/ec_verify.h"
 #include "common/crypto/x509.h"
 
 /* --- what is signed: certificate or list --- */
@@ -14,10 +15,11 @@ typedef enum rd_x509_alg { RD_X509_ALG_OTHER, RD_X509_ECDSA_SHA256, RD_X509_PSS_
 
 /* SEQUENCE of contents, algorithm, signature (RFC 5280, 4.1.1 and 5.1.1). Borrowed from the bytes that were read. */
 typedef struct rd_x509_signed {
-    rd_bytes signed_range;      /* the contents with tag and length */
-    rd_bytes contents;          /* inside them */
-    rd_bytes algorithm, inside; /* AlgorithmIdentifier behind, and the one that the contents must repeat; inside theirs */
-    rd_bytes signature;         /* empty when it is not whole bytes */
+    rd_bytes signed_range; /* the contents with tag and length */
+    rd_bytes contents;     /* inside them */
+    rd_bytes algorithm,
+        inside;         /* AlgorithmIdentifier behind, and the one that the contents must repeat; inside theirs */
+    rd_bytes signature; /* empty when it is not whole bytes */
 } rd_x509_signed;
 
 /* Leaves inside to whoever reads the contents. False unless der is exactly that. */
@@ -30,13 +32,20 @@ rd_x509_alg rd_x509_algorithm_of(rd_bytes algorithm);
 
 typedef enum rd_x509_key_kind { RD_X509_KEY_OTHER, RD_X509_P256, RD_X509_P384, RD_X509_RSA_4096 } rd_x509_key_kind;
 
-/* Of a SubjectPublicKeyInfo with tag and length; NULL when libcrypto makes no key of it. */
-EVP_PKEY *rd_x509_key_read(rd_bytes spki, rd_x509_key_kind *ret_kind);
-rd_x509_key_kind rd_x509_key_kind_of(EVP_PKEY *key);
+typedef struct rd_x509_key {
+    rd_x509_key_kind kind;
+    rd_ec_key *on_curve; /* of P-256 and P-384 */
+    EVP_PKEY *decoded;   /* of all others, and where libcrypto had to read it */
+} rd_x509_key;
+
+/* Of a SubjectPublicKeyInfo with tag and length. False: no key; rd_x509_key_done also then. */
+bool rd_x509_key_read(rd_bytes spki, rd_x509_key *ret);
+void rd_x509_key_done(rd_x509_key *key);
+bool rd_x509_is_p256(EVP_PKEY *key);
 /* The kind is one that the profile knows; is_ca chooses among AMD's two. */
 bool rd_x509_key_fits(rd_x509_key_kind kind, rd_cert_profile profile, bool is_ca);
-/* Signed by the key with an algorithm of the profile that both its places name. */
-bool rd_x509_verify(const rd_x509_signed *object, rd_cert_profile profile, EVP_PKEY *key);
+/* Signed by the key of a CA with the algorithm of the profile, which both its places name. */
+bool rd_x509_verify(const rd_x509_signed *object, rd_cert_profile profile, const rd_x509_key *key);
 
 /* --- names --- */
 
@@ -74,8 +83,7 @@ struct rd_cert {
     rd_bytes subject, issuer, serial, spki;
     rd_bytes extensions; /* content; none: empty */
     uint8_t fingerprint[32];
-    EVP_PKEY *key;
-    rd_x509_key_kind key_kind;
+    rd_x509_key key;
     char *subject_cn;
     char *issuer_cn;
     char *san_uris[4];

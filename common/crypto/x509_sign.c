@@ -1,11 +1,7 @@
-/* Keys of certificates, and signatures by them. The kinds that chains are made of are built directly: libcrypto's search
- * for a decoder takes longer than a verification. */
-#include <openssl/ec.h>
+/* Keys of certificates, and signatures by them. The kinds that chains are made of are built directly: libcrypto's
+ * search for a decoder takes longer than a verification. */
 #include <openssl/err.h>
-#include <openssl/obj_mac.h>
 #include <openssl/rsa.h>
-#include <pthread.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "common/crypto/hash.h"
@@ -103,87 +99,81 @@ bool rd_x509_signed_read(rd_bytes der, rd_x509_signed *ret)
 
 /* --- keys --- */
 
-typedef struct curve {
-    const char *name;
-    rd_x509_key_kind kind;
-    uint8_t prefix[27]; /* of the SubjectPublicKeyInfo, up to the point (RFC 5480, 2) */
-    size_t prefix_size, point_size;
-    EVP_PKEY *parameters; /* made once: what each key is a copy of, as making a group takes long */
-} curve;
-
-static curve curves[] = {
-    { .name = SN_X9_62_prime256v1,
-      .kind = RD_X509_P256,
-      .prefix = { 0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01,
-                  0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00 },
-      .prefix_size = 26,
-      .point_size = 65 },
-    { .name = SN_secp384r1,
-      .kind = RD_X509_P384,
-      .prefix = { 0x30, 0x76, 0x30, 0x10, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02,
-                  0x01, 0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x22, 0x03, 0x62, 0x00 },
-      .prefix_size = 23,
-      .point_size = 97 },
+/* SubjectPublicKeyInfo of the two curves, up to the coordinates (RFC 5480, 2). */
+static const struct {
+    rd_curve curve;
+    uint8_t prefix[27];
+    size_t prefix_size, size;
+} shapes[] = {
+    { RD_CURVE_P256,
+      { 0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06,
+        0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00, 0x04 },
+      27,
+      91 },
+    { RD_CURVE_P384,
+      { 0x30, 0x76, 0x30, 0x10, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02,
+        0x01, 0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x22, 0x03, 0x62, 0x00, 0x04 },
+      24,
+      120 },
 };
 
-static pthread_once_t curves_once = PTHREAD_ONCE_INIT;
-
-static void make_curves(void)
+static rd_x509_key_kind kind_on(rd_curve curve)
 {
-    for (size_t i = 0; i < RD_ARRAY_LEN(curves); i++) {
-        EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, "EC", NULL);
-        if (!ctx || EVP_PKEY_paramgen_init(ctx) != 1 || EVP_PKEY_CTX_set_group_name(ctx, curves[i].name) != 1 ||
-            EVP_PKEY_paramgen(ctx, &curves[i].parameters) != 1)
-            abort(); /* libcrypto without the curves that everything here is about */
-        EVP_PKEY_CTX_free(ctx);
-    }
+    return curve == RD_CURVE_P256 ? RD_X509_P256 : RD_X509_P384;
 }
 
-/* libcrypto refuses what is no point of the curve. */
-static EVP_PKEY *key_on(const curve *on, const uint8_t *point)
+/* A curve of neither kind: the point at infinity is no key there either. */
+static bool is_sound(EVP_PKEY *key)
 {
-    EVP_PKEY *key = EVP_PKEY_dup(on->parameters);
-    if (key && EVP_PKEY_set1_encoded_public_key(key, point, on->point_size) == 1)
-        return key;
-    EVP_PKEY_free(key);
-    return NULL;
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new(key, NULL);
+    bool is_good = ctx && EVP_PKEY_public_check(ctx) == 1;
+    EVP_PKEY_CTX_free(ctx);
+    return is_good;
 }
 
-static bool is_group(EVP_PKEY *key, const char *want)
+/* Any other form of any kind of key, as libcrypto decodes it. */
+static bool decode_key(rd_bytes spki, rd_x509_key *ret)
 {
-    char name[40];
-    size_t size = 0;
-    return EVP_PKEY_is_a(key, "EC") && EVP_PKEY_get_group_name(key, name, sizeof name, &size) == 1 &&
-           strcmp(name, want) == 0;
-}
-
-rd_x509_key_kind rd_x509_key_kind_of(EVP_PKEY *key)
-{
-    for (size_t i = 0; i < RD_ARRAY_LEN(curves); i++)
-        if (is_group(key, curves[i].name))
-            return curves[i].kind;
-    return EVP_PKEY_is_a(key, "RSA") && EVP_PKEY_get_bits(key) == 4096 ? RD_X509_RSA_4096 : RD_X509_KEY_OTHER;
-}
-
-EVP_PKEY *rd_x509_key_read(rd_bytes spki, rd_x509_key_kind *ret_kind)
-{
-    (void)pthread_once(&curves_once, make_curves);
-    for (size_t i = 0; i < RD_ARRAY_LEN(curves); i++) {
-        const curve *on = &curves[i];
-        if (spki.size != on->prefix_size + on->point_size || memcmp(spki.data, on->prefix, on->prefix_size) != 0 ||
-            spki.data[on->prefix_size] != 4)
-            continue;
-        *ret_kind = on->kind;
-        return key_on(on, spki.data + on->prefix_size);
-    }
     const uint8_t *at = spki.data;
+    rd_curve curve;
     EVP_PKEY *key = d2i_PUBKEY(NULL, &at, (long)spki.size);
-    if (key && at == spki.data + spki.size) {
-        *ret_kind = rd_x509_key_kind_of(key);
-        return key;
+    *ret = (rd_x509_key){ .decoded = key };
+    if (!key || at != spki.data + spki.size)
+        return false;
+    ret->on_curve = rd_ec_key_of(key, &curve);
+    if (ret->on_curve)
+        ret->kind = kind_on(curve);
+    else if (EVP_PKEY_is_a(key, "RSA") && EVP_PKEY_get_bits(key) == 4096)
+        ret->kind = RD_X509_RSA_4096;
+    return ret->on_curve || !EVP_PKEY_is_a(key, "EC") || is_sound(key);
+}
+
+bool rd_x509_key_read(rd_bytes spki, rd_x509_key *ret)
+{
+    for (size_t i = 0; i < RD_ARRAY_LEN(shapes); i++) {
+        if (spki.size != shapes[i].size || memcmp(spki.data, shapes[i].prefix, shapes[i].prefix_size) != 0)
+            continue;
+        *ret = (rd_x509_key){ .kind = kind_on(shapes[i].curve),
+                              .on_curve = rd_ec_key_new(shapes[i].curve, spki.data + shapes[i].prefix_size) };
+        return ret->on_curve != NULL;
     }
-    EVP_PKEY_free(key);
-    return NULL;
+    bool is_good = decode_key(spki, ret);
+    ERR_clear_error();
+    return is_good;
+}
+
+void rd_x509_key_done(rd_x509_key *key)
+{
+    rd_ec_key_free(key->on_curve);
+    EVP_PKEY_free(key->decoded);
+    *key = (rd_x509_key){ .kind = RD_X509_KEY_OTHER };
+}
+
+bool rd_x509_is_p256(EVP_PKEY *key)
+{
+    rd_curve curve = RD_CURVE_COUNT;
+    rd_ec_key_free(rd_ec_key_of(key, &curve));
+    return curve == RD_CURVE_P256;
 }
 
 bool rd_x509_key_fits(rd_x509_key_kind kind, rd_cert_profile profile, bool is_ca)
@@ -195,71 +185,31 @@ bool rd_x509_key_fits(rd_x509_key_kind kind, rd_cert_profile profile, bool is_ca
 
 /* --- signatures --- */
 
-static bool verify_ecdsa(EVP_PKEY *key, rd_bytes digest, rd_bytes signature)
-{
-    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new(key, NULL);
-    bool is_good = ctx && EVP_PKEY_verify_init(ctx) == 1 &&
-                   EVP_PKEY_verify(ctx, signature.data, signature.size, digest.data, digest.size) == 1;
-    EVP_PKEY_CTX_free(ctx);
-    return is_good;
-}
-
 static bool verify_pss(EVP_PKEY *key, rd_bytes digest, rd_bytes signature)
 {
     EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new(key, NULL);
-    bool is_good = ctx && EVP_PKEY_verify_init(ctx) == 1 &&
-                   EVP_PKEY_CTX_set_rsa_padding(ctx, RSA_PKCS1_PSS_PADDING) == 1 &&
-                   EVP_PKEY_CTX_set_signature_md(ctx, EVP_sha384()) == 1 &&
-                   EVP_PKEY_CTX_set_rsa_mgf1_md(ctx, EVP_sha384()) == 1 &&
-                   EVP_PKEY_CTX_set_rsa_pss_saltlen(ctx, 48) == 1 &&
-                   EVP_PKEY_verify(ctx, signature.data, signature.size, digest.data, digest.size) == 1;
+    bool is_good =
+        ctx && EVP_PKEY_verify_init(ctx) == 1 && EVP_PKEY_CTX_set_rsa_padding(ctx, RSA_PKCS1_PSS_PADDING) == 1 &&
+        EVP_PKEY_CTX_set_signature_md(ctx, EVP_sha384()) == 1 && EVP_PKEY_CTX_set_rsa_mgf1_md(ctx, EVP_sha384()) == 1 &&
+        EVP_PKEY_CTX_set_rsa_pss_saltlen(ctx, 48) == 1 &&
+        EVP_PKEY_verify(ctx, signature.data, signature.size, digest.data, digest.size) == 1;
     EVP_PKEY_CTX_free(ctx);
     return is_good;
 }
 
-bool rd_x509_verify(const rd_x509_signed *object, rd_cert_profile profile, EVP_PKEY *key)
+bool rd_x509_verify(const rd_x509_signed *object, rd_cert_profile profile, const rd_x509_key *key)
 {
     uint8_t digest[RD_SHA384_SIZE];
     rd_x509_alg wanted = profile == RD_CERT_P256 ? RD_X509_ECDSA_SHA256 : RD_X509_PSS_SHA384;
     if (rd_x509_algorithm_of(object->algorithm) != wanted || !rd_bytes_equal(object->algorithm, object->inside) ||
-        object->signature.size == 0)
+        object->signature.size == 0 || !rd_x509_key_fits(key->kind, profile, true))
         return false;
-    bool is_good;
     if (profile == RD_CERT_P256) {
         rd_sha256(object->signed_range, digest);
-        is_good = verify_ecdsa(key, rd_bytes_of(digest, RD_SHA256_SIZE), object->signature);
-    } else {
-        rd_sha384(object->signed_range, digest);
-        is_good = verify_pss(key, RD_BYTES_ARRAY(digest), object->signature);
+        return rd_ec_verify(key->on_curve, rd_bytes_of(digest, RD_SHA256_SIZE), object->signature);
     }
-    ERR_clear_error();
-    return is_good;
-}
-
-/* An INTEGER of DER from bytes that may have leading zeros; its size. */
-static size_t put_integer(uint8_t *out, const uint8_t *bytes, size_t size)
-{
-    while (size > 1 && bytes[0] == 0) {
-        bytes++;
-        size--;
-    }
-    bool is_high = bytes[0] & 0x80;
-    out[0] = RD_DER_INTEGER;
-    out[1] = (uint8_t)(size + is_high);
-    out[2] = 0;
-    memcpy(out + 2 + is_high, bytes, size);
-    return 2 + is_high + size;
-}
-
-/* r then s, each half bytes. libcrypto refuses what is not between zero and the order. */
-static bool verify_raw(EVP_PKEY *key, rd_bytes digest, const uint8_t *signature, size_t half)
-{
-    uint8_t der[2 + 2 * (3 + RD_SHA384_SIZE)];
-    size_t size = put_integer(der + 2, signature, half);
-    size += put_integer(der + 2 + size, signature + half, half);
-    der[0] = RD_DER_SEQUENCE;
-    der[1] = (uint8_t)size;
-    bool is_good = verify_ecdsa(key, digest, rd_bytes_of(der, 2 + size));
+    rd_sha384(object->signed_range, digest);
+    bool is_good = verify_pss(key->decoded, RD_BYTES_ARRAY(digest), object->signature);
     ERR_clear_error();
     return is_good;
 }
@@ -267,17 +217,17 @@ static bool verify_raw(EVP_PKEY *key, rd_bytes digest, const uint8_t *signature,
 bool rd_cert_verify_raw(const rd_cert *cert, rd_bytes message, const uint8_t signature[64])
 {
     uint8_t digest[RD_SHA256_SIZE];
-    if (cert->key_kind != RD_X509_P256)
+    if (cert->key.kind != RD_X509_P256)
         return false;
     rd_sha256(message, digest);
-    return verify_raw(cert->key, RD_BYTES_ARRAY(digest), signature, 32);
+    return rd_ec_verify_raw(cert->key.on_curve, RD_BYTES_ARRAY(digest), signature, 32);
 }
 
 bool rd_cert_verify_raw_p384(const rd_cert *cert, rd_bytes message, const uint8_t signature[96])
 {
     uint8_t digest[RD_SHA384_SIZE];
-    if (cert->key_kind != RD_X509_P384)
+    if (cert->key.kind != RD_X509_P384)
         return false;
     rd_sha384(message, digest);
-    return verify_raw(cert->key, RD_BYTES_ARRAY(digest), signature, 48);
+    return rd_ec_verify_raw(cert->key.on_curve, RD_BYTES_ARRAY(digest), signature, 48);
 }
