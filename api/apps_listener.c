@@ -249,7 +249,7 @@ static bool is_open(const api_app *app)
     for (size_t i = 0; i < app->count; i++)
         if (!app->targets[i]->limits.is_open)
             return false;
-    return app->count > 0;
+    return app->count > 0 || (app->sleeps && app->is_open_asleep);
 }
 
 static void on_cancel(api_request *request, void *arg)
@@ -292,7 +292,7 @@ static void handle(api_request *request)
         start_call(x);
         return;
     }
-    if (app->count == 0) {
+    if (app->count == 0 && !app->sleeps) {
         refuse(x, RD_E_NO_INSTANCE, "no instance serves this app");
         return;
     }
