@@ -117,6 +117,7 @@ json_t *cli_changes_list(const cli_changed *before, const cli_changed *after)
     if (before->instances_max && after->instances_max) {
         add(list, "instances.min", number(before->instances_min), number(after->instances_min));
         add(list, "instances.max", number(before->instances_max), number(after->instances_max));
+        add(list, "instances.idle_s", number(before->idle_s), number(after->idle_s));
     }
     if (before->policy && after->policy)
         compare_policy(list, before->policy, after->policy);

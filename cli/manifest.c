@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define IDLE_S_DEFAULT    300
 #define MANIFEST_SIZE_MAX 65536
 
 static bool name_is_ok(const char *name)
@@ -63,6 +64,7 @@ static const rd_json_field resource_fields[] = {
 static const rd_json_field instance_fields[] = {
     { "min", RD_JSON_U64, AT(instances_min), RD_OPTIONAL, 0, 1000 },
     { "max", RD_JSON_U64, AT(instances_max), RD_OPTIONAL, 1, 1000 },
+    { "idle_s", RD_JSON_U64, AT(idle_s), RD_OPTIONAL, 10, 86400 },
     RD_JSON_END,
 };
 
@@ -187,7 +189,7 @@ static int find_in_folder(cli_manifest *manifest, const char *folder, rd_err *er
 
 int cli_manifest_load(const char *path, cli_manifest *ret, rd_err *err)
 {
-    *ret = (cli_manifest){ .instances_min = 1, .instances_max = 1 };
+    *ret = (cli_manifest){ .instances_min = 1, .instances_max = 1, .idle_s = IDLE_S_DEFAULT };
     rd_release_init(&ret->release);
     path = path ? path : ".";
     struct stat status;
@@ -212,7 +214,9 @@ int cli_manifest_load(const char *path, cli_manifest *ret, rd_err *err)
 
 int cli_manifest_from_settings(const char *name, const json_t *settings, cli_manifest *ret, rd_err *err)
 {
-    *ret = (cli_manifest){ .instances_min = 1, .instances_max = 1, .path = rd_strdup("prepared in the dashboard") };
+    *ret = (cli_manifest){
+        .instances_min = 1, .instances_max = 1, .idle_s = IDLE_S_DEFAULT, .path = rd_strdup("prepared in the dashboard")
+    };
     rd_release_init(&ret->release);
     json_t *document = json_is_object(settings) ? json_deep_copy(settings) : json_object();
     (void)json_object_set_new(document, "name", json_string(name));
