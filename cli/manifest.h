@@ -18,7 +18,7 @@ typedef struct cli_manifest {
     rd_class class;
     bool is_open;
     uint64_t instances_min, instances_max;
-    uint64_t idle_s; /* with instances_min 0: how long one runs on without a call */
+    uint64_t idle_s;    /* with instances_min 0: how long one runs on without a call */
     rd_release release; /* env, limits and resources only */
 } cli_manifest;
 
