@@ -100,6 +100,7 @@ static void compare_release(json_t *list, const rd_release *before, const rd_rel
     const rd_release_limits *a = &before->limits;
     const rd_release_limits *b = &after->limits;
     add(list, "open", json_boolean(before->is_open), json_boolean(after->is_open));
+    add(list, "plain", json_boolean(before->is_plain), json_boolean(after->is_plain));
     compare_env(list, before, after);
     add(list, "limits.request_bytes", number(a->request_bytes), number(b->request_bytes));
     add(list, "limits.response_bytes", number(a->response_bytes), number(b->response_bytes));

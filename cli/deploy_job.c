@@ -92,8 +92,6 @@ static int compare(cli_deploy_job *job, rd_err *err)
     if (cli_version_fetch(job->client, &job->current, &job->current.head.releases[0], &job->version, err) < 0 ||
         cli_policy_fill(job->context->profile, job->class, &policy, err) < 0)
         return -1;
-    rd_release next = job->manifest.release; /* borrows env */
-    next.is_open = job->manifest.is_open;
     const cli_changed before = {
         .release = &job->version.release,
         .code = &job->version.code,
@@ -103,7 +101,7 @@ static int compare(cli_deploy_job *job, rd_err *err)
         .idle_s = count_of(job, "idle_s"),
     };
     const cli_changed after = {
-        .release = &next,
+        .release = &job->manifest.release,
         .code = &job->code,
         .policy = &policy,
         .instances_min = job->manifest.instances_min,
