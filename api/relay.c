@@ -3,6 +3,7 @@
 #include "api/hold.h"
 #include "api/relay_pool.h"
 #include "common/base/mem.h"
+#include "common/model/ohttp.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -35,8 +36,9 @@ struct api_call {
     rd_buf head; /* request line and headers, ready to send */
     rd_bytes body;
     size_t body_sent;
-    bool is_safe, is_head_request;
-    api_target *target; /* held */
+    bool is_safe, is_head_request, is_sealed;
+    bool is_for_runtime; /* evidence, documents, keys: no function sees it */
+    api_target *target;  /* held */
     const api_target *tried[TRIES_MAX];
     size_t tried_count;
     api_pipe *pipe;
@@ -151,12 +153,19 @@ static void send_body(api_call *call)
     }
 }
 
+/* The enclave holds what is sealed to the release's limits; the relay sees its padded size. */
+static uint64_t bound_of(const api_call *call, uint64_t limit)
+{
+    return call->is_sealed ? rd_ohttp_sealed_max(limit) : limit;
+}
+
 static void begin_on_pipe(api_call *call, api_pipe *pipe)
 {
     call->pipe = pipe;
     call->body_sent = 0;
     call->has_bytes = false;
-    api_http_response_begin(&call->response, call->is_head_request, call->target->limits.response_bytes);
+    api_http_response_begin(&call->response, call->is_head_request,
+                            bound_of(call, call->target->limits.response_bytes));
     rd_err err = RD_ERR_INIT;
     if (rd_link_stream_write(api_pipe_stream(pipe), rd_buf_bytes(&call->head), &err) < 0) {
         call->has_failed = true; /* an empty queue has room for a head; whoever says no is closing */
@@ -239,9 +248,12 @@ static int attempt(api_call *call, rd_err *err)
             return rd_err_set(err, RD_E_NO_INSTANCE, "%u instances could not take the call", TRIES_MAX);
         if (choose(call, &target, err) < 0)
             return wait_for_wake(call, err);
-        if (call->body.size > target->limits.request_bytes)
+        if (!call->is_sealed && !call->is_for_runtime && !target->limits.is_plain)
+            return rd_err_set(err, RD_E_PLAIN_REFUSED, "this release takes sealed requests alone");
+        uint64_t bound = bound_of(call, target->limits.request_bytes);
+        if (call->body.size > bound)
             return rd_err_set(err, RD_E_REQUEST_TOO_LARGE, "request body of %zu bytes, at most %" PRIu64,
-                              call->body.size, target->limits.request_bytes);
+                              call->body.size, bound);
         call->tried[call->tried_count++] = target;
         call->target = target;
         api_target_hold(target);
@@ -455,6 +467,8 @@ static api_call *call_new(api_relay *relay, const api_call_spec *spec, const api
     if (spec->instance)
         call->instance = *spec->instance;
     call->body = spec->body;
+    call->is_sealed = strcmp(spec->target, RD_OHTTP_PATH) == 0;
+    call->is_for_runtime = strncmp(spec->target, RD_RUNTIME_PREFIX, sizeof RD_RUNTIME_PREFIX - 1) == 0;
     call->is_head_request = strcmp(spec->method, "HEAD") == 0;
     call->is_safe = call->is_head_request || strcmp(spec->method, "GET") == 0 || strcmp(spec->method, "OPTIONS") == 0;
     call->started_us = call->ready_us = boot_us(relay);

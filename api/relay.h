@@ -55,7 +55,8 @@ typedef struct api_call_events {
     void (*on_done)(void *context, const rd_err *err);
 } api_call_events;
 
-/* -1: nothing was started: APP_UNKNOWN, APP_PAUSED, NO_INSTANCE, INSTANCE_ELSEWHERE, REQUEST_TOO_LARGE, UNAVAILABLE.
+/* -1: nothing was started: APP_UNKNOWN, APP_PAUSED, NO_INSTANCE, INSTANCE_ELSEWHERE, REQUEST_TOO_LARGE, PLAIN_REFUSED,
+ * UNAVAILABLE.
  * Otherwise on_done follows, never before it returns. */
 int api_relay_call(api_relay *relay, const api_call_spec *spec, const api_call_events *events, void *context,
                    api_call **ret, rd_err *err) RD_NODISCARD;

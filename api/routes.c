@@ -57,6 +57,7 @@ const api_route api_routes[] = {
     { "GET", "/v1/instances/{ins}/evidence", LOOP(VIEWER, api_instance_evidence) },
     { "GET", "/v1/instances/{ins}/docs", LOOP(VIEWER, api_instance_docs) },
     { "POST", "/v1/apps/{app}/invoke", LOOP(DEVELOPER, api_invoke), BYTES(16 * MIB) },
+    { "POST", "/v1/apps/{app}/sealed", LOOP(DEVELOPER, api_sealed), BYTES(17 * MIB) },
     { "POST", "/v1/evidence/verify", WORK(VIEWER, api_evidence_verify), .body_max = 2 * MIB,
       .flags = API_BODY_JSON | API_SAFE_POST },
     { "GET", "/v1/evidence/by-digest/{digest}", WORK(VIEWER, api_evidence_by_digest) },

@@ -14,6 +14,7 @@ extern const size_t api_route_count;
 
 /* Loop routes of the link side: relay.c, tail.c, agents.c. */
 void api_invoke(struct api_request *request);            /* POST /v1/apps/{app}/invoke */
+void api_sealed(struct api_request *request);            /* POST /v1/apps/{app}/sealed */
 void api_events(struct api_request *request);            /* GET /v1/events */
 void api_logs(struct api_request *request);              /* GET /v1/apps/{app}/logs */
 void api_instance_evidence(struct api_request *request); /* GET /v1/instances/{ins}/evidence */

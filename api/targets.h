@@ -16,7 +16,8 @@ typedef struct api_app api_app;
 typedef struct api_target_limits {
     uint64_t request_bytes, response_bytes;
     int64_t time_us;
-    bool is_open; /* callers need no token */
+    bool is_open;  /* callers need no token */
+    bool is_plain; /* requests may come unsealed */
 } api_target_limits;
 
 /* One instance. Lives until targets_replace leaves it out and nobody holds it. */
