@@ -89,14 +89,6 @@ static int read_egress(const json_t *value, void *into RD_UNUSED, const char *po
     return rd_json_each(value, 0, 0, pointer, NULL, NULL, err);
 }
 
-static int read_true(const json_t *value, void *into RD_UNUSED, const char *pointer, rd_err *err)
-{
-    if (json_is_true(value))
-        return 0;
-    (void)rd_err_set(err, json_is_boolean(value) ? RD_E_UNSUPPORTED : RD_E_JSON_TYPE, "must be true today");
-    return rd_err_at(err, pointer);
-}
-
 static int read_public_code(const json_t *value, void *into, const char *pointer, rd_err *err)
 {
     if (!json_is_boolean(value)) {
