@@ -19,7 +19,10 @@ static const rd_pg_stmt stmts[] = {
     { "collateral_adopt", "SELECT collateral_adopt($1, $2, $3, $4, $5, $6, $7)", 7 },
     { "collateral_current", "SELECT " COLUMNS " FROM collateral_sets ORDER BY number DESC LIMIT 1", 0 },
     { "collateral_refresh_get",
-      "SELECT tried_at, succeeded_at, next_at, failures::bigint, code, detail, source FROM collateral_refresh", 0 },
+      "SELECT tried_at, succeeded_at, next_at, failures::bigint, code, detail, source FROM (SELECT 1) AS one"
+      " LEFT JOIN collateral_refresh ON true",
+      0 },
+    { "collateral_refresh_now", "SELECT collateral_refresh_now()", 0 },
     { "forecast_hosts",
       "SELECT host_id, name, evidence FROM host_identity WHERE operator_org = $1 AND retired_at IS NULL"
       " AND evidence IS NOT NULL AND ($2::uuid IS NULL OR host_id > $2) ORDER BY host_id LIMIT $3",

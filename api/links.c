@@ -2,6 +2,7 @@
 
 #include "api/collateral.h"
 #include "api/metrics.h"
+#include "api/refresh.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
 #include "common/base/text.h"
@@ -113,8 +114,10 @@ static void on_collateral(void *context, rd_pg_outcome outcome, rd_pg_result **r
     api_links *links = context;
     if (outcome != RD_PG_SOME && outcome != RD_PG_NONE)
         rd_log(RD_WARN, "collateral_not_read", RD_ERR(err));
-    else if (count == 1 && !links->is_stopping && api_collateral_take_row(links->context->collateral, results[0]))
+    else if (count == 1 && !links->is_stopping && api_collateral_take_row(links->context->collateral, results[0])) {
         use_collateral(links);
+        api_refresh_wake(links->context->refresh);
+    }
 }
 
 /* Another set was taken into use, here or at another replica. */
@@ -139,6 +142,8 @@ static void on_event(void *context, const api_tail_event *event)
         on_app(links, (const rd_app_id *)(const void *)event->subject.data);
     if (strcmp(event->kind, "plane") == 0 && strstr(event->body, "\"collateral\"") && links->believe)
         read_collateral(links);
+    if (strcmp(event->kind, "plane") == 0 && strstr(event->body, "\"refresh\""))
+        api_refresh_wake(links->context->refresh);
     if (strcmp(event->kind, "host") != 0 || event->subject.size != 16 || !links->agents)
         return;
     if (links->routes && strstr(event->body, "\"link\""))

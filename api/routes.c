@@ -18,6 +18,7 @@ const api_route api_routes[] = {
     { "GET", "/v1/collateral", INLINE(api_collateral_document), .flags = API_OPS },
     { "GET", "/v1/collateral/status", WORK(NONE, api_collateral_status), .flags = API_LOGIN },
     { "PUT", "/v1/collateral", WORK(OPERATOR, api_collateral_put), JSON(MIB) },
+    { "POST", "/v1/collateral/refresh", WORK(OPERATOR, api_collateral_refresh), MAYBE_JSON },
     { "POST", "/v1/collateral/forecast", WORK(OPERATOR, api_collateral_forecast), JSON(MIB) },
     { "GET", "/problems", INLINE(api_problems_get), .flags = API_OPS },
     { "GET", "/problems/{code}", INLINE(api_problems_get), .flags = API_OPS },

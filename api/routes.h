@@ -86,6 +86,7 @@ API_HANDLER(api_enroll);
 /* routes_collateral.c */
 API_HANDLER(api_collateral_status);
 API_HANDLER(api_collateral_put);
+API_HANDLER(api_collateral_refresh);
 API_HANDLER(api_collateral_forecast);
 /* routes_prepared.c */
 API_HANDLER(api_prepared_create);
