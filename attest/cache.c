@@ -68,6 +68,12 @@ void rd_memo_bound(rd_memo *memo, int64_t from_us, int64_t until_us)
     memo->until_us = RD_MIN(memo->until_us, until_us);
 }
 
+void rd_memo_bound_chain(rd_memo *memo, const rd_chain *path)
+{
+    for (size_t i = 0; i < path->count; i++)
+        rd_memo_bound(memo, rd_cert_not_before_us(path->items[i]), rd_cert_not_after_us(path->items[i]) + 1000000);
+}
+
 /* --- keys --- */
 
 static uint64_t mix(uint64_t hash, uint64_t value)
@@ -189,15 +195,13 @@ static void make_room(rd_attest_cache *cache, size_t size)
     }
 }
 
-static void put(rd_attest_cache *cache, const rd_memo_key *key, uint64_t hash, rd_memo *memo)
+static void put(rd_attest_cache *cache, const entry *new)
 {
-    rd_buf bytes = { .size_max = cache->size_max };
-    write_key(key, &bytes);
-    size_t size = bytes.size + OBJECT_ESTIMATE;
+    size_t size = new->key.size + OBJECT_ESTIMATE;
     make_room(cache, size);
     cache->size += size;
-    cache->entries[cache->count++] =
-        (entry){ .memo = memo_ref(memo), .kind = key->kind, .hash = hash, .key = bytes, .used = ++cache->clock };
+    cache->entries[cache->count] = *new;
+    cache->entries[cache->count++].used = ++cache->clock;
 }
 
 void rd_cache_keep(rd_attest_cache *cache, const rd_memo_key *key, rd_memo *memo)
@@ -208,11 +212,13 @@ void rd_cache_keep(rd_attest_cache *cache, const rd_memo_key *key, rd_memo *memo
     /* What would push everything else out is not worth its room. */
     if (!cache || size > cache->size_max / 4)
         return;
-    uint64_t hash = hash_of(key);
+    /* What takes time is done before the lock: a hash, and a copy of the key. */
+    entry new = { .memo = memo_ref(memo), .kind = key->kind, .hash = hash_of(key) };
+    write_key(key, &new.key);
     (void)pthread_mutex_lock(&cache->mutex);
-    entry *same = find(cache, key, hash);
+    entry *same = find(cache, key, new.hash);
     if (same)
         forget(cache, (size_t)(same - cache->entries));
-    put(cache, key, hash, memo);
+    put(cache, &new);
     (void)pthread_mutex_unlock(&cache->mutex);
 }

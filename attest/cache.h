@@ -7,6 +7,7 @@
 #define RD_ATTEST_CACHE_H
 
 #include "attest/attest.h"
+#include "common/crypto/x509.h"
 
 /* Something verified, with its references. */
 typedef struct rd_memo rd_memo;
@@ -18,7 +19,9 @@ typedef enum rd_memo_kind {
     RD_MEMO_TCB_INFO,
     RD_MEMO_QE_IDENTITY,
     RD_MEMO_QE_REPORT,
-    RD_MEMO_ATTESTATION_KEY
+    RD_MEMO_ATTESTATION_KEY,
+    RD_MEMO_SNP_CHAIN,
+    RD_MEMO_SNP_CRL
 } rd_memo_kind;
 
 /* The bytes that decide; borrowed. */
@@ -35,6 +38,8 @@ void rd_memo_unref(rd_memo *memo);
 void *rd_memo_object(const rd_memo *memo);
 /* Narrows the time in which it holds; from_us is the first instant, until_us the first after it. */
 void rd_memo_bound(rd_memo *memo, int64_t from_us, int64_t until_us);
+/* To the time in which every certificate of the path is valid. */
+void rd_memo_bound_chain(rd_memo *memo, const rd_chain *path);
 
 /* A new reference, or NULL: no cache, nothing of this key, or not valid at this time. */
 rd_memo *rd_cache_find(rd_attest_cache *cache, const rd_memo_key *key, int64_t time_us);

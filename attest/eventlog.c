@@ -14,6 +14,52 @@
 #define CC_TYPE_TDX  2
 #define SPEC_ID      "Spec ID Event03"
 
+/* --- separators --- */
+
+/* TCG PC Client Platform Firmware Profile, EV_SEPARATOR: what ends the firmware's part of a register is the digest of
+ * four bytes, of zeros or of ones. The type beside a digest is nobody's word: a separator counts by its digest, so that
+ * none can hide under another type. */
+typedef struct replay {
+    rd_register_log *log;
+    uint8_t separators[2][RD_RTMR_SIZE];
+    unsigned has_events, has_separator; /* a bit a register */
+} replay;
+
+static replay replay_into(rd_register_log *log)
+{
+    static const uint8_t zeros[4], ones[4] = { 0xff, 0xff, 0xff, 0xff };
+    replay ret = { .log = log };
+    *log = (rd_register_log){ 0 };
+    rd_sha384(RD_BYTES_ARRAY(zeros), ret.separators[0]);
+    rd_sha384(RD_BYTES_ARRAY(ones), ret.separators[1]);
+    return ret;
+}
+
+/* An event of register 0 to 3 (RTMR). */
+static int extend(replay *into, uint32_t at, uint32_t type, const uint8_t digest[RD_RTMR_SIZE], rd_err *err)
+{
+    size_t count = into->log->event_count;
+    bool is_separator = memcmp(digest, into->separators[0], RD_RTMR_SIZE) == 0 ||
+                        memcmp(digest, into->separators[1], RD_RTMR_SIZE) == 0;
+    if (type == EV_SEPARATOR && !is_separator)
+        return rd_err_set(err, RD_E_EVENTLOG, "event %zu is called a separator and is none", count);
+    if (is_separator && (into->has_separator & 1u << at))
+        return rd_err_set(err, RD_E_EVENTLOG, "event %zu is a second separator in RTMR%u", count, at);
+    into->has_events |= 1u << at;
+    into->has_separator |= is_separator ? 1u << at : 0;
+    rd_rtmr_extend(into->log->rtmr[at], digest);
+    return 0;
+}
+
+/* RTMR0 and RTMR1 are the firmware's: whatever it measured there it ended. */
+static int check_ended(const replay *into, rd_err *err)
+{
+    for (unsigned at = 0; at < 2; at++)
+        if ((into->has_events & ~into->has_separator) & 1u << at)
+            return rd_err_set(err, RD_E_EVENTLOG, "no separator in RTMR%u", at);
+    return 0;
+}
+
 /* --- CCEL --- */
 
 static bool is_all(rd_bytes bytes, uint8_t value)
@@ -46,33 +92,31 @@ static int read_header(rd_cursor *in, rd_err *err)
     return 0;
 }
 
-/* Index 0 is MRTD, 1 to 4 are RTMR0 to RTMR3. */
-static int apply(rd_register_log *log, uint32_t index, uint32_t type, const uint8_t *digest, unsigned *separators,
-                 rd_err *err)
+/* Index 0 is MRTD, 1 to 4 are RTMR0 to RTMR3. The data of a separator is what was hashed. */
+static int apply(replay *into, uint32_t index, uint32_t type, const uint8_t digest[48], rd_bytes data, rd_err *err)
 {
+    uint8_t wanted[RD_RTMR_SIZE];
     if (index > 4)
-        return rd_err_set(err, RD_E_EVENTLOG, "event %zu is of register %u", log->event_count, index);
-    if (type == EV_SEPARATOR && (*separators & 1u << index))
-        return rd_err_set(err, RD_E_EVENTLOG, "event %zu is a second separator", log->event_count);
+        return rd_err_set(err, RD_E_EVENTLOG, "event %zu is of register %u", into->log->event_count, index);
     if (type == EV_SEPARATOR)
-        *separators |= 1u << index;
-    if (index > 0 && type != EV_NO_ACTION)
-        rd_rtmr_extend(log->rtmr[index - 1], digest);
-    return 0;
+        rd_sha384(data, wanted);
+    if (type == EV_SEPARATOR && memcmp(digest, wanted, sizeof wanted) != 0)
+        return rd_err_set(err, RD_E_EVENTLOG, "event %zu is a separator of other data", into->log->event_count);
+    return index == 0 || type == EV_NO_ACTION ? 0 : extend(into, index - 1, type, digest, err);
 }
 
-static int read_event(rd_cursor *in, rd_register_log *log, unsigned *separators, rd_err *err)
+static int read_event(rd_cursor *in, replay *into, rd_err *err)
 {
     uint32_t index = rd_cursor_u32le(in), type = rd_cursor_u32le(in), count = rd_cursor_u32le(in);
     uint16_t algorithm = rd_cursor_u16le(in);
     rd_bytes digest = rd_cursor_take(in, RD_RTMR_SIZE);
     uint32_t size = rd_cursor_u32le(in);
-    rd_cursor_skip(in, size);
+    rd_bytes data = rd_cursor_take(in, size);
     if (!rd_cursor_is_ok(in))
-        return rd_err_set(err, RD_E_EVENTLOG, "event %zu ends behind the log", log->event_count);
+        return rd_err_set(err, RD_E_EVENTLOG, "event %zu ends behind the log", into->log->event_count);
     if (count != 1 || algorithm != ALG_SHA384)
-        return rd_err_set(err, RD_E_EVENTLOG, "event %zu has digests other than one SHA-384", log->event_count);
-    return apply(log, index, type, digest.data, separators, err);
+        return rd_err_set(err, RD_E_EVENTLOG, "event %zu has digests other than one SHA-384", into->log->event_count);
+    return apply(into, index, type, digest.data, data, err);
 }
 
 /* What is left is padding: all ones or all zeros. A log may also fill its area. */
@@ -87,9 +131,8 @@ static bool is_at_end(const rd_cursor *in)
 
 int rd_ccel_replay(rd_bytes area, rd_register_log *ret, rd_err *err)
 {
-    *ret = (rd_register_log){ 0 };
+    replay into = replay_into(ret);
     rd_cursor in = rd_cursor_of(area);
-    unsigned separators = 0;
     if (area.size > RD_EVENTLOG_SIZE_MAX)
         return rd_err_set(err, RD_E_EVENTLOG, "log of %zu bytes, at most %zu", area.size, RD_EVENTLOG_SIZE_MAX);
     if (read_header(&in, err) < 0)
@@ -97,12 +140,12 @@ int rd_ccel_replay(rd_bytes area, rd_register_log *ret, rd_err *err)
     while (!is_at_end(&in)) {
         if (ret->event_count == RD_EVENTLOG_EVENTS_MAX)
             return rd_err_set(err, RD_E_EVENTLOG, "more than %d events", RD_EVENTLOG_EVENTS_MAX);
-        if (read_event(&in, ret, &separators, err) < 0)
+        if (read_event(&in, &into, err) < 0)
             return -1;
         ret->event_count++;
     }
     ret->end = rd_cursor_offset(&in);
-    return 0;
+    return check_ended(&into, err);
 }
 
 /* UEFI 2.10, 38.3: 36 bytes of ACPI header, type, subtype, reserved, length and address of the area. */
@@ -169,7 +212,7 @@ static int runtime_digest(const dstack_event *event, uint8_t out[48], rd_err *er
     return 0;
 }
 
-static int apply_dstack(const dstack_event *event, rd_register_log *log, rd_err *err)
+static int apply_dstack(const dstack_event *event, replay *into, rd_err *err)
 {
     uint8_t digest[48], given[48];
     bool is_runtime = event->type == DSTACK_RUNTIME_EVENT;
@@ -182,19 +225,18 @@ static int apply_dstack(const dstack_event *event, rd_register_log *log, rd_err 
         return -1;
     if (is_runtime && is_given && memcmp(digest, given, sizeof digest) != 0)
         return rd_err_set(err, RD_E_EVENTLOG, "the digest of %s is not that of its payload", event->name);
-    rd_rtmr_extend(log->rtmr[event->imr], is_runtime ? digest : given);
-    return 0;
+    return extend(into, event->imr, event->type, is_runtime ? digest : given, err);
 }
 
 static int read_dstack(const json_t *item, size_t index, void *context, const char *pointer, rd_err *err)
 {
     RD_CLEANUP(dstack_event_done) dstack_event event = { 0 };
-    rd_register_log *log = context;
+    replay *into = context;
     (void)index;
     if (rd_json_read(item, dstack_fields, RD_UNKNOWN_IGNORED, pointer, &event, err) < 0)
         return rd_err_set(err, RD_E_EVENTLOG, "%s is malformed", pointer);
-    log->event_count++;
-    return apply_dstack(&event, log, err);
+    into->log->event_count++;
+    return apply_dstack(&event, into, err);
 }
 
 int rd_dstack_replay(rd_bytes json, rd_register_log *ret, rd_err *err)
@@ -202,11 +244,11 @@ int rd_dstack_replay(rd_bytes json, rd_register_log *ret, rd_err *err)
     static const rd_json_limits limits = { .size_max = RD_EVENTLOG_SIZE_MAX };
     RD_CLEANUP(rd_json_free_p) json_t *root = NULL;
     rd_err why = RD_ERR_INIT;
-    *ret = (rd_register_log){ 0 };
+    replay into = replay_into(ret);
     if (rd_json_parse(json, &limits, &root, &why) < 0 ||
-        rd_json_each(root, 0, RD_EVENTLOG_EVENTS_MAX, "", read_dstack, ret, &why) < 0)
+        rd_json_each(root, 0, RD_EVENTLOG_EVENTS_MAX, "", read_dstack, &into, &why) < 0)
         return rd_err_set(err, RD_E_EVENTLOG, "%s", why.text);
-    return 0;
+    return check_ended(&into, err);
 }
 
 /* --- against the quote --- */

@@ -17,8 +17,9 @@ typedef struct rd_register_log {
     size_t end;         /* CCEL: where padding begins */
 } rd_register_log;
 
-/* The area of the CCEL table. EVENTLOG: not crypto-agile with SHA-384 alone, an unknown register, a second separator in
- * a register, lengths past the end, anything but padding behind the end. */
+/* The area of the CCEL table. EVENTLOG: not crypto-agile with SHA-384 alone, an unknown register, lengths past the end,
+ * anything but padding behind the end; and of either log a second separator in a register, under whatever type, none in
+ * a register that the firmware measured into (RTMR0, RTMR1), or one that is none. */
 int rd_ccel_replay(rd_bytes area, rd_register_log *ret, rd_err *err) RD_NODISCARD;
 /* The ACPI table beside the area: of TDX, and with room for a log that ends at end. EVENTLOG otherwise. */
 int rd_ccel_table_check(rd_bytes table, size_t end, rd_err *err) RD_NODISCARD;

@@ -46,8 +46,6 @@ typedef int (*rd_intel_step)(rd_intel *intel, rd_err *err);
 void rd_intel_hold(rd_intel *intel, rd_memo *memo);
 void rd_intel_done(rd_intel *intel);
 void rd_intel_chain_free(void *chain);
-/* A memo holds no longer than the certificates that it rests on. */
-void rd_intel_bound_chain(rd_memo *memo, const rd_chain *path);
 /* issued_us 0: has no date of issue that counts. */
 void rd_intel_note_window(rd_verdict *verdict, int64_t issued_us, int64_t expires_us);
 /* The first whose common name has this part, or NULL. */

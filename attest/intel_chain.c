@@ -79,12 +79,6 @@ void rd_intel_done(rd_intel *intel)
         rd_memo_unref(intel->memos[--intel->memo_count]);
 }
 
-void rd_intel_bound_chain(rd_memo *memo, const rd_chain *path)
-{
-    for (size_t i = 0; i < path->count; i++)
-        rd_memo_bound(memo, rd_cert_not_before_us(path->items[i]), rd_cert_not_after_us(path->items[i]) + 1000000);
-}
-
 /* attestation.md 2.2 */
 static int verify_pck_chain(rd_intel *intel, const rd_roots *roots, rd_intel_chain *chain, rd_err *err)
 {
@@ -124,7 +118,7 @@ static int get_pck_chain(rd_intel *intel, const rd_roots *roots, rd_err *err)
     rd_intel_hold(intel, memo = rd_memo_new(chain, rd_intel_chain_free));
     if (verify_pck_chain(intel, roots, chain, err) < 0)
         return -1;
-    rd_intel_bound_chain(memo, &chain->path);
+    rd_memo_bound_chain(memo, &chain->path);
     rd_cache_keep(intel->input->cache, &key, memo);
     return 0;
 }

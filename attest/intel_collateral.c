@@ -70,7 +70,7 @@ static int get_signer(rd_intel *intel, rd_bytes chain_pem, rd_memo **ret, rd_err
         rd_intel_hold(intel, memo = rd_memo_new(chain, rd_intel_chain_free));
         if (verify_signer(intel, chain_pem, chain, err) < 0)
             return -1;
-        rd_intel_bound_chain(memo, &chain->path);
+        rd_memo_bound_chain(memo, &chain->path);
         rd_cache_keep(intel->input->cache, &key, memo);
     }
     intel->signer = memo;

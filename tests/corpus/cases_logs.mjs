@@ -2,7 +2,7 @@
 import { hex, octets } from "./der.mjs";
 import { ecKey, sha256 } from "./keys.mjs";
 import { accepted, collect, refused, unvouched } from "./cases.mjs";
-import { SEPARATOR, area, ccelTable, dstackEvents, event, firmwareEvents, replay, replayDstack, specId } from "./eventlog.mjs";
+import { SEPARATOR, area, ccelTable, dstackEvents, dstackSeparator, event, made, firmwareEvents, replay, replayDstack, specId } from "./eventlog.mjs";
 import { at, dates, intelCase, td } from "./intel.mjs";
 import { cbor, dstack, gramine, interoperable, keyClaim, ratlsCertificate } from "./ratls.mjs";
 import { extension } from "./x509.mjs";
@@ -34,6 +34,19 @@ function firmwareLogs(add, pki) {
     "E6 event longer than the log": area(specId(), [...events, event(1, 13, Buffer.from("x"), { size: 0xfffffff0 })]), "E6 bytes behind the log": area(specId(), events, Buffer.from("what else lies here")), "E6 log cut inside an event": log.subarray(0, log.length - 70),
     "E6 empty log": Buffer.alloc(0), "E6 zeros alone": Buffer.alloc(4096), "E6 events without number": area(specId(), Array(20000).fill(event(1, 13, Buffer.alloc(0)))),
   };
+  // Registers that are the replay all the same: the log is its TD's, and a trick.
+  const separators = events.filter((e) => e.type === SEPARATOR), hidden = Buffer.alloc(4);
+  const tricks = {
+    "E6 second separator, measured": [...events, made(1, SEPARATOR, hidden)], "E6 second separator of ones, measured": [...events, made(2, SEPARATOR, Buffer.alloc(4, 0xff))],
+    "E6 second separator under another type, measured": [...events, made(1, 13, hidden)], "E6 no separator in RTMR0, measured": events.filter((e) => e !== separators[0]),
+    "E6 no separator in RTMR1, measured": events.filter((e) => e !== separators[1]), "E6 separator of other data, measured": [...events, made(3, SEPARATOR, Buffer.from("firmware"))],
+  };
+  const measured = (what, list, expect) => {
+    const b = intelCase(pki, "tdx4", put(replay(list)));
+    add("eventlog", what, { ...b.files, "ccel.bin": area(specId(), list) }, expect(list));
+  };
+  for (const [what, list] of Object.entries(tricks)) measured(what, list, () => refused("attest_eventlog"));
+  measured("E6 separator in RTMR2 too, measured (ok)", [...events, made(3, SEPARATOR, hidden)], (list) => ({ ...accepted(), replayed: named(replay(list)), event_count: list.length }));
   for (const [what, bytes] of Object.entries(bad)) beside(what, { "ccel.bin": bytes }, refused("attest_eventlog"));
   beside("E6 padding of zeros (ok)", { "ccel.bin": area(specId(), events, Buffer.alloc(1000)) }, { ...unvouched("Match", "collateral_missing"), ...match });
   beside("E6 log that fills its area (ok)", { "ccel.bin": area(specId(), events, Buffer.alloc(0)) }, { ...unvouched("Match", "collateral_missing"), ...match });
@@ -57,6 +70,9 @@ function dstackLogs(add, pki) {
   beside("E5 dstack payload changed, its digest removed", changed({ event_payload: "00", digest: "" }), refused("attest_rtmr"));
   beside("E5 dstack event dropped", events.slice(0, -1), refused("attest_rtmr"));
   beside("E5 dstack event renamed", changed({ event: "system-unready", digest: "" }), refused("attest_rtmr"));
+  const tricks = { "E6 dstack second separator, measured": [...events, dstackSeparator(0)], "E6 dstack second separator under another type, measured": [...events, { ...dstackSeparator(1), event_type: 13 }],
+    "E6 dstack log without separators, measured": events.filter((e) => e.event_type !== SEPARATOR) };
+  for (const [what, list] of Object.entries(tricks)) beside(what, list, refused("attest_eventlog"), intelCase(pki, "tdx4", put(replayDstack(list))).quote);
   beside("E6 dstack event of register 4", changed({ imr: 4 }), refused("attest_eventlog"));
   beside("E6 dstack firmware event without digest", [{ imr: 0, event_type: 1, digest: "", event: "", event_payload: "" }, ...events], refused("attest_eventlog"));
   beside("E6 dstack payload is not hex", changed({ event_payload: "zz", digest: "" }), refused("attest_eventlog"));

@@ -23,7 +23,8 @@ const firmware = [
   [2, 0x80000003, "shim"], [2, SEPARATOR, "\0\0\0\0"], [2, 0x80000003, "grub"], [3, 13, "kernel"], [3, 13, "command line"],
 ];
 
-export const firmwareEvents = () => firmware.map(([index, type, text]) => ({ index, type, bytes: event(index, type, Buffer.from(text)), digest: sha384(Buffer.from(text)) }));
+export const made = (index, type, data) => ({ index, type, bytes: event(index, type, data), digest: sha384(data) });
+export const firmwareEvents = () => firmware.map(([index, type, text]) => made(index, type, Buffer.from(text)));
 
 export function replay(events) {
   const registers = Array.from({ length: 4 }, () => Buffer.alloc(48));
@@ -48,8 +49,10 @@ export function ccelTable({ type = 2, size = 65536, signature = "CCEL" } = {}) {
 export const RUNTIME = 0x08000001;
 export const runtimeDigest = (name, payload) => sha384(u32(RUNTIME), Buffer.from(`:${name}:`), payload);
 
+export const dstackSeparator = (imr) => ({ imr, event_type: SEPARATOR, digest: sha384(Buffer.alloc(4)).toString("hex"), event: "", event_payload: "00000000" });
+
 export function dstackEvents({ withDigests = true } = {}) {
-  const boot = [0, 1, 2].map((imr) => ({ imr, event_type: 0x80000001, digest: sha384(`boot ${imr}`).toString("hex"), event: "", event_payload: "" }));
+  const boot = [0, 1, 2].map((imr) => ({ imr, event_type: 0x80000001, digest: sha384(`boot ${imr}`).toString("hex"), event: "", event_payload: "" })).concat([0, 1].map(dstackSeparator));
   const names = ["system-preparing", "app-id", "compose-hash", "instance-id", "boot-mr-done", "key-provider", "system-ready"];
   return [...boot, ...names.map((event_) => {
     const payload = sha384(event_).subarray(0, 20);

@@ -12,6 +12,8 @@
 #include "attest/cache.h"
 #include "attest/judge.h"
 #include "common/base/mem.h"
+#include "common/base/text.h"
+#include "tests/support/evidence_corpus.h"
 #include "tests/support/evidence_vectors.h"
 
 /* --- the cache alone --- */
@@ -188,12 +190,75 @@ static void test_vectors(void **state RD_UNUSED)
     }
 }
 
+/* --- AMD, from the corpus --- */
+
+static json_t *judge_corpus(corpus_case *c, rd_attest_cache *cache, int64_t time_us)
+{
+    RD_CLEANUP(rd_free_p) rd_judgement *judgement = rd_alloc(sizeof *judgement);
+    rd_judge_input input = corpus_input(c);
+    rd_err err = RD_ERR_INIT;
+    input.cache = cache;
+    input.time_us = time_us;
+    (void)!rd_judge(&input, judgement, &err);
+    return rd_judgement_to_json(judgement);
+}
+
+static void check_corpus(corpus_case *c, rd_attest_cache *cache, const char *name)
+{
+    static const int64_t day_us = INT64_C(86400) * 1000000;
+    static const int64_t offsets[] = { 0, -4000, 20000, 0 };
+    for (size_t i = 0; i < RD_ARRAY_LEN(offsets); i++) {
+        int64_t time_us = corpus_input(c).time_us + offsets[i] * day_us;
+        RD_CLEANUP(rd_json_free_p) json_t *cold = judge_corpus(c, NULL, time_us);
+        RD_CLEANUP(rd_json_free_p) json_t *warm = judge_corpus(c, cache, time_us);
+        if (!json_equal(cold, warm))
+            fail_msg("%s, %d days: %s\n%s", name, (int)offsets[i], json_dumps(cold, 0), json_dumps(warm, 0));
+    }
+}
+
+static void test_corpus_of_amd(void **state RD_UNUSED)
+{
+    RD_CLEANUP(rd_attest_cache_free_p) rd_attest_cache *cache = rd_attest_cache_new(0);
+    RD_CLEANUP(rd_json_free_p) json_t *index = corpus_index();
+    for (size_t i = 0; i < json_array_size(index); i++) {
+        const char *name = json_string_value(json_array_get(index, i));
+        corpus_case c;
+        if (!rd_starts_with(name, "snp/"))
+            continue;
+        corpus_load(name, &c);
+        check_corpus(&c, cache, name);
+        corpus_done(&c);
+    }
+}
+
+/* The chain and the list that were verified are found again, by the kind of leaf and as long as they are valid. */
+static void test_amd_is_remembered(void **state RD_UNUSED)
+{
+    RD_CLEANUP(rd_attest_cache_free_p) rd_attest_cache *cache = rd_attest_cache_new(0);
+    corpus_case c;
+    corpus_load("snp/g15-list-that-names-nobody-ok-milan-v2", &c);
+    rd_judge_input input = corpus_input(&c);
+    json_decref(judge_corpus(&c, cache, input.time_us));
+    uint8_t is_vlek = 0;
+    rd_memo_key key = { .kind = RD_MEMO_SNP_CHAIN,
+                        .parts = { input.collateral->snp_chain, RD_BYTES_ARRAY(input.anchors->items[0].fingerprint),
+                                   rd_bytes_of(&is_vlek, 1) },
+                        .count = 3 };
+    rd_memo *memo = rd_cache_find(cache, &key, input.time_us);
+    assert_non_null(memo);
+    rd_memo_unref(memo);
+    assert_null(rd_cache_find(cache, &key, input.time_us + INT64_C(20000) * 86400 * 1000000));
+    is_vlek = 1;
+    assert_null(rd_cache_find(cache, &key, input.time_us));
+    corpus_done(&c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_window_and_kind),
-        cmocka_unit_test(test_bounded),
-        cmocka_unit_test(test_vectors),
+        cmocka_unit_test(test_window_and_kind),   cmocka_unit_test(test_bounded),
+        cmocka_unit_test(test_vectors),           cmocka_unit_test(test_corpus_of_amd),
+        cmocka_unit_test(test_amd_is_remembered),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
