@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "agent/journal.h"
+#include "agent/kms.h"
 #include "agent/launch_process.h"
 #include "agent/logs.h"
 #include "agent/machine.h"
@@ -26,6 +27,7 @@
 #define EVIDENCE_BYTES (UINT64_C(64) << 20)
 #define LOG_BYTES      ((size_t)1 << 20)
 #define STATUS_US      1000000
+#define KMS_WAIT_US    10000000 /* the first hello waits so long for the key service */
 #define SWEEP_US       600000000
 #define ENDED_KEPT_US  INT64_C(86400000000)
 
@@ -44,6 +46,9 @@ typedef struct agent_process {
     agent_instances *instances;
     rd_tls_context *tls;
     agent_uplink *uplink;
+    agent_kms kms;
+    rd_timer *kms_timer; /* runs while the first hello waits for the key service */
+    bool has_waited_for_kms;
     agent_capacity capacity;
     char hosts[ENDPOINTS_MAX][256];
     rd_endpoint endpoints[ENDPOINTS_MAX];
@@ -122,12 +127,16 @@ static void on_status(void *context)
                           : agent_journal_is_healthy(self->journal) ? "ok"
                                                                     : "failed: no new work";
     json_t *document = json_pack(
-        "{s:s, s:s, s:s, s:b, s:I, s:I, s:I, s:I, s:s, s:s, s:s, s:s, s:i}", "host", self->state.host, "journal",
+        "{s:s, s:s, s:s, s:b, s:I, s:I, s:I, s:I, s:s, s:s, s:s, s:s, s:s, s:i}", "host", self->state.host, "journal",
         journal, "link", self->uplink ? agent_uplink_state(self->uplink) : "starting", "connected",
         self->uplink && agent_uplink_is_up(self->uplink), "instances",
         (json_int_t)agent_instances_count(self->instances), "slots_used", (json_int_t)used.slots, "slots",
         (json_int_t)self->capacity.slots, "blanks", (json_int_t)agent_pool_ready_count(self->pool), "launcher",
-        info->name, "class", info->class_, "mrtd", info->mrtd, "not_enforced", info->limits, "pid", (int)getpid());
+        info->name, "class", info->class_, "mrtd", info->mrtd, "not_enforced", info->limits, "kms",
+        !self->kms.dir       ? "none"
+        : self->kms.is_ready ? "serving"
+                             : "not serving",
+        "pid", (int)getpid());
     RD_CLEANUP(rd_free_p) char *text = json_dumps(document, JSON_COMPACT);
     json_decref(document);
     if (!text || (self->status_written && strcmp(self->status_written, text) == 0))
@@ -238,14 +247,59 @@ static char *run_dir(const agent_state *state)
     return rd_asprintf("/tmp/redoubt-agent-%u-%s", (unsigned)getuid(), hex);
 }
 
+static void start_uplink(agent_process *self);
+
+/* Once adoption is over and the key service is there, or has had its time. */
+static void maybe_start_uplink(agent_process *self)
+{
+    bool waits = self->kms.dir && !self->kms.is_ready && !self->has_waited_for_kms;
+    if (self->is_adoption_over && self->instances && !self->is_stopping && !self->uplink && !waits)
+        start_uplink(self);
+}
+
+static void on_kms_waited(void *context)
+{
+    agent_process *self = context;
+    self->has_waited_for_kms = true;
+    maybe_start_uplink(self);
+}
+
+static void on_kms(void *context, bool is_ready, const char *why)
+{
+    agent_process *self = context;
+    (void)why; /* the launcher logged it */
+    bool is_news = is_ready && !self->kms.is_ready;
+    self->kms.is_ready = is_ready;
+    if (is_news && self->uplink)
+        agent_uplink_greet_again(self->uplink);
+    maybe_start_uplink(self);
+}
+
+static int order_kms(agent_process *self, const char *run, agent_sim_kms_order *ret, rd_err *err)
+{
+    const agent_options *options = self->options;
+    agent_kms_init(&self->kms, options->kms_dir, run);
+    if (!options->kms_dir)
+        return 0;
+    return agent_kms_order(&self->kms, options->kms, options->kms_ticket_key, options->kms_recovery_keys.items,
+                           options->kms_recovery_keys.count, options->kms_recovery_threshold, options->kms_replicas,
+                           ret, err);
+}
+
 static int start_launcher(agent_process *self, rd_err *err)
 {
     RD_CLEANUP(rd_free_p) char *run = run_dir(&self->state);
+    agent_sim_kms_order order;
+    if (order_kms(self, run, &order, err) < 0)
+        return -1;
     RD_CLEANUP(rd_free_p) char *platform = agent_state_path(&self->state, AGENT_DIR_PLATFORM);
     const agent_process_options options = { .run_dir = run,
                                             .enclave_path = self->options->enclave,
                                             .quoter_dir = platform,
                                             .cgroup = self->options->cgroup,
+                                            .kms = self->kms.dir ? &order : NULL,
+                                            .kms_context = self,
+                                            .on_kms = on_kms,
                                             .insecure_unsandboxed = self->options->insecure_unsandboxed };
     if (!self->state.is_simulated)
         return agent_machine_tee(err) < 0
@@ -266,6 +320,7 @@ static void start_uplink(agent_process *self)
                                          .blobs = self->blobs,
                                          .evidence = self->evidence,
                                          .logs = self->logs,
+                                         .kms = &self->kms,
                                          .capacity = self->capacity,
                                          .endpoints = self->endpoints,
                                          .endpoint_count = self->endpoint_count,
@@ -293,8 +348,7 @@ static void end_adoption(agent_process *self)
         agent_instances_adopt(self->instances, self->adopted[i]);
     self->adopted_count = 0;
     agent_instances_adopted(self->instances);
-    if (!self->is_stopping)
-        start_uplink(self);
+    maybe_start_uplink(self);
 }
 
 static void on_adopt_done(void *context, size_t count)
@@ -370,6 +424,8 @@ static int start(agent_process *self, rd_err *err)
         return -1;
     self->status_timer = rd_timer_new(self->loop, on_status, self);
     rd_timer_start(self->status_timer, 0, STATUS_US);
+    self->kms_timer = rd_timer_new(self->loop, on_kms_waited, self);
+    rd_timer_start(self->kms_timer, KMS_WAIT_US, 0);
     self->sweep_timer = rd_timer_new(self->loop, on_sweep, self);
     rd_timer_start(self->sweep_timer, SWEEP_US, SWEEP_US);
     rd_log(RD_INFO, "ready", RD_STR("host", self->state.host), RD_U64("slots", self->capacity.slots),
@@ -406,6 +462,8 @@ static void stop(agent_process *self)
         drain(self);
     self->status_timer = rd_timer_free(self->status_timer);
     self->sweep_timer = rd_timer_free(self->sweep_timer);
+    self->kms_timer = rd_timer_free(self->kms_timer);
+    agent_splices_cut(&self->kms.splices);
     if (self->uplink)
         agent_uplink_close(self->uplink);
     self->instances = self->instances ? agent_instances_free(self->instances) : NULL;
@@ -431,6 +489,7 @@ static void stop(agent_process *self)
     agent_blobs_free(self->blobs);
     agent_blobs_free(self->evidence);
     rd_tls_context_free(self->tls);
+    agent_kms_done(&self->kms);
     agent_state_done(&self->state);
     free(self->status_written);
     free(self->adopted);

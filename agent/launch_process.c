@@ -17,6 +17,7 @@
 #include "agent/measure.h"
 #include "agent/packet.h"
 #include "agent/run_dir.h"
+#include "agent/sim_kms.h"
 #include "agent/sim_tee.h"
 #include "common/base/cursor.h"
 #include "common/base/log.h"
@@ -39,6 +40,9 @@ typedef struct process_launcher {
     uint64_t memory_bytes;
     uint32_t count_max;
     bool insecure_unsandboxed;
+    rd_buf kms; /* the order of a key service, a packet; empty: none */
+    void *kms_context;
+    void (*on_kms)(void *context, bool is_ready, const char *why);
     agent_cgroup *cgroup;
     agent_launcher_info info;
     char limits[320];
@@ -94,6 +98,7 @@ static void free_when_closed(process_launcher *self)
     free(self->enclave_path);
     free(self->platform_dir);
     free(self->agent_path);
+    rd_buf_done(&self->kms);
     free(self);
     if (closed != NULL)
         closed(context);
@@ -237,6 +242,19 @@ static void hear_hello(process_launcher *self, rd_cursor *cursor)
     self->retry_ms = RETRY_MS;
     rd_log(RD_INFO, "tee_ready", RD_STR("mrtd", self->info.mrtd));
     start_waiting(self);
+    if (self->kms.size > 0 && send_tee(self, rd_buf_bytes(&self->kms), NULL, 0, &err) < 0)
+        lose_tee(self);
+}
+
+static void hear_kms(process_launcher *self, rd_cursor *cursor)
+{
+    char why[256];
+    bool is_ready = rd_cursor_u8(cursor) == 1;
+    rd_bytes text = rd_cursor_rest(cursor);
+    (void)snprintf(why, sizeof(why), "%.*s", (int)RD_MIN(text.size, sizeof(why) - 1), (const char *)text.data);
+    rd_log(is_ready ? RD_INFO : RD_ERROR, is_ready ? "kms_ready" : "kms_not_ready", RD_STR("why", why));
+    if (self->on_kms != NULL && !self->is_closing)
+        self->on_kms(self->kms_context, is_ready, why);
 }
 
 static void on_tee(uv_poll_t *watch, int status, int events)
@@ -260,6 +278,8 @@ static void on_tee(uv_poll_t *watch, int status, int events)
             hear_launched(self, &cursor, &packet);
         else if (type == TEE_ENDED)
             hear_ended(self, &cursor);
+        else if (type == TEE_KMS_IS)
+            hear_kms(self, &cursor);
         agent_packet_close_fds(&packet);
     }
 }
@@ -434,12 +454,9 @@ static void process_gone(agent_enclave *enclave)
         agent_run_dir_remove(self->run_dir, enclave->tag_text);
         agent_cgroup_remove(self->cgroup, enclave->tag_text);
     }
-    if (enclave->adopted != NULL) {
-        enclave->is_forgotten = true; /* it ended before it said its state: nobody was told of it */
-        enclave->adopted = NULL;
-        if (self->adopting > 0 && --self->adopting == 0 && self->adopt_done != NULL)
-            self->adopt_done(self->adopt_context, self->adopted);
-    }
+    if (enclave->adopted != NULL && self->adopting > 0 && --self->adopting == 0 && self->adopt_done != NULL)
+        self->adopt_done(self->adopt_context, self->adopted);
+    enclave->adopted = NULL;
     free_when_closed(self);
 }
 
@@ -604,6 +621,12 @@ int agent_launch_process_new(uv_loop_t *loop, const agent_process_options *optio
     self->memory_bytes = options->memory_bytes > 0 ? options->memory_bytes : MEMORY_DEFAULT;
     self->count_max = options->enclave_count_max > 0 ? options->enclave_count_max : COUNT_DEFAULT;
     self->insecure_unsandboxed = options->insecure_unsandboxed;
+    if (options->kms != NULL) {
+        rd_buf_append_u8(&self->kms, TEE_KMS);
+        (void)agent_sim_kms_order_encode(options->kms, &self->kms);
+        self->kms_context = options->kms_context;
+        self->on_kms = options->on_kms;
+    }
     self->cgroup =
         agent_cgroup_new(options->cgroup != NULL ? options->cgroup : "auto", "/sys/fs/cgroup", "/proc/self/cgroup");
     self->tee_fd = -1;

@@ -8,18 +8,32 @@
 #include "agent/sim_quote.h"
 #include "common/base/cursor.h"
 #include "common/base/mem.h"
+#include "common/crypto/frame.h"
+#include "common/crypto/secret.h"
 #include "common/crypto/x509.h"
 
 #define FRAME_MAX 128
 
 /* docs/protocol/enclave.md, quoter stream */
-enum { REQUEST_EXTEND = 1, REQUEST_QUOTE = 2, ANSWER_EXTENDED = 0x81, ANSWER_QUOTE = 0x82, ANSWER_REFUSED = 0xff };
+enum {
+    REQUEST_EXTEND = 1,
+    REQUEST_QUOTE = 2,
+    REQUEST_SEAL_KEY = 3,
+    ANSWER_EXTENDED = 0x81,
+    ANSWER_QUOTE = 0x82,
+    ANSWER_SEAL_KEY = 0x83,
+    ANSWER_REFUSED = 0xff
+};
+
+#define SEAL_FILE      "seal.key"
+#define SEAL_LABEL_MAX 32
 
 /* TDATTRIBUTES bit 28, SEPT_VE_DISABLE. */
 static const uint8_t td_attributes[8] = { 0, 0, 0, 0x10 };
 
 struct agent_sim_quoter {
     agent_sim_qe qe;
+    rd_secret *seal_secret;
 };
 
 struct agent_sim_door {
@@ -35,6 +49,7 @@ agent_sim_quoter *agent_sim_quoter_free(agent_sim_quoter *quoter)
     if (!quoter)
         return NULL;
     agent_sim_qe_done(&quoter->qe);
+    rd_secret_free(quoter->seal_secret);
     free(quoter);
     return NULL;
 }
@@ -58,12 +73,29 @@ static int check_pair(const rd_p256_key *key, rd_bytes chain_pem, rd_err *err)
     return 0;
 }
 
+static int open_seal_secret(const char *platform_dir, agent_sim_quoter *quoter, rd_err *err)
+{
+    RD_CLEANUP(rd_buf_wipe) rd_buf bytes = { 0 };
+    if (!agent_sim_exists(platform_dir, SEAL_FILE)) {
+        quoter->seal_secret = rd_secret_random(32);
+        return agent_sim_write(platform_dir, SEAL_FILE, 0600, rd_secret_bytes(quoter->seal_secret), err);
+    }
+    if (agent_sim_read(platform_dir, SEAL_FILE, &bytes, err) < 0)
+        return -1;
+    if (bytes.size != 32)
+        return rd_err_set(err, RD_E_KEY_FORMAT, SEAL_FILE " has %zu bytes, not 32", bytes.size);
+    quoter->seal_secret = rd_secret_copy(rd_buf_bytes(&bytes));
+    return 0;
+}
+
 static int open_platform(const char *platform_dir, agent_sim_quoter *quoter, rd_err *err)
 {
     RD_CLEANUP(rd_p256_key_free_p) rd_p256_key *key = NULL;
     if (agent_sim_read_key(platform_dir, "pck.key", &key, err) < 0 ||
         agent_sim_read(platform_dir, "pck-chain.pem", &quoter->qe.pck_chain, err) < 0 ||
         check_pair(key, rd_buf_bytes(&quoter->qe.pck_chain), err) < 0)
+        return -1;
+    if (open_seal_secret(platform_dir, quoter, err) < 0)
         return -1;
     return agent_sim_qe_sign(&quoter->qe, key, err);
 }
@@ -140,6 +172,18 @@ int agent_sim_door_quote(const agent_sim_door *door, const uint8_t report_data[6
     return agent_sim_quote_assemble(&door->quoter->qe, report, out, err);
 }
 
+int agent_sim_door_seal_key(const agent_sim_door *door, rd_bytes label, uint8_t ret[32], rd_err *err)
+{
+    static const uint8_t none[48];
+    if (label.size == 0 || label.size > SEAL_LABEL_MAX)
+        return rd_err_set(err, RD_E_ENCODING, "a purpose has 1 to %d bytes", SEAL_LABEL_MAX);
+    if (memcmp(door->td.rtmr[3], none, sizeof none) != 0)
+        return rd_err_set(err, RD_E_TEE_CLOSED, "register 3 was extended: no key is given any more");
+    rd_kdf(rd_secret_bytes(door->quoter->seal_secret), RD_KDF_SIM_SEAL,
+           (const rd_bytes[]){ RD_BYTES_ARRAY(door->td.mrtd), label }, 2, ret);
+    return 0;
+}
+
 /* --- the stream --- */
 
 static int put_frame(rd_buf *out, uint8_t type, rd_bytes payload, rd_err *err)
@@ -176,6 +220,17 @@ static int answer_quote(agent_sim_door *door, rd_bytes payload, rd_buf *out, rd_
     return refuse(out, &why, err);
 }
 
+static int answer_seal_key(const agent_sim_door *door, rd_bytes payload, rd_buf *out, rd_err *err)
+{
+    uint8_t key[32];
+    rd_err why = RD_ERR_INIT;
+    if (agent_sim_door_seal_key(door, payload, key, &why) < 0)
+        return refuse(out, &why, err);
+    int outcome = put_frame(out, ANSWER_SEAL_KEY, RD_BYTES_ARRAY(key), err);
+    rd_wipe(key, sizeof key);
+    return outcome;
+}
+
 static int answer(agent_sim_door *door, rd_bytes frame, rd_buf *out, rd_err *err)
 {
     rd_err why = RD_ERR_INIT;
@@ -185,6 +240,8 @@ static int answer(agent_sim_door *door, rd_bytes frame, rd_buf *out, rd_err *err
         return answer_extend(door, payload, out, err);
     if (type == REQUEST_QUOTE)
         return answer_quote(door, payload, out, err);
+    if (type == REQUEST_SEAL_KEY)
+        return answer_seal_key(door, payload, out, err);
     rd_err_set(&why, RD_E_UNSUPPORTED, "request type %u is not known", type);
     return refuse(out, &why, err);
 }

@@ -10,7 +10,8 @@
 /* The quoting enclave of one platform: attestation key, QE report signed by the PCK key, certificates. */
 typedef struct agent_sim_quoter agent_sim_quoter;
 
-/* Opens a platform folder of agent_sim_pki_issue_platform and makes a fresh attestation key. */
+/* Opens a platform folder of agent_sim_pki_issue_platform and makes a fresh attestation key, and the folder's seal.key
+ * (0600) when it has none. */
 int agent_sim_quoter_open(const char *platform_dir, agent_sim_quoter **ret, rd_err *err) RD_NODISCARD;
 agent_sim_quoter *agent_sim_quoter_free(agent_sim_quoter *quoter);
 void agent_sim_quoter_free_p(agent_sim_quoter **quoter);
@@ -37,6 +38,9 @@ void agent_sim_door_free_p(agent_sim_door **door);
  * error. */
 int agent_sim_door_feed(agent_sim_door *door, rd_bytes in, rd_buf *out, rd_err *err) RD_NODISCARD;
 
+/* What a purpose (1 to 32 bytes) of this measurement may seal under, on this platform alone: derived from a secret file
+ * of the platform folder, seal.key. TEE_CLOSED once register 3 was extended. */
+int agent_sim_door_seal_key(const agent_sim_door *door, rd_bytes label, uint8_t ret[32], rd_err *err) RD_NODISCARD;
 /* The pieces of the message handler, for the launcher's own use and for tests. */
 int agent_sim_door_extend(agent_sim_door *door, unsigned register_index, const uint8_t digest[48],
                           rd_err *err) RD_NODISCARD;

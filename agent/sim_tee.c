@@ -18,6 +18,8 @@
 #include "agent/enclave_priv.h"
 #include "agent/measure.h"
 #include "agent/packet.h"
+#include "agent/sim_files.h"
+#include "agent/sim_kms.h"
 #include "agent/sim_quoter.h"
 #include "common/base/cursor.h"
 #include "common/base/log.h"
@@ -87,6 +89,7 @@ typedef struct tee_door {
     sim_tee *tee;
     int fd;
     agent_sim_door *door;
+    bool is_kms;
     uv_poll_t watch;
 } tee_door;
 
@@ -101,6 +104,8 @@ struct sim_tee {
     const tee_options *options;
     agent_sim_quoter *quoter;
     agent_sim_launch launch;
+    agent_sim_kms *kms; /* NULL: none was ordered */
+    char sim_root[65];
     int enclave_fd, listen_fd, zygote_fd;
     uv_poll_t listen_watch, zygote_watch, zygote_exit_watch;
     uv_timer_t restart, lonely;
@@ -109,7 +114,7 @@ struct sim_tee {
     unsigned zygote_handles;
     uint64_t zygote_began_ms, backoff_ms;
     tee_client *clients[CLIENTS_MAX];
-    size_t clients_count, doors_count;
+    size_t clients_count, doors_count, kms_doors;
     tee_pending pending[PENDING_MAX];
     bool quits;
 };
@@ -125,17 +130,24 @@ static void send_to(const tee_client *client, const rd_buf *message, int fd)
         rd_log(RD_WARN, "tee_send", RD_ERR(&err));
 }
 
+/* A key service keeps nobody here: it ends with the TEE, once no instance is left. */
 static void check_lonely(sim_tee *tee)
 {
-    if (tee->quits && tee->doors_count == 0)
+    if (!tee->quits)
+        return;
+    if (tee->doors_count <= tee->kms_doors)
+        agent_sim_kms_stop(tee->kms);
+    if (tee->doors_count == 0)
         uv_stop(&tee->loop);
 }
 
 static void on_lonely(uv_timer_t *timer)
 {
     sim_tee *tee = timer->data;
-    if (tee->clients_count == 0 && tee->doors_count == 0)
-        uv_stop(&tee->loop);
+    if (tee->clients_count > 0 || tee->doors_count > tee->kms_doors)
+        return;
+    tee->quits = true;
+    check_lonely(tee);
 }
 
 static void on_client_closed(uv_handle_t *handle)
@@ -216,12 +228,13 @@ static void on_door(uv_poll_t *watch, int status, int events)
     if (is_ok)
         return;
     door->tee->doors_count--;
+    door->tee->kms_doors -= door->is_kms;
     uv_close((uv_handle_t *)watch, on_door_closed);
     check_lonely(door->tee);
 }
 
 /* Makes a stream with fresh registers; returns the enclave's end. */
-static int open_door(sim_tee *tee, rd_err *err)
+static int open_door(sim_tee *tee, const agent_sim_launch *launch, bool is_kms, rd_err *err)
 {
     int pair[2];
     if (tee->doors_count >= DOORS_MAX)
@@ -231,11 +244,13 @@ static int open_door(sim_tee *tee, rd_err *err)
     tee_door *door = rd_alloc(sizeof(*door));
     door->tee = tee;
     door->fd = pair[0];
-    door->door = agent_sim_door_new(tee->quoter, &tee->launch);
+    door->door = agent_sim_door_new(tee->quoter, launch);
+    door->is_kms = is_kms;
     (void)uv_poll_init(&tee->loop, &door->watch, door->fd);
     door->watch.data = door;
     (void)uv_poll_start(&door->watch, UV_READABLE, on_door);
     tee->doors_count++;
+    tee->kms_doors += is_kms;
     return pair[1];
 }
 
@@ -259,7 +274,7 @@ static int forward_launch(sim_tee *tee, const agent_packet *packet, rd_err *err)
         return rd_err_set(err, RD_E_UNAVAILABLE, "the zygote is being restarted");
     if (find_pending(tee, NULL) == NULL)
         return rd_err_set(err, RD_E_UNAVAILABLE, "%d launches wait already", PENDING_MAX);
-    RD_CLEANUP(rd_close_p) int quoter = open_door(tee, err);
+    RD_CLEANUP(rd_close_p) int quoter = open_door(tee, &tee->launch, false, err);
     if (quoter < 0)
         return -1;
     const int fds[] = { packet->fds[0], packet->fds[1], quoter, packet->fds[2] };
@@ -282,6 +297,58 @@ static void take_launch(tee_client *client, const agent_packet *packet)
     memcpy(pending->tag, tag, sizeof(tag));
 }
 
+/* --- the key service -------------------------------------------------------------------------------------------- */
+
+static int kms_door(void *context, const uint8_t mrtd[48], rd_err *err)
+{
+    sim_tee *tee = context;
+    agent_sim_launch launch = tee->launch;
+    memcpy(launch.mrtd, mrtd, sizeof(launch.mrtd));
+    return open_door(tee, &launch, true, err);
+}
+
+static void tell_kms(const tee_client *client, bool is_ready, const char *why)
+{
+    RD_CLEANUP(rd_buf_done) rd_buf out = { 0 };
+    rd_buf_append_u8(&out, TEE_KMS_IS);
+    rd_buf_append_u8(&out, is_ready);
+    rd_buf_append_str(&out, why);
+    send_to(client, &out, -1);
+}
+
+static void on_kms_changed(void *context, bool is_ready, const char *why)
+{
+    sim_tee *tee = context;
+    for (size_t i = 0; i < CLIENTS_MAX; i++) {
+        if (tee->clients[i] != NULL)
+            tell_kms(tee->clients[i], is_ready, why);
+    }
+    check_lonely(tee);
+}
+
+static void take_kms(const tee_client *client, const agent_packet *packet)
+{
+    sim_tee *tee = client->tee;
+    agent_sim_kms_order order;
+    rd_err err = RD_ERR_INIT;
+    const agent_sim_kms_place place = { .loop = &tee->loop,
+                                        .run_dir = tee->options->run_dir,
+                                        .sim_root = tee->sim_root,
+                                        .insecure_unsandboxed = tee->options->insecure_unsandboxed,
+                                        .context = tee,
+                                        .door = kms_door,
+                                        .changed = on_kms_changed };
+    if (tee->kms != NULL) {
+        tell_kms(client, agent_sim_kms_is_ready(tee->kms), agent_sim_kms_why(tee->kms));
+        return;
+    }
+    if (agent_sim_kms_order_parse(rd_bytes_of(packet->bytes + 1, packet->size - 1), &order, &err) < 0 ||
+        agent_sim_kms_new(&place, &order, &tee->kms, &err) < 0) {
+        rd_log(RD_ERROR, "kms_not_started", RD_ERR(&err));
+        tell_kms(client, false, err.text);
+    }
+}
+
 static void on_client(uv_poll_t *watch, int status, int events)
 {
     (void)events;
@@ -299,6 +366,8 @@ static void on_client(uv_poll_t *watch, int status, int events)
         answer_hello(client);
     else if (type == TEE_LAUNCH)
         take_launch(client, &packet);
+    else if (type == TEE_KMS)
+        take_kms(client, &packet);
     else if (type == TEE_QUIT)
         client->tee->quits = true;
     agent_packet_close_fds(&packet);
@@ -484,10 +553,24 @@ static int open_socket(const char *run_dir, int *ret, rd_err *err)
     return 0;
 }
 
+/* The simulation root that this platform's certificates end in. */
+static int find_sim_root(sim_tee *tee, rd_err *err)
+{
+    uint8_t fingerprint[32];
+    RD_CLEANUP(rd_buf_done) rd_buf pem = { 0 };
+    RD_CLEANUP(rd_certs_done) rd_certs certs = { 0 };
+    if (agent_sim_read(tee->options->platform_dir, "pck-chain.pem", &pem, err) < 0 ||
+        rd_certs_parse_pem(rd_buf_bytes(&pem), 3, &certs, err) < 0)
+        return -1;
+    rd_cert_fingerprint(certs.items[certs.count - 1], fingerprint);
+    rd_hex_encode(RD_BYTES_ARRAY(fingerprint), tee->sim_root);
+    return 0;
+}
+
 static int open_all(sim_tee *tee, rd_err *err)
 {
     if (open_socket(tee->options->run_dir, &tee->listen_fd, err) < 0 ||
-        agent_sim_quoter_open(tee->options->platform_dir, &tee->quoter, err) < 0 ||
+        agent_sim_quoter_open(tee->options->platform_dir, &tee->quoter, err) < 0 || find_sim_root(tee, err) < 0 ||
         agent_measure_open(tee->options->enclave, &tee->enclave_fd, tee->launch.mrtd, err) < 0)
         return -1;
     rd_sha384(

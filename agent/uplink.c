@@ -85,6 +85,7 @@ static json_t *hello_json(agent_uplink *uplink)
     rd_json_set(object, "capacity", capacity_json(&with->capacity));
     rd_json_set(object, "inventory", inventory);
     rd_json_set(object, "needs", needs);
+    rd_json_set(object, "kms", agent_kms_json(with->kms));
     return object;
 }
 
@@ -252,6 +253,15 @@ static void on_certificate(agent_uplink *uplink, uplink_session *of, rd_link_str
     rd_link_answer(stream, 204, RD_BYTES_NULL);
 }
 
+static void on_connect_kms(agent_uplink *uplink, rd_link_stream *stream)
+{
+    agent_kms *kms = uplink->config.kms;
+    if (kms && kms->dir)
+        agent_splice_open(uplink->config.loop, stream, kms->socket, &kms->splices);
+    else
+        uplink_answer_code(stream, RD_E_NOT_FOUND, "this host has no key service");
+}
+
 static void on_connect(agent_uplink *uplink, rd_link_stream *stream, const char *authority)
 {
     char instance[RD_ID_TEXT_SIZE] = "";
@@ -261,6 +271,10 @@ static void on_connect(agent_uplink *uplink, rd_link_stream *stream, const char 
     agent_splices *splices = NULL;
     rd_err err = RD_ERR_INIT;
     size_t size = dot ? (size_t)(dot - authority) : 0;
+    if (strcmp(authority, "kms") == 0) {
+        on_connect_kms(uplink, stream);
+        return;
+    }
     if (size == 0 || size >= sizeof instance || rd_parse_u64(dot + 1, strlen(dot + 1), INT64_MAX, &epoch) < 0) {
         uplink_answer_code(stream, RD_E_ID_FORMAT, "expected instance.epoch");
         return;
@@ -422,6 +436,12 @@ void agent_uplink_wake(agent_uplink *uplink)
         uplink_pump_events(uplink, of);
         uplink_pump_logs(uplink, of);
     }
+}
+
+void agent_uplink_greet_again(agent_uplink *uplink)
+{
+    for (uplink_session *of = uplink->sessions; of; of = of->next)
+        rd_link_close(of->link, "the host has something new to say in its hello");
 }
 
 const char *agent_uplink_state(const agent_uplink *uplink)

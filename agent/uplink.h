@@ -6,6 +6,7 @@
 
 #include "agent/instance.h"
 #include "agent/journal.h"
+#include "agent/kms.h"
 #include "agent/logs.h"
 #include "agent/state.h"
 #include "common/io/link.h"
@@ -20,6 +21,7 @@ typedef struct agent_uplink_config {
     agent_instances *instances;
     agent_blobs *blobs, *evidence;
     agent_logs *logs;
+    agent_kms *kms; /* NULL: none */
     agent_capacity capacity;
     const rd_endpoint *endpoints;
     size_t endpoint_count;
@@ -35,6 +37,8 @@ void agent_uplink_close(agent_uplink *uplink);
 agent_uplink *agent_uplink_free(agent_uplink *uplink);
 /* More reports are durable, or there are new log lines. */
 void agent_uplink_wake(agent_uplink *uplink);
+/* Greets the plane anew, on a fresh link: what a hello says has changed. */
+void agent_uplink_greet_again(agent_uplink *uplink);
 /* "connected to …", "dialling: …": for status. */
 const char *agent_uplink_state(const agent_uplink *uplink);
 bool agent_uplink_is_up(const agent_uplink *uplink);

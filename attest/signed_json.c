@@ -58,7 +58,7 @@ static bool take_object(reader *in, rd_bytes *ret)
     if (peek(in) != '{')
         return false;
     while (in->at < in->text.size) {
-        uint8_t c = in->text.data[in->at];
+        int c = peek(in);
         rd_bytes string;
         if (c == '"') {
             if (!take_string(in, &string))

@@ -2,7 +2,7 @@
 include(GNUInstallDirs)
 
 install(TARGETS redoubt RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
-install(TARGETS redoubt-api redoubt-scheduler redoubt-agent redoubt-enclave RUNTIME DESTINATION ${CMAKE_INSTALL_SBINDIR})
+install(TARGETS redoubt-api redoubt-scheduler redoubt-agent redoubt-enclave redoubt-kms RUNTIME DESTINATION ${CMAKE_INSTALL_SBINDIR})
 foreach(section 1 5 8)
   file(GLOB pages CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/docs/man/*.${section})
   install(FILES ${pages} DESTINATION ${CMAKE_INSTALL_MANDIR}/man${section})

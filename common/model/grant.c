@@ -36,8 +36,8 @@ int rd_grant_payload_encode(const rd_grant_payload *payload, rd_buf *out, rd_err
     (void)rd_buf_append_u64be(out, (uint64_t)payload->not_after_us);
     (void)rd_buf_append_u64be(out, payload->requests_max);
     (void)rd_buf_append_u8(out, RD_GRANT_KEY_END - 1);
-    for (uint8_t label = 1; label < RD_GRANT_KEY_END; label++) {
-        (void)rd_buf_append_u8(out, label);
+    for (unsigned label = 1; label < RD_GRANT_KEY_END; label++) {
+        (void)rd_buf_append_u8(out, (uint8_t)label);
         (void)rd_buf_append(out, payload->keys[label], 32);
     }
     (void)rd_buf_append_u16be(out, (uint16_t)payload->secrets_count);
@@ -62,7 +62,7 @@ static int parse_keys(rd_cursor *cursor, rd_grant_payload *payload, rd_err *err)
 {
     if (rd_cursor_u8(cursor) != RD_GRANT_KEY_END - 1)
         return misformed(err, "not the keys that this version knows");
-    for (uint8_t label = 1; label < RD_GRANT_KEY_END; label++) {
+    for (unsigned label = 1; label < RD_GRANT_KEY_END; label++) {
         if (rd_cursor_u8(cursor) != label)
             return misformed(err, "keys out of order");
         rd_cursor_copy(cursor, payload->keys[label], 32);

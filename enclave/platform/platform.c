@@ -62,6 +62,14 @@ int encl_platform_quote(encl_platform *platform, const uint8_t report_data[64], 
     return platform->ops->quote(platform, report_data, ret, err);
 }
 
+int encl_platform_seal_key(encl_platform *platform, const char *label, uint8_t ret[32], rd_err *err)
+{
+    if (platform->ops->seal_key == NULL)
+        return rd_err_set(err, RD_E_UNSUPPORTED, "a platform of kind %s keeps no key over a restart",
+                          platform->ops->tee);
+    return platform->ops->seal_key(platform, label, ret, err);
+}
+
 int encl_platform_random(encl_platform *platform, uint8_t *out, size_t size, rd_err *err)
 {
     (void)platform;

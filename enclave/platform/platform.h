@@ -1,6 +1,6 @@
 /* platform: the only door from the runtime to the TEE it runs on: registers, quotes, randomness, time.
  * Used by the runtime's identity, receipts and main. A port is a file with one constructor (platform_skeleton.c).
- * Never seals anything to disk, and never believes the host's clock backwards.
+ * Never believes the host's clock backwards.
  */
 #ifndef ENCL_PLATFORM_H
 #define ENCL_PLATFORM_H
@@ -18,6 +18,8 @@ typedef struct encl_platform_ops {
     int (*extend)(encl_platform *platform, const uint8_t digest[48], rd_err *err);
     /* Appends the quote over report_data. */
     int (*quote)(encl_platform *platform, const uint8_t report_data[64], rd_buf *ret, rd_err *err);
+    /* A key of this measurement on this machine, by purpose; NULL: the platform has none. */
+    int (*seal_key)(encl_platform *platform, const char *label, uint8_t ret[32], rd_err *err);
     void (*free)(encl_platform *platform);
 } encl_platform_ops;
 
@@ -53,6 +55,10 @@ int encl_platform_extend(encl_platform *platform, const uint8_t digest[48], rd_e
 void encl_platform_close_register(encl_platform *platform);
 /* Appends quote bytes. Errors: TEE_UNAVAILABLE, TEE_REFUSED with the platform's words. */
 int encl_platform_quote(encl_platform *platform, const uint8_t report_data[64], rd_buf *ret, rd_err *err) RD_NODISCARD;
+/* The key under which a key service keeps its root over a restart: the same for the same measurement on the same
+ * machine and label (at most 32 bytes), and nobody else's. Given only while register 3 is as it was at launch, so that
+ * what runs later cannot have it. Errors: UNSUPPORTED (TDX has none), TEE_UNAVAILABLE, TEE_REFUSED. */
+int encl_platform_seal_key(encl_platform *platform, const char *label, uint8_t ret[32], rd_err *err) RD_NODISCARD;
 /* Fills out from the kernel's generator, which a TDX guest seeds from RDSEED. */
 int encl_platform_random(encl_platform *platform, uint8_t *out, size_t size, rd_err *err) RD_NODISCARD;
 /* The host's claim of the time in microseconds since the epoch, at least the build's time and never backwards. */

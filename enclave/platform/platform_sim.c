@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <time.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "common/base/cursor.h"
@@ -14,7 +15,15 @@
 #define SIM_WAIT_MS    10000
 #define SIM_ANSWER_MAX (64u << 10)
 
-enum { SIM_EXTEND = 1, SIM_QUOTE = 2, SIM_EXTENDED = 0x81, SIM_QUOTED = 0x82, SIM_REFUSED = 0xff };
+enum {
+    SIM_EXTEND = 1,
+    SIM_QUOTE = 2,
+    SIM_SEAL_KEY = 3,
+    SIM_EXTENDED = 0x81,
+    SIM_QUOTED = 0x82,
+    SIM_SEAL_KEY_IS = 0x83,
+    SIM_REFUSED = 0xff
+};
 
 typedef struct sim_platform {
     encl_platform base;
@@ -113,6 +122,21 @@ static int sim_quote(encl_platform *platform, const uint8_t report_data[64], rd_
     return ask((sim_platform *)platform, rd_buf_bytes(&question), SIM_QUOTED, ret, err);
 }
 
+static int sim_seal_key(encl_platform *platform, const char *label, uint8_t ret[32], rd_err *err)
+{
+    RD_CLEANUP(rd_buf_done) rd_buf question = { 0 };
+    RD_CLEANUP(rd_buf_wipe) rd_buf key = { 0 };
+    rd_buf_append_u32be(&question, 1 + (uint32_t)strlen(label));
+    rd_buf_append_u8(&question, SIM_SEAL_KEY);
+    rd_buf_append_str(&question, label);
+    if (ask((sim_platform *)platform, rd_buf_bytes(&question), SIM_SEAL_KEY_IS, &key, err) < 0)
+        return -1;
+    if (key.size != 32)
+        return rd_err_set(err, RD_E_TEE_REFUSED, "a sealing key of %zu bytes", key.size);
+    memcpy(ret, key.data, 32);
+    return 0;
+}
+
 static void sim_free(encl_platform *platform)
 {
     sim_platform *sim = (sim_platform *)platform;
@@ -120,9 +144,12 @@ static void sim_free(encl_platform *platform)
     free(sim);
 }
 
-static const encl_platform_ops sim_ops = {
-    .tee = "sim", .class_ = "simulated", .extend = sim_extend, .quote = sim_quote, .free = sim_free
-};
+static const encl_platform_ops sim_ops = { .tee = "sim",
+                                           .class_ = "simulated",
+                                           .extend = sim_extend,
+                                           .quote = sim_quote,
+                                           .seal_key = sim_seal_key,
+                                           .free = sim_free };
 
 encl_platform *encl_platform_sim_new(int fd)
 {

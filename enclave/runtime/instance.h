@@ -6,7 +6,7 @@
 
 #include "enclave/engine/engine.h"
 #include "enclave/platform/platform.h"
-#include "enclave/runtime/confine.h"
+#include "enclave/confine/confine.h"
 
 /* All taken over. */
 typedef struct encl_instance_parts {

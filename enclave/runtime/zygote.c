@@ -15,7 +15,7 @@
 #include "common/base/log.h"
 #include "common/base/mem.h"
 #include "common/crypto/sign.h"
-#include "enclave/runtime/confine.h"
+#include "enclave/confine/confine.h"
 #include "enclave/runtime/function.h"
 #include "enclave/runtime/instance.h"
 #include "enclave/runtime/uplink.h"
@@ -61,7 +61,7 @@ static int zygote_open(zygote *self, bool insecure_unsandboxed, rd_err *err)
 {
     if (warm_up(err) < 0 || encl_function_preload(&self->engine, err) < 0)
         return -1;
-    return encl_confine_profile_init(&self->profile, insecure_unsandboxed, err);
+    return encl_confine_profile_init(&self->profile, 0, insecure_unsandboxed, err);
 }
 
 static void zygote_done(zygote *self)

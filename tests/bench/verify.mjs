@@ -26,10 +26,9 @@ function javascript({ dir, expect }, rounds) {
   const at = Math.floor(Date.parse(expect.verify_at) / 1000), once = () => verify(quote, collateral, at), batch = 10;
   for (let i = 0; i < batch; i++) once();
   return Array.from({ length: rounds }, () => {
-    const start = process.cpuUsage();
+    const start = process.hrtime.bigint();
     for (let i = 0; i < batch; i++) once();
-    const { user, system } = process.cpuUsage(start);
-    return (user + system) / batch;
+    return Number(process.hrtime.bigint() - start) / 1000 / batch;
   });
 }
 

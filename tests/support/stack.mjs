@@ -380,10 +380,10 @@ export class Stack {
     return this.dir ? this.#processes().filter((p) => p.command.includes("sim-tee") && p.command.includes(this.dir)).map((p) => p.pid) : [];
   }
 
-  // The simulators' children, of which the enclaves are copies.
+  // The simulators' children of which the enclaves are copies; a key service is a child, too.
   zygotePids() {
     const simulators = new Set(this.simulatorPids());
-    return this.#processes().filter((p) => simulators.has(p.parent)).map((p) => p.pid);
+    return this.#processes().filter((p) => simulators.has(p.parent) && p.command.includes("--zygote-fd")).map((p) => p.pid);
   }
 
   // Enclave processes: copies of their simulator's zygote, which is its child, and those in the agents' records, whose zygote

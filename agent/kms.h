@@ -1,0 +1,29 @@
+/* kms: what the agent knows of the key service beside its enclaves: where it listens, and who it says it is.
+ * Used by the agent's run and the uplink. Believes nothing of it: whoever asks it for keys wants evidence first. */
+#ifndef AGENT_KMS_H
+#define AGENT_KMS_H
+
+#include <jansson.h>
+
+#include "agent/sim_kms.h"
+#include "agent/splice.h"
+
+typedef struct agent_kms {
+    char *dir;    /* NULL: this host has none */
+    char *socket; /* of the link's CONNECT kms */
+    bool is_ready;
+    agent_splices splices;
+} agent_kms;
+
+/* dir NULL: none. */
+void agent_kms_init(agent_kms *kms, const char *dir, const char *run_dir);
+void agent_kms_done(agent_kms *kms);
+/* What is ordered of the TEE: the program beside this one (or program), and options as text. CONFIG for keys that are
+ * none. */
+int agent_kms_order(const agent_kms *kms, const char *program, const char *ticket_key, const char *const *recovery_keys,
+                    size_t recovery_count, uint64_t recovery_threshold, uint64_t replicas, agent_sim_kms_order *ret,
+                    rd_err *err) RD_NODISCARD;
+/* {"id","genesis":base64url,"class"} of the genesis file, or null without a ready key service. A new reference. */
+json_t *agent_kms_json(const agent_kms *kms);
+
+#endif

@@ -1,0 +1,196 @@
+#include "enclave/kms/kms_front.h"
+
+#include <string.h>
+#include <time.h>
+
+#include "attest/collateral_set.h"
+#include "common/base/cursor.h"
+#include "common/base/log.h"
+#include "common/base/mem.h"
+#include "enclave/kms/kms_channel.h"
+
+#define CLOCK_SLACK_US INT64_C(300000000)
+
+int kms_front_init(kms_front *front, rd_err *err)
+{
+    rd_kms_genesis_id(rd_buf_bytes(&front->genesis_document), &front->id);
+    if (rd_kms_genesis_parse(rd_buf_bytes(&front->genesis_document), &front->genesis, err) < 0)
+        return -1;
+    front->anchors = (rd_anchors){ .count = 0 };
+    if (front->genesis.class == RD_CLASS_HARDWARE)
+        rd_anchors_init(&front->anchors);
+    else if (front->genesis.has_sim_root && rd_anchors_add_simulated(&front->anchors, front->genesis.sim_root, err) < 0)
+        return -1;
+    front->collateral = rd_collateral_set_new();
+    front->cache = rd_attest_cache_new(0);
+    encl_platform_raise_floor(front->platform, front->state.floor_us);
+    return 0;
+}
+
+void kms_front_done(kms_front *front)
+{
+    rd_collateral_set_free(front->collateral);
+    rd_attest_cache_free(front->cache);
+    kms_state_done(&front->state);
+    kms_store_done(&front->store);
+    rd_buf_done(&front->genesis_document);
+    encl_platform_free(front->platform);
+    rd_wipe(front->state_key, sizeof(front->state_key));
+}
+
+/* --- time and state --- */
+
+static int64_t boot_us(void)
+{
+    struct timespec now;
+    (void)clock_gettime(CLOCK_BOOTTIME, &now);
+    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+int kms_front_time(kms_front *front, int64_t *ret_us, rd_err *err)
+{
+    int64_t host_us = front->platform->host_us();
+    if (host_us < front->platform->floor_us - CLOCK_SLACK_US)
+        return rd_err_set(err, RD_E_KMS_CLOCK, "the host's clock stands %lld s below what was seen already",
+                          (long long)((front->platform->floor_us - host_us) / 1000000));
+    *ret_us = encl_platform_time_us(front->platform);
+    return 0;
+}
+
+int kms_front_save(kms_front *front, uint64_t record_number, const uint8_t record[32], rd_err *err)
+{
+    RD_CLEANUP(rd_buf_done) rd_buf bytes = { .size_max = KMS_STATE_MAX };
+    front->state.record_number = record_number;
+    memcpy(front->state.record.b, record, 32);
+    if (!kms_state_encode(&front->state, &bytes))
+        return rd_err_set(err, RD_E_KMS_AUDIT, "the state has outgrown its file");
+    return kms_store_save(&front->store, front->state_key, rd_buf_bytes(&bytes), err);
+}
+
+int kms_front_record_start(kms_front *front, rd_err *err)
+{
+    kms_told_record told;
+    const kms_ask_record ask = { .kind = RD_KMS_RECORD_START, .at_us = encl_platform_time_us(front->platform) };
+    if (kms_channel_ask(front->root_fd, KMS_OP_RECORD, rd_bytes_of(&ask, sizeof(ask)), RD_BYTES_NULL, &told,
+                        sizeof(told), NULL, err) < 0)
+        return -1;
+    return kms_front_save(front, told.record_number, told.record, err);
+}
+
+/* --- answers --- */
+
+static void refuse(const rd_err *why, rd_bytes record, rd_buf *out)
+{
+    RD_CLEANUP(rd_buf_done) rd_buf payload = { 0 };
+    const rd_kms_refusal refusal = { .code = rd_bytes_str(rd_code_describe(why->code)->name),
+                                     .detail = rd_bytes_str(why->text),
+                                     .record = record };
+    if (rd_kms_refusal_encode(&refusal, &payload, NULL) < 0 ||
+        rd_kms_frame(RD_KMS_REFUSAL, rd_buf_bytes(&payload), out, NULL) < 0)
+        rd_log(RD_ERROR, "refusal_lost", RD_ERR(why));
+}
+
+void kms_front_refuse(const rd_err *why, rd_buf *out)
+{
+    refuse(why, RD_BYTES_NULL, out);
+}
+
+static int answer_nonce(kms_front *front, rd_bytes payload, rd_buf *ret, rd_err *err)
+{
+    rd_cursor cursor = rd_cursor_of(payload);
+    uint16_t count = rd_cursor_u16be(&cursor);
+    if (!rd_cursor_is_done(&cursor) || count == 0 || count > RD_KMS_NONCES_MAX)
+        return rd_err_set(err, RD_E_KMS_FRAME, "1 to %d nonces at once", RD_KMS_NONCES_MAX);
+    for (uint16_t i = 0; i < count; i++) {
+        uint8_t nonce[32];
+        kms_nonces_draw(&front->nonces, boot_us(), nonce);
+        rd_buf_append(ret, nonce, sizeof(nonce));
+    }
+    return 0;
+}
+
+static int answer_evidence(kms_front *front, rd_bytes payload, rd_buf *ret, rd_err *err)
+{
+    uint8_t header[RD_LAUNCH_HEADER_SIZE], report_data[RD_REPORT_DATA_SIZE];
+    RD_CLEANUP(rd_buf_done) rd_buf text = { 0 };
+    RD_CLEANUP(rd_buf_done) rd_buf quote = { 0 };
+    if (payload.size != RD_NONCE_SIZE)
+        return rd_err_set(err, RD_E_KMS_FRAME, "a nonce has %d bytes", RD_NONCE_SIZE);
+    rd_statement statement = {
+        .purpose = RD_PURPOSE_KMS, .class = front->genesis.class, .kms = { front->id }, .kms_count = 1, .has_user = true
+    };
+    memcpy(statement.nonce, payload.data, RD_NONCE_SIZE);
+    memcpy(statement.user, front->id.b, sizeof(statement.user));
+    if (rd_statement_encode(&statement, &text, err) < 0)
+        return -1;
+    rd_statement_report_data(rd_buf_bytes(&text), report_data);
+    rd_kms_launch_header(&front->id, header);
+    if (encl_platform_quote(front->platform, report_data, &quote, err) < 0)
+        return -1;
+    return rd_evidence_encode(rd_buf_bytes(&quote), rd_buf_bytes(&text), header, ret, err);
+}
+
+static int answer_seal_key(kms_front *front, rd_bytes payload, rd_buf *ret, rd_err *err)
+{
+    kms_ask_seal_key ask = { .version = 0 };
+    kms_told_seal_key told;
+    rd_cursor cursor = rd_cursor_of(payload);
+    rd_cursor_copy(&cursor, ask.app, sizeof(ask.app));
+    ask.version = rd_cursor_u64be(&cursor);
+    if (!rd_cursor_is_done(&cursor))
+        return rd_err_set(err, RD_E_KMS_FRAME, "an app id and a version");
+    if (ask.version != 1)
+        return rd_err_set(err, RD_E_UNSUPPORTED, "seal keys of version 1 alone");
+    if (kms_channel_ask(front->root_fd, KMS_OP_SEAL_KEY, rd_bytes_of(&ask, sizeof(ask)), RD_BYTES_NULL, &told,
+                        sizeof(told), NULL, err) < 0)
+        return -1;
+    rd_buf_append(ret, told.key, sizeof(told.key));
+    rd_buf_append(ret, told.signature, sizeof(told.signature));
+    return 0;
+}
+
+static int answer_collateral(kms_front *front, rd_bytes payload, rd_buf *ret, rd_err *err)
+{
+    (void)ret;
+    RD_CLEANUP(rd_collateral_set_free_p) rd_collateral_set *given = NULL;
+    if (rd_collateral_set_parse(payload, &given, err) < 0)
+        return -1;
+    return rd_collateral_set_merge(front->collateral, given, true, err) < 0 ? -1 : 0;
+}
+
+static int answer_genesis(kms_front *front, rd_bytes payload, rd_buf *ret, rd_err *err)
+{
+    (void)payload;
+    return rd_buf_append_bytes(ret, rd_buf_bytes(&front->genesis_document))
+               ? 0
+               : rd_err_set(err, RD_E_TOO_LARGE, "genesis");
+}
+
+typedef int (*answer_fn)(kms_front *front, rd_bytes payload, rd_buf *ret, rd_err *err);
+
+static const answer_fn answers[RD_KMS_TYPE_END] = { [RD_KMS_NONCE] = answer_nonce,
+                                                    [RD_KMS_EVIDENCE] = answer_evidence,
+                                                    [RD_KMS_SEAL_KEY] = answer_seal_key,
+                                                    [RD_KMS_COLLATERAL] = answer_collateral,
+                                                    [RD_KMS_GENESIS] = answer_genesis };
+
+bool kms_front_answer(kms_front *front, uint8_t type, rd_bytes payload, rd_buf *out)
+{
+    rd_err err = RD_ERR_INIT;
+    RD_CLEANUP(rd_buf_done) rd_buf answer = { .size_max = RD_KMS_GRANT_MAX };
+    RD_CLEANUP(rd_buf_done) rd_buf record = { 0 };
+    int outcome;
+    if (type == RD_KMS_GRANT)
+        outcome = kms_front_grant(front, payload, &answer, &record, &err);
+    else if (answers[type] != NULL)
+        outcome = answers[type](front, payload, &answer, &err);
+    else
+        outcome = rd_err_set(&err, RD_E_UNSUPPORTED, "requests of type %u come later", type);
+    if (outcome == 0)
+        outcome = rd_kms_frame((uint8_t)(RD_KMS_ANSWER | type), rd_buf_bytes(&answer), out, &err);
+    if (outcome == 0)
+        return true;
+    rd_log(RD_WARN, "refused", RD_U64("type", type), RD_ERR(&err));
+    refuse(&err, rd_buf_bytes(&record), out);
+    return err.code != RD_E_KMS_FRAME && err.code != RD_E_CONTROL_LOST;
+}

@@ -1,0 +1,217 @@
+#include "enclave/kms/kms_server.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "common/base/log.h"
+#include "common/base/mem.h"
+
+#define CONNECTIONS_MAX 64
+#define FIXED           3
+#define MESSAGE_MS      30000 /* for the rest of a message once it began, and for whoever does not read his answer */
+
+typedef struct connection {
+    int fd; /* -1: free */
+    uint8_t head[RD_KMS_FRAME_HEAD];
+    size_t head_size;
+    rd_kms_head frame; /* of the message that is being read */
+    rd_buf payload;
+    rd_buf out;
+    bool closes; /* when out is written */
+    int64_t last_ms;
+} connection;
+
+typedef struct server {
+    kms_front *front;
+    int listen_fd;
+    connection connections[CONNECTIONS_MAX];
+} server;
+
+static int64_t now_ms(void)
+{
+    struct timespec now;
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static void drop(connection *one)
+{
+    rd_close_p(&one->fd);
+    rd_buf_done(&one->payload);
+    rd_buf_done(&one->out);
+    *one = (connection){ .fd = -1 };
+}
+
+static bool is_busy(const connection *one)
+{
+    return one->head_size > 0 || one->out.size > 0;
+}
+
+/* A free place, or that of whoever has been idle longest. NULL: all are in the middle of something. */
+static connection *find_place(server *self)
+{
+    connection *idle = NULL;
+    for (size_t i = 0; i < CONNECTIONS_MAX; i++) {
+        connection *one = &self->connections[i];
+        if (one->fd < 0)
+            return one;
+        if (!is_busy(one) && (idle == NULL || one->last_ms < idle->last_ms))
+            idle = one;
+    }
+    if (idle != NULL)
+        drop(idle);
+    return idle;
+}
+
+static void take_connection(server *self)
+{
+    int fd = accept4(self->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    if (fd < 0)
+        return;
+    connection *one = find_place(self);
+    if (one == NULL) {
+        (void)close(fd);
+        return;
+    }
+    one->fd = fd;
+    one->last_ms = now_ms();
+}
+
+/* --- writing --- */
+
+static void flush(connection *one)
+{
+    while (one->out.size > 0) {
+        ssize_t put = send(one->fd, one->out.data, one->out.size, MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (put < 0 && errno == EINTR)
+            continue;
+        if (put < 0 && errno == EAGAIN)
+            return;
+        if (put <= 0) {
+            drop(one);
+            return;
+        }
+        one->last_ms = now_ms();
+        rd_buf_consume(&one->out, (size_t)put);
+    }
+    if (one->closes)
+        drop(one);
+    else
+        rd_buf_done(&one->out);
+}
+
+/* --- reading --- */
+
+static void refuse(connection *one, const rd_err *why)
+{
+    rd_log(RD_WARN, "message_refused", RD_ERR(why));
+    one->out = (rd_buf){ 0 };
+    kms_front_refuse(why, &one->out);
+    one->closes = true;
+    one->head_size = 0;
+}
+
+static void answer(server *self, connection *one)
+{
+    one->out = (rd_buf){ .size_max = RD_KMS_GRANT_MAX + RD_KMS_FRAME_HEAD };
+    one->closes = !kms_front_answer(self->front, one->frame.type, rd_buf_bytes(&one->payload), &one->out);
+    rd_buf_wipe(&one->payload);
+    one->payload = (rd_buf){ 0 };
+    one->head_size = 0;
+}
+
+/* What one read gave; the message may be whole now. */
+static void advance(server *self, connection *one, size_t got)
+{
+    rd_err err = RD_ERR_INIT;
+    one->last_ms = now_ms();
+    if (one->head_size < RD_KMS_FRAME_HEAD) {
+        one->head_size += got;
+        if (one->head_size < RD_KMS_FRAME_HEAD)
+            return;
+        if (rd_kms_head_request(one->head, &one->frame, &err) < 0) {
+            refuse(one, &err);
+            return;
+        }
+        one->payload = (rd_buf){ .size_max = one->frame.size + 1 };
+    } else {
+        rd_buf_commit(&one->payload, got);
+    }
+    if (one->payload.size == one->frame.size)
+        answer(self, one);
+}
+
+static void read_connection(server *self, connection *one)
+{
+    bool is_head = one->head_size < RD_KMS_FRAME_HEAD;
+    size_t want = is_head ? RD_KMS_FRAME_HEAD - one->head_size : one->frame.size - one->payload.size;
+    want = RD_MIN(want, (size_t)64 << 10);
+    uint8_t *into = is_head ? one->head + one->head_size : rd_buf_reserve(&one->payload, want);
+    ssize_t got = into == NULL ? 0 : recv(one->fd, into, want, MSG_DONTWAIT);
+    if (got < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    if (got <= 0) {
+        drop(one);
+        return;
+    }
+    advance(self, one, (size_t)got);
+    if (one->out.size > 0)
+        flush(one);
+}
+
+/* --- the loop --- */
+
+static void drop_slow(server *self)
+{
+    int64_t now = now_ms();
+    for (size_t i = 0; i < CONNECTIONS_MAX; i++) {
+        connection *one = &self->connections[i];
+        if (one->fd >= 0 && is_busy(one) && now - one->last_ms > MESSAGE_MS)
+            drop(one);
+    }
+}
+
+static void turn(server *self)
+{
+    struct pollfd watched[FIXED + CONNECTIONS_MAX] = { { .fd = self->listen_fd, .events = POLLIN },
+                                                       { .fd = self->front->root_fd, .events = POLLIN },
+                                                       { .fd = self->front->life_fd, .events = POLLIN } };
+    bool has_busy = false;
+    for (size_t i = 0; i < CONNECTIONS_MAX; i++) {
+        const connection *one = &self->connections[i];
+        watched[FIXED + i] = (struct pollfd){ .fd = one->fd, .events = one->out.size > 0 ? POLLOUT : POLLIN };
+        has_busy |= one->fd >= 0 && is_busy(one);
+    }
+    int ready = poll(watched, RD_ARRAY_LEN(watched), has_busy ? MESSAGE_MS / 2 : -1);
+    if (ready < 0 && errno != EINTR)
+        exit(1);
+    if (ready > 0 && (watched[1].revents != 0 || watched[2].revents != 0))
+        exit(1); /* neither speaks unasked: one of them is gone */
+    for (size_t i = 0; ready > 0 && i < CONNECTIONS_MAX; i++) {
+        connection *one = &self->connections[i];
+        if (one->fd < 0 || watched[FIXED + i].revents == 0)
+            continue;
+        if (one->out.size > 0)
+            flush(one);
+        else
+            read_connection(self, one);
+    }
+    drop_slow(self);
+    if (ready > 0 && watched[0].revents != 0)
+        take_connection(self);
+}
+
+int kms_server_run(kms_front *front, int listen_fd)
+{
+    RD_CLEANUP(rd_free_p) server *self = rd_alloc(sizeof(*self));
+    self->front = front;
+    self->listen_fd = listen_fd;
+    for (size_t i = 0; i < CONNECTIONS_MAX; i++)
+        self->connections[i].fd = -1;
+    for (;;)
+        turn(self);
+}

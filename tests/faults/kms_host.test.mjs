@@ -1,0 +1,109 @@
+// A host with a key service: it is the same one whatever dies beside it, and it ends with its host's orderly stop.
+import { test, before, after } from "node:test";
+import assert from "node:assert/strict";
+import { createHash, generateKeyPairSync } from "node:crypto";
+import { connect } from "node:net";
+import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Stack, until } from "../support/stack.mjs";
+
+const dir = mkdtempSync(join(tmpdir(), "redoubt-kms-host-"));
+const ticketKey = generateKeyPairSync("ed25519").publicKey.export({ format: "jwk" }).x;
+let stack, genesis;
+before(async () => {
+  stack = await Stack.start({ hosts: 1, agentFlags: ["--kms-dir", join(dir, "kms"), "--kms-ticket-key", ticketKey] });
+});
+after(async () => { await stack?.close(); rmSync(dir, { recursive: true, force: true }); });
+
+// Socket paths are short: a deep state folder has its run folder elsewhere (agent/agent.c).
+function socketPath() {
+  const beside = join(stack.dir, "agents", "1", "run");
+  const run = beside.length <= 60 ? beside
+    : `/tmp/redoubt-agent-${process.getuid()}-${createHash("sha256").update(beside).digest("hex").slice(0, 16)}`;
+  return join(run, "kms.sock");
+}
+
+function ask(type, payload = Buffer.alloc(0)) {
+  return new Promise((done, fail) => {
+    const head = Buffer.alloc(5);
+    head.writeUInt32BE(payload.length + 1);
+    head[4] = type;
+    const socket = connect(socketPath(), () => socket.write(Buffer.concat([head, payload])));
+    let got = Buffer.alloc(0);
+    socket.setTimeout(20000, () => socket.destroy(new Error("the key service does not answer")));
+    socket.on("error", fail);
+    socket.on("close", () => fail(new Error("the key service hung up")));
+    socket.on("data", (chunk) => {
+      got = Buffer.concat([got, chunk]);
+      if (got.length < 5 || got.length < 4 + got.readUInt32BE()) return;
+      done({ type: got[4], payload: got.subarray(5) });
+      socket.destroy();
+    });
+  });
+}
+
+// The processes of this key service: main first, then root and front, by the folder in main's arguments.
+function pids() {
+  const all = readdirSync("/proc").filter((name) => /^\d+$/.test(name)).flatMap((pid) => {
+    try {
+      const parent = Number(readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1].split(" ")[1]);
+      return [{ pid: Number(pid), parent, command: readFileSync(`/proc/${pid}/cmdline`, "utf8") }];
+    } catch { return []; }
+  });
+  const ours = all.filter((p) => p.command.includes(join(dir, "kms")) && p.command.startsWith("redoubt-kms"));
+  const main = ours.find((p) => !ours.some((other) => other.pid === p.parent));
+  return main ? [main.pid, ...ours.filter((p) => p.parent === main.pid).map((p) => p.pid)] : [];
+}
+
+const readGenesis = async () => (await ask(12)).payload.toString();
+const comesBack = async (old) => {
+  await until("another key service serves", async () => pids().length === 3 && pids()[0] !== old && await readGenesis().catch(() => "") === genesis, 20000);
+};
+
+test("it serves, made once, with evidence of itself", async () => {
+  await until("it serves", () => existsSync(join(dir, "kms", "genesis.json")) && pids().length === 3, 20000);
+  genesis = await readGenesis();
+  assert.equal(JSON.parse(genesis).type, "redoubt/kms-genesis/v1");
+  assert.equal(JSON.parse(genesis).sim_root, stack.simulationRoot);
+  assert.equal(readFileSync(join(dir, "kms", "genesis.json"), "utf8"), genesis);
+  const evidence = JSON.parse((await ask(2, Buffer.alloc(32, 7))).payload);
+  const statement = JSON.parse(Buffer.from(evidence.statement, "base64url"));
+  assert.equal(statement.purpose, "kms");
+  assert.equal(statement.nonce, Buffer.alloc(32, 7).toString("base64url"));
+});
+
+test("its main process is killed", async () => {
+  const [main] = pids();
+  process.kill(main, "SIGKILL");
+  await comesBack(main);
+});
+
+test("what holds the root is killed, and what serves", async () => {
+  for (const part of [1, 2]) {
+    const old = pids();
+    process.kill(old[part], "SIGKILL");
+    await comesBack(old[0]);
+  }
+});
+
+test("the agent is killed: it goes on, and the next agent finds it", async () => {
+  const [main] = pids();
+  await stack.agent(1).kill();
+  assert.equal(await readGenesis(), genesis);
+  stack.startAgent(1);
+  await stack.hostsReady(1);
+  assert.equal(pids()[0], main);
+  assert.equal(await readGenesis(), genesis);
+});
+
+test("the simulated TEE is killed: both come back", async () => {
+  const [main] = pids();
+  for (const pid of stack.simulatorPids()) process.kill(pid, "SIGKILL");
+  await comesBack(main);
+});
+
+test("an orderly stop ends it", async () => {
+  await stack.agent(1).stop();
+  await until("it has ended", () => pids().length === 0, 20000);
+});

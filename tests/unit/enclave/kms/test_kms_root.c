@@ -1,0 +1,200 @@
+// link: kms_core
+/* The root's process on its own, asked by a front that does not keep to the form (R57): it answers what it must, and
+ * never with the root. */
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "common/base/mem.h"
+#include "enclave/kms/kms_channel.h"
+#include "enclave/kms/kms_keys.h"
+#include "enclave/kms/kms_root.h"
+
+/* A platform that only seals. */
+static int seal_key(encl_platform *platform RD_UNUSED, const char *label, uint8_t ret[32], rd_err *err RD_UNUSED)
+{
+    rd_sha256(rd_bytes_str(label), ret);
+    return 0;
+}
+
+static void free_platform(encl_platform *platform)
+{
+    free(platform);
+}
+
+static const encl_platform_ops ops = {
+    .tee = "sim", .class_ = "simulated", .seal_key = seal_key, .free = free_platform
+};
+
+typedef struct fixture {
+    int fd, theirs;
+    pthread_t thread;
+} fixture;
+
+static void *run(void *context)
+{
+    fixture *f = context;
+    encl_platform *platform = rd_alloc(sizeof *platform);
+    encl_platform_init(platform, &ops);
+    (void)kms_root_run(f->theirs, platform);
+    (void)close(f->theirs);
+    return NULL;
+}
+
+static void begin(fixture *f)
+{
+    int pair[2];
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+    f->fd = pair[0];
+    f->theirs = pair[1];
+    assert_int_equal(pthread_create(&f->thread, NULL, run, f), 0);
+}
+
+static void end(fixture *f)
+{
+    (void)close(f->fd);
+    (void)pthread_join(f->thread, NULL);
+}
+
+static kms_ask_open first_open(void)
+{
+    kms_ask_open ask = { .class_ = RD_CLASS_SIMULATED, .replicas = 1, .has_sim_root = 1 };
+    memset(ask.measurement, 1, sizeof ask.measurement);
+    memset(ask.platform, 2, sizeof ask.platform);
+    return ask;
+}
+
+static rd_code ask(const fixture *f, kms_op op, rd_bytes fixed, rd_bytes more, void *told, size_t size, rd_buf *ret)
+{
+    rd_err err = RD_ERR_INIT;
+    (void)!kms_channel_ask(f->fd, op, fixed, more, told, size, ret, &err);
+    return err.code;
+}
+
+static rd_code open_with(const fixture *f, const kms_ask_open *question, rd_bytes file, kms_told_open *told,
+                         rd_buf *ret)
+{
+    return ask(f, KMS_OP_OPEN, rd_bytes_of(question, sizeof *question), file, told, sizeof *told, ret);
+}
+
+static void test_opens_once_and_again(void **state RD_UNUSED)
+{
+    fixture f;
+    kms_told_open told, again;
+    kms_ask_open question = first_open();
+    RD_CLEANUP(rd_buf_done) rd_buf made = { 0 };
+    RD_CLEANUP(rd_buf_done) rd_buf reopened = { 0 };
+    kms_ask_record record = { .kind = RD_KMS_RECORD_START };
+    begin(&f);
+    assert_int_equal(ask(&f, KMS_OP_RECORD, rd_bytes_of(&record, sizeof record), RD_BYTES_NULL, NULL, 0, NULL),
+                     RD_E_CONTROL_ORDER);
+    assert_int_equal(open_with(&f, &question, RD_BYTES_NULL, &told, &made), RD_OK);
+    assert_int_equal(open_with(&f, &question, RD_BYTES_NULL, &again, NULL), RD_E_CONTROL_ORDER);
+    end(&f);
+
+    rd_bytes file = rd_bytes_of(made.data, told.sealed_size);
+    rd_bytes genesis = rd_bytes_of(made.data + told.sealed_size, told.genesis_size);
+    question.has_file = 1;
+    begin(&f);
+    assert_int_equal(open_with(&f, &question, file, &again, &reopened), RD_OK);
+    assert_int_equal(again.sealed_size, 0);
+    assert_true(rd_bytes_equal(genesis, rd_buf_bytes(&reopened)));
+    assert_memory_equal(told.replica, again.replica, 32);
+    end(&f);
+
+    /* Another build, another machine, the other class, a changed file: none of them gets it. */
+    static const struct {
+        size_t at;
+        rd_code want;
+    } rows[] = { { offsetof(kms_ask_open, measurement), RD_E_KMS_BUILD },
+                 { offsetof(kms_ask_open, platform), RD_E_KMS_PLATFORM },
+                 { offsetof(kms_ask_open, class_), RD_E_CLASS_MISMATCH } };
+    for (size_t i = 0; i < RD_ARRAY_LEN(rows); i++) {
+        kms_ask_open wrong = question;
+        ((uint8_t *)&wrong)[rows[i].at] ^= 3;
+        begin(&f);
+        assert_int_equal(open_with(&f, &wrong, file, &again, NULL), rows[i].want);
+        end(&f);
+    }
+    for (size_t at = 0; at < file.size; at += 17) {
+        made.data[at] ^= 1;
+        begin(&f);
+        assert_int_equal(open_with(&f, &question, file, &again, NULL), RD_E_KMS_STATE);
+        end(&f);
+        made.data[at] ^= 1;
+    }
+}
+
+static void test_questions_out_of_form(void **state RD_UNUSED)
+{
+    fixture f;
+    kms_told_open told;
+    kms_ask_open question = first_open();
+    RD_CLEANUP(rd_buf_done) rd_buf made = { 0 };
+    uint8_t noise[sizeof(kms_ask_grant) + 64];
+    begin(&f);
+    assert_int_equal(open_with(&f, &question, RD_BYTES_NULL, &told, &made), RD_OK);
+    for (size_t size = 0; size <= sizeof noise; size++) {
+        memset(noise, (int)size, sizeof noise);
+        for (kms_op op = KMS_OP_SEAL_KEY; op < KMS_OP_COUNT; op++) {
+            bool is_whole = (op == KMS_OP_SEAL_KEY && size == sizeof(kms_ask_seal_key)) ||
+                            (op == KMS_OP_RECORD && size == sizeof(kms_ask_record));
+            if (!is_whole)
+                assert_int_not_equal(ask(&f, op, rd_bytes_of(noise, size), RD_BYTES_NULL, NULL, 0, NULL), RD_OK);
+        }
+    }
+    /* A record of a grant without the grant, and sizes that do not add up. */
+    kms_ask_record record = { .kind = RD_KMS_RECORD_GRANT };
+    assert_int_equal(ask(&f, KMS_OP_RECORD, rd_bytes_of(&record, sizeof record), RD_BYTES_NULL, NULL, 0, NULL),
+                     RD_E_CONTROL_FRAME);
+    kms_ask_grant grant = { .not_after_us = 1, .statement_size = UINT32_MAX, .secrets_size = 1 };
+    assert_int_equal(ask(&f, KMS_OP_GRANT, rd_bytes_of(&grant, sizeof grant), RD_BYTES_NULL, NULL, 0, NULL),
+                     RD_E_CONTROL_FRAME);
+    grant.statement_size = 0;
+    assert_int_equal(ask(&f, KMS_OP_GRANT, rd_bytes_of(&grant, sizeof grant), RD_BYTES_LIT("x"), NULL, 0, NULL),
+                     RD_E_SEAL_FORMAT);
+    end(&f);
+}
+
+static void test_derivation(void **state RD_UNUSED)
+{
+    rd_kms_genesis what = {
+        .class = RD_CLASS_SIMULATED, .measurements_count = 1, .platforms_count = 1, .replicas = 1, .quorum = 1
+    };
+    RD_CLEANUP(kms_keys_done) kms_keys keys = { .root = NULL };
+    RD_CLEANUP(kms_keys_done) kms_keys other = { .root = NULL };
+    rd_app_id app = { { 1 } }, second = { { 2 } };
+    assert_int_equal(kms_keys_make(&what, &keys, NULL), 0);
+    assert_int_equal(kms_keys_make(&what, &other, NULL), 0);
+    RD_CLEANUP(rd_secret_free_p) rd_secret *root = kms_keys_app_root(&keys, &app);
+    RD_CLEANUP(rd_secret_free_p) rd_secret *again = kms_keys_app_root(&keys, &app);
+    RD_CLEANUP(rd_secret_free_p) rd_secret *of_second = kms_keys_app_root(&keys, &second);
+    RD_CLEANUP(rd_secret_free_p) rd_secret *of_other = kms_keys_app_root(&other, &app);
+    assert_true(rd_secret_equal(root, again));
+    assert_false(rd_secret_equal(root, of_second));
+    assert_false(rd_secret_equal(root, of_other));
+    keys.genesis.class = RD_CLASS_HARDWARE;
+    RD_CLEANUP(rd_secret_free_p) rd_secret *of_class = kms_keys_app_root(&keys, &app);
+    assert_false(rd_secret_equal(root, of_class));
+    RD_CLEANUP(rd_secret_free_p) rd_secret *first = kms_keys_derive(root, RD_KDF_APP_TLS, 1);
+    RD_CLEANUP(rd_secret_free_p) rd_secret *newer = kms_keys_derive(root, RD_KDF_APP_TLS, 2);
+    RD_CLEANUP(rd_secret_free_p) rd_secret *purpose = kms_keys_derive(root, RD_KDF_APP_SIGN, 1);
+    assert_false(rd_secret_equal(first, newer));
+    assert_false(rd_secret_equal(first, purpose));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_opens_once_and_again),
+        cmocka_unit_test(test_questions_out_of_form),
+        cmocka_unit_test(test_derivation),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
