@@ -454,9 +454,12 @@ static void process_gone(agent_enclave *enclave)
         agent_run_dir_remove(self->run_dir, enclave->tag_text);
         agent_cgroup_remove(self->cgroup, enclave->tag_text);
     }
-    if (enclave->adopted != NULL && self->adopting > 0 && --self->adopting == 0 && self->adopt_done != NULL)
-        self->adopt_done(self->adopt_context, self->adopted);
-    enclave->adopted = NULL;
+    if (enclave->adopted != NULL) {
+        enclave->is_forgotten = true; /* it ended before it said its state: nobody was told of it */
+        enclave->adopted = NULL;
+        if (self->adopting > 0 && --self->adopting == 0 && self->adopt_done != NULL)
+            self->adopt_done(self->adopt_context, self->adopted);
+    }
     free_when_closed(self);
 }
 

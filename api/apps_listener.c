@@ -10,7 +10,7 @@
 #include <string.h>
 #include <strings.h>
 
-#define BODY_MAX       ((size_t)16 << 20)
+#define BODY_MAX       ((size_t)17 << 20)  /* what a release may allow, sealed */
 #define WHOLE_MAX      ((size_t)256 << 10) /* answers up to this are sent in one piece */
 #define STREAM_BUFFER  ((size_t)256 << 10)
 #define SESSION_COOKIE "__Host-redoubt"
@@ -206,12 +206,17 @@ static void start_call(exchange *x)
     api_request_headers(x->request, add_request_header, &walk);
     walk.is_good = walk.is_good && api_relay_add_header(&lines, "redoubt-request-id", api_request_id(x->request));
     rd_err err = RD_ERR_INIT;
+    rd_id instance;
+    const char *pinned = api_request_header(x->request, "redoubt-instance");
     api_call_spec spec = { .app = &x->app,
+                           .instance = pinned ? &instance : NULL,
                            .method = api_request_method(x->request),
                            .target = api_request_target(x->request),
                            .lines = &lines,
                            .body = api_request_body(x->request) };
-    if (!walk.is_good)
+    if (pinned && rd_id_parse(RD_PREFIX_INSTANCE, pinned, strlen(pinned), &instance, &err) < 0)
+        (void)rd_err_wrap(&err, "Redoubt-Instance");
+    else if (!walk.is_good)
         (void)rd_err_set(&err, RD_E_HTTP_HEADERS_TOO_LARGE, "the request's headers are too large or malformed");
     else if (api_relay_call(x->apps->relay, &spec, &events, x, &x->call, &err) == 0)
         return;
@@ -249,7 +254,7 @@ static bool is_open(const api_app *app)
     for (size_t i = 0; i < app->count; i++)
         if (!app->targets[i]->limits.is_open)
             return false;
-    return app->count > 0;
+    return app->count > 0 || (app->sleeps && app->is_open_asleep);
 }
 
 static void on_cancel(api_request *request, void *arg)
@@ -292,7 +297,7 @@ static void handle(api_request *request)
         start_call(x);
         return;
     }
-    if (app->count == 0) {
+    if (app->count == 0 && !app->sleeps) {
         refuse(x, RD_E_NO_INSTANCE, "no instance serves this app");
         return;
     }

@@ -19,7 +19,10 @@ static const rd_pg_stmt stmts[] = {
     { "collateral_adopt", "SELECT collateral_adopt($1, $2, $3, $4, $5, $6, $7)", 7 },
     { "collateral_current", "SELECT " COLUMNS " FROM collateral_sets ORDER BY number DESC LIMIT 1", 0 },
     { "collateral_refresh_get",
-      "SELECT tried_at, succeeded_at, next_at, failures::bigint, code, detail, source FROM collateral_refresh", 0 },
+      "SELECT tried_at, succeeded_at, next_at, failures::bigint, code, detail, source FROM (SELECT 1) AS one"
+      " LEFT JOIN collateral_refresh ON true",
+      0 },
+    { "collateral_refresh_now", "SELECT collateral_refresh_now()", 0 },
     { "forecast_hosts",
       "SELECT host_id, name, evidence FROM host_identity WHERE operator_org = $1 AND retired_at IS NULL"
       " AND evidence IS NOT NULL AND ($2::uuid IS NULL OR host_id > $2) ORDER BY host_id LIMIT $3",
@@ -81,6 +84,7 @@ int api_collateral_merge(const api_context *context, const rd_collateral_set *ba
         return -1;
     rd_collateral_set_expire(set, rd_clock_wall_us(context->clock));
     int left_out = rd_collateral_set_merge(set, brought, keeps_newer, err);
+    rd_collateral_set_revoke(set);
     if (left_out >= 0)
         *ret = RD_TAKE(set);
     return left_out;
@@ -102,15 +106,16 @@ static json_t *marks_of(const rd_collateral_set *set)
     return marks;
 }
 
-static rd_pg_outcome store(rd_pg *pg, const rd_collateral_set *set, api_adoption *a, int64_t last, rd_err *err)
+static rd_pg_outcome store(rd_pg *pg, rd_collateral_set *set, api_adoption *a, int64_t last, rd_err *err)
 {
     RD_CLEANUP(rd_pg_result_free_p) rd_pg_result *row = NULL;
     RD_CLEANUP(rd_buf_done) rd_buf document = { 0 }, marks = { 0 };
-    RD_CLEANUP(rd_json_free_p) json_t *json = rd_collateral_set_to_json(set), *marks_json = marks_of(set);
+    RD_CLEANUP(rd_json_free_p) json_t *marks_json = marks_of(set);
     rd_digest digest;
-    rd_buf_init(&document, RD_COLLATERAL_SIZE_MAX);
-    if (!rd_json_dump(json, &document) || !rd_json_dump(marks_json, &marks))
-        return (void)rd_err_set(err, RD_E_TOO_LARGE, "the set would be larger than 1 MiB"), RD_PG_FAILED;
+    if (rd_collateral_set_write(set, &document, err) < 0)
+        return RD_PG_FAILED;
+    if (!rd_json_dump(marks_json, &marks))
+        return (void)rd_err_set(err, RD_E_TOO_LARGE, "the marks of the set"), RD_PG_FAILED;
     rd_sha256(rd_buf_bytes(&document), digest.b);
     rd_pg_outcome outcome = rd_pg_call(pg, "collateral_adopt", &row, err, rd_pg_bytes(RD_BYTES_ARRAY(digest.b)),
                                        rd_pg_text(rd_buf_text(&marks)), rd_pg_i64(a->facts.evaluation_number),

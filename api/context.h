@@ -19,6 +19,7 @@ struct api_limits;
 struct api_links;
 struct api_metrics;
 struct api_plane;
+struct api_refresh;
 struct api_relay;
 struct api_server;
 struct api_static;
@@ -28,18 +29,24 @@ struct rd_redis;
 
 /* Effective options (main.c's table); strings live as long as the process. NULL or "" where not given. */
 typedef struct api_config {
-    const char *listen;          /* REST and dashboard, "host:port" */
-    const char *apps_listen;     /* applications, "host:port"; "": off */
-    const char *apps_domain;     /* "apps.localhost" */
-    const char *public_url;      /* how people reach `listen`, without a final slash */
-    const char *link_listen;     /* agents dial this, "host:port"; "": off */
-    const char *link_address;    /* what enrolment tells agents to dial, "host:port" */
-    const char *peer_address;    /* what other replicas dial, "host:port"; "": from link_listen */
-    const char *database;        /* libpq connection string */
-    const char *redis;           /* "host:port" or "unix:/path" */
-    const char *blob_dir;        /* 2 hex digits / 64 hex digits */
-    const char *state_dir;       /* plane CA and plane key */
-    const char *collateral;      /* file with the collateral set */
+    const char *listen;         /* REST and dashboard, "host:port" */
+    const char *apps_listen;    /* applications, "host:port"; "": off */
+    const char *apps_domain;    /* "apps.localhost" */
+    const char *public_url;     /* how people reach `listen`, without a final slash */
+    const char *link_listen;    /* agents dial this, "host:port"; "": off */
+    const char *link_address;   /* what enrolment tells agents to dial, "host:port" */
+    const char *peer_address;   /* what other replicas dial, "host:port"; "": from link_listen */
+    const char *database;       /* libpq connection string */
+    const char *redis;          /* "host:port" or "unix:/path" */
+    const char *blob_dir;       /* 2 hex digits / 64 hex digits */
+    const char *state_dir;      /* plane CA and plane key */
+    const char *collateral;     /* file with the collateral set */
+    const char *collateral_pcs; /* services that the plane fetches collateral from; "": it does not */
+    const char *collateral_kds;
+    const char *collateral_root_crl;
+    const char *collateral_scopes; /* "tdx:90c06f000000,snp:Milan" */
+    const char *collateral_ca;
+    bool collateral_tls12;
     const char *simulation_root; /* SHA-256 of the simulation PKI's root, 64 hex digits; "": none is accepted */
     const char
         *runtime_measurement; /* MRTD of the runtime the quick start built, 96 hex digits; shown, never believed */
@@ -70,6 +77,7 @@ typedef struct api_context {
     size_t stmts_count;
     struct rd_redis *redis;            /* (loop) hints after commit; NULL: none are sent */
     struct api_collateral *collateral; /* collateral.h; any thread */
+    struct api_refresh *refresh;       /* refresh.h; any thread; NULL: the plane does not fetch by itself */
     struct api_limits *limits;         /* (loop) */
     struct api_static *files;          /* (loop) */
     struct api_server *server;         /* (loop) REST listener */

@@ -2,6 +2,7 @@
 
 #include "api/collateral.h"
 #include "api/metrics.h"
+#include "api/refresh.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
 #include "common/base/text.h"
@@ -43,6 +44,13 @@ static void on_app(void *context, const rd_app_id *app)
     api_links *links = context;
     if (links->routes)
         api_routes_load_app(links->routes, app);
+}
+
+static void on_asked(void *context, const rd_app_id *app)
+{
+    api_links *links = context;
+    if (links->sleep)
+        api_sleep_wake(links->sleep, app);
 }
 
 static void on_log(void *context, const api_log_line *line)
@@ -106,8 +114,10 @@ static void on_collateral(void *context, rd_pg_outcome outcome, rd_pg_result **r
     api_links *links = context;
     if (outcome != RD_PG_SOME && outcome != RD_PG_NONE)
         rd_log(RD_WARN, "collateral_not_read", RD_ERR(err));
-    else if (count == 1 && !links->is_stopping && api_collateral_take_row(links->context->collateral, results[0]))
+    else if (count == 1 && !links->is_stopping && api_collateral_take_row(links->context->collateral, results[0])) {
         use_collateral(links);
+        api_refresh_wake(links->context->refresh);
+    }
 }
 
 /* Another set was taken into use, here or at another replica. */
@@ -132,6 +142,8 @@ static void on_event(void *context, const api_tail_event *event)
         on_app(links, (const rd_app_id *)(const void *)event->subject.data);
     if (strcmp(event->kind, "plane") == 0 && strstr(event->body, "\"collateral\"") && links->believe)
         read_collateral(links);
+    if (strcmp(event->kind, "plane") == 0 && strstr(event->body, "\"refresh\""))
+        api_refresh_wake(links->context->refresh);
     if (strcmp(event->kind, "host") != 0 || event->subject.size != 16 || !links->agents)
         return;
     if (links->routes && strstr(event->body, "\"link\""))
@@ -215,6 +227,9 @@ static void on_beat(void *context)
         send_beat(links, is_degraded ? 2 : 1);
     atomic_store(&links->why, judge(links));
     keep_stream(links);
+    /* Without Redis nobody can say that there is work: look. */
+    if (links->agents && (!links->redis || !rd_redis_is_connected(links->redis)))
+        api_agents_hint_all(links->agents);
 }
 
 /* ---- start ---- */
@@ -318,10 +333,9 @@ static int start_peers(api_links *links, rd_err *err)
 
 static void start_connections(api_links *links)
 {
-    const rd_pg_stmts control[] = {
-        own_stmts,        api_attach_stmts,           api_jobs_stmts, api_believe_stmts, api_blob_source_stmts,
-        api_routes_stmts, api_collateral_follow_stmts
-    };
+    const rd_pg_stmts control[] = { own_stmts,         api_attach_stmts,           api_jobs_stmts,
+                                    api_believe_stmts, api_blob_source_stmts,      api_routes_stmts,
+                                    api_sleep_stmts,   api_collateral_follow_stmts };
     _Static_assert(sizeof control == sizeof links->control_tables, "one slot for each table of statements");
     memcpy(links->control_tables, control, sizeof control);
     links->control = connect_pg(links, "redoubt-api-links", links->control_tables, RD_ARRAY_LEN(control));
@@ -347,9 +361,12 @@ static void start_relay(api_links *links)
                                   .clock = links->context->clock,
                                   .find_link = find_link,
                                   .on_stale = on_app,
+                                  .on_asked = on_asked,
                                   .context = links };
     links->relay = api_relay_new(&options);
-    links->routes = api_routes_load_new(links->loop, links->control, api_relay_targets(links->relay));
+    api_targets *targets = api_relay_targets(links->relay);
+    links->routes = api_routes_load_new(links->loop, links->control, targets);
+    links->sleep = api_sleep_new(links->loop, links->control, links->redis, targets);
 }
 
 static void start_tail(api_links *links)
@@ -516,6 +533,7 @@ api_links *api_links_stop(api_links *links)
     links->waits = api_waits_free(links->waits);
     links->ingest = api_ingest_free(links->ingest);
     links->routes = api_routes_load_free(links->routes);
+    links->sleep = api_sleep_free(links->sleep);
     close_connections(links);
     links->believe = api_believe_free(links->believe);
     links->blobs = api_blob_source_free(links->blobs);

@@ -11,6 +11,7 @@
 #include "api/peers.h"
 #include "api/reply.h"
 #include "api/routes_load.h"
+#include "api/sleep.h"
 #include "api/tail.h"
 
 #include <stdatomic.h>
@@ -21,7 +22,7 @@ struct api_links {
     rd_pg_async *control;  /* attach, jobs, evidence look-ups, routes, beat */
     rd_pg_async *writer;   /* ingest alone */
     rd_pg_async *follower; /* event tail alone */
-    rd_pg_stmts control_tables[7];
+    rd_pg_stmts control_tables[8];
     rd_redis *redis;
     rd_redis_reader *jobs; /* jobs:{replica} */
     char jobs_key[48];
@@ -30,6 +31,7 @@ struct api_links {
     api_blob_source *blobs;
     api_relay *relay;
     api_routes_load *routes;
+    api_sleep *sleep;
     api_tail *tail;
     api_log_hub *logs;
     api_waits *waits;

@@ -9,6 +9,8 @@
 #include "api/links.h"
 #include "api/metrics.h"
 #include "api/plane.h"
+#include "api/refresh.h"
+#include "api/refresh_fetch.h"
 #include "api/routes.h"
 #include "api/server.h"
 #include "api/static.h"
@@ -55,6 +57,20 @@ static const rd_option options[] = {
     { "collateral", 0, RD_OPTION_PATH, FIELD(collateral), NULL, .group = "Trust",
       .help =
           "file with a collateral set, offered to the plane at the start; taken unless older than what was in use" },
+    { "collateral-pcs", 0, RD_OPTION_STRING, FIELD(collateral_pcs), NULL, .group = "Trust",
+      .help = "address of Intel's service or of a mirror of it (PCCS) that the plane fetches collateral from; without "
+              "it none of Intel's is fetched" },
+    { "collateral-kds", 0, RD_OPTION_STRING, FIELD(collateral_kds), NULL, .group = "Trust",
+      .help = "the same for AMD's service or a mirror of it" },
+    { "collateral-root-crl", 0, RD_OPTION_STRING, FIELD(collateral_root_crl), NULL, .group = "Trust",
+      .help = "where the list of Intel's root lies; without it the service's own rootcacrl" },
+    { "collateral-scopes", 0, RD_OPTION_STRING, FIELD(collateral_scopes), NULL, .group = "Trust",
+      .help = "platforms to fetch for beside those that the set in use covers: tdx:FMSPC, sgx:FMSPC, snp:PRODUCT, "
+              "separated by commas" },
+    { "collateral-ca", 0, RD_OPTION_PATH, FIELD(collateral_ca), NULL, .group = "Trust",
+      .help = "PEM of the CA of these services' certificates; without it the system's" },
+    { "collateral-tls12", 0, RD_OPTION_BOOL, FIELD(collateral_tls12), NULL, .group = "Trust",
+      .help = "allow TLS 1.2, for a service that has no 1.3" },
     { "runtime-measurement", 0, RD_OPTION_STRING, FIELD(runtime_measurement), NULL, .group = "Trust",
       .help = "MRTD that /v1/version names for simulated apps which a browser signs, 96 hex digits; nothing here "
               "believes it" },
@@ -85,6 +101,9 @@ static int check_options(const void *values, rd_err *err)
     const char *measured = c->runtime_measurement;
     if (measured && measured[0] && rd_hex_decode(measured, strlen(measured), mrtd, sizeof(mrtd)) < 0)
         return rd_err_set(err, RD_E_CONFIG, "runtime-measurement must be 96 hex digits");
+    api_refresh_sources sources;
+    if (api_refresh_sources_read(c, &sources, err) < 0)
+        return -1;
     const char *root = c->simulation_root;
     if (root && rd_starts_with(root, "sha256:"))
         root += strlen("sha256:");
@@ -110,6 +129,7 @@ static const rd_config_spec spec = {
 typedef struct process {
     api_context context;
     rd_loop *loop;
+    bool is_stopping; /* asked to, perhaps while the parts were still starting */
     rd_buf tls_cert, tls_key;
     rd_pg_stmts stmts[API_STORE_COUNT];
 } process;
@@ -118,6 +138,7 @@ static void on_stop(void *arg)
 {
     process *p = arg;
     rd_log(RD_INFO, "stopping");
+    p->is_stopping = true;
     rd_loop_stop(p->loop);
 }
 
@@ -181,7 +202,12 @@ static int start_parts(process *p, const api_config *config, rd_err *err)
         return -1;
     api_metrics_source(context->metrics, write_own_metrics, context);
     api_metrics_source(context->metrics, api_collateral_metrics, context->collateral);
-    return api_links_start(context, p->loop, &context->links, err);
+    if (api_links_start(context, p->loop, &context->links, err) < 0 ||
+        api_refresh_start(context, &context->refresh, err) < 0)
+        return -1;
+    if (context->refresh)
+        api_metrics_source(context->metrics, api_refresh_metrics, context->refresh);
+    return 0;
 }
 
 static void stop_parts(process *p)
@@ -189,6 +215,7 @@ static void stop_parts(process *p)
     api_context *context = &p->context;
     if (context->server)
         api_server_stop(context->server);
+    context->refresh = api_refresh_stop(context->refresh);
     context->links = api_links_stop(context->links);
     if (context->limits)
         api_limits_share(context->limits, NULL);
@@ -219,7 +246,8 @@ static int run(const api_config *config, rd_err *err)
     if (rc == 0) {
         rd_log(RD_INFO, "ready", RD_STR("listen", config->listen), RD_U64("port", api_server_port(p.context.server)),
                RD_STR("replica", p.context.replica), RD_STR("version", REDOUBT_VERSION));
-        rc = rd_loop_run(p.loop, err);
+        if (!p.is_stopping)
+            rc = rd_loop_run(p.loop, err);
     }
     stop_parts(&p);
     return rc;

@@ -1,7 +1,9 @@
 #include "api/relay.h"
 
+#include "api/hold.h"
 #include "api/relay_pool.h"
 #include "common/base/mem.h"
+#include "common/model/ohttp.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -24,6 +26,7 @@ struct api_call {
     uint32_t magic;
     api_relay *relay;
     api_pipe_user user; /* of the pool */
+    api_held held;      /* while the app wakes */
     api_call_events events;
     void *context;
     rd_app_id app;
@@ -33,8 +36,9 @@ struct api_call {
     rd_buf head; /* request line and headers, ready to send */
     rd_bytes body;
     size_t body_sent;
-    bool is_safe, is_head_request;
-    api_target *target; /* held */
+    bool is_safe, is_head_request, is_sealed;
+    bool is_for_runtime; /* evidence, documents, keys: no function sees it */
+    api_target *target;  /* held */
     const api_target *tried[TRIES_MAX];
     size_t tried_count;
     api_pipe *pipe;
@@ -43,7 +47,9 @@ struct api_call {
     bool has_bytes;
     bool has_failed; /* on_done is due with err */
     rd_err err;
-    int64_t started_us, deadline_us;
+    int64_t started_us;
+    int64_t ready_us; /* the release's time counts from here: waking is not the function's */
+    int64_t deadline_us;
     api_call *next, *previous;
 };
 
@@ -51,10 +57,11 @@ struct api_relay {
     api_relay_options options;
     api_targets *targets;
     api_pools *pools;
+    api_holds *holds;
     rd_timer *timer;
     api_call *first;
     size_t count;
-    uint64_t started, answered, failed, retried, timed_out;
+    uint64_t started, answered, failed, retried, timed_out, woken;
     uint64_t latency[LATENCY_BUCKETS + 1];
     uint64_t latency_sum_us;
     unsigned sweeps;
@@ -85,6 +92,7 @@ static void call_free(api_call *call)
 {
     api_relay *relay = call->relay;
     api_pools_leave(&call->user);
+    api_holds_leave(relay->holds, &call->held);
     if (call->pipe)
         api_pipe_return(call->pipe, false, boot_us(relay));
     target_leave(call);
@@ -145,12 +153,19 @@ static void send_body(api_call *call)
     }
 }
 
+/* The enclave holds what is sealed to the release's limits; the relay sees its padded size. */
+static uint64_t bound_of(const api_call *call, uint64_t limit)
+{
+    return call->is_sealed ? rd_ohttp_sealed_max(limit) : limit;
+}
+
 static void begin_on_pipe(api_call *call, api_pipe *pipe)
 {
     call->pipe = pipe;
     call->body_sent = 0;
     call->has_bytes = false;
-    api_http_response_begin(&call->response, call->is_head_request, call->target->limits.response_bytes);
+    api_http_response_begin(&call->response, call->is_head_request,
+                            bound_of(call, call->target->limits.response_bytes));
     rd_err err = RD_ERR_INIT;
     if (rd_link_stream_write(api_pipe_stream(pipe), rd_buf_bytes(&call->head), &err) < 0) {
         call->has_failed = true; /* an empty queue has room for a head; whoever says no is closing */
@@ -210,7 +225,20 @@ static int choose(api_call *call, api_target **ret, rd_err *err)
     return rd_err_set(err, RD_E_NO_INSTANCE, "no instance serves this app");
 }
 
-/* One try after another until a pipe is had or waited for. */
+/* Nothing of the app serves: where it runs only when called, the call waits while it wakes. */
+static int wait_for_wake(api_call *call, rd_err *err)
+{
+    api_relay *relay = call->relay;
+    const api_app *app = api_targets_app(relay->targets, &call->app);
+    if (err->code != RD_E_NO_INSTANCE || call->has_instance || !app || !app->sleeps || !relay->options.on_asked)
+        return -1;
+    if (api_holds_add(relay->holds, &call->app, &call->held, boot_us(relay), err) < 0)
+        return -1;
+    call->deadline_us = call->started_us + API_RELAY_WAKE_US;
+    return 0;
+}
+
+/* One try after another until a pipe is had or waited for, or the call waits for the app to wake. */
 static int attempt(api_call *call, rd_err *err)
 {
     api_relay *relay = call->relay;
@@ -219,15 +247,19 @@ static int attempt(api_call *call, rd_err *err)
         if (call->tried_count == TRIES_MAX)
             return rd_err_set(err, RD_E_NO_INSTANCE, "%u instances could not take the call", TRIES_MAX);
         if (choose(call, &target, err) < 0)
-            return -1;
-        if (call->body.size > target->limits.request_bytes)
+            return wait_for_wake(call, err);
+        if (!call->is_sealed && !call->is_for_runtime && !target->limits.is_plain)
+            return rd_err_set(err, RD_E_PLAIN_REFUSED, "this release takes sealed requests alone");
+        uint64_t bound = bound_of(call, target->limits.request_bytes);
+        if (call->body.size > bound)
             return rd_err_set(err, RD_E_REQUEST_TOO_LARGE, "request body of %zu bytes, at most %" PRIu64,
-                              call->body.size, target->limits.request_bytes);
+                              call->body.size, bound);
         call->tried[call->tried_count++] = target;
         call->target = target;
         api_target_hold(target);
         target->in_flight++;
-        call->deadline_us = call->started_us + target->limits.time_us + TIME_MARGIN_US;
+        target->app->was_used = true;
+        call->deadline_us = call->ready_us + target->limits.time_us + TIME_MARGIN_US;
         api_reach ignored;
         rd_link *link = relay->options.find_link(relay->options.context, target, &ignored);
         api_pipe *pipe = NULL;
@@ -238,6 +270,26 @@ static int attempt(api_call *call, rd_err *err)
             return 0;
         }
         target_leave(call);
+    }
+}
+
+/* An instance serves: the whole line goes to it, in the order it came. */
+static void on_filled(void *context, const api_app *app)
+{
+    api_relay *relay = context;
+    api_held *next;
+    for (api_held *held = api_holds_take(relay->holds, &app->id); held; held = next) {
+        next = held->next;
+        api_call *call = RD_CONTAINER_OF(held, api_call, held);
+        *held = (api_held){ 0 };
+        call->tried_count = 0;
+        call->ready_us = boot_us(relay);
+        relay->woken++;
+        rd_err err = RD_ERR_INIT;
+        if (attempt(call, &err) < 0) {
+            call->has_failed = true; /* told at the next turn of the timer: the line must not change now */
+            call->err = err;
+        }
     }
 }
 
@@ -415,9 +467,11 @@ static api_call *call_new(api_relay *relay, const api_call_spec *spec, const api
     if (spec->instance)
         call->instance = *spec->instance;
     call->body = spec->body;
+    call->is_sealed = strcmp(spec->target, RD_OHTTP_PATH) == 0;
+    call->is_for_runtime = strncmp(spec->target, RD_RUNTIME_PREFIX, sizeof RD_RUNTIME_PREFIX - 1) == 0;
     call->is_head_request = strcmp(spec->method, "HEAD") == 0;
     call->is_safe = call->is_head_request || strcmp(spec->method, "GET") == 0 || strcmp(spec->method, "OPTIONS") == 0;
-    call->started_us = boot_us(relay);
+    call->started_us = call->ready_us = boot_us(relay);
     call->next = relay->first;
     if (call->next)
         call->next->previous = call;
@@ -462,10 +516,15 @@ static void on_timer(void *context)
             continue;
         relay->timed_out++;
         rd_err err = RD_ERR_INIT;
-        (void)rd_err_set(&err, RD_E_TIMEOUT, "no whole answer within the release's time limit");
+        if (call->held.hold)
+            (void)rd_err_set(&err, RD_E_NO_INSTANCE, "the app sleeps, and no instance of it came up within %d s",
+                             API_RELAY_WAKE_US / 1000000);
+        else
+            (void)rd_err_set(&err, RD_E_TIMEOUT, "no whole answer within the release's time limit");
         call_end(call, &err);
         next = relay->first;
     }
+    api_holds_again(relay->holds, now_us);
     if (++relay->sweeps % 16 == 0)
         api_pools_sweep(relay->pools, now_us);
 }
@@ -477,6 +536,8 @@ api_relay *api_relay_new(const api_relay_options *options)
     relay->pools = api_pools_new();
     relay->targets = api_targets_new(api_pools_target_gone, relay->pools);
     api_pools_set_targets(relay->pools, relay->targets);
+    api_targets_on_filled(relay->targets, on_filled, relay);
+    relay->holds = api_holds_new(options->on_asked, options->context);
     relay->timer = rd_timer_new(options->loop, on_timer, relay);
     rd_timer_start(relay->timer, SWEEP_US, SWEEP_US);
     return relay;
@@ -494,6 +555,7 @@ api_relay *api_relay_free(api_relay *relay)
         call_end(relay->first, &err);
     relay->targets = api_targets_free(relay->targets);
     api_pools_free(relay->pools);
+    api_holds_free(relay->holds);
     free(relay);
     return NULL;
 }
@@ -539,5 +601,10 @@ void api_relay_metrics(void *context, rd_buf *out)
                         "\n# TYPE redoubt_relay_pipes_refused_total counter\nredoubt_relay_pipes_refused_total %" PRIu64
                         "\n",
                         pools.opened, pools.refused);
+    (void)rd_buf_printf(out,
+                        "# HELP redoubt_relay_calls_held Calls that wait for an app to wake.\n"
+                        "# TYPE redoubt_relay_calls_held gauge\nredoubt_relay_calls_held %zu\n"
+                        "# TYPE redoubt_relay_calls_woken_total counter\nredoubt_relay_calls_woken_total %" PRIu64 "\n",
+                        api_holds_count(relay->holds), relay->woken);
     (void)rd_buf_printf(out, "# TYPE redoubt_targets gauge\nredoubt_targets %zu\n", api_targets_count(relay->targets));
 }

@@ -9,7 +9,8 @@
 #include "common/base/clock.h"
 #include "common/io/link.h"
 
-#define API_RELAY_CALLS_MAX 20000 /* in flight in one replica */
+#define API_RELAY_CALLS_MAX 20000    /* in flight in one replica */
+#define API_RELAY_WAKE_US   20000000 /* how long a call waits for a sleeping app */
 
 typedef struct api_relay api_relay;
 typedef struct api_call api_call;
@@ -22,6 +23,9 @@ typedef struct api_relay_options {
     /* An agent or another replica said 421 or 503 for an instance of this app, or none could be reached: what is known
      * of the app may be old. May be NULL. */
     void (*on_stale)(void *context, const rd_app_id *app);
+    /* Calls wait for an instance of this app, which runs only when called: one is wanted. Said again while they wait.
+     * May be NULL: such calls are refused. */
+    void (*on_asked)(void *context, const rd_app_id *app);
     void *context;
 } api_relay_options;
 
@@ -51,7 +55,8 @@ typedef struct api_call_events {
     void (*on_done)(void *context, const rd_err *err);
 } api_call_events;
 
-/* -1: nothing was started: APP_UNKNOWN, APP_PAUSED, NO_INSTANCE, INSTANCE_ELSEWHERE, REQUEST_TOO_LARGE, UNAVAILABLE.
+/* -1: nothing was started: APP_UNKNOWN, APP_PAUSED, NO_INSTANCE, INSTANCE_ELSEWHERE, REQUEST_TOO_LARGE, PLAIN_REFUSED,
+ * UNAVAILABLE.
  * Otherwise on_done follows, never before it returns. */
 int api_relay_call(api_relay *relay, const api_call_spec *spec, const api_call_events *events, void *context,
                    api_call **ret, rd_err *err) RD_NODISCARD;

@@ -14,6 +14,7 @@ extern const size_t api_route_count;
 
 /* Loop routes of the link side: relay.c, tail.c, agents.c. */
 void api_invoke(struct api_request *request);            /* POST /v1/apps/{app}/invoke */
+void api_sealed(struct api_request *request);            /* POST /v1/apps/{app}/sealed */
 void api_events(struct api_request *request);            /* GET /v1/events */
 void api_logs(struct api_request *request);              /* GET /v1/apps/{app}/logs */
 void api_instance_evidence(struct api_request *request); /* GET /v1/instances/{ins}/evidence */
@@ -85,6 +86,7 @@ API_HANDLER(api_enroll);
 /* routes_collateral.c */
 API_HANDLER(api_collateral_status);
 API_HANDLER(api_collateral_put);
+API_HANDLER(api_collateral_refresh);
 API_HANDLER(api_collateral_forecast);
 /* routes_prepared.c */
 API_HANDLER(api_prepared_create);

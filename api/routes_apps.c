@@ -76,6 +76,7 @@ static json_t *app_json(const api_context *context, const rd_pg_result *row, siz
         rd_json_set_str(deployment, "kind", name_of(kinds, RD_ARRAY_LEN(kinds), rd_pg_get_i64(row, r, 11)));
         rd_json_set_int(deployment, "min", rd_pg_get_i64(row, r, 12));
         rd_json_set_int(deployment, "max", rd_pg_get_i64(row, r, 13));
+        rd_json_set_int(deployment, "idle_s", rd_pg_get_i64(row, r, 18));
         set_digest(deployment, "release", row, r, 14);
         rd_json_set_str(deployment, "state",
                         name_of(rollout_states, RD_ARRAY_LEN(rollout_states), rd_pg_get_i64(row, r, 15)));
@@ -303,7 +304,7 @@ static rd_pg_outcome stop_app(rd_pg *pg, const app_patch *patch, rd_err *err)
     rd_id id = rd_id_new(rd_clock_wall_us(rd_clock_system()), rd_random_system());
     return rd_pg_call(pg, "deployment_add", NULL, err, rd_pg_uuid(id.b), rd_pg_uuid(patch->org),
                       rd_pg_bytes(RD_BYTES_ARRAY(patch->id.b)), rd_pg_i64(rd_pg_get_i64(last, 0, 0) + 1), rd_pg_null(),
-                      rd_pg_null(), rd_pg_i64(0), rd_pg_i64(0), rd_pg_i64(4), rd_pg_text("delete"));
+                      rd_pg_null(), rd_pg_i64(0), rd_pg_i64(0), rd_pg_i64(4), rd_pg_text("delete"), rd_pg_null());
 }
 
 static rd_pg_outcome delete_app(rd_pg *pg, api_change *change, rd_err *err)

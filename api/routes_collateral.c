@@ -11,19 +11,18 @@
 #define FORECAST_PAGE 100
 #define FORECAST_MAX  2000 /* pieces of evidence of each kind that one request judges */
 
-static api_collateral_state *hold(const api_context *context, rd_err *err)
+static int no_set(rd_err *err)
 {
-    api_collateral_state *state = api_collateral_hold(context->collateral);
-    if (!state)
-        (void)rd_err_set(err, RD_E_NOT_FOUND, "this plane has no collateral set");
-    return state;
+    return rd_err_set(err, RD_E_NOT_FOUND, "this plane has no collateral set");
 }
 
 void api_collateral_document(api_request *request)
 {
     rd_err err = RD_ERR_INIT;
-    RD_CLEANUP(api_collateral_drop_p) api_collateral_state *state = hold(api_request_context(request), &err);
+    RD_CLEANUP(api_collateral_drop_p)
+    api_collateral_state *state = api_collateral_hold(api_request_context(request)->collateral);
     if (!state) {
+        (void)no_set(&err);
         api_reply_problem(request, &err);
         return;
     }
@@ -39,37 +38,33 @@ static void set_time(json_t *object, const char *name, const rd_pg_result *row, 
         rd_json_set_time(object, name, rd_pg_get_time(row, 0, column));
 }
 
-/* How the plane's own fetching goes; null when no replica ever fetched. */
+/* How the plane's own fetching goes, whichever replica did it last. */
 static int read_refresh(api_worker *worker, json_t **ret, rd_err *err)
 {
     RD_CLEANUP(rd_pg_result_free_p) rd_pg_result *row = NULL;
     rd_pg_outcome outcome = rd_pg_call(worker->pg, "collateral_refresh_get", &row, err);
-    if (outcome == RD_PG_NONE) {
-        *ret = json_null();
-        return 0;
-    }
     if (outcome != RD_PG_SOME)
         return -1;
+    bool is_on = worker->context->refresh != NULL, was_tried = !rd_pg_is_null(row, 0, 0);
+    const char *code = was_tried ? rd_pg_get_text(row, 0, 4) : "";
     json_t *refresh = json_object();
+    rd_json_set_bool(refresh, "enabled", is_on);
     set_time(refresh, "tried", row, 0);
     set_time(refresh, "succeeded", row, 1);
-    set_time(refresh, "next", row, 2);
-    rd_json_set_int(refresh, "failures", rd_pg_get_i64(row, 0, 3));
-    const char *code = rd_pg_get_text(row, 0, 4);
+    if (is_on)
+        set_time(refresh, "next", row, 2);
+    else
+        rd_json_set_null(refresh, "next");
+    rd_json_set_int(refresh, "failures", was_tried ? rd_pg_get_i64(row, 0, 3) : 0);
     rd_json_set_str(refresh, "code", code[0] ? code : NULL);
-    rd_json_set_str(refresh, "detail", rd_pg_get_text(row, 0, 5));
-    rd_json_set_str(refresh, "source", rd_pg_get_text(row, 0, 6));
+    rd_json_set_str(refresh, "detail", was_tried ? rd_pg_get_text(row, 0, 5) : "");
+    rd_json_set_str(refresh, "source", was_tried ? rd_pg_get_text(row, 0, 6) : NULL);
     *ret = refresh;
     return 0;
 }
 
-int api_collateral_status(api_request *request, api_worker *worker, rd_err *err)
+static void set_state(json_t *answer, const api_collateral_state *state)
 {
-    RD_CLEANUP(api_collateral_drop_p) api_collateral_state *state = hold(worker->context, err);
-    json_t *refresh;
-    if (!state || read_refresh(worker, &refresh, err) < 0)
-        return -1;
-    json_t *answer = json_object();
     rd_json_set_int(answer, "number", state->number);
     rd_json_set_digest(answer, "digest", &state->digest);
     rd_json_set_str(answer, "source", state->source);
@@ -77,8 +72,59 @@ int api_collateral_status(api_request *request, api_worker *worker, rd_err *err)
     rd_json_set_int(answer, "size", (int64_t)state->document.size);
     rd_json_set(answer, "facts",
                 state->facts.good_count > 0 ? rd_collateral_facts_to_json(&state->facts) : json_null());
+}
+
+/* A plane that fetches has an answer also before its first set. */
+static void set_no_state(json_t *answer)
+{
+    static const char *const nulls[] = { "digest", "source", "since", "facts" };
+    rd_json_set_int(answer, "number", 0);
+    rd_json_set_int(answer, "size", 0);
+    for (size_t i = 0; i < RD_ARRAY_LEN(nulls); i++)
+        rd_json_set_null(answer, nulls[i]);
+}
+
+int api_collateral_status(api_request *request, api_worker *worker, rd_err *err)
+{
+    RD_CLEANUP(api_collateral_drop_p)
+    api_collateral_state *state = api_collateral_hold(worker->context->collateral);
+    json_t *refresh;
+    if (!state && !worker->context->refresh)
+        return no_set(err);
+    if (read_refresh(worker, &refresh, err) < 0)
+        return -1;
+    json_t *answer = json_object();
+    if (state)
+        set_state(answer, state);
+    else
+        set_no_state(answer);
     rd_json_set(answer, "refresh", refresh);
     api_reply_json(request, 200, answer);
+    return 0;
+}
+
+/* --- fetching now --- */
+
+static rd_pg_outcome make_due(rd_pg *pg, api_change *change, rd_err *err)
+{
+    change->status = 202;
+    return rd_pg_call(pg, "collateral_refresh_now", NULL, err);
+}
+
+int api_collateral_refresh(api_request *request, api_worker *worker, rd_err *err)
+{
+    api_change change = { .action = "collateral.refresh", .apply = make_due, .wake_shard = -1 };
+    json_t *refresh;
+    if (!worker->context->refresh)
+        return rd_err_set(err, RD_E_UNSUPPORTED,
+                          "this plane does not fetch collateral: neither collateral-pcs nor "
+                          "collateral-kds is set");
+    if (api_change_run(request, worker, &change, err) < 0)
+        return -1;
+    api_request_hint(request, -1, true);
+    if (read_refresh(worker, &refresh, err) < 0)
+        return -1;
+    api_reply_json(request, 202, refresh);
     return 0;
 }
 

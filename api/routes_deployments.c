@@ -9,6 +9,10 @@
 
 #define INSTANCES_MAX 1000
 
+/* How long an app with min 0 runs on without a call. Replicas tell of calls every 2 s. */
+#define IDLE_S_MIN 10
+#define IDLE_S_MAX 86400
+
 /* Slots above max while a rollout replaces instances; part of what the quota must cover. */
 #define SURGE 1
 
@@ -23,8 +27,9 @@ typedef struct wish {
     const uint8_t *org;
     int kind;
     rd_digest release;
-    bool has_release, has_min, has_max;
+    bool has_release, has_min, has_max, has_idle;
     int32_t min, max;
+    int32_t idle_s;
     rd_id id;
     int64_t now_us;
 } wish;
@@ -34,6 +39,8 @@ typedef struct ground {
     int shard;
     int64_t last_gen;
     int32_t last_min, last_max;
+    bool has_last_idle;
+    int32_t last_idle_s;
     rd_digest last_release;
     bool has_last_release;
     uint8_t release_id[16];
@@ -169,6 +176,7 @@ static json_t *deployment_json(const rd_pg_result *row, size_t r)
     rd_json_set_str(d, "kind", kind_names[rd_pg_get_i64(row, r, 4)]);
     rd_json_set_int(d, "min", rd_pg_get_i64(row, r, 5));
     rd_json_set_int(d, "max", rd_pg_get_i64(row, r, 6));
+    rd_json_set_int(d, "idle_s", rd_pg_get_i64(row, r, 15));
     rd_json_set_str(d, "state", deployment_state(row, r));
     json_t *reason = rd_pg_is_null(row, r, 9) ? NULL : json_loads(rd_pg_get_text(row, r, 9), 0, NULL);
     rd_json_set(d, "reason", reason ? reason : json_null());
@@ -310,6 +318,8 @@ static rd_pg_outcome lock_ground(rd_pg *pg, const api_change *change, const wish
             g->last_gen = rd_pg_get_i64(results[2], 0, 0);
             g->last_min = (int32_t)rd_pg_get_i64(results[2], 0, 1);
             g->last_max = (int32_t)rd_pg_get_i64(results[2], 0, 2);
+            g->has_last_idle = !rd_pg_is_null(results[2], 0, 5);
+            g->last_idle_s = (int32_t)rd_pg_get_i64(results[2], 0, 5);
             g->has_last_release = rd_pg_get_fixed(results[2], 0, 4, g->last_release.b, sizeof(g->last_release.b));
         }
         if (outcome == RD_PG_SOME && api_if_match(change->request, g->last_gen, err) < 0)
@@ -415,10 +425,11 @@ static rd_pg_outcome insert_deployment(rd_pg *pg, api_change *change, rd_err *er
             return outcome;
     }
     rd_pg_value none = rd_pg_null();
+    rd_pg_value idle = w->has_idle ? rd_pg_i64(w->idle_s) : g.has_last_idle ? rd_pg_i64(g.last_idle_s) : none;
     if (rd_pg_push(pg, "deployment_add", err, rd_pg_uuid(w->id.b), rd_pg_uuid(w->org),
                    rd_pg_bytes(RD_BYTES_ARRAY(w->app.b)), rd_pg_i64(g.last_gen + 1),
                    is_stop ? none : rd_pg_uuid(g.release_id), is_stop ? none : rd_pg_i64(g.head_seq), rd_pg_i64(min),
-                   rd_pg_i64(max), rd_pg_i64(w->kind), rd_pg_text("api")) < 0 ||
+                   rd_pg_i64(max), rd_pg_i64(w->kind), rd_pg_text("api"), idle) < 0 ||
         api_change_evaluate(pg, change, g.shard, 1, RD_BYTES_ARRAY(w->app.b), kind_names[w->kind], err) < 0)
         return RD_PG_FAILED;
     change->status = 202;
@@ -438,6 +449,8 @@ int api_deployments_create(api_request *request, api_worker *worker, rd_err *err
           .has = RD_HAS(wish, has_min) },
         { "max", RD_JSON_I32, offsetof(wish, max), RD_OPTIONAL, .min = 1, .max = INSTANCES_MAX,
           .has = RD_HAS(wish, has_max) },
+        { "idle_s", RD_JSON_I32, offsetof(wish, idle_s), RD_OPTIONAL, .min = IDLE_S_MIN, .max = IDLE_S_MAX,
+          .has = RD_HAS(wish, has_idle) },
         { "kind", RD_JSON_ENUM, offsetof(wish, kind), RD_OPTIONAL, .names = kind_names },
         RD_JSON_END,
     };

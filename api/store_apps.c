@@ -6,11 +6,11 @@
     " d.min, d.max, r.digest, ro.state, coalesce(ro.wanted, d.min, 0), (SELECT count(*) FROM leases l"                 \
     " JOIN lease_status s USING (instance_id, epoch) JOIN lease_verdicts v USING (instance_id, epoch)"                 \
     " WHERE l.instance_id BETWEEN instances_from(d.deployment_id) AND instances_to(d.deployment_id) AND l.live"        \
-    " AND l.want = 1 AND s.phase = 4 AND v.result = 1 AND v.valid_until > clock_timestamp())"
+    " AND l.want = 1 AND s.phase = 4 AND v.result = 1 AND v.valid_until > clock_timestamp()), idle_s(d.strategy)"
 #define APP_JOINS                                                                                                      \
     " FROM apps a LEFT JOIN LATERAL (SELECT seq, digest, class FROM heads WHERE heads.org_id = a.org_id"               \
     " AND heads.app_id = a.app_id ORDER BY seq DESC LIMIT 1) h ON true"                                                \
-    " LEFT JOIN LATERAL (SELECT deployment_id, gen, kind, min, max, release_id FROM deployments"                       \
+    " LEFT JOIN LATERAL (SELECT deployment_id, gen, kind, min, max, release_id, strategy FROM deployments"             \
     " WHERE deployments.org_id = a.org_id AND deployments.app_id = a.app_id ORDER BY gen DESC LIMIT 1) d ON true"      \
     " LEFT JOIN releases r ON r.release_id = d.release_id"                                                             \
     " LEFT JOIN rollouts ro ON ro.app_id = a.app_id AND ro.gen = d.gen"

@@ -14,6 +14,8 @@ struct api_targets {
     rd_table *instances; /* instance id → api_target */
     void (*on_gone)(void *context, api_target *target);
     void *context;
+    void (*on_filled)(void *context, const api_app *app);
+    void *filled_context;
 };
 
 static rd_bytes app_key(const rd_app_id *app)
@@ -34,6 +36,12 @@ api_targets *api_targets_new(void (*on_gone)(void *context, api_target *target),
     targets->on_gone = on_gone;
     targets->context = context;
     return targets;
+}
+
+void api_targets_on_filled(api_targets *targets, void (*on_filled)(void *context, const api_app *app), void *context)
+{
+    targets->on_filled = on_filled;
+    targets->filled_context = context;
 }
 
 static void target_end(api_targets *targets, api_target *target)
@@ -148,6 +156,8 @@ void api_targets_replace(api_targets *targets, uint64_t version, const api_app_r
     }
     memcpy(app->org, row->org, sizeof app->org);
     app->is_paused = row->is_paused;
+    app->sleeps = row->sleeps;
+    app->is_open_asleep = row->is_open_asleep;
     app->version = version;
     count = RD_MIN(count, API_TARGETS_PER_APP_MAX);
     app->targets = rd_realloc(app->targets, (app->count + count + 1) * sizeof(api_target *));
@@ -161,6 +171,25 @@ void api_targets_replace(api_targets *targets, uint64_t version, const api_app_r
         target_drop(targets, app->targets[i]);
         app->targets[i] = app->targets[--app->count];
     }
+    if (app->count > 0 && targets->on_filled)
+        targets->on_filled(targets->filled_context, app);
+}
+
+bool api_targets_next_app(const api_targets *targets, size_t *iterator, api_app **ret)
+{
+    void *value;
+    if (!rd_table_next(targets->apps, iterator, NULL, &value))
+        return false;
+    *ret = value;
+    return true;
+}
+
+bool api_app_is_busy(const api_app *app)
+{
+    for (size_t i = 0; i < app->count; i++)
+        if (app->targets[i]->in_flight > 0)
+            return true;
+    return false;
 }
 
 api_app *api_targets_app(const api_targets *targets, const rd_app_id *app)

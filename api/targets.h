@@ -16,7 +16,8 @@ typedef struct api_app api_app;
 typedef struct api_target_limits {
     uint64_t request_bytes, response_bytes;
     int64_t time_us;
-    bool is_open; /* callers need no token */
+    bool is_open;  /* callers need no token */
+    bool is_plain; /* requests may come unsealed */
 } api_target_limits;
 
 /* One instance. Lives until targets_replace leaves it out and nobody holds it. */
@@ -42,7 +43,10 @@ struct api_app {
     rd_app_id id;
     uint8_t org[16];
     bool is_paused;
-    uint64_t version; /* of the load that filled it */
+    bool sleeps;         /* runs only when called: calls wait for an instance */
+    bool is_open_asleep; /* the release that would wake takes callers without a token */
+    bool was_used;       /* called since the last look of sleep.c */
+    uint64_t version;    /* of the load that filled it */
     api_target **targets;
     size_t count;
     size_t next; /* where the search begins: spreads equal ones */
@@ -52,6 +56,8 @@ typedef struct api_targets api_targets;
 /* on_gone is called when a target is about to be freed (its pool goes with it). */
 api_targets *api_targets_new(void (*on_gone)(void *context, api_target *target), void *context);
 api_targets *api_targets_free(api_targets *targets);
+/* on_filled: an app has instances after a load. It may call what it likes but api_targets_replace. */
+void api_targets_on_filled(api_targets *targets, void (*on_filled)(void *context, const api_app *app), void *context);
 
 /* One row of a load. */
 typedef struct api_target_row {
@@ -69,6 +75,7 @@ typedef struct api_app_row {
     uint8_t org[16];
     bool is_live; /* false: the app is gone */
     bool is_paused;
+    bool sleeps, is_open_asleep;
 } api_app_row;
 
 /* Sets all that is known of an app. Instances that stay (same epoch) keep calls and pipes; of two epochs of one
@@ -80,6 +87,10 @@ api_app *api_targets_app(const api_targets *targets, const rd_app_id *app);
 api_target *api_targets_instance(const api_targets *targets, const rd_id *instance);
 size_t api_targets_app_count(const api_targets *targets);
 size_t api_targets_count(const api_targets *targets);
+/* Visits all apps; start with *iterator = 0. */
+bool api_targets_next_app(const api_targets *targets, size_t *iterator, api_app **ret);
+/* Calls to it are in flight here. */
+bool api_app_is_busy(const api_app *app);
 /* Visits all targets; start with *iterator = 0. */
 bool api_targets_next(const api_targets *targets, size_t *iterator, api_target **ret);
 

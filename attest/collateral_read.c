@@ -59,7 +59,7 @@ static bool read_list(rd_piece *piece, const rd_certs *certs)
 
 /* --- signed texts --- */
 
-static int read_window(rd_piece *piece, const json_t *body, rd_err *err)
+static int read_window(rd_piece *piece, rd_json_view body, rd_err *err)
 {
     if (rd_field_int(body, "tcbEvaluationDataNumber", UINT32_MAX, &piece->number, err) < 0 ||
         rd_field_time(body, "issueDate", &piece->issued_us, err) < 0)
@@ -68,22 +68,25 @@ static int read_window(rd_piece *piece, const json_t *body, rd_err *err)
 }
 
 /* PCS API v4: TCB info of version 2 has no id and is SGX's. */
-static int read_tcb_scope(rd_piece *piece, const json_t *body, rd_err *err)
+static int read_tcb_scope(rd_piece *piece, rd_json_view body, rd_err *err)
 {
     uint8_t fmspc[6];
     char hex[13];
-    const char *id = json_string_value(json_object_get(body, "id"));
+    char id[17] = "";
+    rd_json_view value;
+    if (rd_json_view_get(body, "id", &value) && rd_field_text(body, "id", id, sizeof id, err) < 0)
+        return -1;
     if (rd_field_hex(body, "fmspc", fmspc, sizeof fmspc, err) < 0)
         return -1;
     rd_hex_encode(RD_BYTES_ARRAY(fmspc), hex);
-    say(piece, "%s/%s", id && strcmp(id, "TDX") == 0 ? "tdx" : "sgx", hex);
+    say(piece, "%s/%s", strcmp(id, "TDX") == 0 ? "tdx" : "sgx", hex);
     return 0;
 }
 
-static int read_identity_scope(rd_piece *piece, const json_t *body, rd_err *err)
+static int read_identity_scope(rd_piece *piece, rd_json_view body, rd_err *err)
 {
-    const char *id;
-    if (rd_field_text(body, "id", 16, &id, err) < 0)
+    char id[17];
+    if (rd_field_text(body, "id", id, sizeof id, err) < 0)
         return -1;
     say(piece, "%s", strcmp(id, "TD_QE") == 0 ? "tdx" : strcmp(id, "QE") == 0 ? "sgx" : id);
     return 0;
@@ -91,13 +94,14 @@ static int read_identity_scope(rd_piece *piece, const json_t *body, rd_err *err)
 
 static bool read_signed(rd_piece *piece)
 {
-    RD_CLEANUP(rd_json_free_p) json_t *body = NULL;
+    RD_CLEANUP(rd_json_doc_done) rd_json_doc doc = { .count = 0 };
+    rd_json_view body;
     bool is_tcb = piece->kind == RD_PIECE_TCB_INFO;
     uint8_t signature[64];
     rd_bytes range;
     rd_err err = RD_ERR_INIT;
     if (rd_signed_json_split(piece->body, is_tcb ? "tcbInfo" : "enclaveIdentity", &range, signature, &err) < 0 ||
-        rd_field_document(range, &body, &err) < 0 || read_window(piece, body, &err) < 0)
+        rd_field_document(range, &doc, &body, &err) < 0 || read_window(piece, body, &err) < 0)
         return false;
     return (is_tcb ? read_tcb_scope : read_identity_scope)(piece, body, &err) == 0;
 }

@@ -207,14 +207,16 @@ static int review_intel(review *r, const rd_piece *info, rd_err *err)
 
 /* --- AMD --- */
 
+/* *ret is NULL without a list. */
 static int check_amd_list(const rd_piece *piece, const rd_chain *chain, int64_t time_us, rd_collateral_scope *scope,
-                          rd_err *err)
+                          rd_crl **ret, rd_err *err)
 {
-    RD_CLEANUP(rd_crl_free_p) rd_crl *crl = NULL;
     if (!piece)
         return 0;
-    if (rd_crl_parse(piece->body, &crl, err) < 0 ||
-        rd_crl_verify(crl, chain->items[chain->count - 1], RD_CERT_AMD, time_us, err) < 0)
+    if (rd_crl_parse(piece->body, ret, err) < 0)
+        return rd_err_wrap(err, "revocation list of %s", rd_snp_product_names[scope->product]);
+    const rd_crl *crl = *ret;
+    if (rd_crl_verify(crl, chain->items[chain->count - 1], RD_CERT_AMD, time_us, err) < 0)
         return rd_err_wrap(err, "revocation list of %s", rd_snp_product_names[scope->product]);
     if (rd_crl_contains(crl, chain->items[0]))
         return rd_err_set(err, RD_E_CA_REVOKED, "%s was revoked", rd_cert_subject_cn(chain->items[0]));
@@ -223,8 +225,9 @@ static int check_amd_list(const rd_piece *piece, const rd_chain *chain, int64_t 
     return 0;
 }
 
+/* crl may be NULL. */
 static int check_vceks(review *r, const rd_collateral_scope *scope, const rd_certs *issuers, rd_chain_rules rules,
-                       rd_err *err)
+                       const rd_crl *crl, rd_err *err)
 {
     const rd_piece *piece;
     rules.depth = 3;
@@ -238,6 +241,8 @@ static int check_vceks(review *r, const rd_collateral_scope *scope, const rd_cer
         if (rd_certs_parse_mixed(piece->body, 1, &leaf, err) < 0 ||
             rd_chain_verify(leaf.items[0], issuers, &rules, &chain, err) < 0)
             return rd_err_wrap(err, "VCEK");
+        if (crl && rd_crl_contains(crl, leaf.items[0]))
+            return rd_err_set(err, RD_E_CA_REVOKED, "VCEK %.60s… was revoked", piece->scope);
         note_used(r, piece);
         r->facts->vcek_count++;
     }
@@ -247,6 +252,7 @@ static int check_vceks(review *r, const rd_collateral_scope *scope, const rd_cer
 static int check_amd(review *r, const rd_piece *piece, rd_collateral_scope *scope, rd_err *err)
 {
     RD_CLEANUP(rd_certs_done) rd_certs certs = { 0 };
+    RD_CLEANUP(rd_crl_free_p) rd_crl *crl = NULL;
     rd_roots roots;
     rd_chain chain;
     const rd_cert *ca = NULL;
@@ -270,9 +276,9 @@ static int check_amd(review *r, const rd_piece *piece, rd_collateral_scope *scop
     const rd_piece *list = first_of(r->set, RD_PIECE_AMD_CRL, piece->root);
     note_used(r, piece);
     note_used(r, list);
-    if (check_amd_list(list, &chain, r->time_us, scope, err) < 0)
+    if (check_amd_list(list, &chain, r->time_us, scope, &crl, err) < 0)
         return -1;
-    return scope->is_vlek ? 0 : check_vceks(r, scope, &certs, rules, err);
+    return scope->is_vlek ? 0 : check_vceks(r, scope, &certs, rules, crl, err);
 }
 
 static int review_amd(review *r, const rd_piece *piece, rd_err *err)

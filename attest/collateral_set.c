@@ -7,6 +7,7 @@
 #include "common/base/mem.h"
 #include "common/base/text.h"
 #include "common/crypto/x509.h"
+#include "common/crypto/x509_crl.h"
 #include "common/model/json.h"
 
 #define TYPE_V1 "redoubt/collateral/v1"
@@ -95,16 +96,23 @@ static void take_out(rd_collateral_set *set, size_t index)
     set->count--;
 }
 
-static void bound_vceks(rd_collateral_set *set)
+static size_t count_vceks(const rd_collateral_set *set)
 {
-    size_t count = 0, oldest = 0;
-    for (size_t i = set->count; i > 0; i--)
-        if (set->items[i - 1].piece.kind == RD_PIECE_VCEK) {
-            count++;
-            oldest = i - 1;
+    size_t count = 0;
+    for (size_t i = 0; i < set->count; i++)
+        count += set->items[i].piece.kind == RD_PIECE_VCEK;
+    return count;
+}
+
+/* False when there is none. */
+static bool drop_vcek(rd_collateral_set *set)
+{
+    for (size_t i = 0; i < set->count; i++)
+        if (set->items[i].piece.kind == RD_PIECE_VCEK) {
+            take_out(set, i);
+            return true;
         }
-    if (count > RD_VCEKS_MAX)
-        take_out(set, oldest);
+    return false;
 }
 
 int rd_collateral_set_put(rd_collateral_set *set, rd_piece_kind kind, rd_bytes body, rd_bytes chain, rd_err *err)
@@ -125,13 +133,14 @@ int rd_collateral_set_put(rd_collateral_set *set, rd_piece_kind kind, rd_bytes b
         *old = made;
         return 0;
     }
-    if (set->count == RD_PIECES_MAX) {
+    if (set->count == RD_PIECES_MAX && !drop_vcek(set)) {
         item_done(&made);
         return rd_err_set(err, RD_E_TOO_LARGE, "a set of more than %d pieces", RD_PIECES_MAX);
     }
     set->items = rd_realloc(set->items, (set->count + 1) * sizeof(item));
     set->items[set->count++] = made;
-    bound_vceks(set);
+    if (count_vceks(set) > RD_VCEKS_MAX)
+        (void)drop_vcek(set);
     return 0;
 }
 
@@ -203,6 +212,29 @@ void rd_collateral_set_expire(rd_collateral_set *set, int64_t time_us)
         if (piece->expires_us != 0 && piece->expires_us < time_us)
             take_out(set, i - 1);
     }
+}
+
+/* AMD's list is that of a product: "Milan" for "Milan/chip id/1.0.8.115". */
+static bool is_revoked(const rd_piece *vcek, const rd_piece *list)
+{
+    RD_CLEANUP(rd_certs_done) rd_certs certs = { 0 };
+    RD_CLEANUP(rd_crl_free_p) rd_crl *crl = NULL;
+    size_t size = strlen(list->scope);
+    if (strncmp(vcek->scope, list->scope, size) != 0 || vcek->scope[size] != '/')
+        return false;
+    return rd_certs_parse_mixed(vcek->body, 1, &certs, NULL) == 0 && certs.count == 1 &&
+           rd_crl_parse(list->body, &crl, NULL) == 0 && rd_crl_contains(crl, certs.items[0]);
+}
+
+void rd_collateral_set_revoke(rd_collateral_set *set)
+{
+    for (size_t i = set->count; i > 0; i--)
+        for (size_t j = 0; set->items[i - 1].piece.kind == RD_PIECE_VCEK && j < set->count; j++)
+            if (set->items[j].piece.kind == RD_PIECE_AMD_CRL &&
+                is_revoked(&set->items[i - 1].piece, &set->items[j].piece)) {
+                take_out(set, i - 1);
+                break;
+            }
 }
 
 /* --- JSON --- */
@@ -348,4 +380,16 @@ json_t *rd_collateral_set_to_json(const rd_collateral_set *set)
         (void)json_array_append_new(pieces, one);
     }
     return object;
+}
+
+int rd_collateral_set_write(rd_collateral_set *set, rd_buf *ret, rd_err *err)
+{
+    do {
+        RD_CLEANUP(rd_json_free_p) json_t *json = rd_collateral_set_to_json(set);
+        rd_buf_done(ret);
+        rd_buf_init(ret, RD_COLLATERAL_SIZE_MAX);
+        if (rd_json_dump(json, ret))
+            return 0;
+    } while (drop_vcek(set));
+    return rd_err_set(err, RD_E_TOO_LARGE, "the set would be larger than 1 MiB");
 }

@@ -8,7 +8,7 @@
 #include "attest/attest.h"
 
 #define RD_PIECES_MAX 512
-/* VCEKs are a cache: over this many the oldest leave. */
+/* VCEKs are a cache: over this many, and where a piece or a byte too many would be in the set, the oldest leave. */
 #define RD_VCEKS_MAX 256
 
 typedef enum rd_piece_kind {
@@ -36,7 +36,7 @@ typedef struct rd_piece {
 } rd_piece;
 
 rd_collateral_set *rd_collateral_set_new(void);
-/* Takes a copy; one of the same kind, root and scope is replaced. TOO_LARGE: over RD_PIECES_MAX. */
+/* Takes a copy; one of the same kind, root and scope is replaced. TOO_LARGE: over RD_PIECES_MAX without a VCEK. */
 int rd_collateral_set_put(rd_collateral_set *set, rd_piece_kind kind, rd_bytes body, rd_bytes chain,
                           rd_err *err) RD_NODISCARD;
 /* Pieces as they lie in a folder; empty ones are not there. pck_chain is nobody's collateral but a quote's. */
@@ -45,6 +45,8 @@ int rd_collateral_set_put_pieces(rd_collateral_set *set, const rd_collateral *pi
 int rd_collateral_set_merge(rd_collateral_set *set, const rd_collateral_set *other, bool keeps_newer, rd_err *err);
 /* Takes out what has ended. */
 void rd_collateral_set_expire(rd_collateral_set *set, int64_t time_us);
+/* Takes out VCEKs that AMD's list in the set names; whoever has a new list does it, as review refuses them. */
+void rd_collateral_set_revoke(rd_collateral_set *set);
 
 size_t rd_collateral_set_count(const rd_collateral_set *set);
 const rd_piece *rd_collateral_set_at(const rd_collateral_set *set, size_t index);
@@ -55,6 +57,8 @@ bool rd_piece_is_older(const rd_piece *a, const rd_piece *b);
 
 /* redoubt/collateral/v2 of docs/protocol/formats.md. A new reference. */
 json_t *rd_collateral_set_to_json(const rd_collateral_set *set);
+/* The same as text of at most RD_COLLATERAL_SIZE_MAX; the oldest VCEKs leave until it fits. TOO_LARGE without them. */
+int rd_collateral_set_write(rd_collateral_set *set, rd_buf *ret, rd_err *err) RD_NODISCARD;
 
 /* What evidence needs, borrowed from the set. Zero-initialise; free with rd_collateral_pick_done. */
 typedef struct rd_collateral_pick {

@@ -58,7 +58,7 @@ static bool take_object(reader *in, rd_bytes *ret)
     if (peek(in) != '{')
         return false;
     while (in->at < in->text.size) {
-        int c = peek(in);
+        uint8_t c = in->text.data[in->at];
         rd_bytes string;
         if (c == '"') {
             if (!take_string(in, &string))

@@ -34,10 +34,10 @@ void rd_qe_identity_done(rd_qe_identity *identity)
 
 /* --- levels --- */
 
-static int read_status(const json_t *object, rd_tcb_status *ret, rd_err *err)
+static int read_status(rd_json_view object, rd_tcb_status *ret, rd_err *err)
 {
-    const char *text;
-    if (rd_field_text(object, "tcbStatus", 64, &text, err) < 0)
+    char text[65];
+    if (rd_field_text(object, "tcbStatus", text, sizeof text, err) < 0)
         return -1;
     *ret = rd_tcb_status_parse(text);
     /* The relaunch states are findings of a verifier: no level carries them. */
@@ -47,23 +47,19 @@ static int read_status(const json_t *object, rd_tcb_status *ret, rd_err *err)
 }
 
 /* PCS API v4: advisoryIDs is optional. */
-static int read_advisories(const json_t *object, rd_tcb_level *ret, rd_err *err)
+static int read_advisories(rd_json_view object, rd_tcb_level *ret, rd_err *err)
 {
-    const json_t *array = json_object_get(object, "advisoryIDs");
-    if (!array)
+    rd_json_view item, place;
+    size_t count = 0;
+    if (!rd_json_view_get(object, "advisoryIDs", &item))
         return 0;
-    if (!json_is_array(array) || json_array_size(array) > RD_ADVISORIES_MAX)
-        return rd_err_set(err, RD_E_COLLATERAL_FORMAT, "advisoryIDs is not an array of at most %d", RD_ADVISORIES_MAX);
-    size_t count = json_array_size(array);
+    if (rd_field_array(object, "advisoryIDs", RD_ADVISORIES_MAX, &item, &count, err) < 0)
+        return -1;
     ret->advisories = rd_alloc_array(RD_MAX(count, (size_t)1), sizeof *ret->advisories);
-    for (size_t i = 0; i < count; i++) {
-        const json_t *item = json_array_get(array, i);
-        size_t size = json_string_length(item);
-        if (!json_is_string(item) || size == 0 || size >= RD_ADVISORY_TEXT_SIZE)
+    for (place = rd_json_view_items(item); rd_json_view_next(&place, &item);)
+        if (rd_json_view_text(item, ret->advisories[ret->advisory_count++], RD_ADVISORY_TEXT_SIZE) <= 0)
             return rd_err_set(err, RD_E_COLLATERAL_FORMAT, "an advisory id is not 1 to %d bytes of text",
                               RD_ADVISORY_TEXT_SIZE - 1);
-        memcpy(ret->advisories[ret->advisory_count++], json_string_value(item), size);
-    }
     return 0;
 }
 
@@ -78,8 +74,14 @@ static rd_tcb_kind kind_by_place(bool is_tdx, size_t index)
     return index < RD_ARRAY_LEN(sgx) ? sgx[index] : RD_TCB_KIND_FIRMWARE;
 }
 
+static bool get_text(rd_json_view object, const char *name, char *out, size_t size)
+{
+    rd_json_view value;
+    return rd_json_view_get(object, name, &value) && rd_json_view_text(value, out, size) >= 0;
+}
+
 /* PCS API v4: type, then category, both optional and for people. */
-static rd_tcb_kind read_kind_of(const json_t *component, bool is_tdx, size_t index)
+static rd_tcb_kind read_kind_of(rd_json_view component, bool is_tdx, size_t index)
 {
     static const struct {
         const char *part;
@@ -91,35 +93,36 @@ static rd_tcb_kind read_kind_of(const json_t *component, bool is_tdx, size_t ind
         { "SEAMLDR", RD_TCB_KIND_SEAM_LOADER },
         { "TDX Module", RD_TCB_KIND_TDX_MODULE },
     };
-    const char *type = json_string_value(json_object_get(component, "type"));
-    const char *category = json_string_value(json_object_get(component, "category"));
-    for (size_t i = 0; type && i < RD_ARRAY_LEN(words); i++)
-        if (strstr(type, words[i].part))
+    char text[128];
+    bool has_type = get_text(component, "type", text, sizeof text);
+    for (size_t i = 0; has_type && i < RD_ARRAY_LEN(words); i++)
+        if (strstr(text, words[i].part))
             return words[i].kind;
-    if (category && strcmp(category, "BIOS") == 0)
+    if (get_text(component, "category", text, sizeof text) && strcmp(text, "BIOS") == 0)
         return RD_TCB_KIND_BIOS;
     return kind_by_place(is_tdx, index);
 }
 
 /* D9: exactly 16 components, each with svn 0 to 255. */
-static int read_components(const json_t *tcb, const char *name, bool is_tdx, uint8_t out[16], uint8_t kinds[16],
+static int read_components(rd_json_view tcb, const char *name, bool is_tdx, uint8_t out[16], uint8_t kinds[16],
                            rd_err *err)
 {
-    const json_t *array = json_object_get(tcb, name);
-    if (!json_is_array(array) || json_array_size(array) != 16)
+    rd_json_view item, place;
+    size_t i = 0;
+    if (!rd_json_view_get(tcb, name, &item) || rd_json_view_count(item) != 16)
         return rd_err_set(err, RD_E_TCB_COMPONENTS, "%s is not an array of 16", name);
-    for (size_t i = 0; i < 16; i++) {
+    for (place = rd_json_view_items(item); rd_json_view_next(&place, &item); i++) {
         int64_t svn = 0;
-        if (rd_field_int(json_array_get(array, i), "svn", 255, &svn, err) < 0)
+        if (rd_field_int(item, "svn", 255, &svn, err) < 0)
             return rd_err_wrap(err, "%s[%zu]", name, i);
         out[i] = (uint8_t)svn;
-        kinds[i] = (uint8_t)read_kind_of(json_array_get(array, i), is_tdx, i);
+        kinds[i] = (uint8_t)read_kind_of(item, is_tdx, i);
     }
     return 0;
 }
 
 /* TCB info version 2 names each component. */
-static int read_components_v2(const json_t *tcb, uint8_t out[16], uint8_t kinds[16], rd_err *err)
+static int read_components_v2(rd_json_view tcb, uint8_t out[16], uint8_t kinds[16], rd_err *err)
 {
     for (int i = 0; i < 16; i++) {
         char name[20];
@@ -139,7 +142,7 @@ typedef struct level_shape {
     bool is_isv; /* of an enclave or module: isvsvn alone */
 } level_shape;
 
-static int read_tcb(const json_t *tcb, const level_shape *shape, rd_tcb_level *ret, rd_err *err)
+static int read_tcb(rd_json_view tcb, const level_shape *shape, rd_tcb_level *ret, rd_err *err)
 {
     int64_t svn = 0;
     if (shape->is_isv) {
@@ -158,31 +161,31 @@ static int read_tcb(const json_t *tcb, const level_shape *shape, rd_tcb_level *r
     return 0;
 }
 
-static int read_level(const json_t *object, const level_shape *shape, rd_tcb_level *ret, rd_err *err)
+static int read_level(rd_json_view object, const level_shape *shape, rd_tcb_level *ret, rd_err *err)
 {
-    const json_t *tcb;
+    rd_json_view tcb;
     if (rd_field_object(object, "tcb", &tcb, err) < 0 || read_tcb(tcb, shape, ret, err) < 0 ||
         rd_field_time(object, "tcbDate", &ret->date_us, err) < 0 || read_status(object, &ret->status, err) < 0)
         return -1;
     return read_advisories(object, ret, err);
 }
 
-static int read_levels(const json_t *object, const level_shape *shape, rd_tcb_levels *ret, rd_err *err)
+static int read_levels(rd_json_view object, const level_shape *shape, rd_tcb_levels *ret, rd_err *err)
 {
-    const json_t *array;
-    if (rd_field_array(object, "tcbLevels", RD_TCB_LEVELS_MAX, &array, err) < 0)
+    rd_json_view item, place;
+    size_t count = 0;
+    if (rd_field_array(object, "tcbLevels", RD_TCB_LEVELS_MAX, &item, &count, err) < 0)
         return -1;
-    size_t count = json_array_size(array);
     ret->items = rd_alloc_array(RD_MAX(count, (size_t)1), sizeof *ret->items);
-    for (size_t i = 0; i < count; i++)
-        if (read_level(json_array_get(array, i), shape, &ret->items[ret->count++], err) < 0)
-            return rd_err_wrap(err, "tcbLevels[%zu]", i);
+    for (place = rd_json_view_items(item); rd_json_view_next(&place, &item);)
+        if (read_level(item, shape, &ret->items[ret->count++], err) < 0)
+            return rd_err_wrap(err, "tcbLevels[%zu]", ret->count - 1);
     return 0;
 }
 
 /* --- TDX modules --- */
 
-static int read_module(const json_t *object, rd_tdx_module *ret, rd_err *err)
+static int read_module(rd_json_view object, rd_tdx_module *ret, rd_err *err)
 {
     if (rd_field_hex(object, "mrsigner", ret->mr_signer, sizeof ret->mr_signer, err) < 0 ||
         rd_field_hex(object, "attributes", ret->attributes, sizeof ret->attributes, err) < 0)
@@ -190,37 +193,35 @@ static int read_module(const json_t *object, rd_tdx_module *ret, rd_err *err)
     return rd_field_hex(object, "attributesMask", ret->attributes_mask, sizeof ret->attributes_mask, err);
 }
 
-static int read_identity(const json_t *object, rd_tdx_module *ret, rd_err *err)
+static int read_identity(rd_json_view object, rd_tdx_module *ret, rd_err *err)
 {
     static const level_shape shape = { .is_isv = true };
-    const char *id;
-    if (rd_field_text(object, "id", sizeof ret->id - 1, &id, err) < 0 || read_module(object, ret, err) < 0)
+    if (rd_field_text(object, "id", ret->id, sizeof ret->id, err) < 0 || read_module(object, ret, err) < 0)
         return -1;
-    snprintf(ret->id, sizeof ret->id, "%s", id);
     return read_levels(object, &shape, &ret->levels, err);
 }
 
-static int read_modules(const json_t *root, rd_tcb_info *ret, rd_err *err)
+static int read_modules(rd_json_view root, rd_tcb_info *ret, rd_err *err)
 {
-    const json_t *module, *array;
+    rd_json_view module, item, place;
+    size_t count = 0;
     if (rd_field_object(root, "tdxModule", &module, err) < 0 || read_module(module, &ret->module, err) < 0)
         return rd_err_wrap(err, "tdxModule");
     ret->has_module = true;
-    if (!json_object_get(root, "tdxModuleIdentities"))
+    if (!rd_json_view_get(root, "tdxModuleIdentities", &item))
         return 0;
-    if (rd_field_array(root, "tdxModuleIdentities", RD_MODULES_MAX, &array, err) < 0)
+    if (rd_field_array(root, "tdxModuleIdentities", RD_MODULES_MAX, &item, &count, err) < 0)
         return -1;
-    size_t count = json_array_size(array);
     ret->modules = rd_alloc_array(RD_MAX(count, (size_t)1), sizeof *ret->modules);
-    for (size_t i = 0; i < count; i++)
-        if (read_identity(json_array_get(array, i), &ret->modules[ret->module_count++], err) < 0)
-            return rd_err_wrap(err, "tdxModuleIdentities[%zu]", i);
+    for (place = rd_json_view_items(item); rd_json_view_next(&place, &item);)
+        if (read_identity(item, &ret->modules[ret->module_count++], err) < 0)
+            return rd_err_wrap(err, "tdxModuleIdentities[%zu]", ret->module_count - 1);
     return 0;
 }
 
 /* --- the documents --- */
 
-static int read_dates(const json_t *root, int64_t *issued_us, int64_t *next_update_us, uint32_t *evaluation_number,
+static int read_dates(rd_json_view root, int64_t *issued_us, int64_t *next_update_us, uint32_t *evaluation_number,
                       rd_err *err)
 {
     int64_t number = 0;
@@ -233,16 +234,16 @@ static int read_dates(const json_t *root, int64_t *issued_us, int64_t *next_upda
 }
 
 /* Version 2 has no id and serves SGX alone; version 3 names its TEE. */
-static int read_kind(const json_t *root, rd_tcb_info *ret, rd_err *err)
+static int read_kind(rd_json_view root, rd_tcb_info *ret, rd_err *err)
 {
     int64_t version = 0, type = 0;
-    const char *id = "SGX";
+    char id[17] = "SGX";
     if (rd_field_int(root, "version", INT32_MAX, &version, err) < 0 ||
         rd_field_int(root, "tcbType", INT32_MAX, &type, err) < 0)
         return -1;
     if ((version != 2 && version != 3) || type != 0)
         return rd_err_set(err, RD_E_TCB_MISMATCH, "TCB info version %" PRId64 ", type %" PRId64, version, type);
-    if (version == 3 && rd_field_text(root, "id", 16, &id, err) < 0)
+    if (version == 3 && rd_field_text(root, "id", id, sizeof id, err) < 0)
         return -1;
     bool is_tdx = strcmp(id, "TDX") == 0;
     if (!is_tdx && strcmp(id, "SGX") != 0)
@@ -252,7 +253,7 @@ static int read_kind(const json_t *root, rd_tcb_info *ret, rd_err *err)
     return 0;
 }
 
-static int read_tcb_info(const json_t *root, rd_tcb_info *ret, rd_err *err)
+static int read_tcb_info(rd_json_view root, rd_tcb_info *ret, rd_err *err)
 {
     if (read_kind(root, ret, err) < 0 ||
         read_dates(root, &ret->issued_us, &ret->next_update_us, &ret->evaluation_number, err) < 0 ||
@@ -269,18 +270,18 @@ static int read_tcb_info(const json_t *root, rd_tcb_info *ret, rd_err *err)
 int rd_tcb_info_parse(rd_bytes body, rd_tcb_info *ret, rd_err *err)
 {
     *ret = (rd_tcb_info){ 0 };
-    RD_CLEANUP(rd_json_free_p) json_t *root = NULL;
-    if (rd_field_document(body, &root, err) < 0 || read_tcb_info(root, ret, err) < 0)
+    RD_CLEANUP(rd_json_doc_done) rd_json_doc doc;
+    rd_json_view root;
+    if (rd_field_document(body, &doc, &root, err) < 0 || read_tcb_info(root, ret, err) < 0)
         return rd_err_wrap(err, "TCB info");
     return 0;
 }
 
-static int read_qe_identity(const json_t *root, rd_qe_identity *ret, rd_err *err)
+static int read_qe_identity(rd_json_view root, rd_qe_identity *ret, rd_err *err)
 {
     static const level_shape shape = { .is_isv = true };
-    const char *id;
     int64_t version = 0, prod_id = 0;
-    if (rd_field_text(root, "id", sizeof ret->id - 1, &id, err) < 0 ||
+    if (rd_field_text(root, "id", ret->id, sizeof ret->id, err) < 0 ||
         rd_field_int(root, "version", INT32_MAX, &version, err) < 0 ||
         read_dates(root, &ret->issued_us, &ret->next_update_us, &ret->evaluation_number, err) < 0 ||
         rd_field_hex(root, "miscselect", ret->misc_select, 4, err) < 0 ||
@@ -292,7 +293,6 @@ static int read_qe_identity(const json_t *root, rd_qe_identity *ret, rd_err *err
         return -1;
     if (version != 2)
         return rd_err_set(err, RD_E_QE_IDENTITY_ID, "enclave identity version %" PRId64 ", expected 2", version);
-    snprintf(ret->id, sizeof ret->id, "%s", id);
     ret->isv_prod_id = (uint32_t)prod_id;
     return read_levels(root, &shape, &ret->levels, err);
 }
@@ -300,8 +300,9 @@ static int read_qe_identity(const json_t *root, rd_qe_identity *ret, rd_err *err
 int rd_qe_identity_parse(rd_bytes body, rd_qe_identity *ret, rd_err *err)
 {
     *ret = (rd_qe_identity){ 0 };
-    RD_CLEANUP(rd_json_free_p) json_t *root = NULL;
-    if (rd_field_document(body, &root, err) < 0 || read_qe_identity(root, ret, err) < 0)
+    RD_CLEANUP(rd_json_doc_done) rd_json_doc doc;
+    rd_json_view root;
+    if (rd_field_document(body, &doc, &root, err) < 0 || read_qe_identity(root, ret, err) < 0)
         return rd_err_wrap(err, "QE identity");
     return 0;
 }

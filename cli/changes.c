@@ -100,6 +100,7 @@ static void compare_release(json_t *list, const rd_release *before, const rd_rel
     const rd_release_limits *a = &before->limits;
     const rd_release_limits *b = &after->limits;
     add(list, "open", json_boolean(before->is_open), json_boolean(after->is_open));
+    add(list, "plain", json_boolean(before->is_plain), json_boolean(after->is_plain));
     compare_env(list, before, after);
     add(list, "limits.request_bytes", number(a->request_bytes), number(b->request_bytes));
     add(list, "limits.response_bytes", number(a->response_bytes), number(b->response_bytes));
@@ -117,6 +118,7 @@ json_t *cli_changes_list(const cli_changed *before, const cli_changed *after)
     if (before->instances_max && after->instances_max) {
         add(list, "instances.min", number(before->instances_min), number(after->instances_min));
         add(list, "instances.max", number(before->instances_max), number(after->instances_max));
+        add(list, "instances.idle_s", number(before->idle_s), number(after->idle_s));
     }
     if (before->policy && after->policy)
         compare_policy(list, before->policy, after->policy);

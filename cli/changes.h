@@ -12,6 +12,7 @@ typedef struct cli_changed {
     rd_class class;
     const rd_policy *policy;               /* NULL: not compared */
     uint64_t instances_min, instances_max; /* both 0: not compared */
+    uint64_t idle_s;
 } cli_changed;
 
 /* A new array of {"member","from","to"}, for code {"member":"code","module","added","removed"}. Empty: no change. */

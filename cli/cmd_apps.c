@@ -34,6 +34,16 @@ static int run_create(cli_context *context, const cli_args *args, rd_err *err)
     return 0;
 }
 
+/* It runs only when called, and nothing is wanted of it now. */
+static bool is_asleep(const json_t *app)
+{
+    const json_t *deployment = json_object_get(app, "deployment");
+    const json_t *instances = json_object_get(app, "instances");
+    return json_is_object(deployment) && json_integer_value(json_object_get(deployment, "min")) == 0 &&
+           strcmp(text_of(deployment, "kind"), "stop") != 0 &&
+           json_integer_value(json_object_get(instances, "wanted")) == 0;
+}
+
 static void fill_row(const json_t *app, const char **cells, char *serving, size_t serving_size, char *id,
                      size_t id_size)
 {
@@ -41,6 +51,8 @@ static void fill_row(const json_t *app, const char **cells, char *serving, size_
     (void)snprintf(serving, serving_size, "%lld of %lld",
                    (long long)json_integer_value(json_object_get(instances, "serving")),
                    (long long)json_integer_value(json_object_get(instances, "wanted")));
+    if (is_asleep(app))
+        (void)snprintf(serving, serving_size, "asleep");
     const json_t *head = json_object_get(app, "head");
     cells[0] = text_of(app, "name");
     cells[1] = cli_short_id(text_of(app, "id"), id, id_size);
@@ -96,6 +108,9 @@ static int run_show(cli_context *context, const cli_args *args, rd_err *err)
             cli_print(&context->out, "deployment %s   %s", text_of(deployment, "id"), text_of(deployment, "state"));
         if (json_array_size(instances))
             status = cli_instances_print(context, instances, err);
+        else if (is_asleep(app))
+            cli_note(&context->out, "Asleep: no instance runs. The first call wakes it: redoubt invoke %s",
+                     text_of(app, "name"));
         else
             cli_note(&context->out, "No instances. Deploy: redoubt deploy");
     }

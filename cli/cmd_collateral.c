@@ -8,6 +8,7 @@
 #include <string.h>
 
 #define FALLS 6
+#define FAILS 8
 
 static const char *text_of(const json_t *object, const char *name)
 {
@@ -50,51 +51,110 @@ void cli_collateral_print_facts(const cli_out *out, const json_t *facts)
 
 /* --- show --- */
 
+static const char *age_of(const json_t *object, const char *name, int64_t now_us, char *room, size_t size)
+{
+    const char *time = json_string_value(json_object_get(object, name));
+    return time ? cli_age(time, now_us, room, size) : "never";
+}
+
 /* How the plane's own fetching goes. */
 static void print_refresh(const cli_out *out, const json_t *refresh, int64_t now_us)
 {
-    char age[64];
-    long long failures = number_of(refresh, "failures");
-    if (!json_is_object(refresh)) {
-        cli_print(out, "  %-18s the plane does not fetch by itself; see: redoubt collateral fetch", "refresh");
+    char tried[64], good[64];
+    bool is_on = json_is_true(json_object_get(refresh, "enabled"));
+    const char *next = json_string_value(json_object_get(refresh, "next"));
+    if (!is_on)
+        cli_print(out, "  %-18s off: the plane does not fetch by itself; see: redoubt collateral fetch", "refresh");
+    if (!json_is_string(json_object_get(refresh, "tried"))) {
+        if (is_on)
+            cli_print(out, "  %-18s on, and due at once", "refresh");
         return;
     }
-    const char *good = json_string_value(json_object_get(refresh, "succeeded"));
-    cli_print(out, "  %-18s from %s, last %s, next %s", "refresh", text_of(refresh, "source"),
-              good ? cli_age(good, now_us, age, sizeof age) : "never", text_of(refresh, "next"));
-    if (failures > 0)
-        cli_print(out, "  %-18s %lld in a row since, %s: %s", "refresh FAILS", failures, text_of(refresh, "code"),
-                  text_of(refresh, "detail"));
+    cli_print(out, "  %-18s from %s, tried %s, all well %s", is_on ? "refresh" : "  last", text_of(refresh, "source"),
+              age_of(refresh, "tried", now_us, tried, sizeof tried),
+              age_of(refresh, "succeeded", now_us, good, sizeof good));
+    if (number_of(refresh, "failures") > 0)
+        cli_print(out, "  %-18s %lld in a row, %s: %s", "refresh FAILS", number_of(refresh, "failures"),
+                  text_of(refresh, "code"), text_of(refresh, "detail"));
+    else
+        cli_print(out, "  %-18s %s", "", text_of(refresh, "detail"));
+    if (is_on)
+        cli_print(out, "  %-18s due %s", "", next ? next : "at once");
 }
 
-static void print_status(const cli_out *out, const json_t *status, int64_t now_us)
+static void print_set(const cli_out *out, const json_t *status, int64_t now_us)
 {
-    const json_t *facts = json_object_get(status, "facts");
     char age[64];
+    if (!json_is_string(json_object_get(status, "digest"))) {
+        cli_print(out, "no set yet: nothing can be verified");
+        return;
+    }
     cli_print(out, "set %lld   %s", number_of(status, "number"), text_of(status, "digest"));
-    const char *since = json_string_value(json_object_get(status, "since"));
     cli_print(out, "  %-18s %s, %s", "source", text_of(status, "source"),
-              since ? cli_age(since, now_us, age, sizeof age) : "");
-    print_refresh(out, json_object_get(status, "refresh"), now_us);
-    if (json_is_object(facts))
-        cli_collateral_print_facts(out, facts);
-    else
-        cli_print(out, "  It does not verify: evidence will be refused until another set is imported.");
+              age_of(status, "since", now_us, age, sizeof age));
+}
+
+static int get_status(cli_context *context, const cli_args *args, json_t **ret, rd_err *err)
+{
+    if (cli_args_expect(args, 0, 0, "", err) < 0)
+        return -1;
+    cli_client *client = cli_context_client(context, err);
+    return client ? cli_client_json(client, "GET", "/v1/collateral/status", NULL, ret, err) : -1;
 }
 
 static int run_show(cli_context *context, const cli_args *args, rd_err *err)
 {
     RD_CLEANUP(rd_json_free_p) json_t *status = NULL;
+    const cli_out *out = &context->out;
+    int64_t now_us = rd_clock_wall_us(context->clock);
+    if (get_status(context, args, &status, err) < 0)
+        return -1;
+    if (out->form == CLI_JSON) {
+        cli_print_json(out, status);
+        return 0;
+    }
+    print_set(out, status, now_us);
+    print_refresh(out, json_object_get(status, "refresh"), now_us);
+    if (json_is_object(json_object_get(status, "facts")))
+        cli_collateral_print_facts(out, json_object_get(status, "facts"));
+    else
+        cli_print(out, "  It does not verify: evidence will be refused until another set is in use.");
+    return 0;
+}
+
+/* --- the plane's own fetching --- */
+
+static int run_status(cli_context *context, const cli_args *args, rd_err *err)
+{
+    RD_CLEANUP(rd_json_free_p) json_t *status = NULL;
+    const cli_out *out = &context->out;
+    int64_t now_us = rd_clock_wall_us(context->clock);
+    if (get_status(context, args, &status, err) < 0)
+        return -1;
+    const json_t *facts = json_object_get(status, "facts"), *refresh = json_object_get(status, "refresh");
+    if (out->form == CLI_JSON)
+        cli_print_json(out, refresh);
+    else {
+        print_set(out, status, now_us);
+        if (json_is_object(facts))
+            cli_print(out, "  %-18s %s", "first end", text_of(facts, "expires"));
+        print_refresh(out, refresh, now_us);
+    }
+    return number_of(refresh, "failures") > 0 ? FAILS : 0;
+}
+
+static int run_refresh(cli_context *context, const cli_args *args, rd_err *err)
+{
+    RD_CLEANUP(rd_json_free_p) json_t *refresh = NULL;
     if (cli_args_expect(args, 0, 0, "", err) < 0)
         return -1;
     cli_client *client = cli_context_client(context, err);
-    if (!client || cli_client_json(client, "GET", "/v1/collateral/status", NULL, &status, err) < 0)
+    if (!client || cli_client_json(client, "POST", "/v1/collateral/refresh", NULL, &refresh, err) < 0)
         return -1;
-    if (context->out.form == CLI_JSON) {
-        cli_print_json(&context->out, status);
-        return 0;
-    }
-    print_status(&context->out, status, rd_clock_wall_us(context->clock));
+    if (context->out.form == CLI_JSON)
+        cli_print_json(&context->out, refresh);
+    else
+        cli_print(&context->out, "The plane fetches its collateral now; see: redoubt collateral status");
     return 0;
 }
 
@@ -195,6 +255,16 @@ const cli_command cli_collateral_commands[] = {
       .arguments = "",
       .examples = "redoubt collateral show\nredoubt collateral show --json",
       .run = run_show },
+    { .name = "collateral status",
+      .purpose = "how the plane's own fetching of collateral goes; exit 8 while it fails",
+      .arguments = "",
+      .examples = "redoubt collateral status\nredoubt collateral status --json",
+      .run = run_status },
+    { .name = "collateral refresh",
+      .purpose = "have the plane fetch its collateral now, from the services that it is configured with",
+      .arguments = "",
+      .examples = "redoubt collateral refresh",
+      .run = run_refresh },
     { .name = "collateral import",
       .purpose = "take a collateral set into use, for the whole plane; an older one is refused",
       .arguments = "PATH",

@@ -1,5 +1,6 @@
 #include "cli/cmd.h"
 
+#include "cli/anchors.h"
 #include "cli/ear.h"
 #include "cli/evidence_files.h"
 #include "cli/evidence_show.h"
@@ -18,41 +19,6 @@ static int usage_of(rd_err *err, const char *flag)
 {
     err->code = RD_E_USAGE;
     return rd_err_wrap(err, "--%s", flag);
-}
-
-/* The one root that counts then. It is a vendor's, or else evidence under it is of class simulated. */
-static int read_trust_root(const char *path, rd_anchors *ret, rd_err *err)
-{
-    RD_CLEANUP(rd_certs_done) rd_certs certs = { 0 };
-    RD_CLEANUP(rd_free_p) uint8_t *data = NULL;
-    size_t size = 0;
-    rd_anchors vendors;
-    if (cli_read_file(path, RD_CERT_SIZE_MAX * 2, &data, &size, err) < 0 ||
-        rd_certs_parse_mixed(rd_bytes_of(data, size), 1, &certs, err) < 0)
-        return usage_of(err, "trust-root");
-    rd_anchor anchor = { .class = RD_CLASS_SIMULATED };
-    rd_cert_fingerprint(certs.items[0], anchor.fingerprint);
-    rd_anchors_init(&vendors);
-    for (size_t i = 0; i < vendors.count; i++)
-        if (memcmp(vendors.items[i].fingerprint, anchor.fingerprint, 32) == 0)
-            anchor.class = RD_CLASS_HARDWARE;
-    *ret = (rd_anchors){ .count = 2, .items = { anchor, anchor } };
-    ret->items[0].tee = RD_TEE_TDX;
-    ret->items[1].tee = RD_TEE_SNP;
-    return 0;
-}
-
-static int read_anchors(const cli_context *context, const cli_args *args, rd_anchors *ret, rd_err *err)
-{
-    const char *path = cli_args_value(args, "trust-root");
-    const cli_profile *profile = context->profile;
-    if (path)
-        return read_trust_root(path, ret, err);
-    rd_anchors_init(ret);
-    for (size_t i = 0; i < profile->simulation_root_count; i++)
-        if (rd_anchors_add_simulated(ret, profile->simulation_roots[i], err) < 0)
-            return -1;
-    return 0;
 }
 
 static int read_policy(const char *path, rd_policy *ret, rd_err *err)
@@ -114,7 +80,7 @@ static int make_request(cli_context *context, const cli_args *args, request *r, 
 {
     const char *policy = cli_args_value(args, "policy");
     if (cli_args_expect(args, 1, 1, "PATH", err) < 0 || read_product(args, &r->input.product, err) < 0 ||
-        read_anchors(context, args, &r->anchors, err) < 0)
+        cli_anchors_read(context, args, &r->anchors, err) < 0)
         return -1;
     if (policy) {
         r->policy = rd_alloc(sizeof *r->policy);

@@ -1,16 +1,21 @@
 #include "cli/cmd.h"
 
 #include "attest/collateral_review.h"
+#include "cli/anchors.h"
 #include "cli/client.h"
 #include "cli/evidence_files.h"
 #include "common/base/mem.h"
 #include "fetch/fetch.h"
+#include "fetch/validators.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
+
+/* Beside the set, for the next run: which answers it need not be sent again. */
+#define VALIDATORS_FILE "validators.json"
 
 /* Between two tries of a command line there is no event to wait for. */
 static bool wait_some(void *context RD_UNUSED, int64_t time_us)
@@ -78,79 +83,119 @@ static int open_folder(const char *dir, rd_collateral_set **ret, rd_err *err)
     return 0;
 }
 
-static int write_folder(const char *dir, const rd_collateral_set *set, rd_err *err)
+static int write_set(const char *dir, rd_collateral_set *set, rd_err *err)
 {
     RD_CLEANUP(rd_free_p) char *path = rd_asprintf("%s/" CLI_COLLATERAL_FILE, dir);
-    RD_CLEANUP(rd_json_free_p) json_t *json = rd_collateral_set_to_json(set);
     RD_CLEANUP(rd_buf_done) rd_buf text = { 0 };
-    rd_buf_init(&text, RD_COLLATERAL_SIZE_MAX);
-    if (!rd_json_dump(json, &text))
-        return rd_err_set(err, RD_E_TOO_LARGE, "%s: the set would be larger than 1 MiB", dir);
+    if (rd_collateral_set_write(set, &text, err) < 0)
+        return rd_err_wrap(err, "%s", dir);
     return cli_write_file(path, text.data, text.size, 0644, err);
 }
 
-static int read_anchors(const cli_context *context, rd_anchors *ret, rd_err *err)
+/* What a later run asks with. Lost or broken, all is asked for anew. */
+static void read_validators(const char *dir, fetch_http *http, const rd_collateral_set *set)
 {
-    const cli_profile *profile = context->profile;
-    rd_anchors_init(ret);
-    for (size_t i = 0; i < profile->simulation_root_count; i++)
-        if (rd_anchors_add_simulated(ret, profile->simulation_roots[i], err) < 0)
-            return -1;
-    return 0;
+    RD_CLEANUP(rd_free_p) char *path = rd_asprintf("%s/" VALIDATORS_FILE, dir);
+    RD_CLEANUP(rd_free_p) uint8_t *data = NULL;
+    size_t size = 0;
+    rd_err ignored = RD_ERR_INIT;
+    if (cli_read_file(path, FETCH_VALIDATORS_SIZE_MAX, &data, &size, &ignored) == 0)
+        (void)!fetch_validators_load(http, rd_bytes_of(data, size), set, &ignored);
 }
 
-static int get_set(cli_context *context, const cli_args *args, const fetch_scopes *scopes,
-                   const rd_collateral_set *known, rd_collateral_set **ret, rd_err *err)
+static int write_validators(const char *dir, fetch_http *http, rd_err *err)
 {
-    const fetch_sources sources = { .pcs = cli_args_value(args, "from"),
-                                    .root_crl = cli_args_value(args, "root-crl"),
-                                    .kds = cli_args_value(args, "kds") };
+    RD_CLEANUP(rd_free_p) char *path = rd_asprintf("%s/" VALIDATORS_FILE, dir);
+    RD_CLEANUP(rd_json_free_p) json_t *json = fetch_validators_to_json(http);
+    RD_CLEANUP(rd_buf_done) rd_buf text = { 0 };
+    rd_buf_init(&text, FETCH_VALIDATORS_SIZE_MAX);
+    return rd_json_dump(json, &text) ? cli_write_file(path, text.data, text.size, 0644, err) : 0;
+}
+
+/* --- the services --- */
+
+static int open_http(cli_context *context, const cli_args *args, fetch_http **ret, rd_err *err)
+{
     const fetch_http_options options = { .ca_file = cli_args_value(args, "ca"),
                                          .allows_tls12 = cli_args_has(args, "tls12"),
                                          .budget_us = context->timeout_us,
                                          .clock = context->clock,
                                          .wait = wait_some };
-    fetch_http *http = NULL;
-    if (fetch_http_new(&options, &http, err) < 0)
-        return -1;
-    int rc = fetch_collateral(http, &sources, scopes, known, ret, err);
-    fetch_http_free(http);
-    return rc;
+    return fetch_http_new(&options, ret, err);
 }
 
-static int run_fetch(cli_context *context, const cli_args *args, rd_err *err)
+/* Verified, and with what the folder held before in kept. Returns how many pieces were older than those, or -1. */
+static int get_set(cli_context *context, const cli_args *args, fetch_http *http, const fetch_scopes *scopes,
+                   rd_collateral_set *kept, rd_collateral_facts *facts, rd_err *err)
 {
-    RD_CLEANUP(rd_collateral_set_free_p) rd_collateral_set *kept = NULL, *fetched = NULL;
-    RD_CLEANUP(rd_free_p) fetch_scopes *scopes = rd_alloc(sizeof *scopes);
-    RD_CLEANUP(rd_free_p) rd_collateral_facts *facts = rd_alloc(sizeof *facts);
-    const char *dir = cli_args_value(args, "out") ? cli_args_value(args, "out") : "collateral";
+    RD_CLEANUP(rd_collateral_set_free_p) rd_collateral_set *fetched = NULL;
     rd_anchors anchors;
     int64_t now_us = rd_clock_wall_us(context->clock);
-    if (cli_args_expect(args, 0, 0, "", err) < 0 || read_scopes(context, args, scopes, err) < 0 ||
-        read_anchors(context, &anchors, err) < 0 || open_folder(dir, &kept, err) < 0 ||
-        get_set(context, args, scopes, kept, &fetched, err) < 0 ||
+    const fetch_sources sources = { .pcs = cli_args_value(args, "from"),
+                                    .root_crl = cli_args_value(args, "root-crl"),
+                                    .kds = cli_args_value(args, "kds") };
+    if (cli_anchors_read(context, args, &anchors, err) < 0 ||
+        fetch_collateral(http, &sources, scopes, kept, &fetched, err) < 0 ||
         rd_collateral_review(fetched, &anchors, now_us, facts, err) < 0)
         return -1;
     rd_collateral_set_expire(kept, now_us);
     int older = rd_collateral_set_merge(kept, fetched, true, err);
     if (older < 0)
         return -1;
+    rd_collateral_set_revoke(kept);
     if (rd_collateral_review(kept, &anchors, now_us, facts, err) < 0)
-        return rd_err_wrap(err, "with what %s held before (it is left as it is; name another --out)", dir);
-    if (write_folder(dir, kept, err) < 0)
-        return -1;
+        return rd_err_wrap(err, "with what the folder held before (it is left as it is; name another --out)");
+    return older;
+}
+
+/* --- the verb --- */
+
+static void print_result(const cli_out *out, const char *dir, int older, fetch_counts counts,
+                         const rd_collateral_facts *facts)
+{
     RD_CLEANUP(rd_json_free_p) json_t *json = rd_collateral_facts_to_json(facts);
-    if (context->out.form == CLI_JSON) {
+    if (out->form == CLI_JSON) {
         RD_CLEANUP(rd_json_free_p)
-        json_t *document = json_pack("{s:s, s:i, s:O}", "folder", dir, "older", older, "facts", json);
-        cli_print_json(&context->out, document);
-        return 0;
+        json_t *document =
+            json_pack("{s:s, s:i, s:I, s:I, s:O}", "folder", dir, "older", older, "requests",
+                      (json_int_t)counts.requests, "unchanged", (json_int_t)counts.unchanged, "facts", json);
+        cli_print_json(out, document);
+        return;
     }
-    cli_print(&context->out, "%s/" CLI_COLLATERAL_FILE ": genuine and in date", dir);
+    cli_print(out, "%s/" CLI_COLLATERAL_FILE ": genuine and in date", dir);
+    cli_print(out, "  %llu requests, %llu answered as unchanged", (unsigned long long)counts.requests,
+              (unsigned long long)counts.unchanged);
     if (older > 0)
-        cli_print(&context->out, "  %d pieces were older than those in the folder, which stay", older);
-    cli_collateral_print_facts(&context->out, json);
+        cli_print(out, "  %d pieces were older than those in the folder, which stay", older);
+    cli_collateral_print_facts(out, json);
+}
+
+static int fetch_into(cli_context *context, const cli_args *args, const fetch_scopes *scopes, fetch_http *http,
+                      rd_err *err)
+{
+    RD_CLEANUP(rd_collateral_set_free_p) rd_collateral_set *kept = NULL;
+    RD_CLEANUP(rd_free_p) rd_collateral_facts *facts = rd_alloc(sizeof *facts);
+    const char *dir = cli_args_value(args, "out") ? cli_args_value(args, "out") : "collateral";
+    if (open_folder(dir, &kept, err) < 0)
+        return -1;
+    read_validators(dir, http, kept);
+    int older = get_set(context, args, http, scopes, kept, facts, err);
+    if (older < 0 || write_set(dir, kept, err) < 0 || write_validators(dir, http, err) < 0)
+        return -1;
+    print_result(&context->out, dir, older, fetch_http_counts(http), facts);
     return 0;
+}
+
+static int run_fetch(cli_context *context, const cli_args *args, rd_err *err)
+{
+    RD_CLEANUP(rd_free_p) fetch_scopes *scopes = rd_alloc(sizeof *scopes);
+    fetch_http *http = NULL;
+    if (cli_args_expect(args, 0, 0, "", err) < 0 || read_scopes(context, args, scopes, err) < 0 ||
+        open_http(context, args, &http, err) < 0)
+        return -1;
+    int rc = fetch_into(context, args, scopes, http, err);
+    fetch_http_free(http);
+    return rc;
 }
 
 static const cli_flag fetch_flags[] = {
@@ -161,6 +206,7 @@ static const cli_flag fetch_flags[] = {
     { "for", 0, "PATH", "what this evidence needs: a quote, a report, or a folder of them" },
     { "ca", 0, "FILE", "PEM of the CA of the service's certificate (default: the system's)" },
     { "tls12", 0, NULL, "allow TLS 1.2, for a service that has no 1.3" },
+    { "trust-root", 0, "FILE", "trust this root certificate alone, in the place of the vendors'" },
     { "out", 0, "DIR", "folder to write; what is newer in it stays (default: collateral)" },
     { NULL, 0, NULL, NULL },
 };

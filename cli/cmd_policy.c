@@ -1,5 +1,6 @@
 #include "cli/cmd.h"
 
+#include "cli/anchors.h"
 #include "cli/evidence_files.h"
 #include "cli/policy_words.h"
 #include "cli/steps.h"
@@ -117,11 +118,8 @@ static int judge(cli_context *context, const cli_args *args, const rd_policy *po
     RD_CLEANUP(rd_free_p) rd_judgement *judgement = rd_alloc(sizeof *judgement);
     rd_anchors anchors;
     rd_judge_input input = { .anchors = &anchors, .policy = policy };
-    rd_anchors_init(&anchors);
-    for (size_t i = 0; i < context->profile->simulation_root_count; i++)
-        if (rd_anchors_add_simulated(&anchors, context->profile->simulation_roots[i], err) < 0)
-            return -1;
-    if (cli_evidence_load(cli_args_value(args, "evidence"), cli_args_value(args, "collateral"), &files, err) < 0 ||
+    if (cli_anchors_read(context, args, &anchors, err) < 0 ||
+        cli_evidence_load(cli_args_value(args, "evidence"), cli_args_value(args, "collateral"), &files, err) < 0 ||
         cli_evidence_instant(context, args, files, &input.time_us, err) < 0)
         return -1;
     cli_evidence_fill(files, &input);

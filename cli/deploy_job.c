@@ -92,21 +92,21 @@ static int compare(cli_deploy_job *job, rd_err *err)
     if (cli_version_fetch(job->client, &job->current, &job->current.head.releases[0], &job->version, err) < 0 ||
         cli_policy_fill(job->context->profile, job->class, &policy, err) < 0)
         return -1;
-    rd_release next = job->manifest.release; /* borrows env */
-    next.is_open = job->manifest.is_open;
     const cli_changed before = {
         .release = &job->version.release,
         .code = &job->version.code,
         .policy = &job->current.head.policy,
         .instances_min = count_of(job, "min"),
         .instances_max = count_of(job, "max"),
+        .idle_s = count_of(job, "idle_s"),
     };
     const cli_changed after = {
-        .release = &next,
+        .release = &job->manifest.release,
         .code = &job->code,
         .policy = &policy,
         .instances_min = job->manifest.instances_min,
         .instances_max = job->manifest.instances_max,
+        .idle_s = job->manifest.idle_s,
     };
     job->changes = cli_changes_list(&before, &after);
     return 0;
@@ -178,9 +178,9 @@ static int start_deployment(cli_watch *watch, void *start_context, rd_err *err)
     char digest[RD_DIGEST_TEXT_SIZE];
     rd_digest_format(&job->signed_deploy.release_digest, digest);
     RD_CLEANUP(rd_free_p)
-    char *body =
-        rd_asprintf("{\"release\":\"%s\",\"min\":%llu,\"max\":%llu,\"kind\":\"deploy\"}", digest,
-                    (unsigned long long)job->manifest.instances_min, (unsigned long long)job->manifest.instances_max);
+    char *body = rd_asprintf("{\"release\":\"%s\",\"min\":%llu,\"max\":%llu,\"idle_s\":%llu,\"kind\":\"deploy\"}",
+                             digest, (unsigned long long)job->manifest.instances_min,
+                             (unsigned long long)job->manifest.instances_max, (unsigned long long)job->manifest.idle_s);
     RD_CLEANUP(rd_free_p) char *path = rd_asprintf("/v1/apps/%s/deployments", job->app_text);
     json_t *accepted = NULL;
     if (cli_post_once(job->client, path, rd_bytes_str(body), &accepted, err) < 0)

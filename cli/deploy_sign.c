@@ -44,7 +44,6 @@ static int sign_release(const cli_deploy_request *request, cli_signed_deploy *re
     rd_release release = request->manifest->release; /* borrows env */
     release.app = request->current->app;
     release.number = ret->number;
-    release.is_open = request->manifest->is_open;
     release.code_digest = request->code_digest;
     release.code_size = request->code_size;
     rd_buf document;

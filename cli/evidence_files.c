@@ -217,10 +217,22 @@ static rd_bytes bytes_of(const cli_evidence_files *files, enum piece piece)
     return bytes.data ? bytes : RD_BYTES_LIT("");
 }
 
+/* NULL without any of its files: then a set may bring one. */
+static rd_bytes gather_chain(cli_evidence_files *files)
+{
+    bool has_any = false;
+    for (int i = VCEK; i <= ARK; i++) {
+        has_any |= files->has[i];
+        if (files->has[i])
+            rd_buf_append_bytes(&files->snp_chain, rd_buf_bytes(&files->files[i]));
+    }
+    if (!has_any)
+        return RD_BYTES_NULL;
+    return files->snp_chain.size > 0 ? rd_buf_bytes(&files->snp_chain) : RD_BYTES_LIT("");
+}
+
 static void gather(cli_evidence_files *files)
 {
-    for (int i = VCEK; i <= ARK; i++)
-        rd_buf_append_bytes(&files->snp_chain, rd_buf_bytes(&files->files[i]));
     files->collateral = (rd_collateral){
         .pck_chain = bytes_of(files, PCK_CHAIN),
         .pck_crl = bytes_of(files, PCK_CRL),
@@ -230,7 +242,7 @@ static void gather(cli_evidence_files *files)
         .tcb_info_chain = bytes_of(files, TCB_INFO_CHAIN),
         .qe_identity = bytes_of(files, QE_IDENTITY),
         .qe_identity_chain = bytes_of(files, QE_IDENTITY_CHAIN),
-        .snp_chain = rd_buf_bytes(&files->snp_chain),
+        .snp_chain = gather_chain(files),
         .snp_crl = bytes_of(files, SNP_CRL),
     };
 }

@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define IDLE_S_DEFAULT    300
 #define MANIFEST_SIZE_MAX 65536
 
 static bool name_is_ok(const char *name)
@@ -63,6 +64,7 @@ static const rd_json_field resource_fields[] = {
 static const rd_json_field instance_fields[] = {
     { "min", RD_JSON_U64, AT(instances_min), RD_OPTIONAL, 0, 1000 },
     { "max", RD_JSON_U64, AT(instances_max), RD_OPTIONAL, 1, 1000 },
+    { "idle_s", RD_JSON_U64, AT(idle_s), RD_OPTIONAL, 10, 86400 },
     RD_JSON_END,
 };
 
@@ -72,7 +74,8 @@ static const rd_json_field manifest_fields[] = {
     { "kind", RD_JSON_CONST, 0, RD_OPTIONAL, 0, 0, "function" },
     { "engine", RD_JSON_CONST, 0, RD_OPTIONAL, 0, 0, "quickjs" },
     { "class", RD_JSON_ENUM, AT(class), RD_OPTIONAL, .names = rd_class_names, .has = RD_HAS(cli_manifest, has_class) },
-    { "open", RD_JSON_BOOL, AT(is_open), RD_OPTIONAL },
+    { "open", RD_JSON_BOOL, AT(release.is_open), RD_OPTIONAL },
+    { "plain", RD_JSON_BOOL, AT(release.is_plain), RD_OPTIONAL },
     { "env", RD_JSON_CUSTOM, AT(release), RD_OPTIONAL, .parse = read_env },
     { "limits", RD_JSON_OBJECT, AT(release.limits), RD_OPTIONAL, .fields = limit_fields },
     { "resources", RD_JSON_OBJECT, AT(release.resources), RD_OPTIONAL, .fields = resource_fields },
@@ -187,8 +190,9 @@ static int find_in_folder(cli_manifest *manifest, const char *folder, rd_err *er
 
 int cli_manifest_load(const char *path, cli_manifest *ret, rd_err *err)
 {
-    *ret = (cli_manifest){ .instances_min = 1, .instances_max = 1 };
+    *ret = (cli_manifest){ .instances_min = 1, .instances_max = 1, .idle_s = IDLE_S_DEFAULT };
     rd_release_init(&ret->release);
+    ret->release.is_plain = true;
     path = path ? path : ".";
     struct stat status;
     if (stat(path, &status) < 0)
@@ -212,8 +216,11 @@ int cli_manifest_load(const char *path, cli_manifest *ret, rd_err *err)
 
 int cli_manifest_from_settings(const char *name, const json_t *settings, cli_manifest *ret, rd_err *err)
 {
-    *ret = (cli_manifest){ .instances_min = 1, .instances_max = 1, .path = rd_strdup("prepared in the dashboard") };
+    *ret = (cli_manifest){
+        .instances_min = 1, .instances_max = 1, .idle_s = IDLE_S_DEFAULT, .path = rd_strdup("prepared in the dashboard")
+    };
     rd_release_init(&ret->release);
+    ret->release.is_plain = true;
     json_t *document = json_is_object(settings) ? json_deep_copy(settings) : json_object();
     (void)json_object_set_new(document, "name", json_string(name));
     int status = rd_json_read(document, manifest_fields, RD_UNKNOWN_REFUSED, "", ret, err);

@@ -16,9 +16,9 @@ typedef struct cli_manifest {
     char *path;    /* what was read */
     bool has_class;
     rd_class class;
-    bool is_open;
     uint64_t instances_min, instances_max;
-    rd_release release; /* env, limits and resources only */
+    uint64_t idle_s;    /* with instances_min 0: how long one runs on without a call */
+    rd_release release; /* what callers may, env, limits and resources only */
 } cli_manifest;
 
 /* path: a folder with redoubt.yaml, redoubt.yml or redoubt.json, such a file, a .js or .mjs file, or NULL for ".".

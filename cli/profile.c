@@ -124,20 +124,43 @@ static int read_profile_file(cli_profile *profile, const char *path, const char 
     return 0;
 }
 
-/* The nearest .redoubt/profile.json from the working directory upwards, or NULL. */
-static char *find_project_profile(void)
+/* A profile decides whom the tool talks to and which roots it believes, so one that was merely found in a folder above
+ * counts only when this user, root, or the user behind sudo wrote it. */
+static int check_owner(const char *path, rd_err *err)
 {
+    struct stat info;
+    if (stat(path, &info) < 0)
+        return rd_err_set(err, RD_E_CONFIG, "%s: %m", path);
+    const char *behind = geteuid() == 0 ? getenv("SUDO_UID") : NULL;
+    uint64_t behind_uid = 0;
+    bool is_behind =
+        behind && rd_parse_u64(behind, strlen(behind), UINT32_MAX, &behind_uid) == 0 && behind_uid == info.st_uid;
+    bool is_ours = info.st_uid == geteuid() || info.st_uid == 0 || is_behind;
+    if (is_ours && (info.st_mode & S_IWOTH) == 0)
+        return 0;
+    return rd_err_set(err, RD_E_CONFIG, "%s %s: not used; name it by --profile if you trust it", path,
+                      is_ours ? "can be written by everybody" : "belongs to another user");
+}
+
+/* The nearest .redoubt/profile.json from the working directory upwards; *ret NULL: none. */
+static int find_project_profile(char **ret, rd_err *err)
+{
+    *ret = NULL;
     RD_CLEANUP(rd_free_p) char *dir = getcwd(NULL, 0);
     while (dir && dir[0]) {
         RD_CLEANUP(rd_free_p) char *path = rd_asprintf("%s/.redoubt/profile.json", dir);
-        if (access(path, R_OK) == 0)
-            return RD_TAKE(path);
+        if (access(path, R_OK) == 0) {
+            if (check_owner(path, err) < 0)
+                return -1;
+            *ret = RD_TAKE(path);
+            return 0;
+        }
         char *slash = strrchr(dir, '/');
         if (!slash)
             break;
         *slash = '\0';
     }
-    return NULL;
+    return 0;
 }
 
 static int read_files(cli_profile *profile, const char *flag_profile, rd_err *err)
@@ -145,7 +168,9 @@ static int read_files(cli_profile *profile, const char *flag_profile, rd_err *er
     const char *named = flag_profile ? flag_profile : getenv("REDOUBT_PROFILE");
     if (named && named[0])
         return read_profile_file(profile, named, "profile", err);
-    RD_CLEANUP(rd_free_p) char *project = find_project_profile();
+    RD_CLEANUP(rd_free_p) char *project = NULL;
+    if (find_project_profile(&project, err) < 0)
+        return -1;
     if (project && read_profile_file(profile, project, "project file", err) < 0)
         return -1;
     RD_CLEANUP(rd_free_p) char *config = cli_config_dir();

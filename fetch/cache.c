@@ -46,9 +46,7 @@ static void make_room(fetch_cache *cache, size_t size)
 fetch_entry *fetch_cache_put(fetch_cache *cache, const char *url, const char *etag, const char *last_modified,
                              rd_buf *body, rd_buf *chain)
 {
-    for (size_t i = cache->count; i > 0; i--)
-        if (strcmp(cache->items[i - 1]->url, url) == 0)
-            drop(cache, i - 1);
+    fetch_cache_forget(cache, url);
     make_room(cache, body->size + chain->size);
     fetch_entry *entry = rd_alloc(sizeof *entry);
     entry->url = rd_strdup(url);
@@ -62,8 +60,14 @@ fetch_entry *fetch_cache_put(fetch_cache *cache, const char *url, const char *et
     return entry;
 }
 
+void fetch_cache_forget(fetch_cache *cache, const char *url)
+{
+    for (size_t i = cache->count; i > 0; i--)
+        if (!url || strcmp(cache->items[i - 1]->url, url) == 0)
+            drop(cache, i - 1);
+}
+
 void fetch_cache_done(fetch_cache *cache)
 {
-    while (cache->count > 0)
-        drop(cache, cache->count - 1);
+    fetch_cache_forget(cache, NULL);
 }

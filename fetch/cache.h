@@ -13,6 +13,7 @@ typedef struct fetch_entry {
     char etag[256], last_modified[64];
     rd_buf body, chain;
     uint64_t used;
+    uint64_t run; /* of http.c: when the service last said that this is it */
 } fetch_entry;
 
 /* Zero-initialise. */
@@ -28,6 +29,8 @@ fetch_entry *fetch_cache_find(fetch_cache *cache, const char *url);
  * next put. */
 fetch_entry *fetch_cache_put(fetch_cache *cache, const char *url, const char *etag, const char *last_modified,
                              rd_buf *body, rd_buf *chain);
+/* What it answered was of no use: ask without conditions. NULL: all of it. */
+void fetch_cache_forget(fetch_cache *cache, const char *url);
 void fetch_cache_done(fetch_cache *cache);
 
 #endif

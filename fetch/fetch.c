@@ -23,22 +23,33 @@ typedef struct run {
     bool has_chain[RD_SNP_PRODUCT_COUNT];
 } run;
 
-/* Puts an answer, and holds it to what was asked for: a mirror may mix things up. */
-static int put(run *r, rd_piece_kind kind, rd_bytes body, rd_bytes chain, const char *scope, const char *url,
-               rd_err *err)
+/* Holds what was put to what was asked for: a mirror may mix things up. */
+static int check_scope(const run *r, rd_piece_kind kind, rd_bytes body, const char *scope, rd_err *err)
 {
-    if (rd_collateral_set_put(r->set, kind, body, chain, err) < 0)
-        return rd_err_wrap(err, "%s", url);
     for (size_t i = 0; i < rd_collateral_set_count(r->set); i++) {
         const rd_piece *piece = rd_collateral_set_at(r->set, i);
         if (piece->kind != kind)
             continue;
         if (!piece->is_readable)
-            return rd_err_set(err, RD_E_COLLATERAL_FORMAT, "%s: the answer cannot be read", url);
-        if (piece->body.size == body.size && memcmp(piece->body.data, body.data, body.size) == 0 &&
-            strcmp(piece->scope, scope) != 0)
-            return rd_err_set(err, RD_E_TCB_MISMATCH, "%s: the answer is about %.60s", url, piece->scope);
+            return rd_err_set(err, RD_E_COLLATERAL_FORMAT, "the answer cannot be read");
+        if (rd_bytes_equal(piece->body, body) && strcmp(piece->scope, scope) != 0)
+            return rd_err_set(err, RD_E_TCB_MISMATCH, "the answer is about %.60s", piece->scope);
     }
+    return 0;
+}
+
+/* So that the next run does not ask whether it is still this. */
+static int unusable(run *r, const char *url, rd_err *err)
+{
+    fetch_http_forget(r->http, url);
+    return rd_err_wrap(err, "%s", url);
+}
+
+static int put(run *r, rd_piece_kind kind, rd_bytes body, rd_bytes chain, const char *scope, const char *url,
+               rd_err *err)
+{
+    if (rd_collateral_set_put(r->set, kind, body, chain, err) < 0 || check_scope(r, kind, body, scope, err) < 0)
+        return unusable(r, url, err);
     return 0;
 }
 
@@ -51,7 +62,7 @@ static int get_signed(run *r, const char *url, rd_piece_kind kind, const char *h
     if (fetch_http_get(r->http, url, header, size_max, &answer, err) < 0)
         return -1;
     if (fetch_chain_decode(answer.chain, &chain, err) < 0)
-        return rd_err_wrap(err, "%s", url);
+        return unusable(r, url, err);
     return put(r, kind, answer.body, rd_buf_bytes(&chain), scope, url, err);
 }
 
@@ -214,7 +225,6 @@ int fetch_collateral(fetch_http *http, const fetch_sources *sources, const fetch
     RD_CLEANUP(run_done)
     run r = { .http = http, .pcs = pcs, .kds = kds, .root_crl = root_crl, .known = known };
     r.set = rd_collateral_set_new();
-    fetch_http_begin(http);
     for (size_t i = 0; i < scopes->count; i++) {
         const fetch_scope *scope = &scopes->items[i];
         if ((scope->tee == RD_TEE_SNP ? get_amd : get_intel)(&r, scope, err) < 0)

@@ -1,6 +1,7 @@
 /* fetch: a collateral set from the vendors' services or a mirror of them: Intel PCS v4 and PCCS, AMD KDS.
- * Used by `redoubt collateral fetch` and by the plane's refresh. Believes nothing that it gets: whoever uses the set
- * reviews it (attest/collateral_review.h). Nothing that a service says becomes part of an address or a file name. */
+ * Used by `redoubt collateral fetch` and by the plane's refresh (api/refresh.h). Believes nothing that it gets: whoever
+ * uses the set reviews it (attest/collateral_review.h). Nothing that a service says becomes part of an address or a
+ * file name. */
 #ifndef FETCH_FETCH_H
 #define FETCH_FETCH_H
 
@@ -39,7 +40,8 @@ int fetch_scopes_add(fetch_scopes *scopes, const char *text, rd_err *err) RD_NOD
 /* Adds everything that a set covers. */
 void fetch_scopes_add_set(fetch_scopes *scopes, const rd_collateral_set *set);
 
-/* known: VCEKs that it has are not asked for again, since they never change; may be NULL. Codes of fetch_http_get;
+/* In the run that fetch_http_begin started. An answer that cannot be used is forgotten.
+ * known: VCEKs that it has are not asked for again, since they never change; may be NULL. Codes of fetch_http_get;
  * COLLATERAL_FORMAT for an answer that cannot be read, TCB_MISMATCH for one about something else than was asked. */
 int fetch_collateral(fetch_http *http, const fetch_sources *sources, const fetch_scopes *scopes,
                      const rd_collateral_set *known, rd_collateral_set **ret, rd_err *err) RD_NODISCARD;

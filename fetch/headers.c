@@ -20,7 +20,7 @@ static rd_bytes value_of(rd_bytes line, size_t colon)
     return rd_bytes_of(line.data + from, to - from);
 }
 
-static bool is_printable(rd_bytes value)
+bool fetch_header_is_sendable(rd_bytes value)
 {
     for (size_t i = 0; i < value.size; i++)
         if (value.data[i] < 0x20 || value.data[i] > 0x7e)
@@ -32,7 +32,7 @@ static bool is_printable(rd_bytes value)
 static void keep(rd_bytes value, char *out, size_t size)
 {
     out[0] = 0;
-    if (value.size >= size || !is_printable(value))
+    if (value.size >= size || !fetch_header_is_sendable(value))
         return;
     memcpy(out, value.data, value.size);
     out[value.size] = 0;
@@ -48,7 +48,7 @@ static int keep_chain(fetch_headers *headers, rd_bytes value, rd_err *err)
 {
     if (headers->chain.size > 0)
         return rd_err_set(err, RD_E_COLLATERAL_FETCH, "the header %s twice", headers->chain_name);
-    if (value.size > FETCH_CHAIN_SIZE_MAX || !is_printable(value))
+    if (value.size > FETCH_CHAIN_SIZE_MAX || !fetch_header_is_sendable(value))
         return rd_err_set(err, RD_E_COLLATERAL_FETCH, "the header %s is malformed or too long", headers->chain_name);
     rd_buf_append_bytes(&headers->chain, value);
     return 0;

@@ -21,6 +21,8 @@ typedef struct fetch_headers {
 /* One line with or without its end. A status line starts over, as after 100 Continue. COLLATERAL_FETCH: too much, the
  * chain's header twice, or bytes that no header value holds. */
 int fetch_headers_take(fetch_headers *headers, rd_bytes line, rd_err *err) RD_NODISCARD;
+/* Whether bytes can be sent as a header's value: printable ASCII. */
+bool fetch_header_is_sendable(rd_bytes value);
 void fetch_headers_done(fetch_headers *headers);
 
 /* An issuer chain as PCS sends it: PEM, percent-encoded; a plus sign is a plus sign. Appends the PEM.

@@ -18,13 +18,13 @@
 #define CONNECT_MS    10000L
 #define SLOW_BYTES    64L /* fewer a second, for so long: */
 #define SLOW_S        10L
-#define URL_MAX       1024
 
 struct fetch_http {
     fetch_http_options options;
     CURL *curl;
     fetch_cache cache;
     fetch_counts counts;
+    uint64_t run;
     int64_t end_us;
 };
 
@@ -57,7 +57,18 @@ fetch_http *fetch_http_free(fetch_http *http)
 
 void fetch_http_begin(fetch_http *http)
 {
+    http->run++;
     http->end_us = rd_clock_boot_us(http->options.clock) + http->options.budget_us;
+}
+
+void fetch_http_forget(fetch_http *http, const char *url)
+{
+    fetch_cache_forget(&http->cache, url);
+}
+
+fetch_cache *fetch_http_cache(fetch_http *http)
+{
+    return &http->cache;
 }
 
 fetch_counts fetch_http_counts(const fetch_http *http)
@@ -105,35 +116,65 @@ static int on_progress(void *context, curl_off_t total, curl_off_t now, curl_off
     return options->is_stopping && options->is_stopping(options->context);
 }
 
-static void set_safety(const fetch_http *http, int64_t left_us)
+/* An option that is not taken could be the one that verifies: nothing is sent then. */
+#define SET(attempt, option, value)                                                                                    \
+    do {                                                                                                               \
+        if ((attempt)->code == CURLE_OK)                                                                               \
+            (attempt)->code = curl_easy_setopt((attempt)->http->curl, option, value);                                  \
+    } while (0)
+
+static void set_safety(attempt *a, int64_t left_us)
 {
-    const fetch_http_options *options = &http->options;
-    CURL *curl = http->curl;
+    const fetch_http_options *options = &a->http->options;
     long version = options->allows_tls12 ? (long)CURL_SSLVERSION_TLSv1_2 : (long)CURL_SSLVERSION_TLSv1_3;
-    (void)curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
-    (void)curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 0L);
-    (void)curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
-    (void)curl_easy_setopt(curl, CURLOPT_SSLVERSION, version);
-    (void)curl_easy_setopt(curl, CURLOPT_SSL_VERIFYPEER, 1L);
-    (void)curl_easy_setopt(curl, CURLOPT_SSL_VERIFYHOST, 2L);
+    SET(a, CURLOPT_NOSIGNAL, 1L);
+    SET(a, CURLOPT_FOLLOWLOCATION, 0L);
+    SET(a, CURLOPT_PROTOCOLS_STR, "http,https");
+    SET(a, CURLOPT_SSLVERSION, version);
+    SET(a, CURLOPT_SSL_VERIFYPEER, 1L);
+    SET(a, CURLOPT_SSL_VERIFYHOST, 2L);
     if (options->ca_file && options->ca_file[0])
-        (void)curl_easy_setopt(curl, CURLOPT_CAINFO, options->ca_file);
-    (void)curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_MS);
-    (void)curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, SLOW_BYTES);
-    (void)curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, SLOW_S);
-    (void)curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)(RD_MIN(options->timeout_us, left_us) / 1000 + 1));
+        SET(a, CURLOPT_CAINFO, options->ca_file);
+    SET(a, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_MS);
+    SET(a, CURLOPT_LOW_SPEED_LIMIT, SLOW_BYTES);
+    SET(a, CURLOPT_LOW_SPEED_TIME, SLOW_S);
+    SET(a, CURLOPT_TIMEOUT_MS, (long)(RD_MIN(options->timeout_us, left_us) / 1000 + 1));
 }
 
-static struct curl_slist *conditions(const fetch_entry *known)
+static void set_request(attempt *a, const char *url, struct curl_slist *lines)
 {
-    struct curl_slist *lines = curl_slist_append(NULL, "Expect:");
-    if (known && known->etag[0]) {
-        RD_CLEANUP(rd_free_p) char *line = rd_asprintf("If-None-Match: %s", known->etag);
-        lines = curl_slist_append(lines, line);
-    } else if (known && known->last_modified[0]) {
-        RD_CLEANUP(rd_free_p) char *line = rd_asprintf("If-Modified-Since: %s", known->last_modified);
-        lines = curl_slist_append(lines, line);
-    }
+    SET(a, CURLOPT_URL, url);
+    SET(a, CURLOPT_HTTPHEADER, lines);
+    SET(a, CURLOPT_USERAGENT, "redoubt/" REDOUBT_VERSION);
+    SET(a, CURLOPT_WRITEFUNCTION, on_body);
+    SET(a, CURLOPT_WRITEDATA, a);
+    SET(a, CURLOPT_HEADERFUNCTION, on_header);
+    SET(a, CURLOPT_HEADERDATA, a);
+    SET(a, CURLOPT_NOPROGRESS, 0L);
+    SET(a, CURLOPT_XFERINFOFUNCTION, on_progress);
+    SET(a, CURLOPT_XFERINFODATA, a);
+}
+
+static void add_line(attempt *a, struct curl_slist **lines, const char *line)
+{
+    struct curl_slist *longer = curl_slist_append(*lines, line);
+    if (longer)
+        *lines = longer;
+    else
+        a->code = CURLE_OUT_OF_MEMORY;
+}
+
+static struct curl_slist *conditions(attempt *a, const fetch_entry *known)
+{
+    struct curl_slist *lines = NULL;
+    RD_CLEANUP(rd_free_p) char *line = NULL;
+    add_line(a, &lines, "Expect:");
+    if (known && known->etag[0])
+        line = rd_asprintf("If-None-Match: %s", known->etag);
+    else if (known && known->last_modified[0])
+        line = rd_asprintf("If-Modified-Since: %s", known->last_modified);
+    if (line)
+        add_line(a, &lines, line);
     return lines;
 }
 
@@ -141,25 +182,18 @@ static void perform(attempt *a, const char *url, const fetch_entry *known, int64
 {
     CURL *curl = a->http->curl;
     curl_off_t retry_s = 0;
-    struct curl_slist *lines = conditions(known);
+    struct curl_slist *lines = conditions(a, known);
     curl_easy_reset(curl);
-    set_safety(a->http, left_us);
-    (void)curl_easy_setopt(curl, CURLOPT_URL, url);
-    (void)curl_easy_setopt(curl, CURLOPT_HTTPHEADER, lines);
-    (void)curl_easy_setopt(curl, CURLOPT_USERAGENT, "redoubt/" REDOUBT_VERSION);
-    (void)curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_body);
-    (void)curl_easy_setopt(curl, CURLOPT_WRITEDATA, a);
-    (void)curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, on_header);
-    (void)curl_easy_setopt(curl, CURLOPT_HEADERDATA, a);
-    (void)curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
-    (void)curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, on_progress);
-    (void)curl_easy_setopt(curl, CURLOPT_XFERINFODATA, a);
-    a->code = curl_easy_perform(curl);
-    (void)curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &a->status);
-    (void)curl_easy_getinfo(curl, CURLINFO_RETRY_AFTER, &retry_s);
+    set_safety(a, left_us);
+    set_request(a, url, lines);
+    if (a->code == CURLE_OK) {
+        a->http->counts.requests++;
+        a->code = curl_easy_perform(curl);
+        (void)curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &a->status);
+        (void)curl_easy_getinfo(curl, CURLINFO_RETRY_AFTER, &retry_s);
+    }
     a->retry_after_us = RD_MIN((int64_t)retry_s, INT64_C(3600)) * 1000000;
     curl_slist_free_all(lines);
-    a->http->counts.requests++;
 }
 
 /* What passes by itself: a service that is away or busy. A certificate that is wrong stays wrong. */
@@ -211,11 +245,14 @@ static bool wait_for_next(fetch_http *http, const attempt *a, int try)
     return options->wait(options->context, wait_us);
 }
 
-static void answer_of(const fetch_entry *entry, bool is_unchanged, fetch_answer *ret)
+/* Borrowed by the caller; good for the rest of the run. */
+static int give(const fetch_http *http, fetch_entry *entry, bool is_unchanged, fetch_answer *ret)
 {
+    entry->run = http->run;
     *ret = (fetch_answer){ .body = rd_buf_bytes(&entry->body),
                            .chain = rd_buf_bytes(&entry->chain),
                            .is_unchanged = is_unchanged };
+    return 1;
 }
 
 /* 1: answered; 0: try again; -1: refused. */
@@ -225,6 +262,10 @@ static int try_once(fetch_http *http, const char *url, const char *chain_name, s
     RD_CLEANUP(attempt_done)
     attempt a = { .http = http, .headers = { .chain_name = chain_name }, .err = RD_ERR_INIT };
     fetch_entry *known = fetch_cache_find(&http->cache, url);
+    if (known && known->body.size > size_max)
+        known = NULL;
+    if (known && known->run == http->run)
+        return give(http, known, true, ret);
     int64_t left_us = http->end_us - rd_clock_boot_us(http->options.clock);
     if (left_us <= 0)
         return rd_err_set(err, RD_E_COLLATERAL_FETCH, "%s: no time is left", url);
@@ -232,15 +273,13 @@ static int try_once(fetch_http *http, const char *url, const char *chain_name, s
     perform(&a, url, known, left_us);
     if (a.code == CURLE_OK && a.status == 304 && known) {
         http->counts.unchanged++;
-        answer_of(known, true, ret);
-        return 1;
+        return give(http, known, true, ret);
     }
-    if (a.code == CURLE_OK && a.status == 200) {
-        answer_of(
+    if (a.code == CURLE_OK && a.status == 200)
+        return give(
+            http,
             fetch_cache_put(&http->cache, url, a.headers.etag, a.headers.last_modified, &a.body, &a.headers.chain),
             false, ret);
-        return 1;
-    }
     if (may_pass(&a) && wait_for_next(http, &a, try))
         return 0;
     return refuse(&a, url, err);
@@ -277,7 +316,7 @@ int fetch_base_url(const char *text, char **ret, rd_err *err)
             return rd_err_set(err, RD_E_CONFIG, "%.80s holds more than scheme, host, port and path", text);
     const char *host = text + (is_plain ? 7 : 8);
     size_t host_size = host[0] == '[' ? strcspn(host, "]") + 1 : strcspn(host, ":/");
-    if (size > URL_MAX / 2 || host_size == 0 || strcspn(host, "/") < host_size)
+    if (size > FETCH_URL_MAX / 2 || host_size == 0 || strcspn(host, "/") < host_size)
         return rd_err_set(err, RD_E_CONFIG, "%.80s is no address of a service", text);
     if (is_plain && !is_this_machine(host, host_size))
         return rd_err_set(err, RD_E_CONFIG, "%.80s: plain http is for this machine alone; use https", text);

@@ -53,6 +53,9 @@ typedef struct sched_wish {
     int rollout_state;     /* 0: no row yet */
     bool has_been_healthy; /* this release once served in full; a scale between does not matter */
     char *rollout_reason;
+    int rollout_wanted;
+    int64_t idle_us;   /* with min = 0: how long it runs on without a call */
+    int64_t unused_us; /* since the last call, its health or its acceptance */
     bool has_hold;
     int64_t hold_gen;
     int64_t hold_inst;

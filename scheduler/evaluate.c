@@ -87,6 +87,23 @@ static bool is_leaving(const evaluation *e, const sched_lease *lease)
     return host->state == RD_HOST_DRAINING || host->wants_drain || host->is_retired || host->is_marked;
 }
 
+static bool is_on_call(const evaluation *e)
+{
+    return !e->is_stop && e->wish->min == 0;
+}
+
+/* With min = 0 one instance runs until it was left alone for its idle time; a release that never served is tried out
+ * first, so that its faults show when it is deployed and not at the first call. */
+static int count_wanted(const evaluation *e)
+{
+    const sched_wish *wish = e->wish;
+    if (e->is_stop)
+        return 0;
+    if (wish->min == 0)
+        return !wish->has_been_healthy || wish->unused_us < wish->idle_us;
+    return RD_MIN(wish->min, INSTANCES_MAX / 2);
+}
+
 static void take_step(evaluation *e)
 {
     sched_actual *actual = rd_alloc_array((size_t)e->lease_count + 1, sizeof *actual);
@@ -241,7 +258,7 @@ static void put_rollout(evaluation *e)
         state = STATE_HEALTHY;
     int placed = e->step.new_live + e->placed;
     bool is_changed = state != e->wish->rollout_state || !same_text(e->reason, e->wish->rollout_reason);
-    if (!is_changed && e->placed == 0)
+    if (!is_changed && e->placed == 0 && e->wanted.count == e->wish->rollout_wanted)
         return;
     sched_plan_rollout(e->context->plan, &(sched_rollout_row){ .app = e->app->id,
                                                                .org = e->wish->org,
@@ -264,11 +281,15 @@ static void judge_hold(const evaluation *e, sched_hold *ret)
                          .count = needed };
 }
 
-/* When to look again without being told: a retry, or a drain that takes too long. */
+/* When to look again without being told: a retry, the end of the idle time, or a drain that takes too long. */
 static void set_alarm(evaluation *e)
 {
-    int64_t due_us =
-        e->app->failures > 0 && e->app->failures_gen == e->wish->gen && !e->has_failed ? e->app->retry_at_us : 0;
+    bool has_failures = e->app->failures > 0 && e->app->failures_gen == e->wish->gen;
+    int64_t due_us = has_failures && !e->has_failed ? e->app->retry_at_us : 0;
+    if (is_on_call(e) && !has_failures && e->wanted.count > 0 && e->step.new_serving > 0) {
+        int64_t unused_us = e->wish->has_been_healthy ? e->wish->unused_us : 0; /* healthy from this plan on */
+        due_us = e->context->now_us + e->wish->idle_us - unused_us + 1000;
+    }
     for (int i = 0; i < e->lease_count; i++) {
         const sched_lease *lease = e->leases[i];
         int64_t end_us = lease->drain_since_us ? lease->drain_since_us + DRAIN_MAX_US + 1 : 0;
@@ -282,10 +303,8 @@ void sched_evaluate_app(const sched_evaluate *context, sched_app *app, const sch
 {
     evaluation e = { .context = context, .app = app, .wish = wish };
     e.is_stop = wish->gen == 0 || wish->kind == KIND_STOP || wish->app_state >= APP_DELETING;
-    e.wanted = (sched_wanted){ .count = e.is_stop ? 0 : RD_MIN(RD_MAX(wish->min, 1), INSTANCES_MAX / 2),
-                               .surge = wish->surge,
-                               .paused = wish->paused,
-                               .is_stop = e.is_stop };
+    e.wanted =
+        (sched_wanted){ .count = count_wanted(&e), .surge = wish->surge, .paused = wish->paused, .is_stop = e.is_stop };
     app->wants_turn = false;
     end_finished(&e);
     take_step(&e);

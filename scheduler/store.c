@@ -159,6 +159,9 @@ static void read_wish(const rd_pg_result *res, size_t row, sched_wish *ret)
         .hold_inst = rd_pg_get_i64(res, row, 24),
         .hold = { rd_pg_get_i64(res, row, 25), rd_pg_get_i64(res, row, 26), 0 },
         .has_been_healthy = rd_pg_get_bool(res, row, 27),
+        .rollout_wanted = (int)rd_pg_get_i64(res, row, 28),
+        .idle_us = rd_pg_get_i64(res, row, 29) * 1000000,
+        .unused_us = rd_pg_get_i64(res, row, 30),
     };
     (void)rd_pg_get_fixed(res, row, 1, ret->org.b, 16);
     (void)rd_pg_get_fixed(res, row, 6, ret->deployment.b, 16);

@@ -42,7 +42,10 @@ static const rd_pg_stmt reads[] = {
       " coalesce((d.strategy->'regions')::text, ''), coalesce((d.strategy->'labels')::text, ''),"
       " coalesce(ro.state, 0::smallint), ro.reason::text,"
       " ah.app_id IS NOT NULL, coalesce(ah.deployment_gen, 0), coalesce(ah.inst, 0), coalesce(ah.cpu_m, 0), coalesce(ah.mem, 0),"
-      " EXISTS (SELECT 1 FROM rollouts x WHERE x.app_id = a.app_id AND x.gen BETWEEN b.gen AND d.gen AND x.healthy_at IS NOT NULL)"
+      " EXISTS (SELECT 1 FROM rollouts x WHERE x.app_id = a.app_id AND x.gen BETWEEN b.gen AND d.gen AND x.healthy_at IS NOT NULL),"
+      " ro.wanted,"
+      " idle_s(d.strategy),"
+      " (extract(epoch FROM clock_timestamp() - greatest(au.at, ro.healthy_at, d.at)) * 1000000)::bigint"
       " FROM apps a"
       " JOIN LATERAL (SELECT * FROM deployments x WHERE x.org_id = a.org_id AND x.app_id = a.app_id"
       "   ORDER BY x.gen DESC LIMIT 1) d ON true"
@@ -52,6 +55,7 @@ static const rd_pg_stmt reads[] = {
       " LEFT JOIN heads hd ON hd.app_id = a.app_id AND hd.seq = d.head_seq"
       " LEFT JOIN rollouts ro ON ro.app_id = a.app_id AND ro.gen = d.gen"
       " LEFT JOIN app_holds ah ON ah.app_id = a.app_id"
+      " LEFT JOIN app_use au ON au.app_id = a.app_id"
       " WHERE a.app_id = ANY($1::bytea[])", 1 },
     { "sched_statuses",
       "SELECT u.instance_id, u.epoch, s.phase, s.reason,"

@@ -66,14 +66,19 @@ static char *encode_groups(rd_bytes bytes, unsigned bits, const char *alphabet, 
 static ssize_t decode_groups(const char *text, size_t text_size, unsigned bits, const char *alphabet, uint8_t *out,
                              size_t out_max)
 {
+    enum { NONE = 0xff };
+    uint8_t values[256];
     uint32_t pending = 0;
     unsigned pending_bits = 0;
     size_t used = 0;
+    memset(values, NONE, sizeof values);
+    for (unsigned i = 0; i < 1u << bits; i++)
+        values[(uint8_t)alphabet[i]] = (uint8_t)i;
     for (size_t i = 0; i < text_size; i++) {
-        const char *at = text[i] ? memchr(alphabet, text[i], (size_t)1 << bits) : NULL;
-        if (!at)
+        uint8_t value = values[(uint8_t)text[i]];
+        if (value == NONE)
             return -1;
-        pending = pending << bits | (uint32_t)(at - alphabet);
+        pending = pending << bits | value;
         pending_bits += bits;
         if (pending_bits < 8)
             continue;

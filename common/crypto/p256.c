@@ -1,6 +1,8 @@
 #include "common/crypto/sign.h"
 
 #include "common/base/mem.h"
+#include "common/crypto/ec_verify.h"
+#include "common/crypto/hash.h"
 #include "common/crypto/pem.h"
 
 #include <openssl/core_names.h>
@@ -27,11 +29,6 @@ static void md_ctx_free_p(EVP_MD_CTX **ctx)
 static void pkey_free_p(EVP_PKEY **pkey)
 {
     EVP_PKEY_free(*pkey);
-}
-
-static void pkey_ctx_free_p(EVP_PKEY_CTX **ctx)
-{
-    EVP_PKEY_CTX_free(*ctx);
 }
 
 static void sig_free_p(ECDSA_SIG **sig)
@@ -127,58 +124,25 @@ int rd_p256_sign(const rd_p256_key *key, rd_bytes message, uint8_t out[RD_P256_S
     return 0;
 }
 
-static int load_public(const uint8_t key[RD_P256_PUBLIC_SIZE], EVP_PKEY **ret, rd_err *err)
-{
-    uint8_t point[POINT_SIZE] = { 4 };
-    memcpy(point + 1, key, RD_P256_PUBLIC_SIZE);
-    char group[] = "P-256";
-    OSSL_PARAM params[] = {
-        OSSL_PARAM_construct_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME, group, 0),
-        OSSL_PARAM_construct_octet_string(OSSL_PKEY_PARAM_PUB_KEY, point, sizeof point),
-        OSSL_PARAM_construct_end(),
-    };
-    RD_CLEANUP(pkey_ctx_free_p) EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, "EC", NULL);
-    if (!ctx || EVP_PKEY_fromdata_init(ctx) != 1)
-        return rd_err_set(err, RD_E_INTERNAL, "P-256 verification cannot start");
-    /* SP 800-186, D.1: a point off the curve is no key. */
-    if (EVP_PKEY_fromdata(ctx, ret, EVP_PKEY_PUBLIC_KEY, params) != 1) {
-        ERR_clear_error();
-        return rd_err_set(err, RD_E_KEY_FORMAT, "not a point of P-256");
-    }
-    return 0;
-}
-
-static int signature_to_der(const uint8_t signature[RD_P256_SIGNATURE_SIZE], uint8_t **ret)
-{
-    RD_CLEANUP(sig_free_p) ECDSA_SIG *sig = ECDSA_SIG_new();
-    BIGNUM *r = BN_bin2bn(signature, 32, NULL);
-    BIGNUM *s = BN_bin2bn(signature + 32, 32, NULL);
-    if (!sig || !r || !s || ECDSA_SIG_set0(sig, r, s) != 1) {
-        BN_free(r);
-        BN_free(s);
-        return -1;
-    }
-    return i2d_ECDSA_SIG(sig, ret);
-}
-
 struct rd_p256_public {
-    EVP_PKEY *pkey;
+    rd_ec_key *key;
 };
 
 int rd_p256_public_new(const uint8_t key[RD_P256_PUBLIC_SIZE], rd_p256_public **ret, rd_err *err)
 {
-    EVP_PKEY *pkey = NULL;
-    if (load_public(key, &pkey, err) < 0)
-        return -1;
+    /* SP 800-186, D.1: a point off the curve is no key. */
+    rd_ec_key *public = rd_ec_key_new(RD_CURVE_P256, key);
+    if (!public)
+        return rd_err_set(err, RD_E_KEY_FORMAT, "not a point of P-256");
     *ret = rd_alloc(sizeof **ret);
-    (*ret)->pkey = pkey;
+    (*ret)->key = public;
     return 0;
 }
 
 rd_p256_public *rd_p256_public_free(rd_p256_public *key)
 {
     if (key)
-        EVP_PKEY_free(key->pkey);
+        rd_ec_key_free(key->key);
     free(key);
     return NULL;
 }
@@ -191,18 +155,11 @@ void rd_p256_public_free_p(rd_p256_public **key)
 int rd_p256_public_verify(const rd_p256_public *key, rd_bytes message, const uint8_t signature[RD_P256_SIGNATURE_SIZE],
                           rd_err *err)
 {
-    uint8_t *der = NULL;
-    int der_size = signature_to_der(signature, &der);
-    RD_CLEANUP(md_ctx_free_p) EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-    bool is_started = der_size > 0 && ctx && EVP_DigestVerifyInit(ctx, NULL, EVP_sha256(), NULL, key->pkey) == 1;
-    int outcome = is_started ? EVP_DigestVerify(ctx, der, (size_t)der_size, message.data, message.size) : -1;
-    OPENSSL_free(der);
-    ERR_clear_error();
-    if (!is_started)
-        return rd_err_set(err, RD_E_INTERNAL, "P-256 verification cannot start");
-    if (outcome != 1)
-        return rd_err_set(err, RD_E_SIGNATURE, "signature does not verify");
-    return 0;
+    uint8_t digest[RD_SHA256_SIZE];
+    rd_sha256(message, digest);
+    if (rd_ec_verify_raw(key->key, RD_BYTES_ARRAY(digest), signature, RD_P256_SIGNATURE_SIZE / 2))
+        return 0;
+    return rd_err_set(err, RD_E_SIGNATURE, "signature does not verify");
 }
 
 int rd_p256_verify(const uint8_t key[RD_P256_PUBLIC_SIZE], rd_bytes message,

@@ -1,8 +1,3 @@
-#include <openssl/ec.h>
-#include <openssl/ecdsa.h>
-#include <openssl/err.h>
-#include <openssl/obj_mac.h>
-#include <openssl/x509v3.h>
 #include <string.h>
 
 #include "common/base/text.h"
@@ -12,69 +7,6 @@
 #define DEPTH_MAX 4
 /* Signature checks in one search: names may repeat, so the paths tried are bounded by work and not by shape alone. */
 #define VERIFY_MAX 24
-
-/* --- profiles --- */
-
-static bool is_group(EVP_PKEY *key, const char *want)
-{
-    char name[40];
-    size_t size = 0;
-    return EVP_PKEY_is_a(key, "EC") && EVP_PKEY_get_group_name(key, name, sizeof name, &size) == 1 &&
-           strcmp(name, want) == 0;
-}
-
-bool rd_x509_key_fits(EVP_PKEY *key, rd_cert_profile profile, bool is_ca)
-{
-    if (profile == RD_CERT_P256)
-        return is_group(key, SN_X9_62_prime256v1);
-    if (is_ca)
-        return EVP_PKEY_is_a(key, "RSA") && EVP_PKEY_get_bits(key) == 4096;
-    return is_group(key, SN_secp384r1);
-}
-
-static bool signature_fits(const X509 *x509, rd_cert_profile profile)
-{
-    int digest = 0, key = 0;
-    uint32_t flags = 0;
-    if (profile == RD_CERT_P256)
-        return X509_get_signature_nid(x509) == NID_ecdsa_with_SHA256;
-    /* X509_SIG_INFO_TLS on RSASSA-PSS says: MGF1 with the same hash, salt as long as the hash. */
-    return X509_get_signature_nid(x509) == NID_rsassaPss &&
-           X509_get_signature_info((X509 *)x509, &digest, &key, NULL, &flags) == 1 && digest == NID_sha384 &&
-           (flags & X509_SIG_INFO_TLS);
-}
-
-/* --- raw signatures --- */
-
-bool rd_x509_verify_raw(EVP_PKEY *key, const EVP_MD *md, rd_bytes message, const uint8_t *signature, size_t half)
-{
-    ECDSA_SIG *sig = ECDSA_SIG_new();
-    BIGNUM *r = BN_bin2bn(signature, (int)half, NULL), *s = BN_bin2bn(signature + half, (int)half, NULL);
-    uint8_t *der = NULL;
-    int size = -1;
-    if (sig && r && s && ECDSA_SIG_set0(sig, r, s) == 1)
-        size = i2d_ECDSA_SIG(sig, &der);
-    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-    bool is_good = size > 0 && ctx && EVP_DigestVerifyInit(ctx, NULL, md, NULL, key) == 1 &&
-                   EVP_DigestVerify(ctx, der, (size_t)size, message.data, message.size) == 1;
-    EVP_MD_CTX_free(ctx);
-    OPENSSL_free(der);
-    ECDSA_SIG_free(sig);
-    ERR_clear_error();
-    return is_good;
-}
-
-bool rd_cert_verify_raw(const rd_cert *cert, rd_bytes message, const uint8_t signature[64])
-{
-    EVP_PKEY *key = rd_cert_pkey(cert);
-    return is_group(key, SN_X9_62_prime256v1) && rd_x509_verify_raw(key, EVP_sha256(), message, signature, 32);
-}
-
-bool rd_cert_verify_raw_p384(const rd_cert *cert, rd_bytes message, const uint8_t signature[96])
-{
-    EVP_PKEY *key = rd_cert_pkey(cert);
-    return is_group(key, SN_secp384r1) && rd_x509_verify_raw(key, EVP_sha384(), message, signature, 48);
-}
 
 /* --- the search for a path --- */
 
@@ -104,18 +36,24 @@ static bool is_in_path(const rd_chain *chain, const rd_cert *cert)
     return false;
 }
 
+/* The algorithm is the profile's. */
+static bool algorithm_fits(const rd_cert *cert, rd_cert_profile profile)
+{
+    rd_x509_alg wanted = profile == RD_CERT_P256 ? RD_X509_ECDSA_SHA256 : RD_X509_PSS_SHA384;
+    return rd_x509_algorithm_of(cert->object.algorithm) == wanted;
+}
+
 /* RFC 5280, 6.1.3 (a)(1): the certificate was signed with the issuer's key. */
 static bool is_signed_by(search *s, const rd_cert *cert, const rd_cert *issuer)
 {
-    EVP_PKEY *key = rd_cert_pkey(issuer);
-    if (!rd_x509_key_fits(key, s->rules->profile, true) || !signature_fits(cert->x509, s->rules->profile)) {
+    rd_cert_profile profile = s->rules->profile;
+    if (!rd_x509_key_fits(issuer->key.kind, profile, true) || !algorithm_fits(cert, profile)) {
         s->has_bad_profile = true;
         return false;
     }
     if (s->verified++ >= VERIFY_MAX)
         return false;
-    bool is_good = X509_verify(cert->x509, key) == 1;
-    ERR_clear_error();
+    bool is_good = rd_x509_verify(&cert->object, profile, &issuer->key);
     s->has_bad_signature |= !is_good;
     return is_good;
 }
@@ -184,13 +122,11 @@ static int check_issuer(const rd_cert *cert, size_t below, rd_err *err)
     if (!rd_cert_is_ca(cert))
         return rd_err_set(err, RD_E_CHAIN_USAGE, "%s: not a CA certificate", name);
     /* RFC 5280, 6.1.4 (n): keyCertSign is set; Intel and AMD certificates always carry keyUsage. */
-    uint32_t usage = X509_get_key_usage(cert->x509);
-    if (!(X509_get_extension_flags(cert->x509) & EXFLAG_KUSAGE) || !(usage & KU_KEY_CERT_SIGN))
+    if (!cert->has_key_usage || !(cert->key_usage & RD_X509_KEY_CERT_SIGN))
         return rd_err_set(err, RD_E_CHAIN_USAGE, "%s: key usage without certificate signing", name);
     /* RFC 5280, 6.1.4 (l), (m). */
-    long path_length = X509_get_pathlen(cert->x509);
-    if (path_length >= 0 && below > (size_t)path_length)
-        return rd_err_set(err, RD_E_CHAIN_USAGE, "%s: path length %ld, %zu CA below", name, path_length, below);
+    if (cert->has_path_length && below > cert->path_length)
+        return rd_err_set(err, RD_E_CHAIN_USAGE, "%s: path length %u, %zu CA below", name, cert->path_length, below);
     return 0;
 }
 
@@ -199,10 +135,9 @@ static int check_leaf(const rd_cert *cert, rd_cert_profile profile, rd_err *err)
     const char *name = rd_cert_subject_cn(cert);
     if (rd_cert_is_ca(cert))
         return rd_err_set(err, RD_E_CHAIN_USAGE, "%s: a CA certificate in the place of a leaf", name);
-    uint32_t flags = X509_get_extension_flags(cert->x509);
-    if ((flags & EXFLAG_KUSAGE) && !(X509_get_key_usage(cert->x509) & KU_DIGITAL_SIGNATURE))
+    if (cert->has_key_usage && !(cert->key_usage & RD_X509_DIGITAL_SIGNATURE))
         return rd_err_set(err, RD_E_CHAIN_USAGE, "%s: key usage without digital signature", name);
-    if (!rd_x509_key_fits(rd_cert_pkey(cert), profile, false))
+    if (!rd_x509_key_fits(cert->key.kind, profile, false))
         return rd_err_set(err, RD_E_CHAIN_PROFILE, "%s: a kind of key that is not allowed", name);
     return 0;
 }
@@ -214,7 +149,7 @@ static int check_path(const rd_chain *chain, const rd_chain_rules *rules, rd_err
     for (size_t i = 0; i < chain->count; i++) {
         const rd_cert *cert = chain->items[i];
         /* RFC 5280, 6.1.4 (o), 6.1.5 (f): an unknown critical extension refuses. */
-        if (X509_get_extension_flags(cert->x509) & EXFLAG_CRITICAL)
+        if (cert->has_unknown_critical)
             return rd_err_set(err, RD_E_CHAIN_PROFILE, "%s: unknown critical extension", rd_cert_subject_cn(cert));
         bool is_issuer = i > 0 || rules->leaf_is_ca;
         if (!is_issuer && check_leaf(cert, rules->profile, err) < 0)

@@ -1,25 +1,21 @@
 #include "common/crypto/x509_crl.h"
 
-#include <openssl/err.h>
-#include <openssl/x509v3.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/mem.h"
 #include "common/base/text.h"
 #include "common/crypto/x509_der.h"
 #include "common/crypto/x509_priv.h"
 
 #define ELEMENT_MAX 400000
 #define SERIAL_SIZE 24
-
-typedef struct serial {
-    uint8_t size;
-    uint8_t bytes[SERIAL_SIZE];
-} serial;
+#define VERSION_2   1
 
 struct rd_crl {
-    X509_CRL *x509;
-    serial *serials;
+    rd_buf der; /* what the ranges are borrowed from */
+    rd_x509_signed object;
+    rd_bytes issuer, entries;
     size_t count;
     int64_t this_update_us;
     int64_t next_update_us; /* 0: absent */
@@ -30,8 +26,7 @@ rd_crl *rd_crl_free(rd_crl *crl)
 {
     if (!crl)
         return NULL;
-    X509_CRL_free(crl->x509);
-    free(crl->serials);
+    rd_buf_done(&crl->der);
     free(crl);
     return NULL;
 }
@@ -82,76 +77,129 @@ static int to_der(rd_bytes bytes, rd_buf *der, rd_err *err)
 
 /* --- reading --- */
 
+static int refuse(const char *why, rd_err *err)
+{
+    return rd_err_set(err, RD_E_CRL_FORMAT, "%s", why);
+}
+
+/* RFC 5280, 5.2.3: at most 20 bytes. What passes 2^63 - 1 counts as none. */
+static bool read_number(rd_bytes in, int64_t *ret)
+{
+    rd_bytes content, bytes;
+    if (!rd_der_take(&in, RD_DER_INTEGER, &content) || in.size != 0 || !rd_der_natural(content, &bytes) ||
+        bytes.size > 20)
+        return false;
+    uint64_t value = 0;
+    for (size_t i = 0; i < bytes.size && bytes.size <= sizeof value; i++)
+        value = value << 8 | bytes.data[i];
+    *ret = value <= INT64_MAX ? (int64_t)value : 0;
+    return true;
+}
+
 /* RFC 5280, 5.2: what a critical extension says must be understood; a delta or partial list is none of ours. */
-static int check_extensions(const X509_CRL *x509, rd_err *err)
+static int read_extension(const rd_x509_extension *extension, rd_crl *crl, rd_err *err)
 {
-    for (int i = 0; i < X509_CRL_get_ext_count(x509); i++) {
-        X509_EXTENSION *extension = X509_CRL_get_ext(x509, i);
-        int nid = OBJ_obj2nid(X509_EXTENSION_get_object(extension));
-        bool is_known = nid == NID_crl_number || nid == NID_authority_key_identifier;
-        if (nid == NID_delta_crl || (X509_EXTENSION_get_critical(extension) && !is_known))
-            return rd_err_set(err, RD_E_CRL_FORMAT, "unknown critical extension, or a delta list");
-        if (X509_CRL_get_ext_by_OBJ(x509, X509_EXTENSION_get_object(extension), i) >= 0)
-            return rd_err_set(err, RD_E_CRL_FORMAT, "an extension stands twice");
-    }
+    static const uint8_t number[] = { 0x55, 0x1d, 0x14 }, delta[] = { 0x55, 0x1d, 0x1b },
+                         authority_key_id[] = { 0x55, 0x1d, 0x23 };
+    bool is_number = rd_bytes_equal(extension->oid, RD_BYTES_ARRAY(number));
+    bool is_known = is_number || rd_bytes_equal(extension->oid, RD_BYTES_ARRAY(authority_key_id));
+    if (rd_bytes_equal(extension->oid, RD_BYTES_ARRAY(delta)) || (extension->is_critical && !is_known))
+        return refuse("unknown critical extension, or a delta list", err);
+    if (is_number && !read_number(extension->value, &crl->number))
+        return refuse("malformed list number", err);
     return 0;
 }
 
-/* RFC 5280, 5.3: an entry with an unknown critical extension (an indirect list's issuer) refuses the list. */
-static int read_entry(const X509_REVOKED *entry, serial *out, rd_err *err)
+static int read_extensions(rd_bytes box, rd_crl *crl, rd_err *err)
 {
-    for (int i = 0; i < X509_REVOKED_get_ext_count(entry); i++)
-        if (X509_EXTENSION_get_critical(X509_REVOKED_get_ext(entry, i)))
-            return rd_err_set(err, RD_E_CRL_FORMAT, "an entry with a critical extension");
-    out->size = (uint8_t)rd_x509_integer(X509_REVOKED_get0_serialNumber(entry), out->bytes, SERIAL_SIZE);
-    if (out->size == 0)
-        return rd_err_set(err, RD_E_CRL_FORMAT, "an entry with a negative or overlong serial number");
-    return 0;
-}
-
-static int read_entries(rd_crl *crl, rd_err *err)
-{
-    STACK_OF(X509_REVOKED) *entries = X509_CRL_get_REVOKED(crl->x509);
-    int count = entries ? sk_X509_REVOKED_num(entries) : 0;
-    crl->serials = rd_alloc_array((size_t)RD_MAX(count, 1), sizeof *crl->serials);
-    for (int i = 0; i < count; i++)
-        if (read_entry(sk_X509_REVOKED_value(entries, i), &crl->serials[crl->count++], err) < 0)
+    rd_bytes list;
+    rd_x509_extension extension;
+    rd_err why = RD_ERR_INIT;
+    if (!rd_der_take(&box, RD_DER_SEQUENCE, &list) || box.size != 0)
+        return refuse("malformed extensions", err);
+    if (rd_x509_extensions_check(list, &why) < 0)
+        return refuse(why.text, err);
+    while (list.size > 0)
+        if (!rd_x509_extension_take(&list, &extension) || read_extension(&extension, crl, err) < 0)
             return -1;
     return 0;
 }
 
-static int64_t read_number(const X509_CRL *x509)
+/* RFC 5280, 5.3: an entry with an unknown critical extension (an indirect list's issuer) refuses the list. */
+static int check_entry_extensions(rd_bytes list, rd_err *err)
 {
-    ASN1_INTEGER *integer = X509_CRL_get_ext_d2i(x509, NID_crl_number, NULL, NULL);
-    int64_t number = 0;
-    if (!integer || ASN1_INTEGER_get_int64(&number, integer) != 1 || number < 0)
-        number = 0;
-    ASN1_INTEGER_free(integer);
-    return number;
-}
-
-static int read_fields(rd_crl *crl, rd_err *err)
-{
-    if (X509_CRL_get_version(crl->x509) != X509_CRL_VERSION_2)
-        return rd_err_set(err, RD_E_CRL_FORMAT, "not a version 2 list");
-    if (check_extensions(crl->x509, err) < 0 || read_entries(crl, err) < 0)
-        return -1;
-    if (rd_x509_time(X509_CRL_get0_lastUpdate(crl->x509), &crl->this_update_us) < 0)
-        return rd_err_set(err, RD_E_CRL_FORMAT, "malformed thisUpdate");
-    const ASN1_TIME *next = X509_CRL_get0_nextUpdate(crl->x509);
-    if (next && rd_x509_time(next, &crl->next_update_us) < 0)
-        return rd_err_set(err, RD_E_CRL_FORMAT, "malformed nextUpdate");
-    crl->number = read_number(crl->x509);
+    rd_x509_extension extension;
+    rd_err why = RD_ERR_INIT;
+    if (rd_x509_extensions_check(list, &why) < 0)
+        return refuse(why.text, err);
+    while (list.size > 0)
+        if (!rd_x509_extension_take(&list, &extension) || extension.is_critical)
+            return refuse("an entry with a critical extension", err);
     return 0;
 }
 
-/* RFC 5280, 5.1.1.2: the algorithm behind the list, which no signature covers, is the one inside. */
-static bool names_one_algorithm(rd_bytes der)
+/* Takes an entry: serial, date, extensions. */
+static bool take_entry(rd_bytes *in, rd_bytes *ret_serial, rd_bytes *ret_rest)
 {
-    rd_bytes list, tbs, version, inside, behind;
-    return rd_der_take(&der, RD_DER_SEQUENCE, &list) && rd_der_take(&list, RD_DER_SEQUENCE, &tbs) &&
-           rd_der_take(&tbs, RD_DER_INTEGER, &version) && rd_der_take(&tbs, RD_DER_SEQUENCE, &inside) &&
-           rd_der_take(&list, RD_DER_SEQUENCE, &behind) && rd_bytes_equal(inside, behind);
+    rd_bytes content;
+    return rd_der_take(in, RD_DER_SEQUENCE, ret_rest) && rd_der_take(ret_rest, RD_DER_INTEGER, &content) &&
+           rd_der_natural(content, ret_serial) && ret_serial->size <= SERIAL_SIZE;
+}
+
+static int read_entries(rd_crl *crl, rd_err *err)
+{
+    rd_bytes in = crl->entries, serial, rest, list;
+    int64_t revoked_us;
+    for (; in.size > 0; crl->count++) {
+        if (!take_entry(&in, &serial, &rest))
+            return refuse("an entry with a negative or overlong serial number", err);
+        if (!rd_der_take_time(&rest, &revoked_us))
+            return refuse("an entry without a date", err);
+        if (rest.size == 0)
+            continue;
+        if (!rd_der_take(&rest, RD_DER_SEQUENCE, &list) || rest.size != 0)
+            return refuse("an entry with malformed extensions", err);
+        if (check_entry_extensions(list, err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int read_times(rd_bytes *in, rd_crl *crl, rd_err *err)
+{
+    if (!rd_der_take_time(in, &crl->this_update_us))
+        return refuse("malformed thisUpdate", err);
+    bool has_next = rd_der_is_next(*in, RD_DER_UTC_TIME) || rd_der_is_next(*in, RD_DER_TIME);
+    if (has_next && !rd_der_take_time(in, &crl->next_update_us))
+        return refuse("malformed nextUpdate", err);
+    return 0;
+}
+
+/* RFC 5280, 5.1: TBSCertList, version 2. */
+static int read_list(rd_crl *crl, rd_err *err)
+{
+    rd_bytes in, content, name, unused;
+    uint32_t version = 0;
+    if (!rd_x509_signed_read(rd_buf_bytes(&crl->der), &crl->object))
+        return refuse("not an X.509 revocation list", err);
+    in = crl->object.contents;
+    if (!rd_der_take(&in, RD_DER_INTEGER, &content) || !rd_der_uint(content, INT32_MAX, &version) ||
+        version != VERSION_2 || !rd_x509_algorithm_take(&in, &crl->object.inside) ||
+        !rd_bytes_equal(crl->object.inside, crl->object.algorithm))
+        return refuse("two signature algorithms, or not a version 2 list", err);
+    if (!rd_der_take_whole(&in, RD_DER_SEQUENCE, &crl->issuer, &name) || !rd_x509_name_read(name, &unused))
+        return refuse("malformed issuer", err);
+    if (read_times(&in, crl, err) < 0)
+        return -1;
+    if (rd_der_is_next(in, RD_DER_SEQUENCE) && !rd_der_take(&in, RD_DER_SEQUENCE, &crl->entries))
+        return refuse("malformed entries", err);
+    if (read_entries(crl, err) < 0)
+        return -1;
+    if (in.size == 0)
+        return 0;
+    if (!rd_der_take(&in, RD_DER_PART_BOX(0), &content) || in.size != 0)
+        return refuse("not an X.509 revocation list", err);
+    return read_extensions(content, crl, err);
 }
 
 int rd_crl_parse(rd_bytes bytes, rd_crl **ret, rd_err *err)
@@ -159,21 +207,14 @@ int rd_crl_parse(rd_bytes bytes, rd_crl **ret, rd_err *err)
     /* A page of HTML is what a broken mirror answers where a list should stand. */
     if (bytes.size == 0 || bytes.data[0] == '<')
         return rd_err_set(err, RD_E_CRL_MISSING, "no revocation list");
-    RD_CLEANUP(rd_buf_done) rd_buf der = { .size_max = RD_CRL_SIZE_MAX * 2 };
-    if (to_der(bytes, &der, err) < 0)
+    RD_CLEANUP(rd_crl_free_p) rd_crl *crl = rd_alloc(sizeof *crl);
+    crl->der.size_max = RD_CRL_SIZE_MAX * 2;
+    if (to_der(bytes, &crl->der, err) < 0)
         return -1;
     rd_err why = RD_ERR_INIT;
-    if (rd_der_check(rd_buf_bytes(&der), ELEMENT_MAX, &why) < 0)
-        return rd_err_set(err, RD_E_CRL_FORMAT, "%s", why.text);
-    RD_CLEANUP(rd_crl_free_p) rd_crl *crl = rd_alloc(sizeof *crl);
-    const uint8_t *at = der.data;
-    crl->x509 = d2i_X509_CRL(NULL, &at, (long)der.size);
-    ERR_clear_error();
-    if (!crl->x509 || at != der.data + der.size)
-        return rd_err_set(err, RD_E_CRL_FORMAT, "not an X.509 revocation list");
-    if (!names_one_algorithm(rd_buf_bytes(&der)))
-        return rd_err_set(err, RD_E_CRL_FORMAT, "two signature algorithms, or not a version 2 list");
-    if (read_fields(crl, err) < 0)
+    if (rd_der_check(rd_buf_bytes(&crl->der), ELEMENT_MAX, &why) < 0)
+        return refuse(why.text, err);
+    if (read_list(crl, err) < 0)
         return -1;
     *ret = RD_TAKE(crl);
     return 0;
@@ -181,23 +222,17 @@ int rd_crl_parse(rd_bytes bytes, rd_crl **ret, rd_err *err)
 
 /* --- judging --- */
 
-static bool signature_fits(const X509_CRL *x509, rd_cert_profile profile)
-{
-    int nid = X509_CRL_get_signature_nid(x509);
-    return nid == (profile == RD_CERT_P256 ? NID_ecdsa_with_SHA256 : NID_rsassaPss);
-}
-
 static int check_issuer(const rd_crl *crl, const rd_cert *issuer, rd_cert_profile profile, rd_err *err)
 {
     const char *name = rd_cert_subject_cn(issuer);
     if (!rd_bytes_equal(rd_crl_issuer(crl), rd_cert_subject(issuer)))
         return rd_err_set(err, RD_E_CRL_ISSUER, "the list was not issued by %s", name);
     /* RFC 5280, 6.3.3 (f): cRLSign is set in the issuer's key usage. */
-    if (!(X509_get_extension_flags(issuer->x509) & EXFLAG_KUSAGE) || !(X509_get_key_usage(issuer->x509) & KU_CRL_SIGN))
+    if (!issuer->has_key_usage || !(issuer->key_usage & RD_X509_CRL_SIGN))
         return rd_err_set(err, RD_E_CRL_ISSUER, "%s may not sign revocation lists", name);
-    bool is_good = signature_fits(crl->x509, profile) && X509_CRL_verify(crl->x509, rd_cert_pkey(issuer)) == 1;
-    ERR_clear_error();
-    return is_good ? 0 : rd_err_set(err, RD_E_CRL_ISSUER, "the list was not signed by %s", name);
+    if (!rd_x509_verify(&crl->object, profile, &issuer->key))
+        return rd_err_set(err, RD_E_CRL_ISSUER, "the list was not signed by %s", name);
+    return 0;
 }
 
 int rd_crl_verify(const rd_crl *crl, const rd_cert *issuer, rd_cert_profile profile, int64_t time_us, rd_err *err)
@@ -224,19 +259,16 @@ int rd_crl_verify(const rd_crl *crl, const rd_cert *issuer, rd_cert_profile prof
 
 bool rd_crl_contains(const rd_crl *crl, const rd_cert *cert)
 {
-    rd_bytes wanted = rd_cert_serial(cert);
-    for (size_t i = 0; i < crl->count; i++)
-        if (rd_bytes_equal(rd_bytes_of(crl->serials[i].bytes, crl->serials[i].size), wanted))
+    rd_bytes wanted = rd_cert_serial(cert), in = crl->entries, serial, rest;
+    while (take_entry(&in, &serial, &rest))
+        if (rd_bytes_equal(serial, wanted))
             return true;
     return false;
 }
 
 rd_bytes rd_crl_issuer(const rd_crl *crl)
 {
-    const uint8_t *der = NULL;
-    size_t size = 0;
-    return X509_NAME_get0_der(X509_CRL_get_issuer(crl->x509), &der, &size) == 1 ? rd_bytes_of(der, size)
-                                                                                : RD_BYTES_NULL;
+    return crl->issuer;
 }
 
 int64_t rd_crl_this_update_us(const rd_crl *crl)

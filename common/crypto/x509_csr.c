@@ -52,7 +52,7 @@ static int read_name(X509_REQ *request, rd_csr *ret, rd_err *err)
 static int read_request(X509_REQ *request, rd_csr *ret, rd_err *err)
 {
     EVP_PKEY *key = X509_REQ_get0_pubkey(request);
-    if (!key || !rd_x509_key_fits(key, RD_CERT_P256, true))
+    if (!key || !rd_x509_is_p256(key))
         return rd_err_set(err, RD_E_KEY_FORMAT, "the key is not on P-256");
     /* RFC 2986, 3: the signature proves that the requester holds the key. */
     if (X509_REQ_get_signature_nid(request) != NID_ecdsa_with_SHA256 || X509_REQ_verify(request, key) != 1)

@@ -1,5 +1,10 @@
 #include "common/crypto/x509_der.h"
 
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/text.h"
+
 #define DEPTH_MAX 16
 
 /* X.690, 10.1: definite form, least number of octets. */
@@ -48,6 +53,95 @@ bool rd_der_take(rd_bytes *input, uint8_t tag, rd_bytes *ret_content)
     *ret_content = content;
     *input = in;
     return true;
+}
+
+bool rd_der_take_whole(rd_bytes *input, uint8_t tag, rd_bytes *ret_whole, rd_bytes *ret_content)
+{
+    const uint8_t *start = input->data;
+    if (!rd_der_take(input, tag, ret_content))
+        return false;
+    *ret_whole = rd_bytes_of(start, (size_t)(input->data - start));
+    return true;
+}
+
+bool rd_der_is_next(rd_bytes input, uint8_t tag)
+{
+    return input.size > 0 && input.data[0] == tag;
+}
+
+bool rd_der_natural(rd_bytes content, rd_bytes *ret)
+{
+    if (content.size == 0 || (content.data[0] & 0x80))
+        return false;
+    bool is_padded = content.size > 1 && content.data[0] == 0;
+    if (is_padded && !(content.data[1] & 0x80))
+        return false;
+    *ret = rd_bytes_of(content.data + is_padded, content.size - is_padded);
+    return true;
+}
+
+/* X.690, 8.19: subidentifiers of seven bits a byte, the last without the high bit, none padded. */
+bool rd_der_is_oid(rd_bytes content)
+{
+    bool is_first = true;
+    for (size_t i = 0; i < content.size; i++) {
+        if (is_first && content.data[i] == 0x80)
+            return false;
+        is_first = !(content.data[i] & 0x80);
+    }
+    return content.size > 0 && is_first;
+}
+
+bool rd_der_bits(rd_bytes content, unsigned *ret_unused, rd_bytes *ret)
+{
+    if (content.size == 0 || content.data[0] > 7 || (content.size == 1 && content.data[0] != 0))
+        return false;
+    *ret_unused = content.data[0];
+    *ret = rd_bytes_of(content.data + 1, content.size - 1);
+    return ret->size == 0 || !(ret->data[ret->size - 1] & ((1u << *ret_unused) - 1));
+}
+
+bool rd_der_take_time(rd_bytes *input, int64_t *ret_us)
+{
+    static const uint8_t places[] = { 2, 5, 8, 11, 14, 17 }; /* of two digits each; behind them stands the Z */
+    char text[] = "20YY-MM-DDThh:mm:ssZ";
+    rd_bytes content;
+    bool is_long = rd_der_is_next(*input, RD_DER_TIME);
+    if (!rd_der_take(input, is_long ? RD_DER_TIME : RD_DER_UTC_TIME, &content) || content.size != (is_long ? 15 : 13))
+        return false;
+    /* RFC 5280, 4.1.2.5.1: years of two digits from 50 on are of the last century. */
+    if (is_long || content.data[0] >= '5')
+        memcpy(text, is_long ? (const char *)content.data : "19", 2);
+    const uint8_t *from = content.data + (is_long ? 2 : 0);
+    for (size_t i = 0; i < sizeof places; i++)
+        memcpy(text + places[i], from + 2 * i, 2);
+    text[19] = (char)from[12];
+    return rd_time_parse(text, sizeof text - 1, ret_us) == 0;
+}
+
+static size_t put_arc(unsigned long long arc, uint8_t *out, size_t room)
+{
+    size_t size = 1;
+    for (unsigned long long rest = arc >> 7; rest; rest >>= 7)
+        size++;
+    for (size_t i = size; size <= room && i > 0; i--, arc >>= 7)
+        out[i - 1] = (uint8_t)((arc & 0x7f) | (i < size ? 0x80 : 0));
+    return size <= room ? size : 0;
+}
+
+size_t rd_der_oid_of(const char *dotted, uint8_t *out, size_t max)
+{
+    char *end;
+    unsigned long long first = strtoull(dotted, &end, 10);
+    size_t size = 0;
+    for (bool is_second = true; *end == '.'; is_second = false) {
+        unsigned long long arc = strtoull(end + 1, &end, 10);
+        size_t more = put_arc(is_second ? first * 40 + arc : arc, out + size, max - size);
+        if (more == 0)
+            return 0;
+        size += more;
+    }
+    return *end ? 0 : size;
 }
 
 bool rd_der_uint(rd_bytes content, uint32_t max, uint32_t *ret)

@@ -65,8 +65,7 @@ static bool set_key(X509 *x509, rd_bytes spki)
 {
     const uint8_t *at = spki.data;
     EVP_PKEY *key = d2i_PUBKEY(NULL, &at, (long)spki.size);
-    bool is_ok = key && at == spki.data + spki.size && rd_x509_key_fits(key, RD_CERT_P256, true) &&
-                 X509_set_pubkey(x509, key) == 1;
+    bool is_ok = key && at == spki.data + spki.size && rd_x509_is_p256(key) && X509_set_pubkey(x509, key) == 1;
     EVP_PKEY_free(key);
     return is_ok;
 }
@@ -228,13 +227,14 @@ static bool fill(X509 *x509, const rd_cert_spec *spec, rd_bytes spki, const X509
 int rd_cert_issue(const rd_cert_spec *spec, rd_bytes spki, const rd_cert *issuer, const rd_p256_key *issuer_key,
                   rd_cert **ret, rd_err *err)
 {
-    X509 *x509 = X509_new();
+    X509 *x509 = X509_new(), *by = issuer ? rd_cert_x509(issuer) : NULL;
     uint8_t *der = NULL;
     int size = -1;
-    if (x509 && fill(x509, spec, spki, issuer ? issuer->x509 : NULL) &&
+    if (x509 && (by || !issuer) && fill(x509, spec, spki, by) &&
         X509_sign(x509, rd_p256_key_pkey(issuer_key), EVP_sha256()) > 0)
         size = i2d_X509(x509, &der);
     X509_free(x509);
+    X509_free(by);
     if (size <= 0) {
         ERR_clear_error();
         return rd_err_set(err, RD_E_KEY_FORMAT, "certificate for %s could not be issued: bad key or name",
@@ -293,11 +293,13 @@ int rd_crl_issue(const rd_crl_spec *spec, const rd_cert *issuer, const rd_p256_k
                  rd_err *err)
 {
     X509_CRL *crl = X509_CRL_new();
+    X509 *by = rd_cert_x509(issuer);
     uint8_t *der = NULL;
     int size = -1;
-    if (crl && fill_crl(crl, spec, issuer->x509) && X509_CRL_sign(crl, rd_p256_key_pkey(issuer_key), EVP_sha256()) > 0)
+    if (crl && by && fill_crl(crl, spec, by) && X509_CRL_sign(crl, rd_p256_key_pkey(issuer_key), EVP_sha256()) > 0)
         size = i2d_X509_CRL(crl, &der);
     X509_CRL_free(crl);
+    X509_free(by);
     ERR_clear_error();
     if (size <= 0)
         return rd_err_set(err, RD_E_INTERNAL, "revocation list could not be issued");

@@ -29,6 +29,24 @@ static bool skip_boundary(rd_bytes *in, const char *edge, const char *label)
     return skip_text(in, "-----") && skip_text(in, edge) && skip_text(in, label) && skip_text(in, "-----");
 }
 
+/* What stands before the next boundary, without white space. */
+static bool take_compact(rd_bytes *in, rd_buf *out)
+{
+    const uint8_t *edge = in->size ? memchr(in->data, '-', in->size) : NULL;
+    size_t size = edge ? (size_t)(edge - in->data) : in->size, used = 0;
+    uint8_t *room = rd_buf_reserve(out, RD_MIN(size, out->size_max));
+    for (size_t i = 0; i < size; i++) {
+        if (is_space(in->data[i]))
+            continue;
+        if (used == out->size_max)
+            return false;
+        room[used++] = in->data[i];
+    }
+    rd_buf_commit(out, used);
+    *in = rd_bytes_of(in->data + size, in->size - size);
+    return true;
+}
+
 /* RFC 7468: base64 in lines between the two boundaries; white space is dropped, everything else must be base64, so that
  * headers (RFC 1421), and encryption with them, refuse. */
 int rd_x509_pem_take(rd_bytes *in, const char *label, size_t size_max, rd_buf *der, rd_err *err)
@@ -37,11 +55,8 @@ int rd_x509_pem_take(rd_bytes *in, const char *label, size_t size_max, rd_buf *d
     if (!skip_boundary(in, "BEGIN ", label))
         return rd_err_set(err, RD_E_X509_FORMAT, "PEM: expected a block %s", label);
     RD_CLEANUP(rd_buf_done) rd_buf text = { .size_max = size_max / 3 * 4 + 8 };
-    while (in->size > 0 && in->data[0] != '-') {
-        if (!is_space(in->data[0]) && !rd_buf_append_u8(&text, in->data[0]))
-            return rd_err_set(err, RD_E_X509_DER_LIMIT, "%s larger than %zu bytes", label, size_max);
-        *in = rd_bytes_of(in->data + 1, in->size - 1);
-    }
+    if (!take_compact(in, &text))
+        return rd_err_set(err, RD_E_X509_DER_LIMIT, "%s larger than %zu bytes", label, size_max);
     if (!skip_boundary(in, "END ", label))
         return rd_err_set(err, RD_E_X509_FORMAT, "PEM: the block %s does not end", label);
     uint8_t *room = rd_buf_reserve(der, text.size + 4);

@@ -4,6 +4,7 @@
 #include "common/base/mem.h"
 #include "common/crypto/aead.h"
 #include "common/crypto/hash.h"
+#include "common/model/bhttp.h"
 
 #include <string.h>
 
@@ -80,6 +81,11 @@ static void info_of(const uint8_t header[HEADER_SIZE], uint8_t out[INFO_SIZE])
 void rd_ohttp_done(rd_ohttp *exchange)
 {
     rd_wipe(exchange, sizeof *exchange);
+}
+
+uint64_t rd_ohttp_sealed_max(uint64_t content_max)
+{
+    return rd_bhttp_bucket((size_t)content_max + RD_BHTTP_HEAD_MAX) + RD_OHTTP_REQUEST_EXTRA;
 }
 
 int rd_ohttp_seal_request(const rd_ohttp_key *key, rd_bytes message, const rd_random *random, rd_ohttp *ret,

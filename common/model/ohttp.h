@@ -14,6 +14,10 @@
 #define RD_OHTTP_REQUEST_TYPE  "message/ohttp-req"
 #define RD_OHTTP_RESPONSE_TYPE "message/ohttp-res"
 
+/* What the runtime answers itself at an instance, and in it where sealed requests go. */
+#define RD_RUNTIME_PREFIX "/.well-known/redoubt/"
+#define RD_OHTTP_PATH     RD_RUNTIME_PREFIX "sealed"
+
 /* One configuration with its length before it (RFC 9458, 3.1 and 3.2). */
 #define RD_OHTTP_KEYS_SIZE     43
 #define RD_OHTTP_REQUEST_EXTRA (7 + RD_X25519_SIZE + 16) /* around the message */
@@ -36,6 +40,9 @@ typedef struct rd_ohttp {
 } rd_ohttp;
 
 void rd_ohttp_done(rd_ohttp *exchange);
+
+/* The largest sealed form, padding included, of a message whose content has at most this many bytes. */
+uint64_t rd_ohttp_sealed_max(uint64_t content_max);
 
 /* The client: appends the sealed request. KEY_FORMAT, TOO_LARGE. */
 int rd_ohttp_seal_request(const rd_ohttp_key *key, rd_bytes message, const rd_random *random, rd_ohttp *ret,

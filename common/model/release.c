@@ -89,14 +89,6 @@ static int read_egress(const json_t *value, void *into RD_UNUSED, const char *po
     return rd_json_each(value, 0, 0, pointer, NULL, NULL, err);
 }
 
-static int read_true(const json_t *value, void *into RD_UNUSED, const char *pointer, rd_err *err)
-{
-    if (json_is_true(value))
-        return 0;
-    (void)rd_err_set(err, json_is_boolean(value) ? RD_E_UNSUPPORTED : RD_E_JSON_TYPE, "must be true today");
-    return rd_err_at(err, pointer);
-}
-
 static int read_public_code(const json_t *value, void *into, const char *pointer, rd_err *err)
 {
     if (!json_is_boolean(value)) {
@@ -159,7 +151,7 @@ static const rd_json_field release_fields[] = {
     { "limits", RD_JSON_OBJECT, offsetof(rd_release, limits), RD_REQUIRED, .fields = limits_fields },
     { "number", RD_JSON_U32, offsetof(rd_release, number), RD_REQUIRED, .min = 1, .max = INT32_MAX },
     { "open", RD_JSON_BOOL, offsetof(rd_release, is_open), RD_REQUIRED },
-    { "plain", RD_JSON_CUSTOM, 0, RD_REQUIRED, .parse = read_true },
+    { "plain", RD_JSON_BOOL, offsetof(rd_release, is_plain), RD_REQUIRED },
     { "public_code", RD_JSON_CUSTOM, offsetof(rd_release, is_sealed), RD_REQUIRED, .parse = read_public_code },
     { "receipts", RD_JSON_CONST, 0, RD_REQUIRED, .text = "salted" },
     { "resources", RD_JSON_OBJECT, offsetof(rd_release, resources), RD_REQUIRED, .fields = resources_fields },
@@ -228,7 +220,7 @@ int rd_release_encode(const rd_release *release, rd_buf *out, rd_err *err)
     rd_json_set_str(document, "kind", "function");
     rd_json_set_str(document, "engine", "quickjs");
     rd_json_set_bool(document, "public_code", !release->is_sealed);
-    rd_json_set_bool(document, "plain", true);
+    rd_json_set_bool(document, "plain", release->is_plain);
     rd_json_set_bool(document, "open", release->is_open);
     rd_json_set(document, "code", code_to_json(release));
     rd_json_set(document, "env", env_to_json(release));

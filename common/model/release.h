@@ -41,11 +41,12 @@ typedef struct rd_resources {
     uint64_t memory_bytes;
 } rd_resources;
 
-/* kind function, engine quickjs, plain requests, salted receipts, no egress: all that is known today. */
+/* kind function, engine quickjs, salted receipts, no egress: all that is known today. */
 typedef struct rd_release {
     rd_app_id app;
     uint32_t number;       /* 1..2^31 - 1 */
     bool is_open;          /* member "open", required: callers need no token of the organisation */
+    bool is_plain;         /* member "plain", required: requests may come unsealed, for the relay to read */
     bool is_sealed;        /* "public_code":false: the code is encrypted, its key a secret of the head */
     rd_digest code_digest; /* plain SHA-256 of the blob, the ciphertext where it is sealed */
     uint64_t code_size;    /* of the same */

@@ -37,7 +37,8 @@ static const rd_json_field key_fields[] = {
     { "chain", RD_JSON_NULL, 0, RD_REQUIRED },
     { "grant", RD_JSON_B64, offsetof(rd_statement, grant_key), RD_NULLABLE, .max = 32,
       .has = RD_HAS(rd_statement, has_grant_key) },
-    { "ohttp", RD_JSON_NULL, 0, RD_REQUIRED },
+    { "ohttp", RD_JSON_B64, offsetof(rd_statement, ohttp), RD_NULLABLE, .max = 32,
+      .has = RD_HAS(rd_statement, has_ohttp) },
     { "receipt", RD_JSON_KEY, offsetof(rd_statement, receipt_key), RD_NULLABLE,
       .has = RD_HAS(rd_statement, has_receipt_key) },
     { "tls", RD_JSON_B64, offsetof(rd_statement, tls), RD_NULLABLE, .max = 32, .has = RD_HAS(rd_statement, has_tls) },
@@ -71,7 +72,7 @@ static int check_purpose(const rd_statement *statement, rd_err *err)
 {
     bool has_identity = statement->has_app && statement->has_release && statement->has_head && statement->has_instance;
     bool has_any = statement->has_app || statement->has_release || statement->has_head || statement->has_instance ||
-                   statement->epoch != 0;
+                   statement->has_ohttp || statement->epoch != 0;
     bool is_blank = !has_any && !statement->has_receipt_key && !statement->has_grant_key && !statement->has_user &&
                     statement->kms_count == 0;
     bool is_kms = !has_any && !statement->has_receipt_key && !statement->has_tls && statement->has_user &&
@@ -138,7 +139,7 @@ static json_t *keys_to_json(const rd_statement *statement)
     set_b64_or_null(keys, "receipt", statement->has_receipt_key, RD_BYTES_ARRAY(statement->receipt_key.b));
     set_b64_or_null(keys, "tls", statement->has_tls, RD_BYTES_ARRAY(statement->tls));
     set_b64_or_null(keys, "grant", statement->has_grant_key, RD_BYTES_ARRAY(statement->grant_key));
-    rd_json_set_null(keys, "ohttp");
+    set_b64_or_null(keys, "ohttp", statement->has_ohttp, RD_BYTES_ARRAY(statement->ohttp));
     rd_json_set_null(keys, "chain");
     rd_json_set_null(keys, "usage");
     return keys;

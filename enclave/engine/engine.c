@@ -11,6 +11,7 @@
 #define HEAP_MAX    ((size_t)192 << 20)
 #define HEAP_MIN    ((size_t)2 << 20)
 #define KEEP_OUTPUT ((size_t)256 << 10)
+#define REPLY_MAX   ((size_t)64 << 20)
 
 static const encl_engine_limits default_limits = {
     .load_time_us = 5000000,
@@ -91,12 +92,16 @@ int encl_engine_new(const encl_engine_host *host, const encl_engine_limits *limi
     encl_guest_imports imports = encl_engine_imports(engine);
 
     engine->host = *host;
+    engine->subtle = encl_subtle_new(encl_engine_draw, engine);
+    rd_buf_init(&engine->reply, REPLY_MAX);
     if (set_limits(engine, limits ? limits : &default_limits, err) < 0)
         return -1;
     rd_buf_init(&engine->output, engine->limits.output_size + 4096);
     if (encl_guest_new(&imports, &engine->guest, err) < 0)
         return -1;
-    int outcome = load_platform(engine, err);
+    int outcome = encl_subtle_warm_up(err);
+    if (outcome == 0)
+        outcome = load_platform(engine, err);
     encl_guest_alarm(engine->guest, 0);
     if (outcome < 0)
         return -1;
@@ -109,6 +114,8 @@ encl_engine *encl_engine_free(encl_engine *engine)
     if (!engine)
         return NULL;
     rd_buf_wipe(&engine->output);
+    rd_buf_wipe(&engine->reply);
+    encl_subtle_free(engine->subtle);
     free(engine->headers);
     encl_guest_free(engine->guest);
     free(engine);
@@ -139,18 +146,28 @@ int encl_engine_configure(encl_engine *engine, const encl_engine_host *host, con
     return 0;
 }
 
+/* Wipes the content; keeps the memory of small ones. */
+static void empty(rd_buf *buf, size_t size_max)
+{
+    if (buf->capacity > KEEP_OUTPUT) {
+        rd_buf_wipe(buf);
+        rd_buf_init(buf, size_max);
+        return;
+    }
+    rd_wipe(buf->data, buf->size);
+    rd_buf_clear(buf);
+}
+
 void encl_engine_reset(encl_engine *engine)
 {
     if (engine->state != ENCL_ENGINE_USED)
         return;
     encl_guest_restore(engine->guest);
-    if (engine->output.capacity > KEEP_OUTPUT) {
-        rd_buf_wipe(&engine->output);
-        rd_buf_init(&engine->output, engine->limits.output_size + 4096);
-    } else {
-        rd_wipe(engine->output.data, engine->output.size);
-        rd_buf_clear(&engine->output);
-    }
+    empty(&engine->output, engine->limits.output_size + 4096);
+    empty(&engine->reply, REPLY_MAX);
+    encl_subtle_reset(engine->subtle);
+    if (engine->host.forget)
+        engine->host.forget(engine->host.context);
     engine->has_background = false;
     engine->generation++;
     engine->state = ENCL_ENGINE_PRISTINE;

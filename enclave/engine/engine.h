@@ -1,6 +1,7 @@
 /* engine: one JavaScript virtual machine that runs one tenant's handler, pristine for every request.
  * Used by the runtime: the zygote calls new, forks, and the child loads one handler and serves calls.
- * Gives the handler no files, sockets, threads, processes or executable memory: only clock, randomness and log lines.
+ * Gives the handler no files, sockets, threads, processes or executable memory: only clock, randomness, log lines,
+ * crypto.subtle and the host's answers to what it asks.
  */
 #ifndef ENCL_ENGINE_H
 #define ENCL_ENGINE_H
@@ -32,8 +33,16 @@ typedef struct encl_engine_host {
     void (*log)(void *context, encl_log_level level, rd_bytes line);
     /* Sleeps until monotonic_us() reaches until_us (a timer of the handler, never later than the time limit), serving
      * the host's own descriptors meanwhile. 0: go on; -1: the caller is gone, end the request with ENGINE_CANCELLED.
-     * NULL: the engine sleeps in poll(2) without descriptors. */
+     * NULL: the engine sleeps in poll(2) without descriptors. Required with .is_pending. */
     int (*wait)(void *context, int64_t until_us);
+    /* Answers what the handler asks of the world (op is ENCL_ASK_OF_HOST or above, guest/guest_abi.h): appends the
+     * whole answer to an empty reply. Never called before the snapshot. NULL: everything is NotSupportedError. */
+    void (*ask)(void *context, uint32_t op, rd_bytes question, rd_buf *reply);
+    /* Something that was asked for is still to come: wait is called although no timer is due, and may return 0 as soon
+     * as there is news. NULL: never. */
+    bool (*is_pending)(void *context);
+    /* The request is over: whatever it asked for ends now. NULL: nothing is kept. */
+    void (*forget)(void *context);
     void *context;
 } encl_engine_host;
 

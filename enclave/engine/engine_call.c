@@ -29,14 +29,19 @@ static int run(encl_engine *engine, bool wants_background, rd_err *err)
         if (state != ENCL_GUEST_WAITING)
             return encl_engine_guest_error(engine, err);
         int64_t due_us = encl_engine_result(engine).due_us;
-        if (due_us < 0)
+        bool is_pending = engine->host.is_pending && engine->host.is_pending(engine->host.context);
+        if (is_pending && (due_us < 0 || due_us > engine->deadline_us))
+            due_us = engine->deadline_us;
+        else if (due_us < 0)
             return rd_err_set(err, RD_E_ENGINE_STALLED,
                               wants_background ? "waitUntil waits for something that cannot happen"
                                                : "the handler's promise is pending and nothing is left to settle it");
-        if (due_us >= engine->deadline_us)
+        else if (due_us >= engine->deadline_us)
             return rd_err_set(err, RD_E_ENGINE_TIME_LIMIT, "the next timer is due after the time limit");
         if (sleep_until(engine, due_us) < 0)
             return rd_err_set(err, RD_E_ENGINE_CANCELLED, "the caller is gone");
+        if (engine->host.monotonic_us(engine->host.context) >= engine->deadline_us)
+            return rd_err_set(err, RD_E_ENGINE_TIME_LIMIT, "the time limit was reached");
     }
 }
 

@@ -1,5 +1,7 @@
 #include "enclave/engine/engine_priv.h"
 
+#include <string.h>
+
 static uint64_t on_clock(void *context, uint32_t kind)
 {
     encl_engine *engine = context;
@@ -20,7 +22,7 @@ static bool on_interrupt(void *context)
     return engine->host.monotonic_us(engine->host.context) >= engine->deadline_us;
 }
 
-static int on_random(void *context, uint8_t *out, size_t size)
+int encl_engine_draw(void *context, uint8_t *out, size_t size)
 {
     encl_engine *engine = context;
 
@@ -62,7 +64,43 @@ static void on_log(void *context, uint32_t level, rd_bytes line)
     engine->host.log(engine->host.context, (encl_log_level)RD_MIN(level, (uint32_t)ENCL_LOG_ERROR), line);
 }
 
+static void ask_host(encl_engine *engine, uint32_t op, rd_bytes question)
+{
+    if (engine->state == ENCL_ENGINE_BLANK) {
+        rd_buf_append_u8(&engine->reply, ENCL_ASK_ENTROPY);
+    } else if (!engine->host.ask) {
+        rd_buf_append_u8(&engine->reply, ENCL_ASK_NOT_SUPPORTED);
+        rd_buf_append_str(&engine->reply, "there is nothing of the world here");
+    } else {
+        engine->host.ask(engine->host.context, op, question, &engine->reply);
+    }
+}
+
+static uint32_t on_ask(void *context, uint32_t op, rd_bytes question)
+{
+    encl_engine *engine = context;
+
+    rd_wipe(engine->reply.data, engine->reply.size);
+    rd_buf_clear(&engine->reply);
+    if (op >= ENCL_ASK_OF_HOST)
+        ask_host(engine, op, question);
+    else
+        encl_subtle_ask(engine->subtle, op, question, &engine->reply);
+    return (uint32_t)engine->reply.size;
+}
+
+static int on_take(void *context, uint8_t *out, size_t size)
+{
+    encl_engine *engine = context;
+
+    if (size != engine->reply.size)
+        return -1;
+    if (size > 0)
+        memcpy(out, engine->reply.data, size);
+    return 0;
+}
+
 encl_guest_imports encl_engine_imports(encl_engine *engine)
 {
-    return (encl_guest_imports){ on_clock, on_interrupt, on_log, on_random, engine };
+    return (encl_guest_imports){ on_clock, on_interrupt, on_log, encl_engine_draw, on_ask, on_take, engine };
 }

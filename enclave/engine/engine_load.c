@@ -65,6 +65,7 @@ static int evaluate(encl_engine *engine, const encl_module *modules, size_t coun
         return encl_engine_guest_error(engine, err);
     if (encl_engine_enter(engine, ENCL_FN_SEAL, 0, 0, 0, &ret, err) < 0)
         return -1;
+    encl_subtle_seal(engine->subtle);
     return encl_guest_snapshot(engine->guest, err);
 }
 

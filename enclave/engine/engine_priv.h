@@ -7,6 +7,7 @@
 #include "enclave/engine/engine.h"
 #include "enclave/engine/guest/guest_abi.h"
 #include "enclave/engine/guest_link.h"
+#include "enclave/engine/subtle.h"
 
 typedef enum encl_engine_state {
     ENCL_ENGINE_BLANK,    /* the platform is loaded */
@@ -27,11 +28,15 @@ struct encl_engine {
     /* The arena of a request: everything of it that the host holds. */
     rd_buf output;
     encl_header *headers;
+    rd_buf reply; /* of the last question, until the guest takes it */
     bool has_background;
+    encl_subtle *subtle;
 };
 
-/* engine_imports.c: the four imports, for the engine as context. */
+/* engine_imports.c: the imports, for the engine as context. */
 encl_guest_imports encl_engine_imports(encl_engine *engine);
+/* Random bytes of the host, for the engine as context; -1 before the snapshot. */
+int encl_engine_draw(void *context, uint8_t *out, size_t size);
 /* At most size_max bytes of the line, cut at the start of a character. */
 size_t encl_text_cut(rd_bytes line, size_t size_max);
 

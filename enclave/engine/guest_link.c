@@ -138,6 +138,20 @@ void Z_envZ_random(struct Z_env_instance_t *env, u32 address, u32 size)
     enter();
 }
 
+u32 Z_envZ_ask(struct Z_env_instance_t *env, u32 op, u32 address, u32 size)
+{
+    encl_guest *guest = leave(env);
+    uint8_t *at = encl_guest_at(guest, address, size);
+    u32 answer = size;
+
+    if (!at || (op == ENCL_ASK_REPLY && guest->imports.take(guest->imports.context, at, size) < 0))
+        encl_guest_on_trap(WASM_RT_TRAP_OOB);
+    if (op != ENCL_ASK_REPLY)
+        answer = guest->imports.ask(guest->imports.context, op, rd_bytes_of(at, size));
+    enter();
+    return answer;
+}
+
 static uint32_t run_export(Z_rd_instance_t *in, encl_guest_fn fn, uint32_t a, uint32_t b, uint32_t c)
 {
     switch (fn) {

@@ -9,12 +9,14 @@
 
 typedef struct encl_guest encl_guest;
 
-/* What the guest's four imports do. They must return. */
+/* What the guest's five imports do (take is the question ENCL_ASK_REPLY). They must return. */
 typedef struct encl_guest_imports {
     uint64_t (*clock)(void *context, uint32_t kind); /* ENCL_CLOCK_…; microseconds */
     bool (*interrupt)(void *context);                /* true: the time is up */
     void (*log)(void *context, uint32_t level, rd_bytes line);
-    int (*random)(void *context, uint8_t *out, size_t size); /* -1 traps */
+    int (*random)(void *context, uint8_t *out, size_t size);        /* -1 traps */
+    uint32_t (*ask)(void *context, uint32_t op, rd_bytes question); /* size of the answer */
+    int (*take)(void *context, uint8_t *out, size_t size);          /* the answer, all of it; -1 traps */
     void *context;
 } encl_guest_imports;
 

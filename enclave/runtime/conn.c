@@ -1,6 +1,7 @@
 #include "enclave/runtime/conn.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -10,7 +11,7 @@
 
 #define READ_STEP  ((size_t)16 << 10)
 #define IDLE_KEPT  ((size_t)8 << 10) /* larger buffers are freed between requests */
-#define INPUT_MAX  (ENCL_HTTP_HEAD_MAX + ((size_t)16 << 20))
+#define INPUT_MAX  (ENCL_HTTP_HEAD_MAX + ((size_t)17 << 20))
 #define OUTPUT_MAX ((size_t)17 << 20)
 
 void encl_conn_open(encl_conn *conn, int fd)
@@ -25,8 +26,17 @@ void encl_conn_open(encl_conn *conn, int fd)
     rd_buf_init(&conn->body, OUTPUT_MAX);
 }
 
+void encl_conn_seal(encl_conn *conn, rd_ohttp *seal)
+{
+    if (conn->seal != NULL)
+        rd_ohttp_done(conn->seal);
+    free(conn->seal);
+    conn->seal = seal;
+}
+
 void encl_conn_close(encl_conn *conn)
 {
+    encl_conn_seal(conn, NULL);
     rd_close_p(&conn->fd);
     rd_buf_wipe(&conn->in);
     rd_buf_done(&conn->head);
@@ -155,6 +165,7 @@ static void shrink(rd_buf *buf)
 
 void encl_conn_next(encl_conn *conn)
 {
+    encl_conn_seal(conn, NULL);
     size_t used = conn->head_size + (size_t)conn->content_length;
     rd_buf_consume(&conn->in, RD_MIN(used, conn->in.size));
     rd_buf_clear(&conn->head);

@@ -5,6 +5,7 @@
 #ifndef ENCL_CONN_H
 #define ENCL_CONN_H
 
+#include "common/model/ohttp.h"
 #include "enclave/runtime/http.h"
 
 typedef enum encl_conn_state {
@@ -31,6 +32,7 @@ typedef struct encl_conn {
     rd_buf head;     /* status line and headers, without receipt and empty line */
     rd_buf receipt;
     rd_buf body;
+    rd_ohttp *seal; /* the answer leaves sealed under it; NULL: as it is */
     size_t written;
     int64_t deadline_us;    /* of the current request or answer; 0 while idle */
     struct encl_conn *next; /* in the queue of ready requests */
@@ -58,6 +60,8 @@ void encl_conn_begin(encl_conn *conn, unsigned status);
 void encl_conn_line(encl_conn *conn, const char *name, rd_bytes value);
 /* Adds Content-Length and, when it closes, Connection. body is copied; has_no_body leaves the bytes out (HEAD). */
 bool encl_conn_end(encl_conn *conn, rd_bytes body, bool has_no_body);
+/* The answer in preparation leaves sealed; takes the exchange over. */
+void encl_conn_seal(encl_conn *conn, rd_ohttp *seal);
 /* Writes head, receipt line and body as far as the socket takes them. */
 encl_conn_outcome encl_conn_flush(encl_conn *conn);
 /* Forgets the answered request; bytes of a next one stay. */

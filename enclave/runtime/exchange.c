@@ -1,15 +1,17 @@
 #include "enclave/runtime/exchange.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/base/mem.h"
 #include "common/base/text.h"
 #include "common/model/canonical.h"
 #include "common/model/problem.h"
+#include "enclave/runtime/sealed.h"
 
-#define OWN_PREFIX    "/.well-known/redoubt/"
-#define EVIDENCE_PATH OWN_PREFIX "evidence"
-#define DOCS_PATH     OWN_PREFIX "docs"
+#define EVIDENCE_PATH RD_RUNTIME_PREFIX "evidence"
+#define DOCS_PATH     RD_RUNTIME_PREFIX "docs"
+#define KEYS_PATH     RD_RUNTIME_PREFIX "ohttp-keys"
 
 /* --- what the caller wishes for its receipt --------------------------------------------------------------------- */
 
@@ -144,7 +146,7 @@ static int make_evidence(const encl_server_parts *parts, rd_bytes query, rd_buf 
     return encl_identity_evidence(parts->identity, RD_PURPOSE_CLIENT, nonce, ret, err);
 }
 
-static void make_docs(const encl_server_parts *parts, rd_buf *ret)
+static int make_docs(const encl_server_parts *parts, rd_bytes query RD_UNUSED, rd_buf *ret, rd_err *err RD_UNUSED)
 {
     rd_buf_append_str(ret, "{\"genesis\":\"");
     rd_buf_append_base64url(ret, rd_buf_bytes(&parts->documents->genesis));
@@ -153,23 +155,48 @@ static void make_docs(const encl_server_parts *parts, rd_buf *ret)
     rd_buf_append_str(ret, ",\"release\":");
     rd_buf_append_bytes(ret, rd_buf_bytes(&parts->documents->release));
     rd_buf_append_str(ret, "}");
+    return 0;
 }
 
-static int own_body(const encl_server_parts *parts, const encl_http_request *request, rd_buf *ret, rd_err *err)
+static int make_keys(const encl_server_parts *parts, rd_bytes query RD_UNUSED, rd_buf *ret, rd_err *err)
+{
+    uint8_t keys[RD_OHTTP_KEYS_SIZE];
+    if (encl_seal_keys(parts->seal, keys, err) < 0)
+        return -1;
+    (void)rd_buf_append(ret, keys, sizeof keys);
+    return 0;
+}
+
+typedef struct own_resource {
+    const char *path, *type;
+    int (*make)(const encl_server_parts *parts, rd_bytes query, rd_buf *ret, rd_err *err);
+} own_resource;
+
+static const own_resource own_resources[] = {
+    { EVIDENCE_PATH, "application/json", make_evidence },
+    { DOCS_PATH, "application/json", make_docs },
+    { KEYS_PATH, RD_OHTTP_KEYS_TYPE, make_keys },
+};
+
+static const own_resource *find_own(const encl_http_request *request, rd_bytes *query, rd_err *err)
 {
     const uint8_t *mark = memchr(request->target.data, '?', request->target.size);
     rd_bytes path =
         rd_bytes_of(request->target.data, mark == NULL ? request->target.size : (size_t)(mark - request->target.data));
-    rd_bytes query = mark == NULL ? RD_BYTES_NULL : rd_bytes_of(mark + 1, request->target.size - path.size - 1);
-    bool is_evidence = rd_bytes_equal(path, RD_BYTES_LIT(EVIDENCE_PATH));
-    if (!is_evidence && !rd_bytes_equal(path, RD_BYTES_LIT(DOCS_PATH)))
-        return rd_err_set(err, RD_E_NOT_FOUND, "the runtime knows evidence and docs");
-    if (!rd_bytes_equal(request->method, RD_BYTES_LIT("GET")))
-        return rd_err_set(err, RD_E_METHOD_NOT_ALLOWED, "only GET is known here");
-    if (is_evidence)
-        return make_evidence(parts, query, ret, err);
-    make_docs(parts, ret);
-    return 0;
+    *query = mark == NULL ? RD_BYTES_NULL : rd_bytes_of(mark + 1, request->target.size - path.size - 1);
+    for (size_t i = 0; i < RD_ARRAY_LEN(own_resources); i++) {
+        if (!rd_bytes_equal(path, rd_bytes_str(own_resources[i].path)))
+            continue;
+        if (rd_bytes_equal(request->method, RD_BYTES_LIT("GET")))
+            return &own_resources[i];
+        (void)rd_err_set(err, RD_E_METHOD_NOT_ALLOWED, "only GET is known here");
+        return NULL;
+    }
+    if (rd_bytes_equal(path, RD_BYTES_LIT(RD_OHTTP_PATH)))
+        (void)rd_err_set(err, RD_E_METHOD_NOT_ALLOWED, "only POST is known here");
+    else
+        (void)rd_err_set(err, RD_E_NOT_FOUND, "the runtime knows evidence, docs, ohttp-keys and sealed");
+    return NULL;
 }
 
 static encl_exchange_outcome answer_own(const encl_server_parts *parts, encl_conn *conn,
@@ -177,12 +204,14 @@ static encl_exchange_outcome answer_own(const encl_server_parts *parts, encl_con
 {
     RD_CLEANUP(rd_buf_done) rd_buf body = { 0 };
     rd_err err = RD_ERR_INIT;
-    if (own_body(parts, request, &body, &err) < 0) {
+    rd_bytes query;
+    const own_resource *resource = find_own(request, &query, &err);
+    if (resource == NULL || resource->make(parts, query, &body, &err) < 0) {
         write_problem(conn, request, &err);
         return ENCL_EXCHANGE_READY;
     }
     encl_conn_begin(conn, 200);
-    encl_conn_line(conn, "Content-Type", RD_BYTES_LIT("application/json"));
+    encl_conn_line(conn, "Content-Type", rd_bytes_str(resource->type));
     encl_conn_line(conn, "Cache-Control", RD_BYTES_LIT("no-store"));
     return encl_conn_end(conn, rd_buf_bytes(&body), false) ? ENCL_EXCHANGE_READY : ENCL_EXCHANGE_DROP;
 }
@@ -212,15 +241,14 @@ static int write_response(encl_conn *conn, const encl_http_request *request, con
         rd_buf_append_str(&conn->head, "\r\n");
     }
     rd_bytes body = has_no_content(response->status) ? RD_BYTES_NULL : response->body;
-    if (!encl_conn_end(conn, body, is_head(request)))
+    if (!encl_conn_end(conn, body, is_head(request)) || !encl_sealed_has_room(conn, response->header_count))
         return rd_err_set(err, RD_E_FUNCTION_OUTPUT, "the answer's headers are too large");
     return 0;
 }
 
 static encl_exchange_outcome answer_function(const encl_server_parts *parts, encl_conn *conn,
-                                             const encl_http_request *request)
+                                             const encl_http_request *request, rd_bytes body)
 {
-    rd_bytes body = encl_conn_body(conn);
     rd_err err = RD_ERR_INIT;
     encl_receipt_wish wish;
     if (read_wishes(request, &wish, &err) < 0) {
@@ -238,15 +266,92 @@ static encl_exchange_outcome answer_function(const encl_server_parts *parts, enc
     return claim(parts, conn, request, &wish, body, response.status, type);
 }
 
-encl_exchange_outcome encl_exchange_run(const encl_server_parts *parts, encl_conn *conn,
-                                        const encl_http_request *request, bool is_draining)
+static bool is_own(const encl_http_request *request)
 {
-    size_t prefix = strlen(OWN_PREFIX);
-    if (request->target.size >= prefix && memcmp(request->target.data, OWN_PREFIX, prefix) == 0)
-        return answer_own(parts, conn, request);
-    if (!is_draining)
-        return answer_function(parts, conn, request);
+    size_t prefix = strlen(RD_RUNTIME_PREFIX);
+    return request->target.size >= prefix && memcmp(request->target.data, RD_RUNTIME_PREFIX, prefix) == 0;
+}
+
+static encl_exchange_outcome refuse_draining(const encl_server_parts *parts, encl_conn *conn,
+                                             const encl_http_request *request)
+{
     rd_err err = RD_ERR_INIT;
     (void)rd_err_set(&err, RD_E_DRAINING, "the instance finishes what it has");
     return encl_exchange_refuse(parts, conn, request, &err);
+}
+
+static encl_exchange_outcome answer_plain(const encl_server_parts *parts, encl_conn *conn,
+                                          const encl_http_request *request)
+{
+    if (parts->app->manifest.is_plain)
+        return answer_function(parts, conn, request, encl_conn_body(conn));
+    rd_err err = RD_ERR_INIT;
+    (void)rd_err_set(&err, RD_E_PLAIN_REFUSED, "this release takes sealed requests alone");
+    return encl_exchange_refuse(parts, conn, request, &err);
+}
+
+/* --- sealed requests -------------------------------------------------------------------------------------------- */
+
+static bool is_sealed(const encl_http_request *request)
+{
+    return rd_bytes_equal(request->target, RD_BYTES_LIT(RD_OHTTP_PATH)) &&
+           rd_bytes_equal(request->method, RD_BYTES_LIT("POST"));
+}
+
+uint64_t encl_exchange_body_max(const encl_server_parts *parts, const encl_http_request *request)
+{
+    uint64_t bound = parts->app->manifest.limits.request_bytes;
+    return is_sealed(request) ? rd_ohttp_sealed_max(bound) : bound;
+}
+
+/* What goes wrong inside the seal is answered inside it. */
+static encl_exchange_outcome answer_inner(const encl_server_parts *parts, encl_conn *conn, rd_bytes opened)
+{
+    encl_http_request inner = { .method = RD_BYTES_LIT("POST"), .target = RD_BYTES_LIT("/"), .keeps_alive = true };
+    rd_bytes body = RD_BYTES_NULL;
+    rd_err err = RD_ERR_INIT;
+    if (encl_sealed_read(opened, &inner, &body, &err) < 0) {
+        write_problem(conn, NULL, &err);
+        return ENCL_EXCHANGE_READY;
+    }
+    if (is_own(&inner))
+        return answer_own(parts, conn, &inner);
+    uint64_t bound = parts->app->manifest.limits.request_bytes;
+    if (body.size <= bound)
+        return answer_function(parts, conn, &inner, body);
+    (void)rd_err_set(&err, RD_E_REQUEST_TOO_LARGE, "a body of %zu bytes, the release allows %llu", body.size,
+                     (unsigned long long)bound);
+    encl_receipt_wish wish = { .has_salt = false };
+    return refuse(parts, conn, &inner, &wish, body, &err);
+}
+
+static encl_exchange_outcome answer_sealed(const encl_server_parts *parts, encl_conn *conn,
+                                           const encl_http_request *request)
+{
+    RD_CLEANUP(rd_buf_wipe) rd_buf opened = { 0 };
+    rd_err err = RD_ERR_INIT;
+    if (!rd_bytes_equal(header_value(request, "content-type"), RD_BYTES_LIT(RD_OHTTP_REQUEST_TYPE))) {
+        (void)rd_err_set(&err, RD_E_CONTENT_TYPE, "sealed requests are " RD_OHTTP_REQUEST_TYPE);
+        write_problem(conn, request, &err);
+        return ENCL_EXCHANGE_READY;
+    }
+    rd_ohttp *seal = rd_alloc(sizeof *seal);
+    if (encl_seal_open(parts->seal, encl_conn_body(conn), seal, &opened, &err) < 0) {
+        free(seal);
+        write_problem(conn, NULL, &err); /* the same bytes whatever was wrong */
+        return ENCL_EXCHANGE_READY;
+    }
+    encl_conn_seal(conn, seal);
+    return answer_inner(parts, conn, rd_buf_bytes(&opened));
+}
+
+encl_exchange_outcome encl_exchange_run(const encl_server_parts *parts, encl_conn *conn,
+                                        const encl_http_request *request, bool is_draining)
+{
+    bool is_for_function = is_sealed(request) || !is_own(request);
+    if (is_for_function && is_draining)
+        return refuse_draining(parts, conn, request);
+    if (is_sealed(request))
+        return answer_sealed(parts, conn, request);
+    return is_for_function ? answer_plain(parts, conn, request) : answer_own(parts, conn, request);
 }

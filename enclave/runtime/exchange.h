@@ -16,6 +16,8 @@ typedef enum encl_exchange_outcome {
 /* Answers the request at the front of conn. */
 encl_exchange_outcome encl_exchange_run(const encl_server_parts *parts, encl_conn *conn,
                                         const encl_http_request *request, bool is_draining);
+/* The largest body that a request may bring: what the release says, and more for what is sealed around it. */
+uint64_t encl_exchange_body_max(const encl_server_parts *parts, const encl_http_request *request);
 /* A refusal before the body was read (its commitment covers an empty body), e.g. REQUEST_TOO_LARGE. */
 encl_exchange_outcome encl_exchange_refuse(const encl_server_parts *parts, encl_conn *conn,
                                            const encl_http_request *request, const rd_err *err);

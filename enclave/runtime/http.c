@@ -36,7 +36,7 @@ static bool is_value(rd_bytes text)
 }
 
 /* RFC 9112, 3.2.1: origin form. Only visible ASCII, no fragment. */
-static bool is_target(rd_bytes text)
+bool encl_http_is_target(rd_bytes text)
 {
     if (text.size == 0 || text.data[0] != '/')
         return false;
@@ -48,7 +48,7 @@ static bool is_target(rd_bytes text)
 }
 
 /* RFC 3986, 3.2.2 as far as names, IPv4 and bracketed IPv6 with a port need it */
-static bool is_host(rd_bytes text)
+bool encl_http_is_host(rd_bytes text)
 {
     for (size_t i = 0; i < text.size; i++) {
         uint8_t c = text.data[i];
@@ -116,7 +116,7 @@ static int parse_line(rd_bytes line, encl_http_request *ret, rd_err *err)
     rd_bytes version = rd_bytes_of(second + 1, rest.size - ret->target.size - 1);
     if (!is_token(ret->method) || ret->method.size > METHOD_MAX)
         return rd_err_set(err, RD_E_HTTP_SYNTAX, "the method is not a token of at most %d bytes", METHOD_MAX);
-    if (!is_target(ret->target))
+    if (!encl_http_is_target(ret->target))
         return rd_err_set(err, RD_E_HTTP_SYNTAX, "the target is not in origin form");
     if (rd_bytes_equal(version, RD_BYTES_LIT("HTTP/1.1")))
         return 0;
@@ -195,7 +195,7 @@ static int read_meaning(const encl_http_header *header, head_facts *facts, encl_
         ret->keeps_alive = false;
     if (encl_http_name_equal(header->name, "host")) {
         /* RFC 9112, 3.2: exactly one Host */
-        if (facts->has_host || !is_host(header->value))
+        if (facts->has_host || !encl_http_is_host(header->value))
             return rd_err_set(err, RD_E_HTTP_SYNTAX, "Host stands twice or is not a host");
         facts->has_host = true;
         ret->host = header->value;

@@ -38,6 +38,10 @@ typedef enum encl_http_outcome { ENCL_HTTP_DONE = 0, ENCL_HTTP_MORE = 1 } encl_h
  * HTTP_LENGTH_REQUIRED (a Transfer-Encoding), HTTP_EXPECTATION. After -1 the connection must be closed. */
 int encl_http_parse(rd_bytes input, size_t *scanned, encl_http_request *ret, rd_err *err) RD_NODISCARD;
 
+/* A target in origin form (RFC 9112, 3.2.1), visible ASCII without a fragment; a name or address with or without port,
+ * or nothing. */
+bool encl_http_is_target(rd_bytes text);
+bool encl_http_is_host(rd_bytes text);
 /* The first header of this name (any case), or NULL. */
 const encl_http_header *encl_http_find(const encl_http_request *request, const char *name);
 /* Whether a header of this name concerns the connection alone (RFC 9110, 7.6.1), or is the runtime's own (Redoubt-…):

@@ -8,6 +8,7 @@
 
 struct encl_identity {
     encl_platform *platform;
+    encl_seal *seal;
     rd_signing_key *receipt_key;
     uint8_t header[RD_LAUNCH_HEADER_SIZE];
     rd_statement statement; /* all but purpose and nonce */
@@ -43,14 +44,15 @@ static int draw_key(encl_platform *platform, rd_signing_key **ret, rd_err *err)
     return 0;
 }
 
-int encl_identity_new(encl_platform *platform, const uint8_t header[RD_LAUNCH_HEADER_SIZE], const encl_app *app,
-                      const rd_id *instance, uint64_t epoch, encl_identity **ret, rd_err *err)
+int encl_identity_new(encl_platform *platform, encl_seal *seal, const uint8_t header[RD_LAUNCH_HEADER_SIZE],
+                      const encl_app *app, const rd_id *instance, uint64_t epoch, encl_identity **ret, rd_err *err)
 {
     RD_CLEANUP(rd_signing_key_free_p) rd_signing_key *key = NULL;
     if (draw_key(platform, &key, err) < 0)
         return -1;
     encl_identity *identity = rd_alloc(sizeof(*identity));
     identity->platform = platform;
+    identity->seal = seal;
     memcpy(identity->header, header, sizeof(identity->header));
     identity->statement = (rd_statement){ .class = app->class,
                                           .has_app = true,
@@ -58,6 +60,7 @@ int encl_identity_new(encl_platform *platform, const uint8_t header[RD_LAUNCH_HE
                                           .has_head = true,
                                           .has_instance = true,
                                           .has_receipt_key = true,
+                                          .has_ohttp = true,
                                           .app = app->id,
                                           .release = app->release,
                                           .head = app->head,
@@ -91,6 +94,10 @@ int encl_identity_evidence(encl_identity *identity, rd_purpose purpose, const ui
                           rd_purpose_name(purpose));
     rd_statement statement = identity->statement;
     statement.purpose = purpose;
+    uint8_t keys[RD_OHTTP_KEYS_SIZE];
+    if (encl_seal_keys(identity->seal, keys, err) < 0)
+        return -1;
+    rd_sha256(RD_BYTES_ARRAY(keys), statement.ohttp);
     memcpy(statement.nonce, nonce, RD_NONCE_SIZE);
     RD_CLEANUP(rd_buf_done) rd_buf text = { 0 };
     RD_CLEANUP(rd_buf_done) rd_buf quote = { 0 };

@@ -9,6 +9,7 @@
 #include "common/crypto/sign.h"
 #include "common/model/statement.h"
 #include "enclave/platform/platform.h"
+#include "enclave/runtime/seal.h"
 #include "enclave/runtime/specialise.h"
 
 typedef struct encl_identity encl_identity;
@@ -17,9 +18,10 @@ typedef struct encl_identity encl_identity;
 int encl_identity_measure(encl_platform *platform, const uint8_t header[RD_LAUNCH_HEADER_SIZE],
                           rd_err *err) RD_NODISCARD;
 
-/* Draws the receipt key. platform is borrowed; app's facts are copied. */
-int encl_identity_new(encl_platform *platform, const uint8_t header[RD_LAUNCH_HEADER_SIZE], const encl_app *app,
-                      const rd_id *instance, uint64_t epoch, encl_identity **ret, rd_err *err) RD_NODISCARD;
+/* Draws the receipt key. platform and seal, whose keys evidence names, are borrowed; app's facts are copied. */
+int encl_identity_new(encl_platform *platform, encl_seal *seal, const uint8_t header[RD_LAUNCH_HEADER_SIZE],
+                      const encl_app *app, const rd_id *instance, uint64_t epoch, encl_identity **ret,
+                      rd_err *err) RD_NODISCARD;
 /* Wipes the key. */
 encl_identity *encl_identity_free(encl_identity *identity);
 void encl_identity_free_p(encl_identity **identity);

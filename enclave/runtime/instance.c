@@ -30,6 +30,7 @@ typedef struct encl_instance {
     encl_documents documents;
     encl_start start;
     encl_app app;
+    encl_seal *seal;
     encl_identity *identity;
     encl_receipts *receipts;
     encl_function *function;
@@ -143,6 +144,7 @@ static int open_server(encl_instance *instance, rd_err *err)
                                       .function = instance->function,
                                       .identity = instance->identity,
                                       .receipts = instance->receipts,
+                                      .seal = instance->seal,
                                       .app = &instance->app,
                                       .documents = &instance->documents };
     if (encl_server_new(&parts, &instance->server, err) < 0)
@@ -154,8 +156,9 @@ static int specialise(encl_instance *instance, rd_bytes start, rd_err *err)
 {
     encl_uplink_phase(&instance->uplink, "launching", "", "");
     if (open_app(instance, start, err) < 0 ||
-        encl_identity_new(instance->platform, instance->documents.header, &instance->app, &instance->start.instance,
-                          instance->start.epoch, &instance->identity, err) < 0 ||
+        encl_seal_new(instance->platform, rd_clock_system(), &instance->seal, err) < 0 ||
+        encl_identity_new(instance->platform, instance->seal, instance->documents.header, &instance->app,
+                          &instance->start.instance, instance->start.epoch, &instance->identity, err) < 0 ||
         load_function(instance, err) < 0 || send_evidence(instance, instance->start.nonce, err) < 0)
         return -1;
     encl_uplink_phase(&instance->uplink, "attesting", "", "");
@@ -262,6 +265,9 @@ static void take_event(encl_instance *instance, const struct epoll_event *event)
 static int timeout_ms(const encl_instance *instance)
 {
     int timeout = instance->server == NULL ? -1 : encl_server_timeout_ms(instance->server);
+    int seal = instance->seal == NULL ? -1 : encl_seal_timeout_ms(instance->seal);
+    if (seal >= 0 && (timeout < 0 || seal < timeout))
+        timeout = seal;
     if (instance->orphan_until_us == 0)
         return timeout;
     int64_t left = (instance->orphan_until_us - now_us()) / 1000 + 1;
@@ -280,6 +286,7 @@ static void turn(encl_instance *instance)
     if (instance->phase != PHASE_SERVING && instance->phase != PHASE_DRAINING)
         return;
     encl_server_work(instance->server);
+    encl_seal_tidy(instance->seal);
     if (instance->phase == PHASE_DRAINING && encl_server_is_idle(instance->server)) {
         encl_uplink_send(&instance->uplink, ENCL_CONTROL_DRAINED, RD_BYTES_NULL);
         end(instance, 0);
@@ -295,6 +302,7 @@ static void instance_done(encl_instance *instance)
     encl_function_free(instance->function);
     encl_receipts_free(instance->receipts);
     encl_identity_free(instance->identity);
+    encl_seal_free(instance->seal);
     encl_app_done(&instance->app);
     encl_documents_done(&instance->documents);
     encl_uplink_done(&instance->uplink);

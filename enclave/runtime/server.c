@@ -10,6 +10,7 @@
 
 #include "common/base/mem.h"
 #include "enclave/runtime/exchange.h"
+#include "enclave/runtime/sealed.h"
 
 #define CONNS_MAX    256
 #define REQUEST_US   (INT64_C(30) * 1000000) /* for a request to arrive, and for an answer to leave */
@@ -187,7 +188,7 @@ static int take_head(encl_server *server, encl_conn *conn)
     conn->has_head = true;
     conn->head_size = request->head_size;
     conn->closes = !request->keeps_alive;
-    uint64_t bound = server->parts.app->manifest.limits.request_bytes;
+    uint64_t bound = encl_exchange_body_max(&server->parts, request);
     if (request->content_length > bound) {
         (void)rd_err_set(&err, RD_E_REQUEST_TOO_LARGE, "a body of %llu bytes, the release allows %llu",
                          (unsigned long long)request->content_length, (unsigned long long)bound);
@@ -279,6 +280,16 @@ void encl_server_event(encl_server *server, uint32_t tag, uint32_t events)
 
 /* --- calls and bursts ------------------------------------------------------------------------------------------- */
 
+static void leave(encl_server *server, encl_conn *conn)
+{
+    if (conn->seal != NULL && encl_sealed_close(conn, encl_seal_random(server->parts.seal)) < 0) {
+        drop(server, conn); /* an answer without its seal must not leave */
+        return;
+    }
+    set_deadline(server, conn);
+    finish_writing(server, conn);
+}
+
 static void sign_burst(encl_server *server)
 {
     rd_err err = RD_ERR_INIT;
@@ -293,8 +304,7 @@ static void sign_burst(encl_server *server)
             continue;
         }
         server->answers++;
-        set_deadline(server, burst[i]);
-        finish_writing(server, burst[i]);
+        leave(server, burst[i]);
     }
 }
 
@@ -309,8 +319,7 @@ static void queue_answer(encl_server *server, encl_conn *conn, encl_exchange_out
     conn->reserved = conn->body.size;
     server->buffered += conn->reserved;
     if (outcome == ENCL_EXCHANGE_READY) {
-        set_deadline(server, conn);
-        finish_writing(server, conn);
+        leave(server, conn);
         return;
     }
     conn->state = ENCL_CONN_ANSWERED;

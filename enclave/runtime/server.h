@@ -8,6 +8,7 @@
 #include "enclave/runtime/function.h"
 #include "enclave/runtime/identity.h"
 #include "enclave/runtime/receipts.h"
+#include "enclave/runtime/seal.h"
 
 typedef struct encl_server encl_server;
 
@@ -18,6 +19,7 @@ typedef struct encl_server_parts {
     encl_function *function;
     encl_identity *identity;
     encl_receipts *receipts;
+    encl_seal *seal;
     const encl_app *app;
     const encl_documents *documents;
 } encl_server_parts;

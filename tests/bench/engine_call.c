@@ -75,7 +75,7 @@ int main(int argc, char **argv)
 {
     int rounds = argc > 1 ? atoi(argv[1]) : 21;
     rd_err err = RD_ERR_INIT;
-    encl_engine_host host = { now_us, now_us, fill_random, NULL, NULL, NULL };
+    encl_engine_host host = { .wall_us = now_us, .monotonic_us = now_us, .random = fill_random };
     RD_CLEANUP(encl_engine_free_p) encl_engine *engine = NULL;
     encl_module module = { "index.js", rd_bytes_str(source) };
     RD_CLEANUP(rd_free_p) char *body = json_body();

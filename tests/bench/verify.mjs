@@ -26,9 +26,10 @@ function javascript({ dir, expect }, rounds) {
   const at = Math.floor(Date.parse(expect.verify_at) / 1000), once = () => verify(quote, collateral, at), batch = 10;
   for (let i = 0; i < batch; i++) once();
   return Array.from({ length: rounds }, () => {
-    const start = process.hrtime.bigint();
+    const start = process.cpuUsage();
     for (let i = 0; i < batch; i++) once();
-    return Number(process.hrtime.bigint() - start) / 1000 / batch;
+    const { user, system } = process.cpuUsage(start);
+    return (user + system) / batch;
   });
 }
 

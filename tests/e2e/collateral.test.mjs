@@ -24,7 +24,7 @@ test("show: the file's set is stored, with what its pieces say", async () => {
   assert.equal(status.source, "file");
   assert.equal(status.facts.class, "simulated");
   assert.deepEqual(status.facts.scopes.map((s) => [s.tee, s.reason]), [["tdx", null]]);
-  assert.equal(status.refresh, null);
+  assert.deepEqual([status.refresh.enabled, status.refresh.tried, status.refresh.next], [false, null, null]);
   const metrics = await (await fetch(stack.api + "/metrics")).text();
   assert.match(metrics, new RegExp(`^redoubt_collateral_set ${status.number}$`, "m"));
   assert.match(metrics, /^redoubt_collateral_scopes\{state="good"\} 1$/m);

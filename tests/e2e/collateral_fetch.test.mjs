@@ -7,6 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { BIN, ROOT } from "../support/stack.mjs";
 import { Pccs, answersOf, fingerprint } from "../support/pccs.mjs";
+import { amdAnswers, amdPki } from "../support/fresh_collateral.mjs";
 
 let dir, answers, set, pccs, profile, count = 0;
 before(async () => {
@@ -33,7 +34,7 @@ test("a folder with what was asked for, verified; again it keeps what is newer",
   const { facts, older } = JSON.parse(stdout);
   assert.deepEqual(facts.scopes.map((s) => [s.tee, s.fmspc, s.class, s.reason]), [["tdx", answers.fmspc, "simulated", null]]);
   assert.equal(older, 0);
-  assert.deepEqual(readdirSync(out), ["collateral.json"]);
+  assert.deepEqual(readdirSync(out).sort(), ["collateral.json", "validators.json"]);
   const written = JSON.parse(readFileSync(join(out, "collateral.json"), "utf8"));
   assert.equal(written.type, "redoubt/collateral/v2");
   assert.deepEqual(written.pieces.map((p) => p.kind).sort(), ["pck_crl", "qe_identity", "root_ca_crl", "tcb_info"]);
@@ -48,6 +49,99 @@ test("a folder with what was asked for, verified; again it keeps what is newer",
   assert.equal(back.code, 0, back.stderr);
   assert.ok(JSON.parse(back.stdout).older >= 2, back.stdout);
   assert.equal(JSON.parse(back.stdout).facts.scopes[0].platform_crl_number, 2);
+});
+
+const started = async (t, options) => { const server = await Pccs.start(options); t.after(() => server.close()); return server; };
+const asked = (server, from) => server.seen.slice(from);
+const body = (out) => JSON.parse(readFileSync(join(out, "collateral.json"), "utf8")).pieces.find((p) => p.kind === "tcb_info").body;
+
+for (const validator of ["etag", "last-modified"])
+  test(`a second run asks whether it is still this, by ${validator}, and is answered 304`, async (t) => {
+    const server = await started(t, { answers, validator });
+    const out = join(dir, "again-" + validator), run = () => cli("collateral", "fetch", "--from", server.url, "--scope", scope(), "--out", out, "--json");
+    const first = await run();
+    assert.equal(first.code, 0, first.stderr);
+    const { requests } = JSON.parse(first.stdout), before_ = readFileSync(join(out, "collateral.json"), "utf8");
+    assert.deepEqual([JSON.parse(first.stdout).unchanged, server.unchanged], [0, 0]);
+    const second = await run();
+    assert.equal(second.code, 0, second.stderr);
+    // The processor's list is not there, so not answered as unchanged either.
+    assert.deepEqual([JSON.parse(second.stdout).requests, JSON.parse(second.stdout).unchanged, server.unchanged], [requests, requests - 1, requests - 1]);
+    assert.equal(readFileSync(join(out, "collateral.json"), "utf8"), before_);
+    // What is broken there is only not used; headers in it go nowhere.
+    for (const text of ["{", JSON.stringify({ type: "redoubt/fetch-validators/v1", answers: [{ url: "u", etag: "a\r\nX: y", last_modified: "", body: "sha256:" + "0".repeat(64) }] })]) {
+      writeFileSync(join(out, "validators.json"), text);
+      assert.equal((await run()).code, 0);
+    }
+    assert.equal(server.unchanged, requests - 1);
+    assert.equal((await run()).code, 0);
+    // Another answer under the same validator would be held to what was asked: the set is what it was.
+    assert.equal(body(out), set.tcb_info);
+  });
+
+test("an answer that was of no use is asked for anew, without conditions", async (t) => {
+  const server = await started(t, { answers });
+  const out = join(dir, "useless"), run = () => cli("collateral", "fetch", "--from", server.url, "--scope", scope(), "--out", out, "--json");
+  const chain = { etag: '"bad"', "TCB-Info-Issuer-Chain": encodeURIComponent(chainOf("TCB-Info-Issuer-Chain")) };
+  server.fail = (path, response) => path.includes("/tcb?") && (response.writeHead(200, chain).end(set.tcb_info.replace("OutOfDate", "UpToDate")), true);
+  assert.match((await run()).stderr, /collateral_sig/);
+  assert.ok(!existsSync(join(out, "validators.json")));
+  server.fail = null;
+  const from = server.seen.length;
+  assert.equal((await run()).code, 0);
+  assert.deepEqual(asked(server, from).filter((s) => s.headers["if-none-match"]), []);
+});
+
+// --- AMD, under the corpus generator's roots ---
+
+let amd;
+const amdRoot = (text) => { const path = join(dir, "ark.pem"); writeFileSync(path, text); return path; };
+
+for (const product of ["Milan", "Genoa", "Turin"])
+  test(`KDS: chains, list and the certificate of a chip of ${product}; a second run asks for what may change alone`, async (t) => {
+    amd ??= amdPki();
+    const kds = amdAnswers(amd, product), out = join(dir, "kds-" + product), report = join(dir, `report-${product}.bin`);
+    const server = await started(t, { answers: kds.answers });
+    const run = (...args) => cli("collateral", "fetch", "--kds", server.url, "--scope", kds.scope, "--out", out, "--trust-root", amdRoot(kds.root), "--json", ...args);
+    const first = await run();
+    assert.equal(first.code, 0, first.stderr);
+    assert.deepEqual(server.seen.map((s) => s.path).sort(), Object.keys(kds.answers).sort());
+    const { facts } = JSON.parse(first.stdout);
+    assert.deepEqual(facts.scopes.map((s) => [s.product, s.vlek, s.reason, s.root_crl_number]), [[product, false, null, 7], [product, true, null, 7]]);
+    assert.equal(facts.vceks, 1);
+    const from = server.seen.length, second = await run();
+    assert.equal(second.code, 0, second.stderr);
+    assert.deepEqual([JSON.parse(second.stdout).requests, JSON.parse(second.stdout).unchanged], [3, 3]);
+    assert.ok(asked(server, from).every((s) => !s.path.includes("SPL")), "a VCEK never changes");
+    // It judges that chip's report.
+    writeFileSync(report, kds.report);
+    const judged = await cli("evidence", "verify", report, "--collateral", out, "--trust-root", amdRoot(kds.root), "--json");
+    assert.equal(JSON.parse(judged.stdout).genuine, true, judged.stdout + judged.stderr);
+    // A list that names it: the certificate leaves the folder; asked for by name, it is refused.
+    server.answers = amdAnswers(amd, product, { number: 8, isRevoked: true }).answers;
+    const revoked = await cli("collateral", "fetch", "--kds", server.url, "--scope", "snp:" + product, "--out", out, "--trust-root", amdRoot(kds.root), "--json");
+    assert.equal(revoked.code, 0, revoked.stderr);
+    assert.equal(JSON.parse(revoked.stdout).facts.vceks, 0);
+    assert.match((await run()).stderr, /ca_revoked/);
+  });
+
+test("KDS: another chip's certificate, another product's chain, no chain at all", async (t) => {
+  amd ??= amdPki();
+  const kds = amdAnswers(amd, "Milan"), other = amdAnswers(amd, "Genoa"), path = (part) => Object.keys(kds.answers).find((name) => name.includes(part));
+  const rows = [
+    [{ [path("SPL")]: other.answers[Object.keys(other.answers).find((name) => name.includes("SPL"))] }, /tcb_mismatch/],
+    [{ [path("/vcek/v1/Milan/cert_chain")]: other.answers["/vcek/v1/Genoa/cert_chain"] }, /tcb_mismatch/],
+    [{ [path("/crl")]: other.answers["/vcek/v1/Genoa/crl"] }, /collateral_format|crl_issuer/],
+    [{ [path("/vcek/v1/Milan/cert_chain")]: undefined }, /not_found/],
+    [{ [path("SPL")]: { body: Buffer.from("<html>") } }, /collateral_format/],
+  ];
+  for (const [change, expected] of rows) {
+    const server = await started(t, { answers: { ...kds.answers, ...change } });
+    const { code, stderr } = await cli("collateral", "fetch", "--kds", server.url, "--scope", kds.scope, "--out", join(dir, "kds-bad"), "--trust-root", amdRoot(kds.root), "--json");
+    assert.notEqual(code, 0);
+    assert.match(stderr, expected);
+  }
+  assert.ok(!existsSync(join(dir, "kds-bad", "collateral.json")));
 });
 
 test("over TLS: verified by the CA that is named, refused without it, and without TLS 1.3 unless that is allowed", async () => {

@@ -1,7 +1,7 @@
 // How the command line feels: help, exit codes, streams, completion, no prompts off a terminal.
 import { test, before, after } from "node:test";
 import assert from "node:assert/strict";
-import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
+import { chmodSync, chownSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Stack } from "../support/stack.mjs";
 
@@ -46,6 +46,26 @@ test("results on stdout alone; --json is one document; -o name is one id a line"
   assert.equal(JSON.parse(listed.stdout)[0].name, "listed");
   assert.equal(listed.stderr, "");
   assert.equal((await stack.cli("apps", "list", "-o", "name")).stdout, "listed\n");
+});
+
+test("a profile found in a folder above counts only when its user wrote it", async () => {
+  const above = join(stack.dir, "above"), below = join(above, "a/b");
+  mkdirSync(join(above, ".redoubt"), { recursive: true });
+  mkdirSync(below, { recursive: true });
+  const file = join(above, ".redoubt/profile.json");
+  const ask = () => stack.cli("apps", "list", { cwd: below, env: { REDOUBT_PROFILE: "", REDOUBT_TOKEN: stack.token } });
+  writeFileSync(file, JSON.stringify({ api: stack.api }));
+  assert.equal((await ask()).code, 0);
+  chmodSync(file, 0o666);
+  const open = await ask();
+  assert.equal(open.code, 2);
+  assert.match(open.stderr, /can be written by everybody: not used; name it by --profile/);
+  if (process.getuid() !== 0) return;
+  chmodSync(file, 0o644);
+  chownSync(file, 65534, 65534);
+  const foreign = await ask();
+  assert.equal(foreign.code, 2);
+  assert.match(foreign.stderr, /belongs to another user/);
 });
 
 test("a token file that others can read is refused with the fix; a token on argv is refused", async () => {

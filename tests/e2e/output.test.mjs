@@ -6,14 +6,18 @@ import { execFile, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { BIN, ROOT, Stack } from "../support/stack.mjs";
+import { BIN, ROOT, Stack, until } from "../support/stack.mjs";
 import { complaints } from "../support/openapi.mjs";
 import { Pccs, answersOf } from "../support/pccs.mjs";
 
 const echo = join(ROOT, "examples", "echo");
-let stack;
-before(async () => { stack = await Stack.start({ hosts: 1 }); });
-after(async () => { await stack?.close(); });
+let stack, refusing;
+before(async () => {
+  refusing = await Pccs.start();
+  refusing.fail = (path, response) => (response.writeHead(403).end(), true);
+  stack = await Stack.start({ hosts: 1, apiFlags: ["--collateral-pcs", refusing.url] });
+});
+after(async () => { await stack?.close(); refusing?.close(); });
 
 // Verbs that are for people and shells alone.
 const WITHOUT_JSON = new Set(["completion", "approve"]);
@@ -42,6 +46,8 @@ function rows(given) {
     ["policy explain", [given.policy], null],
     ["policy diff", [given.policy, given.policy], null],
     ["collateral show", [], "CollateralStatus"],
+    ["collateral status", [], "CollateralRefresh", { code: 8 }],
+    ["collateral refresh", [], "CollateralRefresh"],
     ["collateral forecast", [given.collateral], "CollateralForecast"],
     ["collateral import", [given.collateral], "CollateralAdopted"],
     ["collateral fetch", ["--from", given.pccs.url, "--scope", "tdx:" + given.pccs.answers.fmspc, "--out", join(stack.dir, "fetched")], null],
@@ -91,6 +97,7 @@ test("--json of every verb: documents in the words of the REST description, noth
   execFileSync(join(BIN, "redoubt-agent"), ["sim-pki", "refresh", "--dir", join(stack.dir, "pki")]);
   given.pccs = await Pccs.start({ answers: answersOf(JSON.parse(readFileSync(given.collateral, "utf8"))) });
   const table = rows(given);
+  await until("the plane's own fetch failed", async () => (await stack.rest("GET", "/v1/collateral/status")).refresh.failures > 0);
   const wrong = (await verbs()).filter((verb) => !WITHOUT_JSON.has(verb) && !table.some(([name]) => name === verb)).map((verb) => verb + ": not in this table");
   for (const [verb, args, schema, how = {}] of table) {
     const result = await stack.cli(...verb.split(" "), ...args, "--json", { input: how.input });

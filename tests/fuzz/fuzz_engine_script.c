@@ -35,7 +35,7 @@ static encl_engine *start(void)
 {
     static const char source[] = "let n = 0; export default async (r) => { n++; const t = await r.text();\n"
                                  "return new Response(r.method === 'GET' ? `good ${n}` : `${await (0, eval)(t)}`) }";
-    encl_engine_host host = { now_us, now_us, no_random, NULL, NULL, NULL };
+    encl_engine_host host = { .wall_us = now_us, .monotonic_us = now_us, .random = no_random };
     encl_engine_limits limits = { .time_us = 50000, .heap_size = 8 << 20 };
     encl_module module = { "index.js", rd_bytes_str(source) };
     encl_engine *engine = NULL;

@@ -17,7 +17,8 @@ ajv.addSchema({ $id: "doc", components: doc.components });
 
 let plane;
 const seen = new Set();
-before(async () => { plane = await Plane.start(); }, { timeout: 120000 });
+// It fetches collateral, from where nobody is.
+before(async () => { plane = await Plane.start({ flags: ["--collateral-pcs", "http://127.0.0.1:9", "--collateral-scopes", "tdx:90c06f000000"] }); }, { timeout: 120000 });
 after(async () => { await plane?.close(); });
 
 const resolve = (node) => (node?.$ref ? node.$ref.slice(2).split("/").reduce((at, part) => at[part.replaceAll("~1", "/")], doc) : node);
@@ -111,7 +112,7 @@ test("answers are as described", async (t) => {
   const made = await call("POST", "/v1/apps", { name: "spare", genesis: b64u(spare.genesis()) }, {}, 201);
   const set = (await plane.request("GET", "/v1/collateral")).body;
   const rows = [
-    ["PUT", "/v1/collateral", set], ["POST", "/v1/collateral/forecast", set], ["GET", "/v1/apps"], ["GET", "/v1/apps?name=contract&limit=1"], ["GET", base], ["GET", base + "/genesis"], ["GET", base + "/releases"],
+    ["PUT", "/v1/collateral", set], ["POST", "/v1/collateral/refresh"], ["POST", "/v1/collateral/forecast", set], ["GET", "/v1/apps"], ["GET", "/v1/apps?name=contract&limit=1"], ["GET", base], ["GET", base + "/genesis"], ["GET", base + "/releases"],
     ["GET", base + "/releases/" + app.release], ["GET", base + "/heads"], ["GET", base + "/heads/current"], ["GET", base + "/deployments"],
     ["GET", "/v1/deployments/" + deployed.body.id], ["GET", base + "/instances"], ["GET", base + "/instances?all=true"],
     ["GET", "/v1/instances/ins_" + "a".repeat(26)], ["GET", `/v1/instances/ins_${"a".repeat(26)}/evidence`], ["GET", `/v1/instances/ins_${"a".repeat(26)}/docs`],

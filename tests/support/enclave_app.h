@@ -35,6 +35,7 @@ typedef struct test_app_spec {
     bool lists_other_release;
     bool other_code;   /* the code is not what the release names */
     bool other_signer; /* the head is signed by a stranger */
+    bool is_sealed_only;
 } test_app_spec;
 
 static inline void test_app_done(test_app *app)
@@ -82,6 +83,7 @@ static inline int test_app_release(test_app *app, const test_app_spec *spec, rd_
     rd_code_bundle_done(&bundle);
     release.app = app->id;
     release.number = 1;
+    release.is_plain = !spec->is_sealed_only;
     rd_sha256(rd_buf_bytes(&app->code), release.code_digest.b);
     release.code_size = app->code.size;
     if (spec->other_code)

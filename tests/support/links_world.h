@@ -139,6 +139,7 @@ static RD_UNUSED void make_app(void)
     rd_release_init(&release);
     release.app = w.app;
     release.number = 1;
+    release.is_plain = true;
     release.code_size = 10;
     assert_int_equal(rd_release_encode(&release, &doc, &err), 0);
     rd_release_digest(rd_buf_bytes(&doc), &w.release);

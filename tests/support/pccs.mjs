@@ -1,4 +1,4 @@
-// A PCCS and a KDS on loopback, over HTTP or HTTPS: serves a collateral set in the ways of the two protocols, with ETags, and can be told to fail.
+// A PCCS and a KDS on loopback, over HTTP or HTTPS: serves a collateral set in the ways of the two protocols, with ETags or dates, and can be told to fail.
 import { createServer as http } from "node:http";
 import { createServer as https } from "node:https";
 import { execFileSync } from "node:child_process";
@@ -26,9 +26,10 @@ export function answersOf(set) {
 }
 
 export class Pccs {
-  static async start({ answers = {}, isTls = false, tls = {} } = {}) {
+  unchanged = 0;
+  static async start({ answers = {}, isTls = false, tls = {}, validator = "etag" } = {}) {
     const pccs = new Pccs();
-    Object.assign(pccs, { answers, seen: [], fail: null });
+    Object.assign(pccs, { answers, seen: [], fail: null, validator });
     const handler = (request, response) => pccs.#answer(request, response);
     if (isTls) {
       const dir = mkdtempSync(join(tmpdir(), "rd-pccs-"));
@@ -51,9 +52,10 @@ export class Pccs {
     if (this.fail?.(request.url, response, count)) return;
     const answer = this.answers[request.url];
     if (!answer) { response.writeHead(404).end("no such thing"); return; }
-    const headers = { etag: etag(answer.body) };
+    const [name, asked] = this.validator === "etag" ? ["etag", "if-none-match"] : ["last-modified", "if-modified-since"];
+    const headers = { [name]: name === "etag" ? etag(answer.body) : "Sat, 28 Nov 2026 08:00:00 GMT" };
     if (answer.chain) headers[answer.chain[0]] = encode(answer.chain[1]);
-    if (request.headers["if-none-match"] === headers.etag) { response.writeHead(304, { etag: headers.etag }).end(); return; }
+    if (request.headers[asked] === headers[name]) { this.unchanged++; response.writeHead(304, { [name]: headers[name] }).end(); return; }
     response.writeHead(200, headers).end(answer.body);
   }
   close() { this.server.closeAllConnections(); this.server.close(); }

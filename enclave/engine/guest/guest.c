@@ -371,6 +371,21 @@ static int64_t fire_timer(void)
     return at > 0 && at < 9e15 ? (int64_t)at : at == 0 ? 0 : -1;
 }
 
+/* Settles what the host has answered since; 0 when there was no news. */
+static int wake(void)
+{
+    JSContext *ctx = rd_guest.ctx;
+    JSValue hook = JS_GetPropertyStr(ctx, rd_guest.hooks, "wake");
+    JSValue news = JS_Call(ctx, hook, JS_UNDEFINED, 0, NULL);
+    int has_news = JS_ToBool(ctx, news);
+
+    if (JS_IsException(news))
+        rd_fail_pending(ENCL_KIND_EXCEPTION, 0, 1);
+    JS_FreeValue(ctx, news);
+    JS_FreeValue(ctx, hook);
+    return has_news;
+}
+
 static int is_finished(uint32_t wants_background)
 {
     if (rd_guest.result.state == ENCL_GUEST_FAILED)
@@ -392,6 +407,8 @@ RD_EXPORT("rd_run") uint32_t rd_run(uint32_t wants_background)
         drain_jobs();
         if (is_finished(wants_background))
             return rd_guest.result.state;
+        if (rd_guest.waiting > 0 && wake())
+            continue;
         rd_guest.result.due_us = fire_timer();
         if (rd_guest.result.state == ENCL_GUEST_FAILED || rd_guest.is_interrupted)
             continue;

@@ -1,5 +1,5 @@
 /* guest: what the files of the guest share. Compiled to WebAssembly with the engine, never linked natively.
- * The guest sees four imports and nothing else of the machine.
+ * The guest sees five imports and nothing else of the machine.
  * Everything here may be corrupted by a hostile script: the host checks what it reads. */
 #ifndef RD_GUEST_H
 #define RD_GUEST_H
@@ -17,7 +17,8 @@ enum { RD_LEVEL_DEBUG, RD_LEVEL_INFO, RD_LEVEL_WARN, RD_LEVEL_ERROR };
 
 RD_IMPORT("clock") uint64_t rd_host_clock(uint32_t kind); /* microseconds; stands at 0 while a handler loads */
 RD_IMPORT("random") void rd_host_random(uint8_t *out, uint32_t size);
-RD_IMPORT("interrupt") uint32_t rd_host_interrupt(void); /* not 0: the time is up */
+RD_IMPORT("interrupt") uint32_t rd_host_interrupt(void);                          /* not 0: the time is up */
+RD_IMPORT("ask") uint32_t rd_host_ask(uint32_t op, uint8_t *data, uint32_t size); /* guest_abi.h */
 RD_IMPORT("log") void rd_host_log(uint32_t level, const char *text, uint32_t size);
 
 struct rd_guest {
@@ -26,6 +27,7 @@ struct rd_guest {
     JSValue hooks; /* the platform's entry points: setHandler, start, fire */
     encl_guest_result result;
     uint32_t output_max;
+    uint32_t waiting;   /* questions whose answer comes later */
     int is_serving;     /* the snapshot was taken: time and randomness exist */
     int is_interrupted; /* the time is up; no job runs any more */
     int is_out_of_memory;
@@ -49,6 +51,9 @@ void rd_on_rejection(JSContext *ctx, JSValueConst promise, JSValueConst reason, 
 void rd_rejections_report(void);
 
 /* native.c */
+/* The bytes of a Uint8Array; NULL with an exception. Valid until JavaScript runs again. */
+uint8_t *rd_bytes_of(JSContext *ctx, JSValueConst value, size_t *size);
+JSValue rd_throw_entropy(JSContext *ctx);
 JSValue rd_native_new(JSContext *ctx);
 void rd_native_replace_random(JSContext *ctx);
 
@@ -65,8 +70,10 @@ size_t rd_utf8_tail(const uint8_t *data, size_t size);
 /* The WHATWG decoder's replacement of malformed parts by U+FFFD; malloc memory, or NULL. */
 uint8_t *rd_utf8_mend(const uint8_t *data, size_t size, size_t *ret_size);
 
-/* sha.c: FIPS 180-4. Returns the digest's size, or 0 for an unknown name (1, 256, 384, 512). */
-size_t rd_sha(int bits, const uint8_t *data, size_t size, uint8_t out[64]);
+/* ask.c */
+/* The native ask(op, field…): a field is a number, a text, a Uint8Array or null. The answer's payload as an
+ * ArrayBuffer, or "status:sentence" as a text when it was refused; ENTROPY_BEFORE_SNAPSHOT is thrown. */
+JSValue rd_ask(JSContext *ctx, JSValueConst this_val, int argc, JSValueConst *argv);
 
 /* guest_wire.c */
 /* Runs the platform's start hook with the request in data (layout: enclave/engine/wire.h). Takes data. */

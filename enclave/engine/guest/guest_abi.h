@@ -28,6 +28,61 @@ enum encl_guest_kind {
 
 enum { ENCL_CLOCK_WALL = 0, ENCL_CLOCK_MONOTONIC = 1 };
 
+/* What the guest may ask of its host. The question and the payload of most answers are fields: a u32le size and that
+ * many bytes each; a number is a field of four bytes. An answer begins with one byte, enum encl_ask_status; all but
+ * ENCL_ASK_OK carry a sentence. enclave/engine/platform/crypto.js knows these numbers too. */
+enum encl_ask_op {
+    ENCL_ASK_REPLY = 0, /* copies the last answer to the address */
+    /* crypto.subtle: answered by the engine itself */
+    ENCL_ASK_DIGEST = 1,   /* hash, data → bytes */
+    ENCL_ASK_IMPORT = 2,   /* format, alg, hash, flags, parts… → a key (handle, type, bits) */
+    ENCL_ASK_EXPORT = 3,   /* format, handle → bytes, or the parts of a JWK as fields */
+    ENCL_ASK_GENERATE = 4, /* alg, hash, bits, flags, flags of the public half → one key, or public and private */
+    ENCL_ASK_SIGN = 5,     /* alg, hash, handle, data → bytes */
+    ENCL_ASK_VERIFY = 6,   /* alg, hash, handle, signature, data → one byte */
+    ENCL_ASK_ENCRYPT = 7,  /* handle, iv, additional data, tag bits, data → bytes */
+    ENCL_ASK_DECRYPT = 8,
+    /* alg, handle, hash or 0, salt or the public key's handle, info, bits, alg, hash and flags of the key to make or 0
+     * → bytes, or a key */
+    ENCL_ASK_DERIVE = 9,
+    ENCL_ASK_OF_HOST = 64, /* from here on: encl_engine_host.ask */
+};
+
+enum encl_ask_status {
+    ENCL_ASK_OK = 0,
+    ENCL_ASK_OPERATION = 1,     /* OperationError */
+    ENCL_ASK_DATA = 2,          /* DataError */
+    ENCL_ASK_ACCESS = 3,        /* InvalidAccessError */
+    ENCL_ASK_NOT_SUPPORTED = 4, /* NotSupportedError */
+    ENCL_ASK_SYNTAX = 5,        /* SyntaxError */
+    ENCL_ASK_QUOTA = 6,         /* QuotaExceededError */
+    ENCL_ASK_TYPE = 7,          /* TypeError */
+    ENCL_ASK_ENTROPY = 8,       /* ENTROPY_BEFORE_SNAPSHOT */
+};
+
+enum encl_key_alg {
+    ENCL_ALG_HMAC = 1,
+    ENCL_ALG_HKDF = 2,
+    ENCL_ALG_AES_GCM = 3,
+    ENCL_ALG_ED25519 = 4,
+    ENCL_ALG_ECDSA = 5, /* on P-256 */
+    ENCL_ALG_X25519 = 6,
+};
+
+enum encl_key_hash { ENCL_HASH_SHA1 = 1, ENCL_HASH_SHA256 = 2, ENCL_HASH_SHA384 = 3, ENCL_HASH_SHA512 = 4 };
+
+enum encl_key_format { ENCL_FORMAT_RAW = 0, ENCL_FORMAT_PKCS8 = 1, ENCL_FORMAT_SPKI = 2, ENCL_FORMAT_JWK = 3 };
+
+enum encl_key_flags {
+    ENCL_MAY_SIGN = 1,
+    ENCL_MAY_VERIFY = 2,
+    ENCL_MAY_ENCRYPT = 4,
+    ENCL_MAY_DECRYPT = 8,
+    ENCL_MAY_DERIVE_KEY = 16,
+    ENCL_MAY_DERIVE_BITS = 32,
+    ENCL_KEY_EXTRACTABLE = 64,
+};
+
 /* Read by the host at the address that rd_init returns; little-endian as WebAssembly is. */
 typedef struct encl_guest_result {
     uint32_t state;

@@ -18,15 +18,14 @@ static JSValue throw_before_snapshot(JSContext *ctx, const char *code, const cha
     return JS_Throw(ctx, error);
 }
 
-static JSValue throw_entropy(JSContext *ctx)
+JSValue rd_throw_entropy(JSContext *ctx)
 {
     return throw_before_snapshot(ctx, "ENTROPY_BEFORE_SNAPSHOT",
                                  "randomness and outside data exist only while a request is handled: what is drawn "
                                  "while the module loads would repeat in every request");
 }
 
-/* The bytes of a Uint8Array argument; NULL with an exception. Valid until JavaScript runs again. */
-static uint8_t *bytes_of(JSContext *ctx, JSValueConst value, size_t *size)
+uint8_t *rd_bytes_of(JSContext *ctx, JSValueConst value, size_t *size)
 {
     size_t offset = 0, total = 0;
     JSValue buffer = JS_GetTypedArrayBuffer(ctx, value, &offset, size, NULL);
@@ -60,8 +59,8 @@ static JSValue native_random(JSContext *ctx, JSValueConst this_val, int argc, JS
 
     (void)this_val;
     if (!rd_guest.is_serving)
-        return throw_entropy(ctx);
-    data = argc > 0 ? bytes_of(ctx, argv[0], &size) : NULL;
+        return rd_throw_entropy(ctx);
+    data = argc > 0 ? rd_bytes_of(ctx, argv[0], &size) : NULL;
     if (!data)
         return JS_EXCEPTION;
     if (size > RANDOM_MAX)
@@ -81,7 +80,7 @@ static JSValue native_guard(JSContext *ctx, JSValueConst this_val, int argc, JSV
         return throw_before_snapshot(ctx, "TIMER_BEFORE_SNAPSHOT",
                                      "timers exist only while a request is handled: the clock stands while the module "
                                      "loads");
-    return throw_entropy(ctx);
+    return rd_throw_entropy(ctx);
 }
 
 static JSValue native_log(JSContext *ctx, JSValueConst this_val, int argc, JSValueConst *argv)
@@ -96,19 +95,6 @@ static JSValue native_log(JSContext *ctx, JSValueConst this_val, int argc, JSVal
     rd_host_log((uint32_t)level, text, (uint32_t)size);
     JS_FreeCString(ctx, text);
     return JS_UNDEFINED;
-}
-
-static JSValue native_digest(JSContext *ctx, JSValueConst this_val, int argc, JSValueConst *argv)
-{
-    uint8_t out[64];
-    int32_t bits = 0;
-    size_t size;
-    uint8_t *data;
-
-    (void)this_val;
-    if (argc < 2 || JS_ToInt32(ctx, &bits, argv[0]) < 0 || !(data = bytes_of(ctx, argv[1], &size)))
-        return JS_EXCEPTION;
-    return JS_NewArrayBufferCopy(ctx, out, rd_sha(bits, data, size, out));
 }
 
 /* A well-formed string (toWellFormed) as UTF-8 in an ArrayBuffer. */
@@ -130,7 +116,7 @@ static JSValue native_encode(JSContext *ctx, JSValueConst this_val, int argc, JS
 static JSValue native_decode(JSContext *ctx, JSValueConst this_val, int argc, JSValueConst *argv)
 {
     size_t size, mended_size;
-    uint8_t *data = argc > 1 ? bytes_of(ctx, argv[0], &size) : NULL;
+    uint8_t *data = argc > 1 ? rd_bytes_of(ctx, argv[0], &size) : NULL;
     uint8_t *mended;
     JSValue ret;
 
@@ -152,7 +138,7 @@ static JSValue native_decode(JSContext *ctx, JSValueConst this_val, int argc, JS
 static JSValue native_tail(JSContext *ctx, JSValueConst this_val, int argc, JSValueConst *argv)
 {
     size_t size;
-    uint8_t *data = argc > 0 ? bytes_of(ctx, argv[0], &size) : NULL;
+    uint8_t *data = argc > 0 ? rd_bytes_of(ctx, argv[0], &size) : NULL;
 
     (void)this_val;
     return data ? JS_NewInt32(ctx, (int32_t)rd_utf8_tail(data, size)) : JS_EXCEPTION;
@@ -164,7 +150,7 @@ static const char base64[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwx
 static JSValue native_base64(JSContext *ctx, JSValueConst this_val, int argc, JSValueConst *argv)
 {
     size_t size, i, to = 0;
-    uint8_t *data = argc > 0 ? bytes_of(ctx, argv[0], &size) : NULL;
+    uint8_t *data = argc > 0 ? rd_bytes_of(ctx, argv[0], &size) : NULL;
     char *text;
     JSValue ret;
 
@@ -252,18 +238,37 @@ static JSValue native_background(JSContext *ctx, JSValueConst this_val, int argc
     return JS_UNDEFINED;
 }
 
+/* waiting(n): how many questions wait for an answer that comes later; the run loop then calls the hook "wake". */
+static JSValue native_waiting(JSContext *ctx, JSValueConst this_val, int argc, JSValueConst *argv)
+{
+    uint32_t count = 0;
+
+    (void)this_val;
+    if (argc < 1 || JS_ToUint32(ctx, &count, argv[0]) < 0)
+        return JS_EXCEPTION;
+    rd_guest.waiting = count;
+    return JS_UNDEFINED;
+}
+
 static const struct {
     const char *name;
     JSCFunction *function;
     int argc;
 } functions[] = {
-    { "clock", native_clock, 1 },           { "random", native_random, 1 },
-    { "guard", native_guard, 1 },           { "log", native_log, 2 },
-    { "digest", native_digest, 2 },         { "encode", native_encode, 1 },
-    { "decode", native_decode, 2 },         { "tail", native_tail, 1 },
-    { "base64", native_base64, 1 },         { "unbase64", native_unbase64, 1 },
-    { "respond", rd_wire_respond, 3 },      { "fail", native_fail, 2 },
+    { "clock", native_clock, 1 },
+    { "random", native_random, 1 },
+    { "guard", native_guard, 1 },
+    { "log", native_log, 2 },
+    { "ask", rd_ask, 1 },
+    { "encode", native_encode, 1 },
+    { "decode", native_decode, 2 },
+    { "tail", native_tail, 1 },
+    { "base64", native_base64, 1 },
+    { "unbase64", native_unbase64, 1 },
+    { "respond", rd_wire_respond, 3 },
+    { "fail", native_fail, 2 },
     { "background", native_background, 1 },
+    { "waiting", native_waiting, 1 },
 };
 
 JSValue rd_native_new(JSContext *ctx)
@@ -288,7 +293,7 @@ static JSValue math_random(JSContext *ctx, JSValueConst this_val, int argc, JSVa
     (void)argc;
     (void)argv;
     if (!rd_guest.is_serving)
-        return throw_entropy(ctx);
+        return rd_throw_entropy(ctx);
     if (pool.left == 0) {
         rd_host_random((uint8_t *)pool.words, sizeof(pool.words));
         pool.left = sizeof(pool.words) / sizeof(pool.words[0]);

@@ -1,4 +1,4 @@
-/* stubs: the parts of libc that would ask for more than the four imports. */
+/* stubs: the parts of libc that would ask for more than the five imports. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

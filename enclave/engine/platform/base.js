@@ -31,6 +31,30 @@
     }
     hooks.define(globalThis, { DOMException, self: globalThis });
 
+    // A question to the host (guest/guest_abi.h): the answer's bytes, or its refusal as an exception.
+    const refusals = ['', 'OperationError', 'DataError', 'InvalidAccessError', 'NotSupportedError', 'SyntaxError',
+        'QuotaExceededError'];
+    hooks.refusal = (text) => {
+        const at = text.indexOf(':');
+        const name = refusals[text.slice(0, at)], sentence = text.slice(at + 1);
+        return name ? new DOMException(sentence, name) : new TypeError(sentence);
+    };
+    hooks.ask = (op, ...fields) => {
+        const answer = native.ask(op, ...fields);
+        if (typeof answer === 'string') throw hooks.refusal(answer);
+        return answer;
+    };
+    // An answer made of fields, each a size and its bytes.
+    hooks.fields = (buffer) => {
+        const view = new DataView(buffer), out = [];
+        for (let at = 0; at < buffer.byteLength;) {
+            const size = view.getUint32(at, true);
+            out.push(new Uint8Array(buffer, at + 4, size));
+            at += 4 + size;
+        }
+        return out;
+    };
+
     // One thread and no shared memory: what cannot be used should not be found.
     delete globalThis.SharedArrayBuffer;
     delete globalThis.Atomics;

@@ -12,6 +12,7 @@
 #include "attest/collateral_review.h"
 #include "common/crypto/x509_issue.h"
 #include "tests/support/evidence_builder.h"
+#include "tests/support/evidence_corpus.h"
 
 static rd_collateral_set *set_of(const ev_builder *b)
 {
@@ -278,13 +279,88 @@ static void test_never_back(void **state RD_UNUSED)
     ev_done(&b);
 }
 
+/* --- certificates of chips --- */
+
+#define REVOKED "snp/g15-vcek-revoked-milan-v2"
+
+static size_t count_of(const rd_collateral_set *set, rd_piece_kind kind)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < rd_collateral_set_count(set); i++)
+        count += rd_collateral_set_at(set, i)->kind == kind;
+    return count;
+}
+
+/* The pieces of a case of the corpus, with its list and a VCEK that stands in it. */
+static rd_collateral_set *amd_set(corpus_case *c)
+{
+    rd_collateral_set *set = rd_collateral_set_new();
+    rd_err err = RD_ERR_INIT;
+    corpus_load(REVOKED, c);
+    rd_judge_input input = corpus_input(c);
+    assert_int_equal(rd_collateral_set_put_pieces(set, input.collateral, &err), 0);
+    assert_int_equal(count_of(set, RD_PIECE_VCEK), 1);
+    return set;
+}
+
+static void test_revoked_chip(void **state RD_UNUSED)
+{
+    corpus_case c;
+    rd_collateral_facts facts;
+    rd_err err = RD_ERR_INIT;
+    if (!corpus_root())
+        skip();
+    RD_CLEANUP(rd_collateral_set_free_p) rd_collateral_set *set = amd_set(&c);
+    assert_int_equal(rd_collateral_review(set, &c.anchors, c.time_us, &facts, &err), -1);
+    assert_int_equal(err.code, RD_E_CA_REVOKED);
+    rd_collateral_set_revoke(set);
+    assert_int_equal(count_of(set, RD_PIECE_VCEK), 0);
+    assert_int_equal(rd_collateral_review(set, &c.anchors, c.time_us, &facts, &err), 0);
+    corpus_done(&c);
+}
+
+/* A set that is full, by count and by size: what is only a cache leaves, then it is refused. */
+static void test_full(void **state RD_UNUSED)
+{
+    corpus_case c;
+    ev_builder b;
+    rd_err err = RD_ERR_INIT;
+    RD_CLEANUP(rd_buf_done) rd_buf text = { 0 }, large = { 0 };
+    if (!corpus_root())
+        skip();
+    RD_CLEANUP(rd_collateral_set_free_p) rd_collateral_set *set = amd_set(&c), *wide = rd_collateral_set_new();
+    assert_int_equal(rd_collateral_set_merge(wide, set, false, &err), 0);
+    ev_build(&b, EV_BODIES, nothing);
+    for (uint16_t i = 0; rd_collateral_set_count(set) < RD_PIECES_MAX; i++)
+        put_tcb(set, &b, (const uint8_t[6]){ (uint8_t)(i >> 8), (uint8_t)i }, false);
+    assert_int_equal(count_of(set, RD_PIECE_VCEK), 1);
+    put_tcb(set, &b, (const uint8_t[6]){ 0xff }, false);
+    assert_int_equal(count_of(set, RD_PIECE_VCEK), 0);
+    assert_int_equal(rd_collateral_set_count(set), RD_PIECES_MAX);
+    assert_int_equal(rd_collateral_set_put(set, RD_PIECE_PCK_CRL, RD_BYTES_LIT("x"), RD_BYTES_NULL, &err), -1);
+    assert_int_equal(err.code, RD_E_TOO_LARGE);
+    assert_int_equal(rd_collateral_set_write(set, &text, &err), -1);
+    /* By size: as much text as just leaves no room for the VCEK. */
+    assert_int_equal(rd_collateral_set_write(wide, &text, &err), 0);
+    size_t left = RD_COLLATERAL_SIZE_MAX - text.size - 20;
+    memset(rd_buf_reserve(&large, left), 'a', left);
+    rd_buf_commit(&large, left);
+    assert_int_equal(rd_collateral_set_put(wide, RD_PIECE_TCB_INFO, rd_buf_bytes(&large), RD_BYTES_NULL, &err), 0);
+    assert_int_equal(rd_collateral_set_write(wide, &text, &err), 0);
+    assert_int_equal(count_of(wide, RD_PIECE_VCEK), 0);
+    assert_true(text.size <= RD_COLLATERAL_SIZE_MAX);
+    ev_done(&b);
+    corpus_done(&c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_facts),          cmocka_unit_test(test_unverified),
         cmocka_unit_test(test_no_set),         cmocka_unit_test(test_round_trip),
         cmocka_unit_test(test_many_platforms), cmocka_unit_test(test_other_fmspc_alone),
-        cmocka_unit_test(test_never_back),
+        cmocka_unit_test(test_never_back),     cmocka_unit_test(test_revoked_chip),
+        cmocka_unit_test(test_full),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -13,6 +13,7 @@
 #include "fetch/cache.h"
 #include "fetch/fetch.h"
 #include "fetch/headers.h"
+#include "fetch/validators.h"
 #include "tests/support/evidence_builder.h"
 
 static rd_code take(fetch_headers *headers, const char *line)
@@ -174,15 +175,88 @@ static void test_cache(void **state RD_UNUSED)
     put(cache, "large", FETCH_CACHE_SIZE_MAX - 30);
     assert_true(cache->size <= FETCH_CACHE_SIZE_MAX);
     assert_non_null(fetch_cache_find(cache, "large"));
+    fetch_cache_forget(cache, "large");
+    assert_null(fetch_cache_find(cache, "large"));
+    assert_non_null(fetch_cache_find(cache, "u0"));
     fetch_cache_done(cache);
     assert_int_equal(cache->size, 0);
+}
+
+/* --- validators --- */
+
+static fetch_http *http_new(void)
+{
+    const fetch_http_options options = { .clock = rd_clock_system() };
+    fetch_http *http = NULL;
+    rd_err err = RD_ERR_INIT;
+    assert_int_equal(fetch_http_new(&options, &http, &err), 0);
+    return http;
+}
+
+static void nothing(ev_builder *b RD_UNUSED)
+{
+}
+
+static rd_code load(fetch_http *http, const char *text, const rd_collateral_set *set)
+{
+    rd_err err = RD_ERR_INIT;
+    return fetch_validators_load(http, rd_bytes_str(text), set, &err) < 0 ? err.code : RD_OK;
+}
+
+/* What one process was answered, another asks about, with body and chain out of the set. */
+static void test_validators(void **state RD_UNUSED)
+{
+    ev_builder b;
+    rd_err err = RD_ERR_INIT;
+    rd_collateral_set *set = NULL;
+    fetch_http *first = http_new(), *second = http_new();
+    ev_build(&b, EV_BODIES, nothing);
+    assert_int_equal(rd_collateral_set_parse(rd_buf_bytes(&b.collateral_json), &set, &err), 0);
+    const rd_piece *piece = rd_collateral_set_at(set, 0);
+    rd_buf body = { 0 }, chain = { 0 };
+    (void)rd_buf_append_bytes(&body, piece->body);
+    (void)fetch_cache_put(fetch_http_cache(first), "https://h/a", "\"1\"", "", &body, &chain);
+    put(fetch_http_cache(first), "https://h/not-in-the-set", 10);
+    RD_CLEANUP(rd_json_free_p) json_t *json = fetch_validators_to_json(first);
+    RD_CLEANUP(rd_buf_done) rd_buf text = { 0 }, pem = { 0 };
+    assert_true(rd_json_dump(json, &text));
+    assert_int_equal(load(second, rd_buf_text(&text), set), RD_OK);
+    assert_int_equal(fetch_http_cache(second)->count, 1);
+    const fetch_entry *entry = fetch_cache_find(fetch_http_cache(second), "https://h/a");
+    assert_non_null(entry);
+    assert_string_equal(entry->etag, "\"1\"");
+    assert_true(rd_bytes_equal(rd_buf_bytes(&entry->body), piece->body));
+    assert_int_equal(fetch_chain_decode(rd_buf_bytes(&entry->chain), &pem, &err), 0);
+    assert_true(rd_bytes_equal(rd_buf_bytes(&pem), piece->chain));
+#define HEAD "{\"type\":\"redoubt/fetch-validators/v1\",\"answers\":"
+#define BODY "\"body\":\"sha256:0000000000000000000000000000000000000000000000000000000000000000\"}]}"
+    static const char *const bad[] = {
+        "",
+        "[]",
+        "{}",
+        HEAD "{}}",
+        HEAD "[7]}",
+        HEAD "[{\"url\":\"u\"}]}",
+        HEAD "[{\"url\":\"u\",\"etag\":\"a\\r\\nX: y\",\"last_modified\":\"\"," BODY,
+        HEAD "[{\"url\":\"\",\"etag\":\"a\",\"last_modified\":\"\"," BODY,
+    };
+    for (size_t i = 0; i < RD_ARRAY_LEN(bad); i++)
+        if (load(second, bad[i], set) != RD_E_COLLATERAL_FORMAT)
+            fail_msg("%s", bad[i]);
+    assert_int_equal(load(second, HEAD "[{\"url\":\"u\",\"etag\":\"a\",\"last_modified\":\"\"," BODY, set), RD_OK);
+    fetch_http_forget(second, NULL);
+    assert_int_equal(fetch_http_cache(second)->count, 0);
+    rd_collateral_set_free(set);
+    fetch_http_free(first);
+    fetch_http_free(second);
+    ev_done(&b);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_headers), cmocka_unit_test(test_chain), cmocka_unit_test(test_addresses),
-        cmocka_unit_test(test_scopes),  cmocka_unit_test(test_cache),
+        cmocka_unit_test(test_scopes),  cmocka_unit_test(test_cache), cmocka_unit_test(test_validators),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -91,8 +91,10 @@ static void commit(world *w)
         lease.epoch = 1 + (int64_t)w->now_us;
         (void)sched_apps_add(w->apps, &lease);
     }
-    if (w->plan.rollout_count)
+    if (w->plan.rollout_count) {
         w->wish.rollout_state = w->plan.rollouts[0].state;
+        w->wish.rollout_wanted = w->plan.rollouts[0].wanted;
+    }
 }
 
 static void report(world *w, rd_phase phase, bool is_serving)
@@ -275,6 +277,72 @@ static void test_a_drain_that_takes_too_long(void **state)
     assert_int_equal(w->plan.changes[0].want, RD_WANT_STOP);
 }
 
+static void sleeper(world *w)
+{
+    w->wish.min = 0;
+    w->wish.max = 2;
+    w->wish.idle_us = 60000000;
+}
+
+static void serve_one(world *w)
+{
+    evaluate(w);
+    assert_int_equal(w->plan.placement_count, 1);
+    commit(w);
+    report(w, RD_PHASE_SERVING, true);
+    evaluate(w);
+    assert_int_equal(w->app->retry_at_us, w->now_us + w->wish.idle_us + 1000);
+    commit(w);
+    assert_int_equal(w->wish.rollout_state, 2);
+    w->wish.has_been_healthy = true;
+    w->wish.unused_us = 0; /* counts from its health */
+}
+
+/* A release that never served is tried out, however long ago it was deployed. */
+static void test_a_sleeper_is_tried_out_and_goes_when_left_alone(void **state)
+{
+    world *w = *state;
+    sleeper(w);
+    w->wish.unused_us = 3600000000;
+    serve_one(w);
+    w->wish.unused_us = 20000000;
+    evaluate(w);
+    assert_int_equal(w->plan.change_count, 0);
+    assert_int_equal(w->app->retry_at_us, w->now_us + 40000000 + 1000);
+    w->now_us = w->app->retry_at_us;
+    w->wish.unused_us = 60001000;
+    evaluate(w);
+    assert_int_equal(w->plan.change_count, 1);
+    assert_int_equal(w->plan.changes[0].want, RD_WANT_DRAIN);
+    assert_int_equal(w->plan.rollouts[0].wanted, 0);
+    assert_int_equal(w->plan.rollouts[0].state, 2);
+    commit(w);
+    report(w, RD_PHASE_STOPPED, false);
+    evaluate(w);
+    assert_int_equal(w->plan.ending_count, 1);
+    commit(w);
+    evaluate(w);
+    assert_int_equal(w->plan.placement_count, 0);
+    assert_int_equal(w->app->retry_at_us, 0);
+}
+
+/* Called for: at once another one, also while the last one still drains. */
+static void test_a_sleeper_wakes(void **state)
+{
+    world *w = *state;
+    sleeper(w);
+    serve_one(w);
+    w->wish.unused_us = 60000000;
+    evaluate(w);
+    commit(w);
+    w->wish.unused_us = 0;
+    evaluate(w);
+    assert_int_equal(w->plan.placement_count, 1);
+    assert_int_equal(w->plan.change_count, 0);
+    assert_int_equal(w->plan.rollouts[0].wanted, 1);
+    assert_int_equal(w->app->failures, 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -288,6 +356,8 @@ int main(void)
         TEST(test_a_full_plan_goes_on_in_the_next),
         TEST(test_stop_and_quota),
         TEST(test_a_drain_that_takes_too_long),
+        TEST(test_a_sleeper_is_tried_out_and_goes_when_left_alone),
+        TEST(test_a_sleeper_wakes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

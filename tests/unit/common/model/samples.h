@@ -71,6 +71,7 @@ RD_UNUSED static void sample_release(rd_release *release)
     rd_release_init(release);
     release->app = sample_app();
     release->number = 3;
+    release->is_plain = true;
     release->code_digest = sample_digest(0xcc);
     release->code_size = 1234;
     assert_int_equal(rd_release_set_env(release, "MODEL", "v1", NULL), 0);
@@ -130,6 +131,8 @@ RD_UNUSED static rd_statement sample_statement(rd_purpose purpose)
     statement.epoch = 7;
     statement.has_receipt_key = true;
     statement.receipt_key = sample_public_key(9);
+    statement.has_ohttp = true;
+    memset(statement.ohttp, 0x79, sizeof statement.ohttp);
     statement.has_user = purpose == RD_PURPOSE_APP;
     if (!statement.has_user)
         memset(statement.user, 0, sizeof statement.user);

@@ -89,7 +89,12 @@ static inline int fixture_wait(void *context, int64_t until_us)
 
 static inline encl_engine_host fixture_host(fixture *f)
 {
-    return (encl_engine_host){ fixture_wall, fixture_mono, fixture_random, fixture_log, fixture_wait, f };
+    return (encl_engine_host){ .wall_us = fixture_wall,
+                               .monotonic_us = fixture_mono,
+                               .random = fixture_random,
+                               .log = fixture_log,
+                               .wait = fixture_wait,
+                               .context = f };
 }
 
 static inline void fixture_open(fixture *f, const encl_engine_limits *limits)

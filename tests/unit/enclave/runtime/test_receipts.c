@@ -35,6 +35,7 @@ static const encl_platform_ops fake_ops = {
 typedef struct fixture {
     encl_platform *platform;
     encl_identity *identity;
+    encl_seal *seal;
     encl_receipts *receipts;
     encl_app app;
     rd_buf statement; /* status */
@@ -54,7 +55,8 @@ static int setup(void **state)
     rd_kms_set_digest(NULL, 0, &header.kms_set);
     rd_launch_header_encode(&header, bytes);
     assert_int_equal(encl_identity_measure(f->platform, bytes, &err), 0);
-    assert_int_equal(encl_identity_new(f->platform, bytes, &f->app, &instance, 3, &f->identity, &err), 0);
+    assert_int_equal(encl_seal_new(f->platform, rd_clock_system(), &f->seal, &err), 0);
+    assert_int_equal(encl_identity_new(f->platform, f->seal, bytes, &f->app, &instance, 3, &f->identity, &err), 0);
     RD_CLEANUP(rd_buf_done) rd_buf bundle = { 0 };
     if (encl_identity_evidence(f->identity, RD_PURPOSE_STATUS, nonce, &bundle, &err) < 0)
         fail_msg("%s", err.text);
@@ -72,6 +74,7 @@ static int teardown(void **state)
     fixture *f = *state;
     encl_receipts_free(f->receipts);
     encl_identity_free(f->identity);
+    encl_seal_free(f->seal);
     encl_platform_free(f->platform);
     rd_buf_done(&f->statement);
     free(f);

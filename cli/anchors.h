@@ -1,0 +1,14 @@
+/* anchors: which roots this command line believes evidence and collateral under.
+ * Used by the verbs that judge either. The vendors' own, and the profile's roots of simulations; or one that is named.
+ */
+#ifndef CLI_ANCHORS_H
+#define CLI_ANCHORS_H
+
+#include "attest/attest.h"
+#include "cli/args.h"
+#include "cli/context.h"
+
+/* With --trust-root FILE that certificate alone. USAGE when it cannot be read. */
+int cli_anchors_read(const cli_context *context, const cli_args *args, rd_anchors *ret, rd_err *err) RD_NODISCARD;
+
+#endif
