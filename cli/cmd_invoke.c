@@ -60,52 +60,75 @@ static json_t *body_to_json(const cli_exchange *exchange)
     return value ? value : json_null();
 }
 
-static void print_json(const cli_out *out, const cli_exchange *exchange, const json_t *steps, bool is_verified,
-                       bool is_simulated)
+/* What is known of an answer. */
+typedef struct findings {
+    json_t *steps;
+    bool is_verified, is_simulated;
+} findings;
+
+static void print_json(const cli_out *out, const cli_exchange *exchange, const findings *found)
 {
     json_t *document =
         json_pack("{s:i, s:o, s:s, s:s, s:I, s:s}", "status", (int)exchange->status, "body", body_to_json(exchange),
                   "content_type", exchange->response_type, "instance", exchange->instance, "elapsed_us",
                   (json_int_t)exchange->elapsed_us, "receipt", exchange->receipt);
-    (void)json_object_set_new(document, "verified", json_boolean(is_verified));
-    (void)json_object_set_new(document, "simulated", json_boolean(is_simulated));
-    (void)json_object_set_new(document, "steps", json_incref((json_t *)steps));
+    (void)json_object_set_new(document, "sealed", json_boolean(exchange->is_sealed));
+    if (exchange->is_sealed)
+        (void)json_object_set_new(document, "verify_us", json_integer((json_int_t)exchange->verify_us));
+    (void)json_object_set_new(document, "verified", json_boolean(found->is_verified));
+    (void)json_object_set_new(document, "simulated", json_boolean(found->is_simulated));
+    (void)json_object_set_new(document, "steps", json_incref(found->steps));
     cli_print_json(out, document);
     json_decref(document);
 }
 
-static int verify_answer(cli_context *context, cli_client *client, const cli_args *args, cli_exchange *exchange,
-                         json_t *steps, bool *ret_simulated, rd_err *err)
+static int call_plain(cli_context *context, cli_client *client, const char *url, cli_exchange *exchange,
+                      findings *found, rd_err *err)
 {
+    if (cli_exchange_send(client, url, exchange, context->timeout_us, err) < 0)
+        return -1;
+    if (!found->is_verified)
+        return 0;
     if (cli_exchange_fetch_proof(client, exchange, err) < 0)
         return -1;
     int64_t now_us = rd_clock_wall_us(context->clock);
-    int status = cli_exchange_verify(context, exchange, now_us, steps, ret_simulated, err);
-    const char *save = cli_args_value(args, "save");
-    if (save && status == 0)
-        status = cli_exchange_save(exchange, save, err);
-    return status;
+    return cli_exchange_verify(context, exchange, now_us, found->steps, &found->is_simulated, err);
 }
 
 /* Before the answer, so that the answer stands last and alone. */
-static void report(cli_context *context, const cli_exchange *exchange, const json_t *steps, bool is_verified,
-                   bool is_simulated)
+static void report(cli_context *context, const cli_exchange *exchange, const findings *found)
 {
     const cli_out *out = &context->out;
     char id[32];
     RD_CLEANUP(rd_free_p) char *instance = rd_strdup(exchange->instance);
     instance[strcspn(instance, ".")] = '\0';
-    cli_note(out, "  invoke     HTTP %u from %-40s  %8.1f ms", exchange->status, cli_short_id(instance, id, sizeof id),
+    const char *name = cli_short_id(instance, id, sizeof id);
+    if (exchange->is_sealed)
+        cli_note(out, "  evidence   %-52s  %8.1f ms", "verified before sending, over a nonce of ours",
+                 (double)exchange->verify_us / 1000);
+    cli_note(out, "  invoke     HTTP %u%s %-*s  %8.1f ms", exchange->status,
+             exchange->is_sealed ? ", sealed to the enclave of" : " from", exchange->is_sealed ? 17 : 38, name,
              (double)exchange->elapsed_us / 1000);
-    cli_note(out, "  plain      not sealed: the relay and the host's owner could read both ways");
-    if (is_verified)
+    if (!exchange->is_sealed)
+        cli_note(out, "  plain      not sealed: the relay and the host's owner could read both ways");
+    if (found->is_verified)
         cli_note(out, "  receipt    verified in %zu steps: owner, evidence, enclave key, request, answer",
-                 json_array_size(steps));
+                 json_array_size(found->steps));
     else
         cli_note(out, "  receipt    UNVERIFIED, as asked: anyone on the way may have made this answer");
-    if (is_simulated)
+    if (found->is_simulated)
         cli_note(out, "  %snote       SIMULATED: everything was checked, nothing is confidential%s",
                  cli_style_code(out, CLI_MAGENTA), cli_style_code(out, CLI_PLAIN));
+}
+
+static void show(cli_context *context, const cli_exchange *exchange, const findings *found)
+{
+    if (context->out.form == CLI_JSON) {
+        print_json(&context->out, exchange, found);
+        return;
+    }
+    report(context, exchange, found);
+    print_body(exchange);
 }
 
 static int call(cli_context *context, const cli_args *args, const json_t *app, cli_exchange *exchange, rd_err *err)
@@ -115,32 +138,37 @@ static int call(cli_context *context, const cli_args *args, const json_t *app, c
     const char *url = json_string_value(json_object_get(app, "url"));
     if (!client || !id || !url || rd_app_id_parse(id, strlen(id), &exchange->app, err) < 0)
         return rd_err_set(err, RD_E_UNAVAILABLE, "the control plane names no address for this app");
-    if (cli_exchange_send(client, url, exchange, context->timeout_us, err) < 0)
-        return -1;
-    json_t *steps = json_array();
-    bool is_simulated = false;
-    bool must_verify = !cli_args_has(args, "unverified");
-    int status = must_verify ? verify_answer(context, client, args, exchange, steps, &is_simulated, err) : 0;
-    if (status == 0 && context->out.form != CLI_JSON)
-        report(context, exchange, steps, must_verify, is_simulated);
-    if (status == 0 && context->out.form == CLI_JSON)
-        print_json(&context->out, exchange, steps, must_verify, is_simulated);
-    else if (status == 0)
-        print_body(exchange);
-    if (status < 0 && json_array_size(steps) && !cli_steps_are_ok(steps)) {
-        cli_steps_note_failed(&context->out, steps);
-        cli_note(&context->out, "The answer is withheld: its receipt does not verify. Look: redoubt verify %s",
+    findings found = { .steps = json_array(), .is_verified = !cli_args_has(args, "unverified") };
+    const char *save = cli_args_value(args, "save");
+    int status = cli_args_has(args, "plain")
+                     ? call_plain(context, client, url, exchange, &found, err)
+                     : cli_exchange_sealed(context, client, url, exchange, found.steps, &found.is_simulated, err);
+    if (status == 0 && save && found.is_verified)
+        status = cli_exchange_save(exchange, save, err);
+    if (status == 0)
+        show(context, exchange, &found);
+    else if (!cli_steps_are_ok(found.steps)) {
+        cli_steps_note_failed(&context->out, found.steps);
+        cli_note(&context->out, "%s Look: redoubt verify %s",
+                 exchange->status ? "The answer is withheld: it does not verify."
+                                  : "Nothing was sent: the enclave does not verify.",
                  args->positional[0]);
     }
-    json_decref(steps);
-    if (status == 0 && exchange->status >= 400)
-        return 1;
-    return status;
+    json_decref(found.steps);
+    return status == 0 && exchange->status >= 400 ? 1 : status;
+}
+
+static int check_flags(const cli_args *args, rd_err *err)
+{
+    if (cli_args_has(args, "unverified") && !cli_args_has(args, "plain"))
+        return rd_err_set(err, RD_E_USAGE,
+                          "a request is sealed to a verified enclave alone; --unverified needs --plain");
+    return cli_args_expect(args, 1, 1, "APP", err);
 }
 
 static int run_invoke(cli_context *context, const cli_args *args, rd_err *err)
 {
-    if (cli_args_expect(args, 1, 1, "APP", err) < 0)
+    if (check_flags(args, err) < 0)
         return -1;
     cli_exchange exchange;
     cli_exchange_init(&exchange);
@@ -164,16 +192,18 @@ static const cli_flag invoke_flags[] = {
     { "path", 0, "PATH", "path and query as the function sees them (default /)" },
     { "content-type", 0, "TYPE", "default: application/json with a body" },
     { "save", 0, "FILE", "keep receipt, evidence and exchange for redoubt verify FILE" },
-    { "unverified", 0, NULL, "do not verify evidence and receipt" },
+    { "plain", 0, NULL, "unsealed: the relay can read it; the release must allow it" },
+    { "unverified", 0, NULL, "with --plain: do not verify evidence and receipt" },
     { NULL, 0, NULL, NULL },
 };
 
 const cli_command cli_invoke_commands[] = {
     { .name = "invoke",
-      .purpose = "send a plain request; verify the receipt of the answer",
+      .purpose = "verify an enclave, send it a sealed request, verify the receipt of the answer",
       .arguments = "APP",
       .examples = "redoubt invoke private-score --data @examples/private-score/request.json\n"
-                  "redoubt invoke echo --path /hello --save answer.json",
+                  "redoubt invoke echo --path /hello --save answer.json\n"
+                  "redoubt invoke hello --plain",
       .flags = invoke_flags,
       .run = run_invoke },
     { .name = NULL },

@@ -1,7 +1,5 @@
 #include "cli/exchange.h"
 
-#include "cli/docs.h"
-#include "cli/proof.h"
 #include "cli/steps.h"
 #include "common/base/mem.h"
 #include "common/base/text.h"
@@ -43,20 +41,24 @@ static char *copy_header(const cli_answer *answer, const char *name)
     return rd_strdup(value ? value : "");
 }
 
+int cli_exchange_refused(rd_bytes body, const char *fallback, rd_err *err)
+{
+    json_t *problem = json_loadb((const char *)body.data, body.size, 0, NULL);
+    const char *name = json_string_value(json_object_get(problem, "code"));
+    const char *detail = json_string_value(json_object_get(problem, "detail"));
+    rd_code code = name ? rd_code_by_name(name) : RD_OK;
+    (void)rd_err_set(err, code ? code : RD_E_UNAVAILABLE, "%s", detail ? detail : fallback);
+    json_decref(problem);
+    return -1;
+}
+
 static int take_answer(cli_exchange *exchange, cli_answer *answer, rd_err *err)
 {
     const char *receipt = cli_answer_header(answer, "redoubt-receipt");
     const char *instance = cli_answer_header(answer, "redoubt-instance");
-    if (!receipt || !instance) {
-        json_t *problem = json_loadb((const char *)answer->body.data, answer->body.size, 0, NULL);
-        const char *name = json_string_value(json_object_get(problem, "code"));
-        const char *detail = json_string_value(json_object_get(problem, "detail"));
-        rd_code code = name ? rd_code_by_name(name) : RD_OK;
-        (void)rd_err_set(err, code ? code : RD_E_UNAVAILABLE, "%s",
-                         detail ? detail : "an answer without a receipt: no enclave signed it");
-        json_decref(problem);
-        return -1;
-    }
+    if (!receipt || !instance)
+        return cli_exchange_refused(rd_buf_bytes(&answer->body), "an answer without a receipt: no enclave signed it",
+                                    err);
     exchange->receipt = rd_strdup(receipt);
     exchange->instance = rd_strdup(instance);
     exchange->response_type = copy_header(answer, "content-type");
@@ -104,10 +106,11 @@ int cli_exchange_send(cli_client *client, const char *url, cli_exchange *exchang
     return status;
 }
 
-static int fetch(cli_client *client, const char *path, rd_buf *ret, rd_err *err)
+int cli_exchange_fetch(cli_client *client, const char *path, const char *const *extra, rd_buf *ret, rd_err *err)
 {
     cli_answer answer;
-    int status = cli_client_send(client, &(cli_request){ .method = "GET", .path = path }, &answer, err);
+    const cli_request request = { .method = "GET", .path = path, .headers = extra };
+    int status = cli_client_send(client, &request, &answer, err);
     if (status == 0 && !rd_buf_append_bytes(ret, rd_buf_bytes(&answer.body)))
         status = rd_err_set(err, RD_E_TOO_LARGE, "%s: the answer is too large", path);
     cli_answer_done(&answer);
@@ -138,7 +141,7 @@ static bool fetch_named(cli_client *client, cli_exchange *exchange)
     char text[RD_DIGEST_TEXT_SIZE];
     rd_digest_format(&named, text);
     RD_CLEANUP(rd_free_p) char *path = rd_asprintf("/v1/evidence/by-digest/%s", text);
-    if (fetch(client, path, &exchange->evidence, &ignored) == 0 &&
+    if (cli_exchange_fetch(client, path, NULL, &exchange->evidence, &ignored) == 0 &&
         is_of_statement(rd_buf_bytes(&exchange->evidence), &named))
         return true;
     rd_buf_clear(&exchange->evidence);
@@ -155,27 +158,32 @@ int cli_exchange_fetch_proof(cli_client *client, cli_exchange *exchange, rd_err 
     if (cli_client_json(client, "GET", docs, NULL, &exchange->docs, err) < 0)
         return -1;
     /* Renewed evidence proves the same receipt key. */
-    if (!fetch_named(client, exchange) && fetch(client, evidence, &exchange->evidence, err) < 0)
+    if (!fetch_named(client, exchange) && cli_exchange_fetch(client, evidence, NULL, &exchange->evidence, err) < 0)
         return -1;
-    return fetch(client, "/v1/collateral", &exchange->collateral, err);
+    return cli_exchange_fetch(client, "/v1/collateral", NULL, &exchange->collateral, err);
 }
 
-int cli_exchange_verify(cli_context *context, const cli_exchange *exchange, int64_t now_us, json_t *steps,
-                        bool *ret_simulated, rd_err *err)
+int cli_exchange_prove(cli_context *context, const cli_exchange *exchange, int64_t now_us, cli_docs *docs,
+                       cli_proof *proof, json_t *steps, rd_err *err)
 {
     const char *state_dir = cli_profile_get(context->profile, CLI_SET_STATE_DIR);
-    cli_docs docs;
-    cli_proof proof = { .is_simulated = false };
-    int status = cli_docs_open(exchange->docs, &exchange->app, state_dir, &now_us, &docs, steps, err);
+    *proof = (cli_proof){ .is_simulated = false };
+    if (cli_docs_open(exchange->docs, &exchange->app, state_dir, &now_us, docs, steps, err) < 0)
+        return -1;
     const cli_proof_request wanted = {
         .evidence = rd_buf_bytes(&exchange->evidence),
         .collateral = rd_buf_bytes(&exchange->collateral),
-        .docs = &docs,
-        .purpose = RD_PURPOSE_STATUS,
+        .docs = docs,
+        .purpose = exchange->is_sealed ? RD_PURPOSE_CLIENT : RD_PURPOSE_STATUS,
+        .nonce = exchange->is_sealed ? exchange->evidence_nonce : NULL,
         .now_us = now_us,
     };
-    if (status == 0)
-        status = cli_proof_check(context->profile, &wanted, &proof, steps, err);
+    return cli_proof_check(context->profile, &wanted, proof, steps, err);
+}
+
+int cli_exchange_check_receipt(const cli_exchange *exchange, const cli_docs *docs, const cli_proof *proof,
+                               json_t *steps, rd_err *err)
+{
     const cli_receipt_request receipt = {
         .receipt = exchange->receipt,
         .salt = exchange->salt,
@@ -188,8 +196,17 @@ int cli_exchange_verify(cli_context *context, const cli_exchange *exchange, int6
         .response_type = rd_bytes_str(exchange->response_type),
         .response_body = rd_buf_bytes(&exchange->response_body),
     };
+    return cli_receipt_check(&receipt, docs, proof, steps, err);
+}
+
+int cli_exchange_verify(cli_context *context, const cli_exchange *exchange, int64_t now_us, json_t *steps,
+                        bool *ret_simulated, rd_err *err)
+{
+    cli_docs docs;
+    cli_proof proof;
+    int status = cli_exchange_prove(context, exchange, now_us, &docs, &proof, steps, err);
     if (status == 0)
-        status = cli_receipt_check(&receipt, &docs, &proof, steps, err);
+        status = cli_exchange_check_receipt(exchange, &docs, &proof, steps, err);
     *ret_simulated = proof.is_simulated;
     cli_proof_done(&proof);
     cli_docs_done(&docs);

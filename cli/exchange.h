@@ -1,11 +1,11 @@
-/* exchange: one request to a function with everything that its receipt needs, saved or live.
+/* exchange: one request to a function with everything that its receipt needs, sealed or plain, saved or live.
  * Used by invoke and verify. A saved exchange verifies offline: receipt, salt, both bodies, evidence, documents,
  * collateral. */
 #ifndef CLI_EXCHANGE_H
 #define CLI_EXCHANGE_H
 
 #include "cli/client.h"
-#include "common/model/ids.h"
+#include "cli/proof.h"
 
 typedef struct cli_exchange {
     rd_app_id app;
@@ -18,8 +18,11 @@ typedef struct cli_exchange {
     uint32_t status;
     int64_t elapsed_us;
     json_t *docs;      /* genesis, head, release */
-    rd_buf evidence;   /* bundle, purpose status */
+    rd_buf evidence;   /* bundle: purpose client over evidence_nonce where sealed, else status */
     rd_buf collateral; /* JSON set */
+    bool is_sealed;
+    uint8_t evidence_nonce[32];
+    int64_t verify_us; /* sealed: what came before the request left */
 } cli_exchange;
 
 void cli_exchange_init(cli_exchange *exchange);
@@ -29,12 +32,28 @@ void cli_exchange_done(cli_exchange *exchange);
  * function or its runtime chose are answers; the relay's own refusals are errors. */
 int cli_exchange_send(cli_client *client, const char *url, cli_exchange *exchange, int64_t timeout_us,
                       rd_err *err) RD_NODISCARD;
+/* The same, sealed (docs/protocol/sealed.md): asks an instance for evidence over a nonce drawn here, verifies it, seals
+ * to the keys that it names, opens the answer and verifies its receipt. Once more from the start when the instance or
+ * its key is gone. Steps are appended; what anything on the way changed is found here and refused. */
+int cli_exchange_sealed(cli_context *context, cli_client *client, const char *url, cli_exchange *exchange,
+                        json_t *steps, bool *ret_simulated, rd_err *err) RD_NODISCARD;
 /* Fetches documents, evidence (the one that the receipt names, or else what the plane has of the instance now) and
  * collateral. */
 int cli_exchange_fetch_proof(cli_client *client, cli_exchange *exchange, rd_err *err) RD_NODISCARD;
 /* Verifies documents, evidence and receipt; steps are appended. now_us is the instant of every date check. */
 int cli_exchange_verify(cli_context *context, const cli_exchange *exchange, int64_t now_us, json_t *steps,
                         bool *ret_simulated, rd_err *err) RD_NODISCARD;
+
+/* Its two halves: documents and evidence (docs and proof are initialised in any case), then the receipt under them. */
+int cli_exchange_prove(cli_context *context, const cli_exchange *exchange, int64_t now_us, cli_docs *docs,
+                       cli_proof *proof, json_t *steps, rd_err *err) RD_NODISCARD;
+int cli_exchange_check_receipt(const cli_exchange *exchange, const cli_docs *docs, const cli_proof *proof,
+                               json_t *steps, rd_err *err) RD_NODISCARD;
+/* GET into ret; an error from its problem document. extra: header lines, NULL-ended, or NULL. */
+int cli_exchange_fetch(cli_client *client, const char *path, const char *const *extra, rd_buf *ret,
+                       rd_err *err) RD_NODISCARD;
+/* What a relay's or runtime's refusal says; fallback where the body is no problem document. Returns -1. */
+int cli_exchange_refused(rd_bytes body, const char *fallback, rd_err *err);
 
 int cli_exchange_save(const cli_exchange *exchange, const char *path, rd_err *err) RD_NODISCARD;
 int cli_exchange_load(const char *path, cli_exchange *ret, rd_err *err) RD_NODISCARD;

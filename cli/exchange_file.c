@@ -21,6 +21,8 @@ int cli_exchange_save(const cli_exchange *exchange, const char *path, rd_err *er
     rd_json_set_b64(document, "salt", RD_BYTES_ARRAY(exchange->salt));
     if (exchange->has_nonce)
         rd_json_set_b64(document, "nonce", RD_BYTES_ARRAY(exchange->nonce));
+    if (exchange->is_sealed)
+        rd_json_set_b64(document, "evidence_nonce", RD_BYTES_ARRAY(exchange->evidence_nonce));
     rd_json_set_str(document, "method", exchange->method);
     rd_json_set_str(document, "target", exchange->target);
     rd_json_set_str(document, "request_type", exchange->request_type);
@@ -75,6 +77,9 @@ static int read_document(const json_t *document, cli_exchange *ret, rd_err *err)
     ret->docs = json_incref(json_object_get(document, "docs"));
     ret->has_nonce = json_object_get(document, "nonce") != NULL;
     if (ret->has_nonce && read_fixed(document, "nonce", ret->nonce, err) < 0)
+        return -1;
+    ret->is_sealed = json_object_get(document, "evidence_nonce") != NULL;
+    if (ret->is_sealed && read_fixed(document, "evidence_nonce", ret->evidence_nonce, err) < 0)
         return -1;
     if (read_fixed(document, "salt", ret->salt, err) < 0 ||
         cli_json_b64(document, "request_body", CLI_ANSWER_MAX, &ret->request_body, err) < 0 ||

@@ -192,7 +192,6 @@ int cli_manifest_load(const char *path, cli_manifest *ret, rd_err *err)
 {
     *ret = (cli_manifest){ .instances_min = 1, .instances_max = 1, .idle_s = IDLE_S_DEFAULT };
     rd_release_init(&ret->release);
-    ret->release.is_plain = true;
     path = path ? path : ".";
     struct stat status;
     if (stat(path, &status) < 0)
@@ -220,7 +219,6 @@ int cli_manifest_from_settings(const char *name, const json_t *settings, cli_man
         .instances_min = 1, .instances_max = 1, .idle_s = IDLE_S_DEFAULT, .path = rd_strdup("prepared in the dashboard")
     };
     rd_release_init(&ret->release);
-    ret->release.is_plain = true;
     json_t *document = json_is_object(settings) ? json_deep_copy(settings) : json_object();
     (void)json_object_set_new(document, "name", json_string(name));
     int status = rd_json_read(document, manifest_fields, RD_UNKNOWN_REFUSED, "", ret, err);

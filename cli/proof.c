@@ -72,6 +72,9 @@ int cli_proof_check(const cli_profile *profile, const cli_proof_request *request
         return -1;
     ret->is_simulated = report->verdict.claims.class == RD_CLASS_SIMULATED;
     ret->receipt_key = report->statement.receipt_key;
+    ret->instance = report->statement.instance;
+    ret->has_ohttp = report->statement.has_ohttp;
+    memcpy(ret->ohttp, report->statement.ohttp, sizeof ret->ohttp);
     rd_buf_init(&ret->statement, 0);
     return rd_statement_encode(&report->statement, &ret->statement, err);
 }

@@ -10,7 +10,9 @@
 typedef struct cli_proof {
     rd_buf statement; /* canonical */
     rd_public_key receipt_key;
-    bool is_simulated;
+    rd_id instance;
+    bool has_ohttp, is_simulated;
+    uint8_t ohttp[32]; /* SHA-256 of the keys for sealed requests */
 } cli_proof;
 
 typedef struct cli_proof_request {

@@ -26,7 +26,7 @@ async function currentHead(app, owners) {
 }
 
 function releaseOf(app, number, code, size, settings) {
-  return { type: "redoubt/release/v1", app, number, kind: "function", engine: "quickjs", public_code: true, plain: true, open: settings.open, code: { digest: code, size },
+  return { type: "redoubt/release/v1", app, number, kind: "function", engine: "quickjs", public_code: true, plain: settings.plain, open: settings.open, code: { digest: code, size },
     env: settings.env, egress: [], receipts: "salted",
     limits: { request_bytes: settings.request_bytes, response_bytes: settings.response_bytes, time_ms: settings.time_ms, heap_bytes: settings.heap_bytes },
     resources: { cpu_m: settings.cpu_m, memory_bytes: settings.memory_bytes } };

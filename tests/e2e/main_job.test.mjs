@@ -1,7 +1,7 @@
 // The main job from end to end through the command line, with a second implementation of the formats as judge.
 import { test, before, after } from "node:test";
 import assert from "node:assert/strict";
-import { readFileSync, writeFileSync } from "node:fs";
+import { cpSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Stack, ROOT, until } from "../support/stack.mjs";
 import { checkInvariants } from "../support/invariants.mjs";
@@ -80,13 +80,17 @@ test("a verifier that does not trust the simulation root, or the runtime, refuse
 test("the second implementation agrees: receipt, evidence binding, event log", async () => {
   const salt = crypto.getRandomValues(new Uint8Array(32)), nonce = crypto.getRandomValues(new Uint8Array(32));
   const body = readFileSync(join(example, "request.json"), "utf8");
-  const answer = await stack.invoke(deployed.id, "/?x=1", { method: "POST", body, headers: { "content-type": "application/json", "redoubt-salt": f.b64u(salt), "redoubt-nonce": f.b64u(nonce) } });
+  const dir = join(stack.dir, "src-plain-score");
+  cpSync(example, dir, { recursive: true });
+  writeFileSync(join(dir, "redoubt.yaml"), readFileSync(join(dir, "redoubt.yaml"), "utf8").replace("name: private-score", "name: plain-score\nplain: true"));
+  const { app } = await stack.json("deploy", dir, "--yes");
+  const answer = await stack.invoke(app, "/?x=1", { method: "POST", body, headers: { "content-type": "application/json", "redoubt-salt": f.b64u(salt), "redoubt-nonce": f.b64u(nonce) } });
   assert.equal(answer.status, 200);
   const instance = answer.headers["redoubt-instance"].split(".")[0];
   const response = await fetch(`${stack.api}/v1/instances/${instance}/evidence`, { headers: { authorization: "Bearer " + stack.token } });
   const evidence = await inspect(new Uint8Array(await response.arrayBuffer()), { simulationRoot: stack.simulationRoot });
   assert.ok(passed(evidence.steps), JSON.stringify(evidence.steps));
-  const expect = { key: f.unb64u(evidence.statement.keys.receipt), statement: evidence.statementBytes, app: deployed.id, nonce, salt,
+  const expect = { key: f.unb64u(evidence.statement.keys.receipt), statement: evidence.statementBytes, app, nonce, salt,
     exchange: { method: "POST", target: "/?x=1", requestType: "application/json", requestBody: body, status: 200, responseType: answer.headers["content-type"], responseBody: answer.body } };
   const steps = await f.checkReceipt(answer.headers["redoubt-receipt"], expect);
   assert.ok(steps.every((step) => step.ok), JSON.stringify(steps));

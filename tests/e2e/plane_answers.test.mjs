@@ -133,7 +133,7 @@ test("redoubt records: list, show, and a saved record that verifies offline and 
 
 test("evidence is found by its own digest and by that of its statement, which receipts name; its file verifies offline", async () => {
   const file = join(stack.dir, "receipt.json");
-  assert.equal((await stack.cli("invoke", "asked", "--save", file)).code, 0);
+  assert.equal((await stack.cli("invoke", "asked", "--plain", "--save", file)).code, 0);
   const saved = JSON.parse(readFileSync(file, "utf8"));
   const named = JSON.parse(Buffer.from(saved.receipt, "base64url")).claims.evidence;
   const get = (digest, token = stack.token) => stack.request("GET", "/v1/evidence/by-digest/" + digest, undefined, { authorization: "Bearer " + token });

@@ -311,12 +311,12 @@ export class Stack {
     return JSON.parse(result.stdout);
   }
 
-  // A script deployed under a name; resolves once it serves.
+  // A script deployed under a name; resolves once it serves. Tests send plain requests unless they say otherwise.
   async deploy(name, source, manifest = {}) {
     const dir = join(this.dir, "src-" + name);
     mkdirSync(dir, { recursive: true });
     writeFileSync(join(dir, "index.js"), source);
-    writeFileSync(join(dir, "redoubt.json"), JSON.stringify({ name, main: "index.js", ...manifest }));
+    writeFileSync(join(dir, "redoubt.json"), JSON.stringify({ name, main: "index.js", plain: true, ...manifest }));
     return this.json("deploy", dir, "--yes", "--timeout", "60");
   }
 

@@ -12,7 +12,7 @@ import { bundleOf, deployHere, DEFAULTS } from "../sign.js";
 const KEY = "redoubt.deploy";
 const MIB = 1048576;
 const STEPS = [["Code", "what runs"], ["Proof and place", "where it may run"], ["Limits", "what it may use"], ["Review and sign", "your key, your word"]];
-const fresh = () => ({ name: example.name, source: example.source, class: "simulated", instances: 1, time_ms: DEFAULTS.time_ms, heap_mib: DEFAULTS.heap_bytes / MIB, memory_mib: DEFAULTS.memory_bytes / MIB, cpu_m: DEFAULTS.cpu_m, open: false, env: "" });
+const fresh = () => ({ name: example.name, source: example.source, class: "simulated", instances: 1, time_ms: DEFAULTS.time_ms, heap_mib: DEFAULTS.heap_bytes / MIB, memory_mib: DEFAULTS.memory_bytes / MIB, cpu_m: DEFAULTS.cpu_m, open: false, plain: true, env: "" });
 
 function load(query) {
   let draft = fresh();
@@ -52,7 +52,7 @@ const resourcesOf = (d) => ({ cpu_m: d.cpu_m, memory_bytes: d.memory_mib * MIB }
 function yamlOf(d) {
   let env = {};
   try { env = envOf(d.env); } catch { /* its field says so */ }
-  return [`name: ${d.name}`, "main: index.js", "kind: function", `class: ${d.class}`, ...(Object.keys(env).length ? ["env:", ...Object.entries(env).map(([name, value]) => `  ${name}: ${JSON.stringify(value)}`)] : []), `open: ${d.open}`,
+  return [`name: ${d.name}`, "main: index.js", "kind: function", `class: ${d.class}`, ...(Object.keys(env).length ? ["env:", ...Object.entries(env).map(([name, value]) => `  ${name}: ${JSON.stringify(value)}`)] : []), `open: ${d.open}`, `plain: ${d.plain}`,
     "limits:", `  time_ms: ${d.time_ms}`, `  heap_bytes: ${d.heap_mib * MIB}`, "resources:", `  cpu_m: ${d.cpu_m}`, `  memory_bytes: ${d.memory_mib * MIB}`, "instances:", `  min: ${d.instances}`, `  max: ${d.instances}`].join("\n");
 }
 
@@ -119,7 +119,8 @@ export async function deployPage({ query }) {
       field("instances", "Instances", number(draft.instances), "Each in an enclave of its own."), next("Limits")],
     3: () => [h("div.cols", {}, field("time_ms", "Time a request, ms", number(draft.time_ms)), field("cpu_m", "CPU, thousandths of a core", number(draft.cpu_m))), h("div.cols", {}, field("heap_mib", "JavaScript heap, MiB", number(draft.heap_mib)), field("memory_mib", "Memory of the enclave, MiB", number(draft.memory_mib))),
       field("env", "Environment, one NAME=value a line", area(draft.env, 4), "Public: these stand in the signed release, for everyone to read."),
-      h("label.check-box", {}, h("input", { type: "checkbox", checked: draft.open, onchange: (event) => { draft.open = event.target.checked; save(draft); drawSpec(); } }), "Open", h("span.help", {}, "Callers need no token of your organisation.")), next("Review and sign")],
+      h("label.check-box", {}, h("input", { type: "checkbox", checked: draft.open, onchange: (event) => { draft.open = event.target.checked; save(draft); drawSpec(); } }), "Open", h("span.help", {}, "Callers need no token of your organisation.")),
+      h("label.check-box", {}, h("input", { type: "checkbox", checked: draft.plain, onchange: (event) => { draft.plain = event.target.checked; save(draft); drawSpec(); } }), "Plain requests", h("span.help", {}, "This page sends those, and the relay can read them. Without: sealed ones alone, which redoubt invoke sends.")), next("Review and sign")],
     4: () => review(draft, measurements, watch),
   };
   const form = h("form.stack.loose", { novalidate: true, onsubmit: (event) => {
@@ -153,7 +154,7 @@ function review(draft, measurements, watch) {
     button.disabled = true;
     try {
       const before = (await find())?.deployment?.id;
-      const prepared = await post("/v1/prepared", { kind: "deploy", name: draft.name, app: null, code: f.b64u(bundleOf(draft.source)), settings: { class: draft.class, open: draft.open, env, limits, resources, instances: { min: draft.instances, max: draft.instances } } });
+      const prepared = await post("/v1/prepared", { kind: "deploy", name: draft.name, app: null, code: f.b64u(bundleOf(draft.source)), settings: { class: draft.class, open: draft.open, plain: draft.plain, env, limits, resources, instances: { min: draft.instances, max: draft.instances } } });
       const state = h("p.help", {}, "Waiting for your terminal. The code is valid until ", new Date(prepared.expires).toLocaleTimeString(), ".");
       said.replaceChildren(h("div.stack.tight", {}, h("p", {}, "Prepared. Your terminal shows the code and what changes, and signs:"), command(`redoubt approve ${prepared.code}`), state));
       watch(async (kind) => {
@@ -173,7 +174,7 @@ function review(draft, measurements, watch) {
     here.disabled = true;
     saidHere.replaceChildren(note("checking", "Signing and sending", "The code, a release and a head."));
     try {
-      const { app } = await deployHere(draft.name, draft.source, { ...limits, ...resources, open: draft.open, env, instances: draft.instances }, measurements);
+      const { app } = await deployHere(draft.name, draft.source, { ...limits, ...resources, open: draft.open, plain: draft.plain, env, instances: draft.instances }, measurements);
       sessionStorage.removeItem(KEY);
       toast(`${draft.name} is being deployed`);
       go.to(`/apps/${app.id}`);
@@ -183,7 +184,7 @@ function review(draft, measurements, watch) {
       refuse(problem, saidHere, () => here.click());
     }
   } }, icon("key"), "Sign here and deploy");
-  const summary = [["name", draft.name], ["code", `${sizeText(f.bytes(draft.source).length)}, public`], ["class", draft.class], ["instances", draft.instances], ["limits", `${draft.time_ms} ms, ${draft.heap_mib} MiB heap`], ["resources", `${draft.cpu_m / 1000} cores, ${draft.memory_mib} MiB`], ["environment", Object.keys(env).length ? Object.keys(env).join(", ") : "none"], ["callers", draft.open ? "anyone" : "with a token"]];
+  const summary = [["name", draft.name], ["code", `${sizeText(f.bytes(draft.source).length)}, public`], ["class", draft.class], ["instances", draft.instances], ["limits", `${draft.time_ms} ms, ${draft.heap_mib} MiB heap`], ["resources", `${draft.cpu_m / 1000} cores, ${draft.memory_mib} MiB`], ["environment", Object.keys(env).length ? Object.keys(env).join(", ") : "none"], ["callers", draft.open ? "anyone" : "with a token"], ["requests", draft.plain ? "sealed or plain" : "sealed alone"]];
   return [panel("What is signed", h("span.help", {}, plural(draft.instances, "instance")), h("div.pad", {}, h("dl.facts", {}, summary.map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)])))),
     isSimulated ? h("section.box.hatched", {}, h("h3.row", {}, shape("simulated"), "In this browser, simulated only"), h("p", {}, "An owner key is made here that cannot be copied out; whoever sends this page could use it. Good for trying out, and for nothing else."), measurements.length ? null : h("p.problem", {}, icon("warn"), "The plane names no runtime measurement, so no policy can be written here"), here, saidHere) : null,
     h("section.box", {}, h("h3.row", {}, icon("terminal"), "In your terminal"), h("p", {}, "The owner key stays on your machine. The terminal shows the code before it signs; what this page says is not trusted."), h(isSimulated ? "button.btn" : "button.btn.primary", { type: "button", onclick: prepare }, "Prepare for approval"), said)];

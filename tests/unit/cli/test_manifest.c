@@ -73,7 +73,7 @@ static void test_manifest_rows(void **state RD_UNUSED)
     } rows[] = {
         { "smallest", "name: a\n", NULL },
         { "all",
-          "name: a-1\nmain: index.js\nkind: function\nclass: simulated\nopen: true\nenv: {A: \"x\"}\n"
+          "name: a-1\nmain: index.js\nkind: function\nclass: simulated\nopen: true\nplain: true\nenv: {A: \"x\"}\n"
           "limits: {time_ms: 5, request_bytes: 1024}\nresources: {cpu_m: 10}\ninstances: {min: 0, max: 3}\n",
           NULL },
         { "no name", "main: a.js\n", "name" },
