@@ -216,106 +216,7 @@ void api_attach_begin(api_host_link *host)
     }
 }
 
-/* ---- 2: hello ---- */
-
-typedef struct inventory_item {
-    rd_id instance;
-    uint64_t epoch;
-    int phase;
-} inventory_item;
-
-typedef struct hello {
-    char journal_id[65], boot_id[65], agent_version[65];
-    int64_t floor_era;
-    uint64_t floor_seq;
-    uint64_t last_event, acked_event, incarnation;
-    int64_t clock_us;
-    int64_t cpu_m, memory_bytes, slots;
-    inventory_item *inventory;
-    size_t inventory_count;
-    rd_digest needs[API_NEEDS_MAX];
-    size_t need_count;
-} hello;
-
-static void hello_done(hello *h)
-{
-    free(h->inventory);
-}
-
-static const char *const phase_names[] = { "",         "delivered", "launching", "attesting", "serving", "unhealthy",
-                                           "stopping", "refused",   "failed",    "stopped",   NULL };
-
-static const rd_json_field floor_fields[] = {
-    { .name = "era", .kind = RD_JSON_I64, .offset = offsetof(hello, floor_era), .min = 0, .max = 8191 },
-    { .name = "job_seq", .kind = RD_JSON_U64, .offset = offsetof(hello, floor_seq) },
-    RD_JSON_END,
-};
-static const rd_json_field capacity_fields[] = {
-    { .name = "cpu_m", .kind = RD_JSON_I64, .offset = offsetof(hello, cpu_m), .min = 0, .max = 1000000000 },
-    { .name = "memory_bytes",
-      .kind = RD_JSON_I64,
-      .offset = offsetof(hello, memory_bytes),
-      .min = 0,
-      .max = INT64_C(1) << 50 },
-    { .name = "slots", .kind = RD_JSON_I64, .offset = offsetof(hello, slots), .min = 0, .max = 1000000 },
-    RD_JSON_END,
-};
-static const rd_json_field item_fields[] = {
-    { .name = "instance",
-      .kind = RD_JSON_ID,
-      .offset = offsetof(inventory_item, instance),
-      .text = RD_PREFIX_INSTANCE },
-    { .name = "epoch", .kind = RD_JSON_U64, .offset = offsetof(inventory_item, epoch) },
-    { .name = "phase", .kind = RD_JSON_ENUM, .offset = offsetof(inventory_item, phase), .names = phase_names },
-    RD_JSON_END,
-};
-
-static int read_item(const json_t *item, size_t index, void *context, const char *pointer, rd_err *err)
-{
-    hello *h = context;
-    h->inventory_count = index + 1;
-    return rd_json_read(item, item_fields, RD_UNKNOWN_IGNORED, pointer, &h->inventory[index], err);
-}
-
-static int read_inventory(const json_t *value, void *into, const char *pointer, rd_err *err)
-{
-    hello *h = RD_CONTAINER_OF(into, hello, inventory);
-    h->inventory = rd_alloc_array(RD_MAX(json_array_size(value), (size_t)1), sizeof *h->inventory);
-    return rd_json_each(value, 0, API_LEASES_A_HOST, pointer, read_item, h, err);
-}
-
-static int read_need(const json_t *item, size_t index, void *context, const char *pointer, rd_err *err)
-{
-    hello *h = context;
-    h->need_count = index + 1;
-    return rd_json_digest(item, pointer, &h->needs[index], err);
-}
-
-static int read_needs(const json_t *value, void *into, const char *pointer, rd_err *err)
-{
-    return rd_json_each(value, 0, API_NEEDS_MAX, pointer, read_need, RD_CONTAINER_OF(into, hello, needs), err);
-}
-
-static const rd_json_field hello_fields[] = {
-    { .name = "journal_id", .kind = RD_JSON_TEXT, .offset = offsetof(hello, journal_id), .min = 1, .max = 64 },
-    { .name = "boot_id", .kind = RD_JSON_TEXT, .offset = offsetof(hello, boot_id), .max = 64 },
-    { .name = "agent_version", .kind = RD_JSON_TEXT, .offset = offsetof(hello, agent_version), .max = 64 },
-    { .name = "floor", .kind = RD_JSON_OBJECT, .offset = 0, .fields = floor_fields },
-    { .name = "last_event", .kind = RD_JSON_U64, .offset = offsetof(hello, last_event) },
-    { .name = "acked_event", .kind = RD_JSON_U64, .offset = offsetof(hello, acked_event) },
-    { .name = "incarnation", .kind = RD_JSON_U64, .offset = offsetof(hello, incarnation), .flags = RD_OPTIONAL },
-    { .name = "clock", .kind = RD_JSON_TIME, .offset = offsetof(hello, clock_us) },
-    { .name = "capacity", .kind = RD_JSON_OBJECT, .offset = 0, .fields = capacity_fields },
-    { .name = "inventory", .kind = RD_JSON_CUSTOM, .offset = offsetof(hello, inventory), .parse = read_inventory },
-    { .name = "needs",
-      .kind = RD_JSON_CUSTOM,
-      .offset = offsetof(hello, needs),
-      .flags = RD_OPTIONAL,
-      .parse = read_needs },
-    RD_JSON_END,
-};
-
-/* ---- 3: compare ---- */
+/* ---- 2 and 3: hello (agents_words.h), and compare ---- */
 
 /* The journal's name may have any form: 16 bytes of its digest stand for it. */
 static void short_id(const char *text, uint8_t out[16])
@@ -326,7 +227,7 @@ static void short_id(const char *text, uint8_t out[16])
 }
 
 /* A journal not seen before, or one that has forgotten what it had acknowledged (data-model.md 8, Incarnation). */
-static bool is_new_journal(const api_host_link *host, const hello *h, const uint8_t journal[16])
+static bool is_new_journal(const api_host_link *host, const api_hello *h, const uint8_t journal[16])
 {
     if (!host->has_journal || memcmp(host->known_journal.b, journal, 16) != 0)
         return true;
@@ -334,7 +235,7 @@ static bool is_new_journal(const api_host_link *host, const hello *h, const uint
 }
 
 /* The inventory as a report of the new incarnation, older than any event that follows. */
-static void report_inventory(api_host_link *host, const hello *h)
+static void report_inventory(api_host_link *host, const api_hello *h)
 {
     for (size_t i = 0; i < h->inventory_count; i++) {
         api_report report = { .host = host->host,
@@ -389,7 +290,7 @@ static void on_compared(void *context, rd_pg_outcome outcome, rd_pg_result **res
     api_host_release(host);
 }
 
-static void compare(api_host_link *host, const hello *h)
+static void compare(api_host_link *host, const api_hello *h)
 {
     uint8_t journal[16], boot[16];
     short_id(h->journal_id, journal);
@@ -437,9 +338,8 @@ static void compare(api_host_link *host, const hello *h)
 static void on_hello(void *context, int status, rd_bytes body, const rd_err *error)
 {
     api_host_link *host = context;
-    hello *h = rd_alloc(sizeof *h);
+    api_hello *h = rd_alloc(sizeof *h);
     rd_err err = RD_ERR_INIT;
-    rd_json_limits limits = { .size_max = RD_LINK_BODY_MAX };
     if (is_gone(host)) {
         /* nothing left to do */
     } else if (error) {
@@ -447,7 +347,7 @@ static void on_hello(void *context, int status, rd_bytes body, const rd_err *err
     } else if (status != 200) {
         (void)rd_err_set(&err, RD_E_LINK_PROTOCOL, "hello answered with status %d", status);
         api_host_fail(host, "hello", &err);
-    } else if (rd_json_load(body, &limits, hello_fields, RD_UNKNOWN_IGNORED, h, &err) < 0) {
+    } else if (api_hello_read(body, h, &err) < 0) {
         api_host_fail(host, "hello", &err);
     } else if (h->floor_era > host->era) {
         /* It knows a newer era than the database. Only a record with the plane's MAC could prove that (T10, step 7). */
@@ -459,7 +359,7 @@ static void on_hello(void *context, int status, rd_bytes body, const rd_err *err
     } else {
         compare(host, h);
     }
-    hello_done(h);
+    api_hello_done(h);
     free(h);
     api_host_release(host);
 }

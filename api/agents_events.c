@@ -338,43 +338,6 @@ void api_events_second(api_host_link *host)
 
 /* ---- the stream ---- */
 
-typedef struct event_line {
-    uint64_t seq, incarnation;
-    rd_id instance;
-    uint64_t epoch;
-    int phase;
-    char *reason, *detail;
-    bool has_evidence;
-    rd_digest evidence;
-} event_line;
-
-static const char *const phase_names[] = { "",         "delivered", "launching", "attesting", "serving", "unhealthy",
-                                           "stopping", "refused",   "failed",    "stopped",   NULL };
-
-static const rd_json_field line_fields[] = {
-    { .name = "seq", .kind = RD_JSON_U64, .offset = offsetof(event_line, seq), .min = 1 },
-    { .name = "incarnation", .kind = RD_JSON_U64, .offset = offsetof(event_line, incarnation), .flags = RD_OPTIONAL },
-    { .name = "instance", .kind = RD_JSON_ID, .offset = offsetof(event_line, instance), .text = RD_PREFIX_INSTANCE },
-    { .name = "epoch", .kind = RD_JSON_U64, .offset = offsetof(event_line, epoch) },
-    { .name = "phase", .kind = RD_JSON_ENUM, .offset = offsetof(event_line, phase), .names = phase_names },
-    { .name = "reason",
-      .kind = RD_JSON_STRING,
-      .offset = offsetof(event_line, reason),
-      .max = 4096,
-      .flags = RD_OPTIONAL | RD_NULLABLE },
-    { .name = "detail",
-      .kind = RD_JSON_STRING,
-      .offset = offsetof(event_line, detail),
-      .max = 16384,
-      .flags = RD_OPTIONAL | RD_NULLABLE },
-    { .name = "evidence",
-      .kind = RD_JSON_DIGEST,
-      .offset = offsetof(event_line, evidence),
-      .flags = RD_OPTIONAL | RD_NULLABLE,
-      .has = RD_HAS(event_line, has_evidence) },
-    RD_JSON_END,
-};
-
 /* Cut at a character's border (RFC 3629). */
 static void copy_text(char *out, size_t size, const char *text)
 {
@@ -389,7 +352,7 @@ static void copy_text(char *out, size_t size, const char *text)
     out[length] = 0;
 }
 
-static api_agent_event *event_new(api_host_link *host, const event_line *line)
+static api_agent_event *event_new(api_host_link *host, const api_event_line *line)
 {
     api_agent_event *event = rd_alloc(sizeof *event);
     event->host = host;
@@ -411,7 +374,7 @@ static api_agent_event *event_new(api_host_link *host, const event_line *line)
     return event;
 }
 
-static void take_event(api_host_link *host, const event_line *line)
+static void take_event(api_host_link *host, const api_event_line *line)
 {
     api_agent_event *event = event_new(host, line);
     if (event->report.phase != RD_PHASE_SERVING) {
@@ -433,14 +396,13 @@ static bool on_line(rd_link_stream *stream, void *context, rd_bytes bytes)
 {
     (void)stream;
     api_host_link *host = context;
-    event_line line = { 0 };
+    api_event_line line = { 0 };
     rd_err err = RD_ERR_INIT;
-    if (rd_json_load(bytes, NULL, line_fields, RD_UNKNOWN_IGNORED, &line, &err) < 0)
+    if (api_event_line_read(bytes, &line, &err) < 0)
         api_host_fail(host, "event", &err);
     else if (line.seq > host->event_acked && (!host->last_event || line.seq > host->last_event->seq))
         take_event(host, &line); /* what was told before is told again after a lost acknowledgement: left out */
-    free(line.reason);
-    free(line.detail);
+    api_event_line_done(&line);
     host->is_paused = host->event_count >= API_EVENTS_WAITING || api_ingest_is_full(host->agents->options.ingest);
     return !host->is_paused;
 }

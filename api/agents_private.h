@@ -5,6 +5,7 @@
 #define API_AGENTS_PRIVATE_H
 
 #include "api/agents.h"
+#include "api/agents_words.h"
 #include "api/lease_job.h"
 #include "api/peers.h"
 #include "common/base/log.h"
@@ -19,8 +20,6 @@
 #define API_EVIDENCE_A_SECOND 10u
 #define API_BLOB_FLIGHT       4u
 #define API_SESSIONS_A_MINUTE 10
-#define API_LEASES_A_HOST     10000
-#define API_NEEDS_MAX         256
 #define API_ASKS_MAX          2 /* times that evidence with an old nonce is asked for again */
 
 /* claiming → greeting → attaching → sending → open, any → down. */

@@ -47,26 +47,13 @@ static int issue(api_host_link *host, rd_bytes csr_pem, rd_buf *out, rd_err *err
     return rd_json_dump(object, out) ? 0 : rd_err_set(err, RD_E_TOO_LARGE, "certificate");
 }
 
-typedef struct csr_answer {
-    char *csr;
-} csr_answer;
-
-static const rd_json_field csr_fields[] = {
-    { .name = "csr", .kind = RD_JSON_STRING, .offset = offsetof(csr_answer, csr), .min = 1, .max = 8192 },
-    RD_JSON_END,
-};
-
 static int answer_csr(api_host_link *host, int status, rd_bytes body, rd_err *err)
 {
     if (status != 200)
         return rd_err_set(err, RD_E_LINK_PROTOCOL, "request answered with status %d", status);
-    csr_answer answer = { 0 };
+    RD_CLEANUP(rd_free_p) char *csr = NULL;
     RD_CLEANUP(rd_buf_done) rd_buf out = { 0 };
-    int result = rd_json_load(body, NULL, csr_fields, RD_UNKNOWN_IGNORED, &answer, err);
-    if (result == 0)
-        result = issue(host, rd_bytes_str(answer.csr), &out, err);
-    free(answer.csr);
-    if (result < 0)
+    if (api_csr_read(body, &csr, err) < 0 || issue(host, rd_bytes_str(csr), &out, err) < 0)
         return -1;
     rd_link_request request = { .method = "PUT", .path = "/renewal/certificate", .body = rd_buf_bytes(&out) };
     return rd_link_send(host->link, &request, on_installed, host, err);
@@ -98,41 +85,13 @@ void api_renew_second(api_host_link *host)
 
 /* ---- logs: lossy, never acknowledged ---- */
 
-typedef struct log_fields {
-    bool has_instance;
-    rd_id instance;
-    uint64_t epoch;
-    char *level, *text;
-    int64_t at_us;
-    uint64_t dropped;
-} log_fields;
-
-static const rd_json_field fields[] = {
-    { .name = "instance",
-      .kind = RD_JSON_ID,
-      .offset = offsetof(log_fields, instance),
-      .text = RD_PREFIX_INSTANCE,
-      .flags = RD_OPTIONAL | RD_NULLABLE,
-      .has = RD_HAS(log_fields, has_instance) },
-    { .name = "epoch", .kind = RD_JSON_U64, .offset = offsetof(log_fields, epoch), .flags = RD_OPTIONAL },
-    { .name = "level", .kind = RD_JSON_STRING, .offset = offsetof(log_fields, level), .max = 32, .flags = RD_OPTIONAL },
-    { .name = "text",
-      .kind = RD_JSON_STRING,
-      .offset = offsetof(log_fields, text),
-      .max = 32768,
-      .flags = RD_OPTIONAL },
-    { .name = "at", .kind = RD_JSON_TIME, .offset = offsetof(log_fields, at_us), .flags = RD_OPTIONAL },
-    { .name = "dropped", .kind = RD_JSON_U64, .offset = offsetof(log_fields, dropped), .flags = RD_OPTIONAL },
-    RD_JSON_END,
-};
-
 static bool on_line(rd_link_stream *stream, void *context, rd_bytes bytes)
 {
     (void)stream;
     api_host_link *host = context;
-    log_fields line = { 0 };
+    api_log_words line = { 0 };
     rd_err err = RD_ERR_INIT;
-    if (rd_json_load(bytes, NULL, fields, RD_UNKNOWN_IGNORED, &line, &err) == 0 && line.has_instance) {
+    if (api_log_words_read(bytes, &line, &err) == 0 && line.has_instance) {
         /* Only of leases that this host has: a host speaks for nobody else's app. */
         const api_host_lease *lease = api_host_lease_of(host, &line.instance, line.epoch);
         api_log_line log = { .instance = line.instance,
@@ -147,8 +106,7 @@ static bool on_line(rd_link_stream *stream, void *context, rd_bytes bytes)
             host->agents->options.on_log(host->agents->options.context, &log);
         }
     }
-    free(line.level);
-    free(line.text);
+    api_log_words_done(&line);
     return true;
 }
 

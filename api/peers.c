@@ -61,7 +61,7 @@ static peer *peer_make(api_peers *peers, const rd_id *id)
 
 /* ---- calls that come in from another replica ---- */
 
-static int parse_authority(const char *text, rd_id *ret, uint64_t *ret_epoch, rd_err *err)
+int api_peers_authority_parse(const char *text, rd_id *ret, uint64_t *ret_epoch, rd_err *err)
 {
     const char *dot = strchr(text, '.');
     if (!dot || rd_parse_u64(dot + 1, strlen(dot + 1), INT64_MAX, ret_epoch) < 0)
@@ -77,7 +77,7 @@ static void on_request(void *context, rd_link_stream *stream, const rd_link_exch
     rd_err err = RD_ERR_INIT;
     if (strcmp(exchange->method, "CONNECT") != 0) {
         (void)rd_err_set(&err, RD_E_NOT_FOUND, "replicas open pipes and ask nothing else");
-    } else if (parse_authority(exchange->authority, &id, &epoch, &err) == 0) {
+    } else if (api_peers_authority_parse(exchange->authority, &id, &epoch, &err) == 0) {
         const api_target *target = api_targets_instance(peers->options.targets, &id);
         rd_link *agent = NULL;
         if (target && target->epoch == epoch && api_target_is_valid(target, rd_clock_wall_us(peers->options.clock)))

@@ -31,6 +31,9 @@ typedef struct api_peers_options {
 int api_peers_new(const api_peers_options *options, api_peers **ret, rd_err *err) RD_NODISCARD;
 api_peers *api_peers_free(api_peers *peers);
 
+/* "ins_….epoch", as another replica opens a pipe to it. LINK_PROTOCOL, ID_FORMAT. */
+int api_peers_authority_parse(const char *text, rd_id *ret, uint64_t *ret_epoch, rd_err *err) RD_NODISCARD;
+
 /* A row of the replicas table as just read. Dialled once its beat was seen to move; address "host:port". */
 void api_peers_seen(api_peers *peers, const rd_id *replica, int64_t beat, const char *address);
 /* After the rows: forgets replicas whose beat stands still. */

@@ -66,12 +66,9 @@ int api_store_need(rd_pg_result *result, const char *what, rd_err *err)
     return rd_pg_rows(result) > 0 ? 0 : rd_err_set(err, RD_E_NOT_FOUND, "no such %s", what);
 }
 
-int api_cursor_read(const api_request *request, size_t id_size, api_cursor *ret, rd_err *err)
+int api_cursor_parse(const char *text, size_t id_size, api_cursor *ret, rd_err *err)
 {
     *ret = (api_cursor){ 0 };
-    const char *text = api_request_query(request, "cursor");
-    if (!text)
-        return 0;
     uint8_t raw[8 + 32];
     if (rd_base64url_decode(text, strlen(text), raw, sizeof(raw)) != (ssize_t)(8 + id_size))
         return rd_err_set(err, RD_E_CURSOR, "the cursor is none of this list");
@@ -85,6 +82,13 @@ int api_cursor_read(const api_request *request, size_t id_size, api_cursor *ret,
     ret->id_size = id_size;
     memcpy(ret->id, raw + 8, id_size);
     return 0;
+}
+
+int api_cursor_read(const api_request *request, size_t id_size, api_cursor *ret, rd_err *err)
+{
+    const char *text = api_request_query(request, "cursor");
+    *ret = (api_cursor){ 0 };
+    return text ? api_cursor_parse(text, id_size, ret, err) : 0;
 }
 
 rd_pg_value api_cursor_at(const api_cursor *cursor)

@@ -38,6 +38,9 @@ typedef struct api_cursor {
     uint8_t id[32];
     size_t id_size;
 } api_cursor;
+/* CURSOR: text is none, or of another list. */
+int api_cursor_parse(const char *text, size_t id_size, api_cursor *ret, rd_err *err) RD_NODISCARD;
+/* That of the query; *ret is not set without one. */
 int api_cursor_read(const api_request *request, size_t id_size, api_cursor *ret, rd_err *err) RD_NODISCARD;
 /* {"items":items,"next":cursor|null}: next is made of the last row when limit rows came. items is stolen. */
 json_t *api_list_new(json_t *items, size_t limit, int64_t last_at_us, rd_bytes last_id);

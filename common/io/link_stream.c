@@ -421,7 +421,7 @@ static bool take_header(rd_link_stream *stream, const uint8_t *name, size_t name
                         size_t size)
 {
     if (name_is(name, name_size, ":status")) {
-        if (size != 3)
+        if (size != 3 || value[0] < '1' || value[0] > '5') /* RFC 9110, 15; 0 would stand for no answer */
             return false;
         stream->status = 0;
         for (size_t i = 0; i < 3; i++) {

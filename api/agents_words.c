@@ -1,0 +1,194 @@
+#include "api/agents_words.h"
+
+#include <stdlib.h>
+
+#include "common/base/mem.h"
+#include "common/io/link.h"
+#include "common/model/json.h"
+
+/* --- hello --- */
+
+void api_hello_done(api_hello *h)
+{
+    free(h->inventory);
+}
+
+static const char *const phase_names[] = { "",         "delivered", "launching", "attesting", "serving", "unhealthy",
+                                           "stopping", "refused",   "failed",    "stopped",   NULL };
+
+static const rd_json_field floor_fields[] = {
+    { .name = "era", .kind = RD_JSON_I64, .offset = offsetof(api_hello, floor_era), .min = 0, .max = 8191 },
+    { .name = "job_seq", .kind = RD_JSON_U64, .offset = offsetof(api_hello, floor_seq) },
+    RD_JSON_END,
+};
+static const rd_json_field capacity_fields[] = {
+    { .name = "cpu_m", .kind = RD_JSON_I64, .offset = offsetof(api_hello, cpu_m), .min = 0, .max = 1000000000 },
+    { .name = "memory_bytes",
+      .kind = RD_JSON_I64,
+      .offset = offsetof(api_hello, memory_bytes),
+      .min = 0,
+      .max = INT64_C(1) << 50 },
+    { .name = "slots", .kind = RD_JSON_I64, .offset = offsetof(api_hello, slots), .min = 0, .max = 1000000 },
+    RD_JSON_END,
+};
+static const rd_json_field item_fields[] = {
+    { .name = "instance",
+      .kind = RD_JSON_ID,
+      .offset = offsetof(api_inventory_item, instance),
+      .text = RD_PREFIX_INSTANCE },
+    { .name = "epoch", .kind = RD_JSON_U64, .offset = offsetof(api_inventory_item, epoch) },
+    { .name = "phase", .kind = RD_JSON_ENUM, .offset = offsetof(api_inventory_item, phase), .names = phase_names },
+    RD_JSON_END,
+};
+
+static int read_item(const json_t *item, size_t index, void *context, const char *pointer, rd_err *err)
+{
+    api_hello *h = context;
+    h->inventory_count = index + 1;
+    return rd_json_read(item, item_fields, RD_UNKNOWN_IGNORED, pointer, &h->inventory[index], err);
+}
+
+static int read_inventory(const json_t *value, void *into, const char *pointer, rd_err *err)
+{
+    api_hello *h = RD_CONTAINER_OF(into, api_hello, inventory);
+    h->inventory = rd_alloc_array(RD_MAX(json_array_size(value), (size_t)1), sizeof *h->inventory);
+    return rd_json_each(value, 0, API_LEASES_A_HOST, pointer, read_item, h, err);
+}
+
+static int read_need(const json_t *item, size_t index, void *context, const char *pointer, rd_err *err)
+{
+    api_hello *h = context;
+    h->need_count = index + 1;
+    return rd_json_digest(item, pointer, &h->needs[index], err);
+}
+
+static int read_needs(const json_t *value, void *into, const char *pointer, rd_err *err)
+{
+    return rd_json_each(value, 0, API_NEEDS_MAX, pointer, read_need, RD_CONTAINER_OF(into, api_hello, needs), err);
+}
+
+static const rd_json_field hello_fields[] = {
+    { .name = "journal_id", .kind = RD_JSON_TEXT, .offset = offsetof(api_hello, journal_id), .min = 1, .max = 64 },
+    { .name = "boot_id", .kind = RD_JSON_TEXT, .offset = offsetof(api_hello, boot_id), .max = 64 },
+    { .name = "agent_version", .kind = RD_JSON_TEXT, .offset = offsetof(api_hello, agent_version), .max = 64 },
+    { .name = "floor", .kind = RD_JSON_OBJECT, .offset = 0, .fields = floor_fields },
+    { .name = "last_event", .kind = RD_JSON_U64, .offset = offsetof(api_hello, last_event) },
+    { .name = "acked_event", .kind = RD_JSON_U64, .offset = offsetof(api_hello, acked_event) },
+    { .name = "incarnation", .kind = RD_JSON_U64, .offset = offsetof(api_hello, incarnation), .flags = RD_OPTIONAL },
+    { .name = "clock", .kind = RD_JSON_TIME, .offset = offsetof(api_hello, clock_us) },
+    { .name = "capacity", .kind = RD_JSON_OBJECT, .offset = 0, .fields = capacity_fields },
+    { .name = "inventory", .kind = RD_JSON_CUSTOM, .offset = offsetof(api_hello, inventory), .parse = read_inventory },
+    { .name = "needs",
+      .kind = RD_JSON_CUSTOM,
+      .offset = offsetof(api_hello, needs),
+      .flags = RD_OPTIONAL,
+      .parse = read_needs },
+    RD_JSON_END,
+};
+
+int api_hello_read(rd_bytes body, api_hello *ret, rd_err *err)
+{
+    static const rd_json_limits limits = { .size_max = RD_LINK_BODY_MAX };
+    return rd_json_load(body, &limits, hello_fields, RD_UNKNOWN_IGNORED, ret, err);
+}
+
+/* --- a line of the event stream --- */
+
+static const rd_json_field event_fields[] = {
+    { .name = "seq", .kind = RD_JSON_U64, .offset = offsetof(api_event_line, seq), .min = 1 },
+    { .name = "incarnation",
+      .kind = RD_JSON_U64,
+      .offset = offsetof(api_event_line, incarnation),
+      .flags = RD_OPTIONAL },
+    { .name = "instance",
+      .kind = RD_JSON_ID,
+      .offset = offsetof(api_event_line, instance),
+      .text = RD_PREFIX_INSTANCE },
+    { .name = "epoch", .kind = RD_JSON_U64, .offset = offsetof(api_event_line, epoch) },
+    { .name = "phase", .kind = RD_JSON_ENUM, .offset = offsetof(api_event_line, phase), .names = phase_names },
+    { .name = "reason",
+      .kind = RD_JSON_STRING,
+      .offset = offsetof(api_event_line, reason),
+      .max = 4096,
+      .flags = RD_OPTIONAL | RD_NULLABLE },
+    { .name = "detail",
+      .kind = RD_JSON_STRING,
+      .offset = offsetof(api_event_line, detail),
+      .max = 16384,
+      .flags = RD_OPTIONAL | RD_NULLABLE },
+    { .name = "evidence",
+      .kind = RD_JSON_DIGEST,
+      .offset = offsetof(api_event_line, evidence),
+      .flags = RD_OPTIONAL | RD_NULLABLE,
+      .has = RD_HAS(api_event_line, has_evidence) },
+    RD_JSON_END,
+};
+
+int api_event_line_read(rd_bytes line, api_event_line *ret, rd_err *err)
+{
+    return rd_json_load(line, NULL, event_fields, RD_UNKNOWN_IGNORED, ret, err);
+}
+
+void api_event_line_done(api_event_line *line)
+{
+    free(line->reason);
+    free(line->detail);
+}
+
+/* --- a line of the log stream --- */
+
+static const rd_json_field log_fields[] = {
+    { .name = "instance",
+      .kind = RD_JSON_ID,
+      .offset = offsetof(api_log_words, instance),
+      .text = RD_PREFIX_INSTANCE,
+      .flags = RD_OPTIONAL | RD_NULLABLE,
+      .has = RD_HAS(api_log_words, has_instance) },
+    { .name = "epoch", .kind = RD_JSON_U64, .offset = offsetof(api_log_words, epoch), .flags = RD_OPTIONAL },
+    { .name = "level",
+      .kind = RD_JSON_STRING,
+      .offset = offsetof(api_log_words, level),
+      .max = 32,
+      .flags = RD_OPTIONAL },
+    { .name = "text",
+      .kind = RD_JSON_STRING,
+      .offset = offsetof(api_log_words, text),
+      .max = 32768,
+      .flags = RD_OPTIONAL },
+    { .name = "at", .kind = RD_JSON_TIME, .offset = offsetof(api_log_words, at_us), .flags = RD_OPTIONAL },
+    { .name = "dropped", .kind = RD_JSON_U64, .offset = offsetof(api_log_words, dropped), .flags = RD_OPTIONAL },
+    RD_JSON_END,
+};
+
+int api_log_words_read(rd_bytes line, api_log_words *ret, rd_err *err)
+{
+    return rd_json_load(line, NULL, log_fields, RD_UNKNOWN_IGNORED, ret, err);
+}
+
+void api_log_words_done(api_log_words *line)
+{
+    free(line->level);
+    free(line->text);
+}
+
+/* --- a certificate request --- */
+
+typedef struct csr_answer {
+    char *csr;
+} csr_answer;
+
+static const rd_json_field csr_fields[] = {
+    { .name = "csr", .kind = RD_JSON_STRING, .offset = offsetof(csr_answer, csr), .min = 1, .max = 8192 },
+    RD_JSON_END,
+};
+
+int api_csr_read(rd_bytes body, char **ret, rd_err *err)
+{
+    csr_answer answer = { 0 };
+    int rc = rd_json_load(body, NULL, csr_fields, RD_UNKNOWN_IGNORED, &answer, err);
+    if (rc < 0)
+        free(answer.csr);
+    else
+        *ret = answer.csr;
+    return rc;
+}

@@ -1,0 +1,62 @@
+/* agents_words: what an agent says over its link, read: its hello, the lines of its streams, its certificate request.
+ * Used by the files of agents. It comes from a host that may be hostile: bounded, strict, and believed by nobody yet.
+ * Pure. Zero-initialise; call the x_done after use and after a failure. Codes of rd_json_read. */
+#ifndef API_AGENTS_WORDS_H
+#define API_AGENTS_WORDS_H
+
+#include "common/model/ids.h"
+
+#define API_LEASES_A_HOST 10000
+#define API_NEEDS_MAX     256
+
+typedef struct api_inventory_item {
+    rd_id instance;
+    uint64_t epoch;
+    int phase;
+} api_inventory_item;
+
+typedef struct api_hello {
+    char journal_id[65], boot_id[65], agent_version[65];
+    int64_t floor_era;
+    uint64_t floor_seq;
+    uint64_t last_event, acked_event, incarnation;
+    int64_t clock_us;
+    int64_t cpu_m, memory_bytes, slots;
+    api_inventory_item *inventory;
+    size_t inventory_count;
+    rd_digest needs[API_NEEDS_MAX];
+    size_t need_count;
+} api_hello;
+
+int api_hello_read(rd_bytes body, api_hello *ret, rd_err *err) RD_NODISCARD;
+void api_hello_done(api_hello *h);
+
+typedef struct api_event_line {
+    uint64_t seq, incarnation;
+    rd_id instance;
+    uint64_t epoch;
+    int phase;
+    char *reason, *detail;
+    bool has_evidence;
+    rd_digest evidence;
+} api_event_line;
+
+int api_event_line_read(rd_bytes line, api_event_line *ret, rd_err *err) RD_NODISCARD;
+void api_event_line_done(api_event_line *line);
+
+typedef struct api_log_words {
+    bool has_instance;
+    rd_id instance;
+    uint64_t epoch;
+    char *level, *text;
+    int64_t at_us;
+    uint64_t dropped;
+} api_log_words;
+
+int api_log_words_read(rd_bytes line, api_log_words *ret, rd_err *err) RD_NODISCARD;
+void api_log_words_done(api_log_words *line);
+
+/* The request in PEM; *ret is the caller's, untouched on failure. */
+int api_csr_read(rd_bytes body, char **ret, rd_err *err) RD_NODISCARD;
+
+#endif
