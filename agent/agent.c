@@ -281,9 +281,7 @@ static int order_kms(agent_process *self, const char *run, agent_sim_kms_order *
     agent_kms_init(&self->kms, options->kms_dir, run);
     if (!options->kms_dir)
         return 0;
-    return agent_kms_order(&self->kms, options->kms, options->kms_ticket_key, options->kms_recovery_keys.items,
-                           options->kms_recovery_keys.count, options->kms_recovery_threshold, options->kms_replicas,
-                           ret, err);
+    return agent_kms_order(&self->kms, options->kms, options->kms_ticket_key, ret, err);
 }
 
 static int start_launcher(agent_process *self, rd_err *err)

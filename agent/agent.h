@@ -4,7 +4,6 @@
 #define AGENT_AGENT_H
 
 #include "agent/instance.h"
-#include "common/io/config.h"
 
 typedef enum agent_on_stop { AGENT_STOP_KILL, AGENT_STOP_KEEP, AGENT_STOP_DRAIN } agent_on_stop;
 
@@ -23,8 +22,6 @@ typedef struct agent_options {
     const char *kms_dir; /* NULL: no key service here */
     const char *kms;     /* program; NULL: beside this one */
     const char *kms_ticket_key;
-    rd_option_list kms_recovery_keys;
-    uint64_t kms_recovery_threshold, kms_replicas;
 } agent_options;
 
 /* Runs until a signal; 0 after an orderly stop. */

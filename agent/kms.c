@@ -58,21 +58,14 @@ static int beside_us(char out[AGENT_KMS_PATH_SIZE], rd_err *err)
     return 0;
 }
 
-int agent_kms_order(const agent_kms *kms, const char *program, const char *ticket_key, const char *const *recovery_keys,
-                    size_t recovery_count, uint64_t recovery_threshold, uint64_t replicas, agent_sim_kms_order *ret,
+int agent_kms_order(const agent_kms *kms, const char *program, const char *ticket_key, agent_sim_kms_order *ret,
                     rd_err *err)
 {
-    *ret = (agent_sim_kms_order){ .recovery_threshold = (uint32_t)recovery_threshold, .replicas = (uint32_t)replicas };
+    *ret = (agent_sim_kms_order){ .program = "" };
     if (take_path(kms->dir, "kms-dir", ret->dir, err) < 0 ||
-        (program ? take_path(program, "kms", ret->program, err) : beside_us(ret->program, err)) < 0 ||
-        take_key(ticket_key, "kms-ticket-key", ret->ticket_key, err) < 0)
+        (program ? take_path(program, "kms", ret->program, err) : beside_us(ret->program, err)) < 0)
         return -1;
-    for (size_t i = 0; i < recovery_count; i++)
-        if (take_key(recovery_keys[i], "kms-recovery-keys", ret->recovery_keys[ret->recovery_count++], err) < 0)
-            return -1;
-    if (recovery_threshold > recovery_count || (recovery_count > 0 && recovery_threshold == 0))
-        return rd_err_set(err, RD_E_CONFIG, "kms-recovery-threshold is 1 to the number of kms-recovery-keys");
-    return 0;
+    return take_key(ticket_key, "kms-ticket-key", ret->ticket_key, err);
 }
 
 /* --- who it says it is --- */

@@ -20,8 +20,7 @@ void agent_kms_init(agent_kms *kms, const char *dir, const char *run_dir);
 void agent_kms_done(agent_kms *kms);
 /* What is ordered of the TEE: the program beside this one (or program), and options as text. CONFIG for keys that are
  * none. */
-int agent_kms_order(const agent_kms *kms, const char *program, const char *ticket_key, const char *const *recovery_keys,
-                    size_t recovery_count, uint64_t recovery_threshold, uint64_t replicas, agent_sim_kms_order *ret,
+int agent_kms_order(const agent_kms *kms, const char *program, const char *ticket_key, agent_sim_kms_order *ret,
                     rd_err *err) RD_NODISCARD;
 /* {"id","genesis":base64url,"class"} of the genesis file, or null without a ready key service. A new reference. */
 json_t *agent_kms_json(const agent_kms *kms);

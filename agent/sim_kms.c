@@ -22,7 +22,7 @@
 #define BACKOFF_MAX 30000
 #define CALM_MS     10000 /* whoever ran so long begins with a short back-off again */
 #define BACKLOG     64
-#define ARGS_MAX    (24 + 2 * AGENT_KMS_HOLDERS)
+#define ARGS_MAX    16
 
 struct agent_sim_kms {
     agent_sim_kms_place place;
@@ -41,32 +41,10 @@ struct agent_sim_kms {
 
 /* --- the order --- */
 
-static int read_holder(const json_t *item, size_t index, void *context, const char *pointer, rd_err *err)
-{
-    agent_sim_kms_order *order = context;
-    const char *text = json_string_value(item);
-    if (!text || strlen(text) != AGENT_KMS_KEY_TEXT - 1) {
-        (void)rd_err_set(err, RD_E_ENCODING, "a recovery key is 32 bytes, base64url");
-        return rd_err_at(err, pointer);
-    }
-    memcpy(order->recovery_keys[index], text, AGENT_KMS_KEY_TEXT);
-    order->recovery_count = index + 1;
-    return 0;
-}
-
-static int read_holders(const json_t *value, void *into, const char *pointer, rd_err *err)
-{
-    return rd_json_each(value, 0, AGENT_KMS_HOLDERS, pointer, read_holder, into, err);
-}
-
 static const rd_json_field order_fields[] = {
     { "dir", RD_JSON_TEXT, offsetof(agent_sim_kms_order, dir), RD_REQUIRED, .min = 1, .max = AGENT_KMS_PATH_SIZE - 1 },
     { "program", RD_JSON_TEXT, offsetof(agent_sim_kms_order, program), RD_REQUIRED, .min = 1,
       .max = AGENT_KMS_PATH_SIZE - 1 },
-    { "recovery_keys", RD_JSON_CUSTOM, 0, RD_REQUIRED, .parse = read_holders },
-    { "recovery_threshold", RD_JSON_U32, offsetof(agent_sim_kms_order, recovery_threshold), RD_REQUIRED,
-      .max = AGENT_KMS_HOLDERS },
-    { "replicas", RD_JSON_U32, offsetof(agent_sim_kms_order, replicas), RD_REQUIRED, .min = 1, .max = 7 },
     { "ticket_key", RD_JSON_TEXT, offsetof(agent_sim_kms_order, ticket_key), RD_REQUIRED, .min = AGENT_KMS_KEY_TEXT - 1,
       .max = AGENT_KMS_KEY_TEXT - 1 },
     RD_JSON_END,
@@ -81,15 +59,9 @@ int agent_sim_kms_order_parse(rd_bytes json, agent_sim_kms_order *ret, rd_err *e
 bool agent_sim_kms_order_encode(const agent_sim_kms_order *order, rd_buf *out)
 {
     RD_CLEANUP(rd_json_free_p) json_t *document = json_object();
-    json_t *holders = json_array();
-    for (size_t i = 0; i < order->recovery_count; i++)
-        (void)json_array_append_new(holders, json_string(order->recovery_keys[i]));
     rd_json_set_str(document, "program", order->program);
     rd_json_set_str(document, "dir", order->dir);
     rd_json_set_str(document, "ticket_key", order->ticket_key);
-    rd_json_set(document, "recovery_keys", holders);
-    rd_json_set_int(document, "recovery_threshold", order->recovery_threshold);
-    rd_json_set_int(document, "replicas", order->replicas);
     return rd_json_dump(document, out);
 }
 
@@ -153,7 +125,7 @@ static void on_ready(uv_poll_t *watch, int status, int events)
 
 /* Numbers of the descriptors that it is given, as text. */
 typedef struct fd_texts {
-    char tee[16], listener[16], ready[16], replicas[16], threshold[16];
+    char tee[16], listener[16], ready[16];
 } fd_texts;
 
 static size_t put(char **argv, size_t count, const char *name, const char *value)
@@ -186,19 +158,12 @@ static pid_t fork_program(const agent_sim_kms *kms, int tee_fd, int ready_fd)
     (void)snprintf(texts.tee, sizeof(texts.tee), "%d", tee_fd);
     (void)snprintf(texts.listener, sizeof(texts.listener), "%d", kms->listen_fd);
     (void)snprintf(texts.ready, sizeof(texts.ready), "%d", ready_fd);
-    (void)snprintf(texts.replicas, sizeof(texts.replicas), "%u", order->replicas);
-    (void)snprintf(texts.threshold, sizeof(texts.threshold), "%u", order->recovery_threshold);
     size_t count = put(argv, 1, "--dir", order->dir);
     count = put(argv, count, "--tee-fd", texts.tee);
     count = put(argv, count, "--listen-fd", texts.listener);
     count = put(argv, count, "--ready-fd", texts.ready);
     count = put(argv, count, "--sim-root", kms->place.sim_root);
     count = put(argv, count, "--ticket-key", order->ticket_key);
-    count = put(argv, count, "--replicas", texts.replicas);
-    for (size_t i = 0; i < order->recovery_count; i++)
-        count = put(argv, count, "--recovery-key", order->recovery_keys[i]);
-    if (order->recovery_count > 0)
-        count = put(argv, count, "--recovery-threshold", texts.threshold);
     if (kms->place.insecure_unsandboxed)
         argv[count] = (char[]){ "--insecure-unsandboxed" };
     pid_t pid = fork();

@@ -9,7 +9,6 @@
 #include "agent/sim_quoter.h"
 
 #define AGENT_KMS_SOCKET    "kms.sock"
-#define AGENT_KMS_HOLDERS   16
 #define AGENT_KMS_KEY_TEXT  44 /* base64url of 32 bytes, and NUL */
 #define AGENT_KMS_PATH_SIZE 1024
 
@@ -17,9 +16,6 @@
 typedef struct agent_sim_kms_order {
     char program[AGENT_KMS_PATH_SIZE], dir[AGENT_KMS_PATH_SIZE];
     char ticket_key[AGENT_KMS_KEY_TEXT];
-    char recovery_keys[AGENT_KMS_HOLDERS][AGENT_KMS_KEY_TEXT];
-    size_t recovery_count;
-    uint32_t recovery_threshold, replicas;
 } agent_sim_kms_order;
 
 /* The order as the TEE's packet carries it: JSON. */

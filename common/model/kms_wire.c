@@ -9,9 +9,6 @@
 
 #define FRAME_SIZE_MAX ((size_t)2 << 20)
 
-/* A peer of a join sends two bundles at most, and what is sealed is small. */
-#define JOIN_MAX (2 * RD_EVIDENCE_SIZE_MAX + ((size_t)64 << 10))
-
 size_t rd_kms_request_max(uint8_t type)
 {
     switch (type) {
@@ -25,15 +22,6 @@ size_t rd_kms_request_max(uint8_t type)
         return (size_t)1 << 20;
     case RD_KMS_GRANT:
         return RD_KMS_GRANT_MAX;
-    case RD_KMS_JOIN_OFFER:
-    case RD_KMS_RECOVERY_OFFER:
-        return 32;
-    case RD_KMS_JOIN_REQUEST:
-    case RD_KMS_JOIN_ADMIT:
-    case RD_KMS_JOIN_ROOT:
-        return JOIN_MAX;
-    case RD_KMS_RECOVERY_SHARE:
-        return (size_t)4 << 10;
     default:
         return 0;
     }
@@ -53,7 +41,7 @@ size_t rd_kms_answer_max(uint8_t type)
     case RD_KMS_GENESIS:
         return RD_JSON_SIZE_MAX;
     default:
-        return JOIN_MAX;
+        return 0;
     }
 }
 
@@ -79,7 +67,8 @@ int rd_kms_head_request(const uint8_t bytes[RD_KMS_FRAME_HEAD], rd_kms_head *ret
 {
     if (head(bytes, ret, err) < 0)
         return -1;
-    if (ret->type == 0 || ret->type >= RD_KMS_TYPE_END)
+    bool is_request = (ret->type >= RD_KMS_NONCE && ret->type <= RD_KMS_GRANT) || ret->type == RD_KMS_GENESIS;
+    if (!is_request)
         return rd_err_set(err, RD_E_KMS_FRAME, "no request has type 0x%02x", ret->type);
     if (ret->size > rd_kms_request_max(ret->type))
         return rd_err_set(err, RD_E_TOO_LARGE, "a request of type %u has at most %zu bytes, not %zu", ret->type,

@@ -13,13 +13,7 @@ typedef enum rd_kms_type {
     RD_KMS_SEAL_KEY,
     RD_KMS_COLLATERAL,
     RD_KMS_GRANT,
-    RD_KMS_JOIN_OFFER,     /* of a replica that has the root: who are you, here is my nonce */
-    RD_KMS_JOIN_REQUEST,   /* of a replica that wants it */
-    RD_KMS_JOIN_ADMIT,     /* to one that has it: may this one join */
-    RD_KMS_JOIN_ROOT,      /* to one that wants it: the root, sealed */
-    RD_KMS_RECOVERY_OFFER, /* of one that wants it back from shares */
-    RD_KMS_RECOVERY_SHARE,
-    RD_KMS_GENESIS, /* empty; the genesis */
+    RD_KMS_GENESIS = 12, /* empty; the genesis. 6 to 11 are kept for replicas that join and for recovery */
     RD_KMS_TYPE_END,
     RD_KMS_ANSWER = 0x80, /* of a type: added to it */
     RD_KMS_REFUSAL = 0xff,

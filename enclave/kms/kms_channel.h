@@ -11,25 +11,23 @@
 
 typedef enum kms_op { KMS_OP_OPEN = 1, KMS_OP_SEAL_KEY, KMS_OP_GRANT, KMS_OP_RECORD, KMS_OP_COUNT } kms_op;
 
-/* What a genesis says, but for its root key: fixed when the root is made, compared with it afterwards. */
+/* What a genesis says, but for its root key: fixed when the root is made, compared with it afterwards. One replica and
+ * no recovery set: replicas that join, and shares, are not part of this version. */
 typedef struct kms_ask_open {
     uint8_t has_file; /* the sealed root follows */
     uint8_t class_;
-    uint8_t replicas;
     uint8_t has_sim_root;
-    uint8_t recovery_count, recovery_threshold;
     uint8_t measurement[RD_KMS_MEASUREMENT_SIZE]; /* of this replica */
     uint8_t platform[32];
     uint8_t sim_root[32];
-    uint8_t recovery_keys[RD_KMS_RECOVERY_MAX][32];
     uint8_t record[32];
     uint64_t record_number; /* the last that is durable */
     int64_t now_us;
 } kms_ask_open;
 
-/* Followed by the sealed root (when it was made now), the genesis, and the sealed shares of recovery. */
+/* Followed by the sealed root (when it was made now) and the genesis. */
 typedef struct kms_told_open {
-    uint32_t sealed_size, genesis_size, shares_size;
+    uint32_t sealed_size, genesis_size;
     uint8_t replica[32]; /* public key */
 } kms_told_open;
 

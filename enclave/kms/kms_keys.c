@@ -39,15 +39,6 @@ static int take_genesis(kms_keys *keys, rd_bytes genesis, rd_err *err)
     return 0;
 }
 
-int kms_keys_take_over(rd_bytes root, const uint8_t signer_seed[RD_SEED_SIZE], rd_bytes genesis, kms_keys *ret,
-                       rd_err *err)
-{
-    *ret = (kms_keys){ .root = rd_secret_copy(root),
-                       .signer = rd_signing_key_from_seed(signer_seed),
-                       .replica = rd_signing_key_new() };
-    return take_genesis(ret, genesis, err);
-}
-
 /* --- at rest --- */
 
 int kms_keys_seal(const kms_keys *keys, const uint8_t seal_key[32], rd_buf *ret, rd_err *err)

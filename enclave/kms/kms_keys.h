@@ -19,11 +19,6 @@ void kms_keys_done(kms_keys *keys);
 
 /* Makes a root and its genesis; what says everything but the root key. */
 int kms_keys_make(const rd_kms_genesis *what, kms_keys *ret, rd_err *err) RD_NODISCARD;
-/* A second replica: root and signer of the first, a replica key of its own. KMS_STATE when they are not the genesis's.
- */
-int kms_keys_take_over(rd_bytes root, const uint8_t signer_seed[RD_SEED_SIZE], rd_bytes genesis, kms_keys *ret,
-                       rd_err *err) RD_NODISCARD;
-
 /* Root, seeds and genesis as one file under a key of the platform: nonce ‖ ciphertext. */
 int kms_keys_seal(const kms_keys *keys, const uint8_t seal_key[32], rd_buf *ret, rd_err *err) RD_NODISCARD;
 /* KMS_STATE when it does not open: another build's, another machine's, or damaged. */

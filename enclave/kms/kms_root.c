@@ -28,18 +28,14 @@ static int genesis_of(const kms_ask_open *ask, rd_kms_genesis *ret, rd_err *err)
     *ret = (rd_kms_genesis){ .class = (rd_class)ask->class_,
                              .measurements_count = 1,
                              .platforms_count = 1,
-                             .replicas = ask->replicas,
-                             .quorum = ask->replicas / 2u + 1,
-                             .recovery_count = ask->recovery_count,
-                             .recovery_threshold = ask->recovery_threshold,
+                             .replicas = 1,
+                             .quorum = 1,
                              .has_sim_root = ask->has_sim_root != 0 };
-    if (!rd_class_name(ret->class) || ask->replicas == 0 || ask->replicas > RD_KMS_REPLICAS_MAX ||
-        ask->recovery_count > RD_KMS_RECOVERY_MAX)
+    if (!rd_class_name(ret->class))
         return rd_err_set(err, RD_E_CONFIG, "a genesis of this shape cannot be made");
     memcpy(ret->measurements[0], ask->measurement, sizeof(ask->measurement));
     memcpy(ret->platforms[0], ask->platform, sizeof(ask->platform));
     memcpy(ret->sim_root, ask->sim_root, sizeof(ret->sim_root));
-    memcpy(ret->recovery_keys, ask->recovery_keys, sizeof(ret->recovery_keys));
     return 0;
 }
 

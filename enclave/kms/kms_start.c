@@ -122,16 +122,12 @@ static void fill_open(const start *self, bool has_file, kms_ask_open *ret)
     const kms_options *options = self->options;
     *ret = (kms_ask_open){ .has_file = has_file,
                            .class_ = RD_CLASS_SIMULATED,
-                           .replicas = (uint8_t)options->replicas,
                            .has_sim_root = options->has_sim_root,
-                           .recovery_count = (uint8_t)options->recovery_count,
-                           .recovery_threshold = (uint8_t)options->recovery_threshold,
                            .record_number = self->front.state.record_number,
                            .now_us = encl_platform_time_us(self->platform) };
     memcpy(ret->measurement, self->measurement, sizeof(ret->measurement));
     memcpy(ret->platform, self->platform_id, sizeof(ret->platform));
     memcpy(ret->sim_root, options->sim_root, sizeof(ret->sim_root));
-    memcpy(ret->recovery_keys, options->recovery_keys, sizeof(ret->recovery_keys));
     memcpy(ret->record, self->front.state.record.b, sizeof(ret->record));
 }
 

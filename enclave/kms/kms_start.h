@@ -14,10 +14,6 @@ typedef struct kms_options {
     bool has_sim_root;
     uint8_t sim_root[32];
     rd_public_key ticket_key;
-    uint32_t replicas;
-    uint8_t recovery_keys[RD_KMS_RECOVERY_MAX][32];
-    size_t recovery_count;
-    uint32_t recovery_threshold;
     bool insecure_unsandboxed;
 } kms_options;
 

@@ -10,7 +10,6 @@
 
 #define KMS_FILE_ROOT    "root.sealed"
 #define KMS_FILE_GENESIS "genesis.json"
-#define KMS_FILE_SHARES  "recovery.json"
 #define KMS_STATE_MAX    ((size_t)4 << 20)
 
 typedef struct kms_store {

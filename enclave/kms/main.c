@@ -18,9 +18,6 @@ static const char help[] =
     "  --ready-fd N               is told when it serves, or why it does not\n"
     "  --sim-root HEX             the simulation root that it rests on, SHA-256 of its certificate\n"
     "  --ticket-key KEY           the plane's record key, base64url: who says which starts are wanted\n"
-    "  --replicas N               how many replicas the genesis provides for, 1 to 7 (default 1)\n"
-    "  --recovery-key KEY         X25519 key of a holder of a recovery share, base64url; up to 16 times\n"
-    "  --recovery-threshold K     how many shares bring the root back\n"
     "\n"
     "  --insecure-unsandboxed     go on where namespaces or seccomp are missing, and say so\n"
     "  --version                  print the version\n"
@@ -33,9 +30,6 @@ enum {
     OPTION_READY,
     OPTION_SIM_ROOT,
     OPTION_TICKET_KEY,
-    OPTION_REPLICAS,
-    OPTION_RECOVERY_KEY,
-    OPTION_RECOVERY_THRESHOLD,
     OPTION_INSECURE,
     OPTION_VERSION,
     OPTION_HELP
@@ -47,9 +41,6 @@ static const struct option options[] = { { "dir", required_argument, NULL, OPTIO
                                          { "ready-fd", required_argument, NULL, OPTION_READY },
                                          { "sim-root", required_argument, NULL, OPTION_SIM_ROOT },
                                          { "ticket-key", required_argument, NULL, OPTION_TICKET_KEY },
-                                         { "replicas", required_argument, NULL, OPTION_REPLICAS },
-                                         { "recovery-key", required_argument, NULL, OPTION_RECOVERY_KEY },
-                                         { "recovery-threshold", required_argument, NULL, OPTION_RECOVERY_THRESHOLD },
                                          { "insecure-unsandboxed", no_argument, NULL, OPTION_INSECURE },
                                          { "version", no_argument, NULL, OPTION_VERSION },
                                          { "help", no_argument, NULL, OPTION_HELP },
@@ -70,25 +61,9 @@ static int read_fd(const char *option, const char *value, int *ret)
     return 0;
 }
 
-static int read_number(const char *option, const char *value, uint64_t max, uint32_t *ret)
-{
-    uint64_t number;
-    if (rd_parse_u64(value, strlen(value), max, &number) < 0 || number == 0)
-        return refuse(option, value, "a number in its bounds");
-    *ret = (uint32_t)number;
-    return 0;
-}
-
 static int read_key(const char *option, const char *value, uint8_t out[32])
 {
     return rd_base64url_decode(value, strlen(value), out, 32) == 32 ? 0 : refuse(option, value, "32 bytes, base64url");
-}
-
-static int read_recovery_key(const char *value, kms_options *ret)
-{
-    if (ret->recovery_count == RD_KMS_RECOVERY_MAX)
-        return refuse("recovery-key", value, "one of at most 16");
-    return read_key("recovery-key", value, ret->recovery_keys[ret->recovery_count++]);
 }
 
 static int read_option(int option, const char *value, kms_options *ret)
@@ -112,12 +87,6 @@ static int read_option(int option, const char *value, kms_options *ret)
         if (read_key("ticket-key", value, ret->ticket_key.b) < 0)
             return -1;
         return rd_public_key_check(&ret->ticket_key, &err) == 0 ? 0 : refuse("ticket-key", value, "an Ed25519 key");
-    case OPTION_REPLICAS:
-        return read_number("replicas", value, RD_KMS_REPLICAS_MAX, &ret->replicas);
-    case OPTION_RECOVERY_KEY:
-        return read_recovery_key(value, ret);
-    case OPTION_RECOVERY_THRESHOLD:
-        return read_number("recovery-threshold", value, RD_KMS_RECOVERY_MAX, &ret->recovery_threshold);
     case OPTION_INSECURE:
         ret->insecure_unsandboxed = true;
         return 0;
@@ -150,12 +119,8 @@ static int check(const kms_options *given)
                     stderr);
         return 1;
     }
-    if (given->dir == NULL || given->listen_fd < 0 || rd_public_key_equal(&given->ticket_key, &none) ||
-        given->recovery_threshold > given->recovery_count ||
-        (given->recovery_count > 0 && given->recovery_threshold == 0)) {
-        (void)fputs("redoubt-kms: --dir, --listen-fd and --ticket-key are needed, and as many recovery keys as their "
-                    "threshold; see redoubt-kms --help\n",
-                    stderr);
+    if (given->dir == NULL || given->listen_fd < 0 || rd_public_key_equal(&given->ticket_key, &none)) {
+        (void)fputs("redoubt-kms: --dir, --listen-fd and --ticket-key are needed; see redoubt-kms --help\n", stderr);
         return 2;
     }
     return 0;
@@ -163,7 +128,7 @@ static int check(const kms_options *given)
 
 int main(int argc, char **argv)
 {
-    kms_options given = { .tee_fd = -1, .listen_fd = -1, .ready_fd = -1, .replicas = 1 };
+    kms_options given = { .tee_fd = -1, .listen_fd = -1, .ready_fd = -1 };
     int outcome = parse(argc, argv, &given);
     if (outcome > 0)
         return 0;

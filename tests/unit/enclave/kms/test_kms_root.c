@@ -64,7 +64,7 @@ static void end(fixture *f)
 
 static kms_ask_open first_open(void)
 {
-    kms_ask_open ask = { .class_ = RD_CLASS_SIMULATED, .replicas = 1, .has_sim_root = 1 };
+    kms_ask_open ask = { .class_ = RD_CLASS_SIMULATED, .has_sim_root = 1 };
     memset(ask.measurement, 1, sizeof ask.measurement);
     memset(ask.platform, 2, sizeof ask.platform);
     return ask;
