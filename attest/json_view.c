@@ -9,6 +9,7 @@
 #define DEPTH_MAX 16
 #define NAMES_MAX 256
 #define BOXES_MAX 8192
+#define ASKED_MAX 64 /* names that anybody asks for are shorter */
 #define TEXT_MAX  ((size_t)256 << 10)
 
 /* --- characters --- */
@@ -133,33 +134,50 @@ static bool take(reader *in, char c)
     return true;
 }
 
+/* A byte of a string that means itself. */
+static bool is_plain(uint8_t c)
+{
+    return c >= 0x20 && c != '"' && c != '\\';
+}
+
 static bool read_string(reader *in)
 {
     uint8_t unused[4];
-    while (peek(in) != '"') {
-        int c = peek(in);
-        if (c >= 0x20 && c != '\\')
+    for (;;) {
+        while (in->at < in->text.size && is_plain(in->text.data[in->at]))
             in->at++;
-        else if (take_char(in->text, &in->at, unused) == 0)
+        if (peek(in) == '"')
+            break;
+        if (take_char(in->text, &in->at, unused) == 0)
             return refuse(in, "a malformed string");
     }
     in->at++;
     return true;
 }
 
+static uint64_t hash_more(uint64_t hash, uint8_t byte)
+{
+    return (hash ^ byte) * UINT64_C(0x100000001b3);
+}
+
 /* FNV-1a of what it means. */
 static bool read_name(reader *in, uint64_t *ret_hash)
 {
     uint8_t bytes[4];
-    *ret_hash = UINT64_C(0xcbf29ce484222325);
-    while (peek(in) != '"') {
+    uint64_t hash = UINT64_C(0xcbf29ce484222325);
+    for (;;) {
+        while (in->at < in->text.size && is_plain(in->text.data[in->at]))
+            hash = hash_more(hash, in->text.data[in->at++]);
+        if (peek(in) == '"')
+            break;
         size_t size = take_char(in->text, &in->at, bytes);
         if (size == 0)
             return refuse(in, "a malformed name");
         for (size_t i = 0; i < size; i++)
-            *ret_hash = (*ret_hash ^ bytes[i]) * UINT64_C(0x100000001b3);
+            hash = hash_more(hash, bytes[i]);
     }
     in->at++;
+    *ret_hash = hash;
     return true;
 }
 
@@ -240,7 +258,7 @@ static bool read_value(reader *in);
 
 static bool read_member(reader *in, size_t first_name)
 {
-    uint64_t hash;
+    uint64_t hash = 0;
     if (!take(in, '"'))
         return refuse(in, "no name");
     if (!read_name(in, &hash))
@@ -353,11 +371,18 @@ bool rd_json_view_is_array(rd_json_view view)
     return first_of(view) == '[';
 }
 
-static size_t end_of_string(rd_bytes text, size_t at)
+/* Between the quotes of a string. */
+static rd_bytes inside_string(rd_json_view view, bool *ret_has_escape)
 {
-    for (at++; text.data[at] != '"'; at++)
-        at += text.data[at] == '\\';
-    return at + 1;
+    rd_bytes text = view.doc->text;
+    size_t start = (size_t)view.at + 1, at = start;
+    *ret_has_escape = false;
+    for (; text.data[at] != '"'; at++)
+        if (text.data[at] == '\\') {
+            *ret_has_escape = true;
+            at++;
+        }
+    return rd_bytes_of(text.data + start, at - start);
 }
 
 /* Behind the value. */
@@ -370,7 +395,8 @@ static void skip_value(rd_json_view *place)
         place->at = box->end;
         place->box = box->next;
     } else if (c == '"') {
-        place->at = (uint32_t)end_of_string(doc->text, place->at);
+        bool unused;
+        place->at += (uint32_t)inside_string(*place, &unused).size + 2;
     } else {
         /* A number or a word, whose characters are all above the comma but for two signs. */
         while (c > ',' || c == '+') {
@@ -404,31 +430,43 @@ static rd_json_view inside(rd_json_view view)
     return view;
 }
 
-static bool is_named(rd_json_view at, const char *name, size_t size)
+/* The size when it fits, decoded; -1 otherwise. */
+static ssize_t decode(rd_bytes string, char *out, size_t room)
 {
     uint8_t bytes[4];
-    rd_bytes text = at.doc->text;
-    size_t offset = (size_t)at.at + 1, matched = 0;
-    while (text.data[offset] != '"') {
-        size_t more = take_char(text, &offset, bytes);
-        if (more > size - matched || memcmp(name + matched, bytes, more) != 0)
-            return false;
-        matched += more;
+    size_t size = 0, at = 0;
+    while (at < string.size) {
+        size_t more = take_char(string, &at, bytes);
+        if (more > room - size)
+            return -1;
+        memcpy(out + size, bytes, more);
+        size += more;
     }
-    return matched == size;
+    return (ssize_t)size;
+}
+
+/* By what a name means, however it is written. */
+static bool is_named(rd_bytes string, bool has_escape, const char *name, size_t size)
+{
+    char decoded[ASKED_MAX];
+    if (!has_escape)
+        return string.size == size && memcmp(string.data, name, size) == 0;
+    return decode(string, decoded, sizeof decoded) == (ssize_t)size && memcmp(decoded, name, size) == 0;
 }
 
 bool rd_json_view_get(rd_json_view object, const char *name, rd_json_view *ret)
 {
-    rd_bytes text = object.doc->text;
     size_t size = strlen(name);
     if (!rd_json_view_is_object(object))
         return false;
     for (rd_json_view place = inside(object); find_next(&place); skip_value(&place)) {
-        bool is_wanted = is_named(place, name, size);
-        place.at = (uint32_t)skip_space(text, end_of_string(text, place.at)) + 1;
+        bool has_escape;
+        rd_bytes string = inside_string(place, &has_escape);
+        place.at += (uint32_t)string.size + 2;
         skip_to_token(&place);
-        if (is_wanted) {
+        place.at++; /* the colon */
+        skip_to_token(&place);
+        if (is_named(string, has_escape, name, size)) {
             *ret = place;
             return true;
         }
@@ -463,19 +501,19 @@ size_t rd_json_view_count(rd_json_view array)
 
 ssize_t rd_json_view_text(rd_json_view view, char *out, size_t room)
 {
-    uint8_t bytes[4];
-    size_t size = 0, offset = (size_t)view.at + 1;
+    bool has_escape;
     if (first_of(view) != '"')
         return -1;
-    while (view.doc->text.data[offset] != '"') {
-        size_t more = take_char(view.doc->text, &offset, bytes);
-        if (more >= room - size)
-            return -1;
-        memcpy(out + size, bytes, more);
-        size += more;
-    }
+    rd_bytes string = inside_string(view, &has_escape);
+    ssize_t size = (ssize_t)string.size;
+    if (has_escape)
+        size = decode(string, out, room - 1);
+    else if (string.size < room)
+        memcpy(out, string.data, string.size);
+    if (size < 0 || (size_t)size >= room)
+        return -1;
     out[size] = 0;
-    return (ssize_t)size;
+    return size;
 }
 
 bool rd_json_view_int(rd_json_view view, int64_t *ret)
