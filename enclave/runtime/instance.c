@@ -156,7 +156,7 @@ static int specialise(encl_instance *instance, rd_bytes start, rd_err *err)
 {
     encl_uplink_phase(&instance->uplink, "launching", "", "");
     if (open_app(instance, start, err) < 0 ||
-        encl_seal_new(instance->platform, rd_clock_system(), &instance->seal, err) < 0 ||
+        encl_seal_new(instance->platform, rd_clock_system(), ENCL_SEAL_LIMITS, &instance->seal, err) < 0 ||
         encl_identity_new(instance->platform, instance->seal, instance->documents.header, &instance->app,
                           &instance->start.instance, instance->start.epoch, &instance->identity, err) < 0 ||
         load_function(instance, err) < 0 || send_evidence(instance, instance->start.nonce, err) < 0)

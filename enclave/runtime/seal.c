@@ -21,6 +21,7 @@ struct encl_seal {
     encl_platform *platform;
     const rd_clock *clock;
     rd_random random;
+    encl_seal_limits limits;
     seal_key now, before;
 };
 
@@ -55,9 +56,9 @@ static void grow(seal_key *key)
 }
 
 /* False when it was taken before, or no more can be remembered. */
-static bool take(seal_key *key, const uint8_t *enc)
+static bool take(seal_key *key, size_t taken_max, const uint8_t *enc)
 {
-    if (key->taken >= ENCL_SEAL_TAKEN_MAX || is_free(enc))
+    if (key->taken >= taken_max || is_free(enc))
         return false;
     if (key->taken + 1 > key->slot_count / 4 * 3)
         grow(key);
@@ -127,11 +128,12 @@ static void fill_random(void *context, void *out, size_t size)
         abort();
 }
 
-int encl_seal_new(encl_platform *platform, const rd_clock *clock, encl_seal **ret, rd_err *err)
+int encl_seal_new(encl_platform *platform, const rd_clock *clock, encl_seal_limits limits, encl_seal **ret, rd_err *err)
 {
     encl_seal *seal = rd_alloc(sizeof *seal);
     seal->platform = platform;
     seal->clock = clock;
+    seal->limits = limits;
     seal->random = (rd_random){ .fill = fill_random, .context = seal };
     if (draw(seal, err) < 0) {
         free(seal);
@@ -160,7 +162,7 @@ int encl_seal_keys(encl_seal *seal, uint8_t out[RD_OHTTP_KEYS_SIZE], rd_err *err
 {
     encl_seal_tidy(seal);
     bool is_old = rd_clock_boot_us(seal->clock) - seal->now.born_us >= ENCL_SEAL_OLD_US ||
-                  seal->now.taken >= ENCL_SEAL_TAKEN_MANY;
+                  seal->now.taken >= seal->limits.taken_many;
     if ((is_old || seal->now.private_key == NULL) && draw(seal, err) < 0)
         return -1;
     rd_ohttp_keys_write(&seal->now.config, out);
@@ -193,7 +195,7 @@ int encl_seal_open(encl_seal *seal, rd_bytes sealed, rd_ohttp *ret, rd_buf *mess
         rd_err ignored = RD_ERR_INIT;
         if (key->private_key != NULL &&
             rd_ohttp_open_request(&config, key->private_key, sealed, ret, message, &ignored) == 0) {
-            if (is_named && take(key, ret->enc))
+            if (is_named && take(key, seal->limits.taken_max, ret->enc))
                 return 0;
             rd_wipe(message->data + before, message->size - before);
             message->size = before;

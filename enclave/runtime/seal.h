@@ -10,16 +10,23 @@
 #include "common/model/ohttp.h"
 #include "enclave/platform/platform.h"
 
-/* What a key remembers: from the first on, evidence names another key; after the second it takes no more. */
-#define ENCL_SEAL_TAKEN_MANY ((size_t)32 << 10)
-#define ENCL_SEAL_TAKEN_MAX  ((size_t)96 << 10)
-#define ENCL_SEAL_OLD_US     (INT64_C(30) * 60 * 1000000)
-#define ENCL_SEAL_END_US     (INT64_C(60) * 60 * 1000000)
+#define ENCL_SEAL_OLD_US (INT64_C(30) * 60 * 1000000)
+#define ENCL_SEAL_END_US (INT64_C(60) * 60 * 1000000)
+
+/* How many requests a key opens: from the first number on evidence names another key, after the second it takes no
+ * more.
+ */
+typedef struct encl_seal_limits {
+    size_t taken_many, taken_max;
+} encl_seal_limits;
+
+#define ENCL_SEAL_LIMITS ((encl_seal_limits){ (size_t)32 << 10, (size_t)96 << 10 })
 
 typedef struct encl_seal encl_seal;
 
 /* Draws the first key. platform and clock are borrowed. Errors: those of encl_platform_random. */
-int encl_seal_new(encl_platform *platform, const rd_clock *clock, encl_seal **ret, rd_err *err) RD_NODISCARD;
+int encl_seal_new(encl_platform *platform, const rd_clock *clock, encl_seal_limits limits, encl_seal **ret,
+                  rd_err *err) RD_NODISCARD;
 /* Wipes the keys. */
 encl_seal *encl_seal_free(encl_seal *seal);
 void encl_seal_free_p(encl_seal **seal);

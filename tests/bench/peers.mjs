@@ -85,8 +85,8 @@ export function pgCommits(stack) {
 }
 
 // wrk's own summary of some seconds on one thread: requests a second, milliseconds at the median and at 99 %.
-export function wrk(url, headers, connections, seconds = 2) {
-  const out = spawnSync("wrk", ["-t1", `-c${connections}`, `-d${seconds}s`, "--latency", ...headers.flatMap((line) => ["-H", line]), url],
+export function wrk(url, headers, connections, seconds = 2, script = null) {
+  const out = spawnSync("wrk", ["-t1", `-c${connections}`, `-d${seconds}s`, "--latency", ...(script ? ["-s", script] : []), ...headers.flatMap((line) => ["-H", line]), url],
     { encoding: "utf8", timeout: (seconds + 20) * 1000 }).stdout || "";
   const ms = (percent) => {
     const [, n, unit] = new RegExp(`${percent}%\\s+([\\d.]+)(us|ms|s)`).exec(out) || [0, NaN, "ms"];

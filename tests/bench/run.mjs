@@ -4,10 +4,11 @@ import { Report } from "./report.mjs";
 import * as serving from "./serving.mjs";
 import * as accepts from "./accepts.mjs";
 import * as invoke from "./invoke.mjs";
+import * as sealed from "./sealed.mjs";
 import * as links from "./links.mjs";
 import * as verify from "./verify.mjs";
 
-const suites = [serving, accepts, invoke, links, verify];
+const suites = [serving, accepts, invoke, sealed, links, verify];
 
 const args = process.argv.slice(2);
 const option = (name, fallback) => {

@@ -116,7 +116,7 @@ test("answers are as described", async (t) => {
     ["GET", base + "/releases/" + app.release], ["GET", base + "/heads"], ["GET", base + "/heads/current"], ["GET", base + "/deployments"],
     ["GET", "/v1/deployments/" + deployed.body.id], ["GET", base + "/instances"], ["GET", base + "/instances?all=true"],
     ["GET", "/v1/instances/ins_" + "a".repeat(26)], ["GET", `/v1/instances/ins_${"a".repeat(26)}/evidence`], ["GET", `/v1/instances/ins_${"a".repeat(26)}/docs`],
-    ["POST", base + "/invoke", "{}"], ["GET", "/v1/blobs/" + hex], ["GET", "/v1/hosts"], ["GET", "/v1/hosts/hst_" + "a".repeat(26)],
+    ["POST", base + "/invoke", "{}"], ["POST", base + "/sealed", "x", { "content-type": "message/ohttp-req" }], ["GET", "/v1/blobs/" + hex], ["GET", "/v1/hosts"], ["GET", "/v1/hosts/hst_" + "a".repeat(26)],
     ["POST", `/v1/hosts/hst_${"a".repeat(26)}/drain`, {}], ["POST", `/v1/hosts/hst_${"a".repeat(26)}/undrain`], ["POST", `/v1/hosts/hst_${"a".repeat(26)}/cordon`],
     ["POST", `/v1/hosts/hst_${"a".repeat(26)}/release`], ["GET", `/v1/deployments/${deployed.body.id}/wait?state=accepted`], ["GET", `/v1/deployments/${deployed.body.id}/wait?version=x&timeout_s=1`],
     ["GET", base + "/records"], ["GET", base + "/records?limit=1"], ["GET", "/v1/records/sha256:" + "0".repeat(64)], ["GET", "/v1/evidence/by-digest/sha256:" + "0".repeat(64)],

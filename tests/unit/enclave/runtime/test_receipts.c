@@ -55,7 +55,7 @@ static int setup(void **state)
     rd_kms_set_digest(NULL, 0, &header.kms_set);
     rd_launch_header_encode(&header, bytes);
     assert_int_equal(encl_identity_measure(f->platform, bytes, &err), 0);
-    assert_int_equal(encl_seal_new(f->platform, rd_clock_system(), &f->seal, &err), 0);
+    assert_int_equal(encl_seal_new(f->platform, rd_clock_system(), ENCL_SEAL_LIMITS, &f->seal, &err), 0);
     assert_int_equal(encl_identity_new(f->platform, f->seal, bytes, &f->app, &instance, 3, &f->identity, &err), 0);
     RD_CLEANUP(rd_buf_done) rd_buf bundle = { 0 };
     if (encl_identity_evidence(f->identity, RD_PURPOSE_STATUS, nonce, &bundle, &err) < 0)

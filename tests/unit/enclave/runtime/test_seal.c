@@ -27,6 +27,8 @@ static int64_t fake_boot_us(void *context RD_UNUSED)
 
 static const rd_clock fake_clock = { .boot_us = fake_boot_us };
 
+static const encl_seal_limits limits = { 512, 1536 };
+
 typedef struct fixture {
     encl_platform *platform;
     encl_seal *seal, *sibling;
@@ -39,8 +41,8 @@ static int setup(void **state)
     fake_now_us = 1000000;
     f->platform = rd_alloc(sizeof *f->platform);
     encl_platform_init(f->platform, &fake_ops);
-    assert_int_equal(encl_seal_new(f->platform, &fake_clock, &f->seal, &err), 0);
-    assert_int_equal(encl_seal_new(f->platform, &fake_clock, &f->sibling, &err), 0);
+    assert_int_equal(encl_seal_new(f->platform, &fake_clock, limits, &f->seal, &err), 0);
+    assert_int_equal(encl_seal_new(f->platform, &fake_clock, limits, &f->sibling, &err), 0);
     *state = f;
     return 0;
 }
@@ -120,7 +122,7 @@ static void test_r29_a_flood_rotates_the_key_and_memory_stays_bounded(void **sta
     seal_one(f->seal, &captured);
     assert_true(opens(f->seal, rd_buf_bytes(&captured)));
     size_t count = 1;
-    for (; count < ENCL_SEAL_TAKEN_MANY; count++) {
+    for (; count < limits.taken_many; count++) {
         seal_one(f->seal, &sealed);
         assert_true(opens(f->seal, rd_buf_bytes(&sealed)));
     }
@@ -128,11 +130,11 @@ static void test_r29_a_flood_rotates_the_key_and_memory_stays_bounded(void **sta
     assert_true(next.id != first.id);
     /* Whoever verified the first key a moment ago is served until it is full; what it remembers stays. */
     rd_ohttp client;
-    for (; count < ENCL_SEAL_TAKEN_MAX + 1; count++) {
+    for (; count < limits.taken_max + 1; count++) {
         rd_buf_clear(&sealed);
         assert_int_equal(
             rd_ohttp_seal_request(&first, RD_BYTES_LIT("the message"), rd_random_system(), &client, &sealed, &err), 0);
-        assert_int_equal(opens(f->seal, rd_buf_bytes(&sealed)), count < ENCL_SEAL_TAKEN_MAX);
+        assert_int_equal(opens(f->seal, rd_buf_bytes(&sealed)), count < limits.taken_max);
     }
     assert_false(opens(f->seal, rd_buf_bytes(&captured)));
 }

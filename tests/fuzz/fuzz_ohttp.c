@@ -1,0 +1,32 @@
+// link: rd_model
+/* Key configurations, sealed requests and sealed answers from a stranger: read or refused with SEAL, and never opened.
+ */
+#include "common/base/mem.h"
+#include "common/model/ohttp.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static rd_secret *private_key;
+    if (!private_key)
+        private_key = rd_secret_random(RD_X25519_SIZE);
+    rd_bytes bytes = rd_bytes_of(data, size);
+    RD_CLEANUP(rd_buf_done) rd_buf out = { 0 };
+    rd_err err = RD_ERR_INIT;
+    rd_ohttp_key key = { .id = size > 0 ? data[0] : 0 };
+    rd_ohttp_key read;
+    rd_ohttp exchange;
+    if (rd_ohttp_keys_read(bytes, &read, &err) < 0 && err.code == RD_OK)
+        abort();
+    memset(&exchange, 0, sizeof exchange);
+    if (rd_ohttp_open_request(&key, private_key, bytes, &exchange, &out, &err) == 0 || out.size > 0)
+        abort();
+    exchange.hpke.aead = RD_HPKE_AES_128_GCM;
+    if (rd_ohttp_open_answer(&exchange, bytes, &out, &err) == 0 || out.size > 0 || err.code != RD_E_SEAL)
+        abort();
+    return 0;
+}
