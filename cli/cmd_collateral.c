@@ -62,24 +62,25 @@ static void print_refresh(const cli_out *out, const json_t *refresh, int64_t now
 {
     char tried[64], good[64];
     bool is_on = json_is_true(json_object_get(refresh, "enabled"));
+    bool fails = number_of(refresh, "failures") > 0;
     const char *next = json_string_value(json_object_get(refresh, "next"));
-    if (!is_on)
-        cli_print(out, "  %-18s off: the plane does not fetch by itself; see: redoubt collateral fetch", "refresh");
-    if (!json_is_string(json_object_get(refresh, "tried"))) {
-        if (is_on)
-            cli_print(out, "  %-18s on, and due at once", "refresh");
-        return;
+    cli_print(out, "  %-18s %s", "refresh",
+              is_on ? "on: the plane fetches by itself"
+                    : "off: the plane does not fetch by itself; see: redoubt collateral fetch");
+    if (json_is_string(json_object_get(refresh, "tried"))) {
+        cli_print(out, "  %-18s %s, from %s", "  last", age_of(refresh, "tried", now_us, tried, sizeof tried),
+                  text_of(refresh, "source"));
+        if (fails) {
+            cli_print(out, "  %-18s %lld in a row: %s", "  FAILED", number_of(refresh, "failures"),
+                      text_of(refresh, "code"));
+            cli_print(out, "  %-18s %s", "", text_of(refresh, "detail"));
+            cli_print(out, "  %-18s %s", "  last good", age_of(refresh, "succeeded", now_us, good, sizeof good));
+        } else {
+            cli_print(out, "  %-18s %s", "", text_of(refresh, "detail"));
+        }
     }
-    cli_print(out, "  %-18s from %s, tried %s, all well %s", is_on ? "refresh" : "  last", text_of(refresh, "source"),
-              age_of(refresh, "tried", now_us, tried, sizeof tried),
-              age_of(refresh, "succeeded", now_us, good, sizeof good));
-    if (number_of(refresh, "failures") > 0)
-        cli_print(out, "  %-18s %lld in a row, %s: %s", "refresh FAILS", number_of(refresh, "failures"),
-                  text_of(refresh, "code"), text_of(refresh, "detail"));
-    else
-        cli_print(out, "  %-18s %s", "", text_of(refresh, "detail"));
     if (is_on)
-        cli_print(out, "  %-18s due %s", "", next ? next : "at once");
+        cli_print(out, "  %-18s %s", "  next", next ? next : "at once");
 }
 
 static void print_set(const cli_out *out, const json_t *status, int64_t now_us)
