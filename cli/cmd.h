@@ -45,6 +45,7 @@ extern const cli_command cli_logs_commands[];
 extern const cli_command cli_keys_commands[];
 extern const cli_command cli_login_commands[];
 extern const cli_command cli_api_commands[];
+extern const cli_command cli_dashboard_commands[];
 extern const cli_command cli_config_commands[];
 extern const cli_command cli_complete_commands[];
 

@@ -21,6 +21,7 @@ const cli_command *const cli_all_commands[] = {
     cli_keys_commands,
     cli_login_commands,
     cli_tokens_commands,
+    cli_dashboard_commands,
     cli_api_commands,
     cli_config_commands,
     cli_complete_commands,

@@ -35,6 +35,12 @@ typedef CURLcode easy_perform_fn(CURL *curl);
 typedef CURLcode easy_setopt_fn(CURL *curl, CURLoption option, ...);
 typedef CURLcode easy_getinfo_fn(CURL *curl, CURLINFO info, ...);
 typedef const char *strerror_fn(CURLcode code);
+typedef CURLcode easy_pause_fn(CURL *curl, int what);
+typedef CURLM *multi_init_fn(void);
+typedef CURLMcode multi_fn(CURLM *multi);
+typedef CURLMcode multi_easy_fn(CURLM *multi, CURL *curl);
+typedef CURLMcode multi_perform_fn(CURLM *multi, int *running);
+typedef CURLMcode multi_poll_fn(CURLM *multi, struct curl_waitfd *fds, unsigned count, int timeout_ms, int *ready);
 typedef struct curl_slist *slist_append_fn(struct curl_slist *list, const char *text);
 typedef void slist_free_fn(struct curl_slist *list);
 
@@ -111,4 +117,46 @@ void curl_slist_free_all(struct curl_slist *list)
     slist_free_fn *function = LATE(slist_free_fn, "curl_slist_free_all");
     if (function)
         function(list);
+}
+
+CURLM *curl_multi_init(void)
+{
+    multi_init_fn *function = LATE(multi_init_fn, "curl_multi_init");
+    return function ? function() : NULL;
+}
+
+CURLMcode curl_multi_cleanup(CURLM *multi)
+{
+    multi_fn *function = LATE(multi_fn, "curl_multi_cleanup");
+    return function ? function(multi) : CURLM_INTERNAL_ERROR;
+}
+
+CURLMcode curl_multi_add_handle(CURLM *multi, CURL *curl)
+{
+    multi_easy_fn *function = LATE(multi_easy_fn, "curl_multi_add_handle");
+    return function ? function(multi, curl) : CURLM_INTERNAL_ERROR;
+}
+
+CURLMcode curl_multi_remove_handle(CURLM *multi, CURL *curl)
+{
+    multi_easy_fn *function = LATE(multi_easy_fn, "curl_multi_remove_handle");
+    return function ? function(multi, curl) : CURLM_INTERNAL_ERROR;
+}
+
+CURLMcode curl_multi_perform(CURLM *multi, int *running)
+{
+    multi_perform_fn *function = LATE(multi_perform_fn, "curl_multi_perform");
+    return function ? function(multi, running) : CURLM_INTERNAL_ERROR;
+}
+
+CURLMcode curl_multi_poll(CURLM *multi, struct curl_waitfd *fds, unsigned count, int timeout_ms, int *ready)
+{
+    multi_poll_fn *function = LATE(multi_poll_fn, "curl_multi_poll");
+    return function ? function(multi, fds, count, timeout_ms, ready) : CURLM_INTERNAL_ERROR;
+}
+
+CURLcode curl_easy_pause(CURL *curl, int what)
+{
+    easy_pause_fn *function = LATE(easy_pause_fn, "curl_easy_pause");
+    return function ? function(curl, what) : CURLE_FAILED_INIT;
 }
