@@ -11,6 +11,8 @@ export class Problem extends Error {
 
 const state = { csrf: null, session: null, onEnd: null };
 export const session = () => state.session;
+// True where these files came with the command line (redoubt dashboard): what it proves and signs happens on the reader's machine.
+export const isLocal = () => Boolean(state.session?.local);
 const RANK = { viewer: ["owner", "developer", "operator", "auditor", "viewer"], developer: ["owner", "developer"], operator: ["owner", "operator"], owner: ["owner"] };
 export const may = (role) => RANK[role].includes(state.session?.role);
 // Called when the API no longer knows the session.
@@ -74,6 +76,8 @@ function take(value) {
   state.csrf = value?.csrf ?? null;
   return value;
 }
+// A verb of the command line that serves this page: {exit, result, said}.
+export const here = (verb, body) => call("POST", `/local/${verb}`, body, { ms: 100000 });
 export async function resume() {
   try { return take(await get("/v1/session")); } catch (problem) { if (problem.status === 401 || problem.status === 403) return null; throw problem; }
 }

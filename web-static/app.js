@@ -2,7 +2,7 @@
 import { h, icon, themeIcon } from "./dom.js";
 import { brandMark, shape } from "./marks.js";
 import { toastProblem } from "./widgets.js";
-import { resume, session, logout, onSessionEnd, list } from "./api.js";
+import { resume, session, isLocal, logout, onSessionEnd, list } from "./api.js";
 import { connect, disconnect, onStatus, onEvent } from "./live.js";
 import { setUp, show, leave, go, catchLinks } from "./router.js";
 import { palette, keySheet } from "./palette.js";
@@ -64,8 +64,9 @@ function frame() {
   const side = h("aside.side", { id: "side", "aria-label": "Redoubt" }, h("a.brand", { href: "/apps" }, brandMark(), "Redoubt"),
     h("p.org", {}, icon("people"), organisation?.name || "–"),
     h("nav", { "aria-label": "Main" }, h("ul.nav", {}, item(SECTIONS[0]), item(SECTIONS[1])), h("p.nav-title", {}, "Operate"), h("ul.nav", {}, item(SECTIONS[2]))),
-    h("div.side-foot", {}, h("p", {}, "This page comes from the plane. What it shows is reported; proofs are checked by ", h("code", {}, "redoubt verify"), "."),
-      h("p.row.between", {}, h("span", {}, user?.name || "token", ", ", role), h("button.linked", { type: "button", onclick: signOut }, "Sign out"))));
+    h("div.side-foot", {}, isLocal() ? h("p", {}, "This page came with the command line on this machine. What is marked ", h("b", {}, "proved here"), " was checked by it; everything else is reported by the plane at ", h("code", {}, session().local.api), ".")
+      : h("p", {}, "This page comes from the plane. What it shows is reported; proofs are checked by ", h("code", {}, "redoubt verify"), ", or in ", h("code", {}, "redoubt dashboard"), "."),
+      h("p.row.between", {}, h("span", {}, user?.name || "token", ", ", role), isLocal() ? h("span", {}, "Ctrl-C ends it") : h("button.linked", { type: "button", onclick: signOut }, "Sign out"))));
   const burger = h("button.btn.quiet.only.burger", { type: "button", "aria-label": "Menu", "aria-controls": "side", "aria-expanded": "false", onclick: () => {
     const isOpen = document.body.classList.toggle("nav-open");
     burger.setAttribute("aria-expanded", String(isOpen));

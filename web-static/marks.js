@@ -1,5 +1,6 @@
 // marks: verdicts as word, shape and line; the seal shapes; the star fort; the fuse of a proof's age.
-// A page that the plane served never says "verified": what passes is simulated, or reported by the plane.
+// A page that the plane served never says "proved here": what passes is simulated, or reported by the plane. Only the command line's own
+// verifier, which `redoubt dashboard` asks, gives that mark.
 import { h, svg, plural } from "./dom.js";
 
 const FILLED = { fill: "currentColor", stroke: "currentColor", "stroke-linejoin": "round" };
@@ -19,11 +20,12 @@ const SHAPES = {
   done: () => [ring({ fill: "currentColor" }), line("M5.200 8.200l2 2 3.600-4", CUT)],
   ahead: () => [ring({ "stroke-width": 1.4, "stroke-dasharray": "1.500 2" })],
   live: () => [svg("circle", { cx: 8, cy: 8, r: 3.5, fill: "currentColor" }), ring({ "stroke-width": 1.2 })],
+  proved: () => SHAPES.done(),
   failed: () => SHAPES.refused(),
 };
 export const shape = (kind) => svg("svg", { class: `shape v ${kind}`, viewBox: "0 0 16 16", "aria-hidden": "true" }, SHAPES[kind]());
 
-export const WORDS = { simulated: "Simulated", refused: "Refused", stale: "Stale", unverified: "Unverified", checking: "Checking", reported: "Reported by the plane" };
+export const WORDS = { simulated: "Simulated", refused: "Refused", stale: "Stale", unverified: "Unverified", checking: "Checking", reported: "Reported by the plane", proved: "Proved here" };
 export const mark = (kind, word) => h(`span.mark.v.${kind}`, {}, shape(kind), word || WORDS[kind]);
 
 // What the plane says of an instance.

@@ -2,7 +2,8 @@
 import { h, icon, plural, sizeText } from "../dom.js";
 import { shape } from "../marks.js";
 import { panel, command, terminal, toast, problemNote, funnel, note, copyButton } from "../widgets.js";
-import { get, list, post, may } from "../api.js";
+import { get, list, post, may, isLocal } from "../api.js";
+import { signBox } from "../here.js";
 import { onEvent } from "../live.js";
 import { go } from "../router.js";
 import * as f from "../formats.js";
@@ -185,7 +186,10 @@ function review(draft, measurements, watch) {
     }
   } }, icon("key"), "Sign here and deploy");
   const summary = [["name", draft.name], ["code", `${sizeText(f.bytes(draft.source).length)}, public`], ["class", draft.class], ["instances", draft.instances], ["limits", `${draft.time_ms} ms, ${draft.heap_mib} MiB heap`], ["resources", `${draft.cpu_m / 1000} cores, ${draft.memory_mib} MiB`], ["environment", Object.keys(env).length ? Object.keys(env).join(", ") : "none"], ["callers", draft.open ? "anyone" : "with a token"], ["requests", draft.plain ? "sealed or plain" : "sealed alone"]];
+  const manifest = { name: draft.name, main: "index.js", kind: "function", class: draft.class, open: draft.open, plain: draft.plain, env, limits, resources, instances: { min: draft.instances, max: draft.instances } };
+  const done = (app) => { sessionStorage.removeItem(KEY); toast(`${draft.name} was signed here and is being deployed`); go.to(`/apps/${app}`); };
   return [panel("What is signed", h("span.help", {}, plural(draft.instances, "instance")), h("div.pad", {}, h("dl.facts", {}, summary.map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)])))),
-    isSimulated ? h("section.box.hatched", {}, h("h3.row", {}, shape("simulated"), "In this browser, simulated only"), h("p", {}, "An owner key is made here that cannot be copied out; whoever sends this page could use it. Good for trying out, and for nothing else."), measurements.length ? null : h("p.problem", {}, icon("warn"), "The plane names no runtime measurement, so no policy can be written here"), here, saidHere) : null,
-    h("section.box", {}, h("h3.row", {}, icon("terminal"), "In your terminal"), h("p", {}, "The owner key stays on your machine. The terminal shows the code before it signs; what this page says is not trusted."), h(isSimulated ? "button.btn" : "button.btn.primary", { type: "button", onclick: prepare }, "Prepare for approval"), said)];
+    isLocal() ? signBox(manifest, draft.source, done) : null,
+    isSimulated && !isLocal() ? h("section.box.hatched", {}, h("h3.row", {}, shape("simulated"), "In this browser, simulated only"), h("p", {}, "An owner key is made here that cannot be copied out; whoever sends this page could use it. Good for trying out, and for nothing else."), measurements.length ? null : h("p.problem", {}, icon("warn"), "The plane names no runtime measurement, so no policy can be written here"), here, saidHere) : null,
+    isLocal() ? null : h("section.box", {}, h("h3.row", {}, icon("terminal"), "In your terminal"), h("p", {}, "The owner key stays on your machine. The terminal shows the code before it signs; what this page says is not trusted."), h(isSimulated ? "button.btn" : "button.btn.primary", { type: "button", onclick: prepare }, "Prepare for approval"), said)];
 }

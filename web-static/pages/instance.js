@@ -1,7 +1,8 @@
 import { h, icon, age, clock, idCode, digestCode, short, sizeText } from "../dom.js";
 import { shape, verdictOf, fuse, firstExpiry, mark } from "../marks.js";
 import { panel, table, facts, checks, command, download, toast, toastProblem, problemNote } from "../widgets.js";
-import { call, get, getBytes } from "../api.js";
+import { call, get, getBytes, isLocal } from "../api.js";
+import { provePanel } from "../here.js";
 import { go } from "../router.js";
 import * as f from "../formats.js";
 import { inspect, passed } from "../evidence.js";
@@ -24,7 +25,7 @@ function verdictPanel(instance, found) {
   return h("section.panel.framed", {}, h(`div.verdict.v.${kind}`, {}, shape(kind), h("div.stack.tight", {}, h("h2.says", {}, h("b", {}, word), verdict?.verified_at ? [" ", age(verdict.verified_at)] : null), h("p", {}, text)),
     found ? h("div.row", {}, mark(kind, `${found.steps.filter((step) => step.ok).length} of ${done} checks here`)) : null),
   verdict?.verified_at ? fuse(kind, verdict) : null, found ? checks(found.steps, kind === "simulated" ? "simulated" : "reported") : null,
-  h("p.by", {}, found ? ["These steps ran in this page's code, which the plane sent. ", verdict ? "The plane's own verdict: " : ""] : null, verdict ? [h("strong", {}, verdict.result), `, TCB ${verdict.tcb_status || "unknown"}, collateral set ${verdict.collateral_evaluation}, evidence `, digestCode(verdict.evidence), "."] : null));
+  h("p.by", {}, found ? [isLocal() ? "These steps ran in this page. " : "These steps ran in this page's code, which the plane sent. ", verdict ? "The plane's own verdict: " : ""] : null, verdict ? [h("strong", {}, verdict.result), `, TCB ${verdict.tcb_status || "unknown"}, collateral set ${verdict.collateral_evaluation}, evidence `, digestCode(verdict.evidence), "."] : null));
 }
 
 // What the evidence says beside the verdict: registers, the replayed log, statement.
@@ -68,8 +69,8 @@ export async function instancePage({ id }) {
   const title = h("div.title", {}, h("div", {}, h("h1", {}, "Instance ", h("code", {}, short(id))), h("p.lead", {}, h("a", { href: `/apps/${app.id}` }, app.name), `, ${instance.phase || "planned"}, on `, h("a", { href: `/hosts/${instance.host}` }, short(instance.host)), `, lease epoch ${instance.epoch}, since `, age(instance.granted_at), ".")),
     h("div.row", {}, bytes ? h("button.btn", { type: "button", onclick: () => download(`${id}.evidence.json`, bytes) }, icon("download"), `Evidence, ${sizeText(bytes.length)}`) : null, ask));
   const tcb = panel("Platform (TCB)", h("span.tag", {}, verdict?.tcb_status || "unknown"), h("div.pad.stack.tight", {}, facts([["TEE", "Intel TDX, quote version 4"], ["TEE TCB SVN", found ? h("code", {}, found.quote.teeTcbSvn) : "–"], ["Debug", found ? (found.quote.isDebug ? "on" : "off") : "–"], ["Collateral", verdict ? `set ${verdict.collateral_evaluation}` : "–"], ["Valid until", verdict ? clock(verdict.valid_until) : "–"]]), h("p.help", {}, "Status and collateral are reported by the plane.")));
-  const yourself = panel("Verify it yourself", null, h("div.pad.stack.tight", {}, command(`redoubt verify ${app.name}`), h("p.help", {}, "Runs on your machine, with code that the plane did not send: chain, revocation, TCB, policy, release and freshness.")));
+  const yourself = isLocal() ? null : panel("Verify it yourself", null, h("div.pad.stack.tight", {}, command(`redoubt verify ${app.name}`), h("p.help", {}, "Runs on your machine, with code that the plane did not send: chain, revocation, TCB, policy, release and freshness.")));
   return { title: `Instance ${short(id)}`, section: "apps", crumbs: [["Apps", "/apps"], [app.name, `/apps/${app.id}`], [short(id)]], simulated: Boolean(verdict?.simulated || app.class === "simulated"), expires: firstExpiry([instance]),
     concerns: (kind, data) => kind === "instance" && data.subject === id,
-    content: [title, lead, h("div.split", {}, more, h("aside.stack", { "aria-label": "Facts of the evidence" }, yourself, tcb, panel("Statement", null, statement), panel("Nonce", null, nonce)))] };
+    content: [title, isLocal() ? provePanel(app, id) : null, lead, h("div.split", {}, more, h("aside.stack", { "aria-label": "Facts of the evidence" }, yourself, tcb, panel("Statement", null, statement), panel("Nonce", null, nonce)))] };
 }

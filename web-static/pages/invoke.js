@@ -1,7 +1,8 @@
 import { h, icon, sizeText, plural } from "../dom.js";
 import { mark, verdictOf, worst } from "../marks.js";
 import { panel, checks, note, pretty, problemNote, terminal, download, copyButton, roleButton } from "../widgets.js";
-import { get, list, may } from "../api.js";
+import { get, list, may, isLocal } from "../api.js";
+import { invokeHere, provedMark, provedChecks } from "../here.js";
 import * as f from "../formats.js";
 import * as example from "../example.js";
 import { send, check, keep, fileText } from "../receipts.js";
@@ -24,6 +25,13 @@ function response(app, sent, result) {
     checks(result.steps, result.isSimulated ? "simulated" : "reported", true),
     h("footer.row.between", {}, mark(kind, result.ok ? (result.isSimulated ? "Receipt checks, simulated" : "Receipt checked by this page") : "The receipt does not verify"),
       h("div.row", {}, h("button.btn", { type: "button", onclick: () => download(`${app.name}-${result.claims?.seq ?? "receipt"}.receipt.json`, fileText(sent.saved)) }, icon("download"), "Save receipt"), h("a.btn", { href: "/receipts" }, "Open"))));
+}
+
+function responseHere(answer) {
+  return panel("Response", h("span.help.num", {}, `${answer.status} · ${answer.elapsed.toFixed(1)} ms`),
+    h("div.pad", {}, h("div.code", {}, h("pre", { tabindex: "0", "aria-label": "Body of the answer" }, h("code", {}, answer.ok ? answer.text : "The body is withheld: it does not verify.")), answer.ok ? copyButton(answer.text) : null)),
+    provedChecks(answer.steps, answer.isSimulated, true),
+    h("footer.row.between", {}, provedMark(answer.ok, answer.isSimulated), h("button.btn", { type: "button", onclick: () => download("answer.json", JSON.stringify(answer.document, null, 1)) }, icon("download"), "Save")));
 }
 
 export async function invokePage({ id }) {
@@ -60,6 +68,14 @@ export async function invokePage({ id }) {
     const wait = waiting(() => stopper.abort());
     button.disabled = true;
     result.replaceChildren(wait.content);
+    if (isLocal()) {
+      try { result.replaceChildren(responseHere(await invokeHere(app, target.value, type.value, body.value))); } catch (problem) {
+        result.replaceChildren(panel("Response", null, h("div.pad", {}, problemNote(problem, () => button.click()))));
+      }
+      wait.stop();
+      button.disabled = false;
+      return;
+    }
     try {
       const sent = await send(app, target.value, type.value, body.value, { ms: WAIT_MS, signal: stopper.signal });
       const checked = await check(sent.saved, version.simulation_root);

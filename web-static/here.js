@@ -1,0 +1,60 @@
+// here: what the dashboard does when it came with the command line (`redoubt dashboard`): proofs, calls and signatures are made
+// by that program on the reader's machine, and are the only ones that are marked "proved here".
+import { h, icon } from "./dom.js";
+import { panel, checks, note, problemNote } from "./widgets.js";
+import { mark } from "./marks.js";
+import { here } from "./api.js";
+
+const kindOf = (isProved, isSimulated) => (!isProved ? "refused" : isSimulated ? "simulated" : "proved");
+const wordOf = { refused: "Does not verify", simulated: "Proved here, simulated", proved: "Proved here" };
+export const provedMark = (isProved, isSimulated) => { const kind = kindOf(isProved, isSimulated); return mark(kind, wordOf[kind]); };
+export const provedChecks = (steps, isSimulated, isNarrow) => checks(steps.map((step) => ({ ...step, name: step.name.replaceAll("_", " ") })), isSimulated ? "simulated" : "proved", isNarrow);
+const said = (answer) => answer.said.trim().replace(/^error: /, "") || `redoubt ended with ${answer.exit}`;
+
+// `redoubt verify` for an app: each serving instance with its steps; only the one named, if any.
+export function provePanel(app, instance = null) {
+  const out = h("div", { role: "status" });
+  const button = h("button.btn.primary", { type: "button", onclick: async () => {
+    button.disabled = true;
+    out.replaceChildren(note("checking", "Checking on this machine", "Fresh evidence for a nonce of its own, chain, revocation, TCB, policy, release."));
+    try {
+      const answer = await here("verify", { app: app.id });
+      const found = (answer.result || []).filter((one) => !instance || one.instance === instance);
+      out.replaceChildren(...(found.length ? found.flatMap((one) => [h("div.row.between.pad", {}, h("code", {}, one.instance), provedMark(one.verified, one.simulated)), provedChecks(one.steps, one.simulated)])
+        : [note("unverified", "Nothing was proved", said(answer))]));
+    } catch (problem) { out.replaceChildren(problemNote(problem, () => button.click())); }
+    button.disabled = false;
+  } }, icon("reload"), "Prove it here");
+  return panel("Proof on this machine", button, h("div.stack.tight", {}, h("p.pad.help", {}, "Runs redoubt verify of the program that serves this page; the plane has no part in it but to carry the evidence."), out));
+}
+
+// A call through `redoubt invoke`: {ok, status, text, steps, isSimulated, elapsed, document} or throws.
+export async function invokeHere(app, path, type, body) {
+  const answer = await here("invoke", { app: app.id, path, type, body });
+  if (!answer.result) throw new Error(said(answer));
+  const { result } = answer;
+  return { ok: result.verified && answer.exit === 0, status: result.status, text: typeof result.body === "string" ? result.body : JSON.stringify(result.body, null, 2), steps: result.steps, isSimulated: result.simulated, elapsed: result.elapsed_us / 1000, document: result };
+}
+
+// The owner's signature: first what would change, then `redoubt deploy`. onDone(app id).
+export function signBox(manifest, source, onDone) {
+  const out = h("div", { role: "status" });
+  const run = (plan) => async (event) => {
+    const button = event.target.closest("button");
+    button.disabled = true;
+    out.replaceChildren(note("checking", plan ? "Comparing with what is current" : "Signing and sending", plan ? "The head that the owner signed last, verified here." : "The code, a release and a head, by the owner key of this machine."));
+    try {
+      const answer = await here("deploy", { manifest, source, plan });
+      const isDone = plan ? [0, 10].includes(answer.exit) && answer.result : answer.exit === 0 && answer.result?.app;
+      if (isDone && !plan) onDone(answer.result.app);
+      else out.replaceChildren(isDone ? changes(answer.result) : note("refused", plan ? "It cannot be compared" : "It was not deployed", said(answer)));
+    } catch (problem) { out.replaceChildren(problemNote(problem)); }
+    button.disabled = false;
+  };
+  return h("section.box", {}, h("h3.row", {}, icon("key"), "On this machine"), h("p", {}, "The owner key signs in the program that serves this page. Nothing goes over the plane before it is signed."),
+    h("div.row", {}, h("button.btn", { type: "button", onclick: run(true) }, "Show what changes"), h("button.btn.primary", { type: "button", onclick: run(false) }, icon("key"), "Sign and deploy")), out);
+}
+function changes(plan) {
+  const rows = (plan.changes || []).map((one) => [one.module ? `${one.member} ${one.module}` : one.member, one.module ? `+${one.added} −${one.removed} lines` : `${JSON.stringify(one.from)} → ${JSON.stringify(one.to)}`]);
+  return h("dl.facts", {}, [["release", plan.number], ["class", plan.class], ["code", plan.code], ...(rows.length ? rows : [["changes", plan.has_changes === false ? "none" : "a first version"]])].map(([name, value]) => [h("dt", {}, String(name)), h("dd", {}, String(value))]));
+}
