@@ -1,0 +1,64 @@
+// The dashboard of `redoubt dashboard`, as a person uses it: it proves, calls and signs on this machine.
+import { test, before, after } from "node:test";
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { join } from "node:path";
+import { BIN, Stack, until } from "../support/stack.mjs";
+import { launch, open, visit, axe, assertClean } from "../support/browser.mjs";
+
+const SHOTS = process.env.REDOUBT_SHOTS; // a folder for pictures
+const shot = async (page, name) => { if (SHOTS) await page.screenshot({ path: join(SHOTS, `local-${name}.png`), fullPage: true }); };
+let stack, dashboard, browser, page, app;
+before(async () => {
+  stack = await Stack.start({ hosts: 1 });
+  app = (await stack.deploy("shown", "export default { async fetch(r) { return new Response('got ' + await r.text()); } }")).app;
+  dashboard = spawn(join(BIN, "redoubt"), ["dashboard"], { env: { ...process.env, REDOUBT_PROFILE: stack.profile, HOME: stack.dir, XDG_CONFIG_HOME: "", XDG_STATE_HOME: "" } });
+  let printed = "";
+  dashboard.stdout.on("data", (data) => { printed += data; });
+  await until("the address is printed", () => printed.includes("\n"));
+  browser = await launch();
+  page = await open(browser, new URL(printed.trim()).origin);
+  await page.goto(printed.trim());
+  await page.waitForSelector("main h1:text-is('Apps')");
+});
+after(async () => { await browser?.close(); dashboard?.kill("SIGINT"); await stack?.close(); });
+
+test("the printed address leads to the apps, without a sign-in; the page says where it comes from", async () => {
+  assert.match(await page.textContent(".side-foot"), /came with the command line on this machine/);
+  await page.waitForSelector("main >> text=shown");
+  assert.equal(await page.getByRole("button", { name: "Sign out" }).count(), 0);
+});
+
+test("an instance is proved here", async () => {
+  const [instance] = (await stack.rest("GET", `/v1/apps/${app}/instances`)).items;
+  await visit(page, `/instances/${instance.id}`);
+  await page.getByRole("button", { name: "Prove it here" }).click();
+  await page.waitForSelector(".mark:has-text('Proved here, simulated')");
+  assert.equal(await page.locator("main .v.refused").count(), 0);
+  await shot(page, "proof");
+  assert.deepEqual(await axe(page), []);
+});
+
+test("a call is made and verified here", async () => {
+  await visit(page, `/invoke/${app}`);
+  await page.fill("#body", "hello");
+  await page.getByRole("button", { name: "Send", exact: true }).click();
+  await page.waitForSelector(".mark:has-text('Proved here, simulated')");
+  assert.match(await page.textContent("main"), /got hello/);
+  await shot(page, "call");
+  assert.deepEqual(await axe(page), []);
+});
+
+test("the wizard shows what changes, signs here, and nothing is prepared at the plane", async () => {
+  await visit(page, "/deploy?step=4");
+  assert.equal(await page.getByRole("button", { name: "Prepare for approval" }).count(), 0);
+  await page.getByRole("button", { name: "Show what changes" }).click();
+  await page.waitForSelector("main >> text=a first version");
+  await shot(page, "sign");
+  assert.deepEqual(await axe(page), []);
+  await page.getByRole("button", { name: "Sign and deploy" }).click();
+  await page.waitForURL(/\/apps\/app_/);
+  await page.waitForSelector("main h1");
+});
+
+test("no errors, no foreign requests, no violations of the policy", () => assertClean(page));

@@ -1,0 +1,112 @@
+// redoubt dashboard: the same files from the command line, on loopback; what is proved, called and signed there happens on this machine.
+import { test, before, after } from "node:test";
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { request } from "node:http";
+import { readFileSync, mkdtempSync, cpSync, appendFileSync } from "node:fs";
+import { join } from "node:path";
+import { BIN, ROOT, Stack, until } from "../support/stack.mjs";
+
+let stack, dashboard, origin, way, cookie, csrf, app;
+before(async () => {
+  // R7: the plane serves a dashboard with one byte more in a script.
+  const altered = mkdtempSync("/tmp/rd-web-");
+  cpSync(join(ROOT, "web-static"), altered, { recursive: true });
+  appendFileSync(join(altered, "app.js"), " ");
+  stack = await Stack.start({ hosts: 1, apiFlags: ["--web-dir", altered] });
+  app = (await stack.deploy("shown", "export default { async fetch(r) { return new Response('got ' + await r.text()); } }")).app;
+  dashboard = spawn(join(BIN, "redoubt"), ["dashboard"], { env: { ...process.env, REDOUBT_PROFILE: stack.profile, HOME: stack.dir, XDG_CONFIG_HOME: "", XDG_STATE_HOME: "" } });
+  let printed = "";
+  dashboard.stdout.on("data", (data) => { printed += data; });
+  await until("the address is printed", () => printed.includes("\n"));
+  const url = new URL(printed.trim());
+  origin = url.origin;
+  way = url.pathname;
+});
+after(async () => { dashboard?.kill("SIGINT"); await stack?.close(); });
+
+// By node:http: Host and Origin are what the caller says.
+function ask(method, path, { headers = {}, body } = {}) {
+  const { hostname, port } = new URL(origin);
+  return new Promise((done, failed) => {
+    const outgoing = request({ hostname, port, method, path, headers: { host: `${hostname}:${port}`, ...headers } }, (response) => {
+      const parts = [];
+      response.on("data", (part) => parts.push(part));
+      response.on("end", () => done({ status: response.statusCode, headers: response.headers, text: Buffer.concat(parts).toString() }));
+    });
+    outgoing.on("error", failed);
+    outgoing.end(body);
+  });
+}
+const as = (headers = {}) => ({ cookie, ...headers });
+const change = (path, body) => ask("POST", path, { headers: as({ origin, "redoubt-csrf": csrf, "content-type": "application/json" }), body: JSON.stringify(body) });
+
+test("without the printed address nothing is shown, not even a file", async () => {
+  for (const path of ["/", "/app.js", "/v1/apps", "/v1/session"]) assert.equal((await ask("GET", path)).status, 403, path);
+  assert.equal((await ask("GET", "/open/" + "0".repeat(64))).status, 403);
+});
+
+test("R64: another name for this address (DNS rebinding) is refused", async () => {
+  assert.equal((await ask("GET", way, { headers: { host: "evil.example:" + new URL(origin).port } })).status, 421);
+});
+
+test("the address works once", async () => {
+  const first = await ask("GET", way);
+  assert.equal(first.status, 303);
+  assert.match(first.headers["set-cookie"][0], /; HttpOnly; SameSite=Strict$/);
+  cookie = first.headers["set-cookie"][0].split(";")[0];
+  assert.equal((await ask("GET", way)).status, 403);
+});
+
+test("R7: the files are those of the command line, whatever the plane serves; strict headers", async () => {
+  for (const path of ["/app.js", "/here.js", "/index.html", "/pages/deploy.js"]) {
+    const shown = await ask("GET", path, { headers: as() });
+    assert.equal(shown.text, readFileSync(join(ROOT, "web-static", path), "utf8"), path);
+    assert.match(shown.headers["content-security-policy"], /default-src 'none'.*require-trusted-types-for 'script'/);
+  }
+  assert.notEqual(await (await fetch(stack.api + "/app.js")).text(), readFileSync(join(ROOT, "web-static/app.js"), "utf8"));
+  assert.match((await ask("GET", "/apps/" + app, { headers: as() })).text, /<!doctype html>/i);
+  assert.equal((await ask("GET", "/../etc/passwd.txt", { headers: as() })).status, 404);
+});
+
+test("the plane's routes are passed on with the profile's token, which the page never sees", async () => {
+  const session = JSON.parse((await ask("GET", "/v1/session", { headers: as() })).text);
+  csrf = session.csrf;
+  assert.equal(session.local.api, stack.api);
+  const apps = await ask("GET", "/v1/apps", { headers: as() });
+  assert.equal(JSON.parse(apps.text).items[0].name, "shown");
+  const page = [session, apps].map((one) => JSON.stringify(one)).join("");
+  assert.ok(!page.includes(stack.token));
+  const events = await fetch(origin + "/v1/events", { headers: { cookie, accept: "text/event-stream" }, signal: AbortSignal.timeout(15000) });
+  assert.equal(events.status, 200);
+  assert.match(events.headers.get("content-type"), /event-stream/);
+  await events.body.cancel();
+});
+
+test("R64: a change needs this page's header token and origin", async () => {
+  const body = JSON.stringify({ name: "foreign" });
+  for (const headers of [{}, { origin }, { origin: "http://evil.example", "redoubt-csrf": csrf }, { origin, "redoubt-csrf": "0".repeat(64) }])
+    assert.equal((await ask("POST", "/v1/tokens", { headers: as({ "content-type": "application/json", ...headers }), body })).status, 403, JSON.stringify(headers));
+});
+
+test("verify, invoke and deploy are the command line's own", async () => {
+  const proof = JSON.parse((await change("/local/verify", { app })).text);
+  assert.equal(proof.exit, 0, proof.said);
+  assert.ok(proof.result[0].verified && proof.result[0].simulated);
+  const call = JSON.parse((await change("/local/invoke", { app, path: "/", type: "text/plain", body: "hello" })).text);
+  assert.equal(call.exit, 0, call.said);
+  assert.equal(call.result.body, "got hello");
+  assert.ok(call.result.verified);
+  const manifest = { name: "made-here", main: "index.js" };
+  const plan = JSON.parse((await change("/local/deploy", { manifest, source: "export default { fetch() { return new Response('x'); } }", plan: true })).text);
+  assert.equal(plan.exit, 10, plan.said);
+  const done = JSON.parse((await change("/local/deploy", { manifest, source: "export default { fetch() { return new Response('x'); } }", plan: false })).text);
+  assert.equal(done.exit, 0, done.said);
+  assert.match(done.result.app, /^app_/);
+});
+
+test("what the page sends never becomes a flag of a verb", async () => {
+  const answer = JSON.parse((await change("/local/verify", { app: "--help" })).text);
+  assert.notEqual(answer.exit, 0);
+  assert.equal(answer.result, null);
+});
