@@ -92,8 +92,8 @@ export async function invokePage({ id }) {
     : note("stale", "No instance serves", "Requests would be answered with 503.", h("a.btn", { href: app.head ? `/apps/${id}` : `/deploy?name=${app.name}` }, app.head ? "See why" : "Deploy"));
   return { title: `Invoke ${app.name}`, section: "apps", crumbs: [["Apps", "/apps"], [app.name, `/apps/${id}`], ["Invoke"]], simulated: app.class === "simulated",
     concerns: (event, data) => event === "instance" && data.app === id && !serving.length,
-    content: [h("div.title", {}, h("div", {}, h("h1", {}, "Send a request"), h("p.lead", {}, "Plain: the relay sees request and answer, and a release that takes sealed requests alone refuses it: use redoubt invoke. The receipt shows which code in which enclave answered, and that nobody changed a byte."))), proof,
-      h("div.cols", {}, panel("Request", h("span.tag", {}, "plain"), h("form.pad.stack", { onsubmit: submit, novalidate: true },
+    content: [h("div.title", {}, h("div", {}, h("h1", {}, "Send a request"), h("p.lead", {}, isLocal() ? "Sealed: the program that serves this page verifies the enclave first, seals to it alone, and verifies the receipt of the answer. The relay sees neither." : "Plain: the relay sees request and answer, and a release that takes sealed requests alone refuses it: use redoubt invoke. The receipt shows which code in which enclave answered, and that nobody changed a byte."))), proof,
+      h("div.cols", {}, panel("Request", h("span.tag", {}, isLocal() ? "sealed" : "plain"), h("form.pad.stack", { onsubmit: submit, novalidate: true },
         h("div.cols", {}, h("div.field", {}, h("label", { for: "path" }, "POST to path"), target, targetProblem), h("div.field", {}, h("label", { for: "type" }, "Content type"), type)), h("div.field", {}, h("label", { for: "body" }, "Body"), body, size), button)), result),
       terminal(`redoubt invoke ${app.name} --data @request.json --save answer.json`)] };
 }
