@@ -9,7 +9,6 @@
 #define DEPTH_MAX 16
 #define NAMES_MAX 256
 #define BOXES_MAX 8192
-#define ASKED_MAX 64 /* names that anybody asks for are shorter */
 #define TEXT_MAX  ((size_t)256 << 10)
 
 /* --- characters --- */
@@ -448,10 +447,17 @@ static ssize_t decode(rd_bytes string, char *out, size_t room)
 /* By what a name means, however it is written. */
 static bool is_named(rd_bytes string, bool has_escape, const char *name, size_t size)
 {
-    char decoded[ASKED_MAX];
+    uint8_t bytes[4];
+    size_t at = 0, matched = 0;
     if (!has_escape)
         return string.size == size && memcmp(string.data, name, size) == 0;
-    return decode(string, decoded, sizeof decoded) == (ssize_t)size && memcmp(decoded, name, size) == 0;
+    while (at < string.size) {
+        size_t more = take_char(string, &at, bytes);
+        if (more > size - matched || memcmp(name + matched, bytes, more) != 0)
+            return false;
+        matched += more;
+    }
+    return matched == size;
 }
 
 bool rd_json_view_get(rd_json_view object, const char *name, rd_json_view *ret)

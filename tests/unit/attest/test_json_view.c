@@ -59,6 +59,7 @@ static void doubles(void **state)
     REFUSED("{\"a\":1,\"a\":1}");
     REFUSED("{\"a\":1,\"\\u0061\":1}");
     REFUSED("[{\"x\":{\"a\":1,\"b\":2,\"a\":3}}]");
+    PASSES("{\"\\u0061 name that is written with an escape and is longer than what anybody here asks for\":1}");
     PASSES("{\"a\":{\"a\":{\"a\":1}},\"b\":{\"a\":1}}");
     PASSES("[{\"a\":1},{\"a\":1}]");
 }
