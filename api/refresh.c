@@ -11,7 +11,6 @@
 #include "common/model/json.h"
 #include "fetch/validators.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -48,7 +47,7 @@ struct api_refresh {
     pthread_t thread;
     pthread_mutex_t lock; /* guards what follows */
     pthread_cond_t wake;
-    bool is_woken, must_end;
+    bool is_woken, must_end, has_ended;
     api_refresh_last last;
     int64_t succeeded_us;
     fetch_counts counts;
@@ -270,6 +269,10 @@ static void *run(void *context)
         refresh->away_us = RD_MIN(RD_MAX(2 * refresh->away_us, 1000000), AWAY_MAX_US);
         us = refresh->away_us / 2 + rd_jitter_below((uint32_t)(refresh->away_us / 2));
     }
+    (void)pthread_mutex_lock(&refresh->lock);
+    refresh->has_ended = true;
+    (void)pthread_cond_broadcast(&refresh->wake);
+    (void)pthread_mutex_unlock(&refresh->lock);
     return NULL;
 }
 
@@ -346,15 +349,20 @@ api_refresh *api_refresh_stop(api_refresh *refresh)
         return NULL;
     (void)pthread_mutex_lock(&refresh->lock);
     refresh->must_end = true;
-    (void)pthread_cond_signal(&refresh->wake);
-    (void)pthread_mutex_unlock(&refresh->lock);
-    /* One that comes just before the thread waits for the database is lost. */
-    struct timespec until;
-    do {
+    (void)pthread_cond_broadcast(&refresh->wake);
+    /* A cancel that comes just before the thread waits for the database is lost. */
+    while (!refresh->has_ended) {
+        struct timespec until;
+        (void)pthread_mutex_unlock(&refresh->lock);
         rd_pg_cancel(refresh->pg);
         (void)clock_gettime(CLOCK_MONOTONIC, &until);
         until.tv_sec++;
-    } while (pthread_clockjoin_np(refresh->thread, NULL, CLOCK_MONOTONIC, &until) == ETIMEDOUT);
+        (void)pthread_mutex_lock(&refresh->lock);
+        if (!refresh->has_ended)
+            (void)pthread_cond_timedwait(&refresh->wake, &refresh->lock, &until);
+    }
+    (void)pthread_mutex_unlock(&refresh->lock);
+    (void)pthread_join(refresh->thread, NULL);
     (void)pthread_mutex_destroy(&refresh->lock);
     (void)pthread_cond_destroy(&refresh->wake);
     free_parts(refresh);
