@@ -15,11 +15,11 @@ before(async () => {
   appendFileSync(join(altered, "app.js"), " ");
   stack = await Stack.start({ hosts: 1, apiFlags: ["--web-dir", altered] });
   app = (await stack.deploy("shown", "export default { async fetch(r) { return new Response('got ' + await r.text()); } }")).app;
-  dashboard = spawn(join(BIN, "redoubt"), ["dashboard"], { env: { ...process.env, REDOUBT_PROFILE: stack.profile, HOME: stack.dir, XDG_CONFIG_HOME: "", XDG_STATE_HOME: "" } });
+  dashboard = spawn(join(BIN, "redoubt"), ["dashboard", "--json"], { env: { ...process.env, REDOUBT_PROFILE: stack.profile, HOME: stack.dir, XDG_CONFIG_HOME: "", XDG_STATE_HOME: "" } });
   let printed = "";
   dashboard.stdout.on("data", (data) => { printed += data; });
   await until("the address is printed", () => printed.includes("\n"));
-  const url = new URL(printed.trim());
+  const url = new URL(JSON.parse(printed).url);
   origin = url.origin;
   way = url.pathname;
 });
