@@ -14,7 +14,10 @@
 
 #define CACHE_MAX    8192
 #define CACHE_TTL_US INT64_C(5000000)
-#define SECRET_MAX   128
+/* While PostgreSQL is away nobody can be looked up, and nobody be revoked: who was known of late stays known, so that
+ * what serves goes on. */
+#define CACHE_AWAY_US INT64_C(60000000)
+#define SECRET_MAX    128
 
 typedef struct known {
     api_principal principal;
@@ -125,18 +128,23 @@ rd_bytes api_auth_cookie(const char *cookie)
     return RD_BYTES_NULL;
 }
 
-bool api_auth_cached(api_auth *auth, rd_bytes secret, api_principal *ret)
+static bool is_known(api_auth *auth, const uint8_t digest[RD_SHA256_SIZE], int64_t within_us, api_principal *ret)
 {
-    uint8_t digest[RD_SHA256_SIZE];
-    rd_sha256(secret, digest);
     int64_t now_us = rd_clock_boot_us(auth->clock);
     pthread_mutex_lock(&auth->lock);
-    const known *k = rd_table_get(auth->cache, RD_BYTES_ARRAY(digest));
-    bool is_fresh = k && now_us - k->since_us < CACHE_TTL_US;
+    const known *k = rd_table_get(auth->cache, rd_bytes_of(digest, RD_SHA256_SIZE));
+    bool is_fresh = k && now_us - k->since_us < within_us;
     if (is_fresh)
         *ret = k->principal;
     pthread_mutex_unlock(&auth->lock);
     return is_fresh && ret->expires_us > rd_clock_wall_us(auth->clock);
+}
+
+bool api_auth_cached(api_auth *auth, rd_bytes secret, api_principal *ret)
+{
+    uint8_t digest[RD_SHA256_SIZE];
+    rd_sha256(secret, digest);
+    return is_known(auth, digest, CACHE_TTL_US, ret);
 }
 
 static void remember(api_auth *auth, const uint8_t digest[RD_SHA256_SIZE], const api_principal *principal)
@@ -168,6 +176,10 @@ int api_auth_lookup(api_auth *auth, api_worker *worker, rd_bytes secret, api_pri
     bool is_token = secret.size > 4 && memcmp(secret.data, "rdt_", 4) == 0;
     int rc = is_token ? api_orgs_find_token(worker->pg, digest, ret, err)
                       : api_orgs_find_session(worker->pg, digest, ret, err);
+    if (rc < 0 && err->code == RD_E_UNAVAILABLE && is_known(auth, digest, CACHE_AWAY_US, ret)) {
+        *err = (rd_err)RD_ERR_INIT;
+        return 0;
+    }
     if (rc < 0)
         return -1;
     remember(auth, digest, ret);

@@ -46,7 +46,8 @@ rd_bytes api_auth_cookie(const char *cookie);
 
 /* What the cache knows of a secret: true and *ret when it was accepted within the last seconds. Any thread. */
 bool api_auth_cached(api_auth *auth, rd_bytes secret, api_principal *ret);
-/* Looks the secret up in PostgreSQL and fills the cache. On a worker. TOKEN_INVALID, TOKEN_EXPIRED. */
+/* Looks the secret up in PostgreSQL and fills the cache; while PostgreSQL is away, one that was accepted within the
+ * last minute stays accepted. On a worker. TOKEN_INVALID, TOKEN_EXPIRED, UNAVAILABLE. */
 int api_auth_lookup(api_auth *auth, struct api_worker *worker, rd_bytes secret, api_principal *ret,
                     rd_err *err) RD_NODISCARD;
 /* For loop code outside a route with a need (the applications' listener): answers by done, at once from the cache or

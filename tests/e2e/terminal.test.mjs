@@ -167,7 +167,7 @@ test("rollback: shows what changes, goes back to the last release that served, a
 });
 
 test("approve: what a page prepared is shown, signed here and deployed; a code works once", { timeout: 60000 }, async () => {
-  const prepare = () => stack.rest("POST", "/v1/prepared", { kind: "deploy", app: null, name: "by-page", code: b64u(bundle(source("approved"))), settings: {} });
+  const prepare = () => stack.rest("POST", "/v1/prepared", { kind: "deploy", app: null, name: "by-page", code: b64u(bundle(source("approved"))), settings: { plain: true } });
   const { code } = await prepare();
   const asked = await stack.cli("approve", code, "--no-input");
   if (asked.code !== 0) assert.match(asked.stderr, /--yes/);
