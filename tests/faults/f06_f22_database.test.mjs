@@ -34,6 +34,7 @@ test("row 6: the answer to a plan's COMMIT is lost: it is looked for, not repeat
 test("row 16: PostgreSQL is killed under load: what was accepted is there, the rest was told 503", async (t) => {
   const accepted = [], refused = [];
   let runs = true;
+  t.after(() => { runs = false; });
   const client = async (n) => {
     for (let i = 0; runs; i++) {
       const answer = await scale(`load-${n}-${i}`).catch(() => null);
