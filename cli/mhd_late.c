@@ -1,25 +1,14 @@
 /* libmicrohttpd, loaded by the one verb that serves (as fetch/curl_late.c does with libcurl): it brings GnuTLS and what
  * that needs, which no other verb should wait for. The functions carry the library's own names and prototypes. */
-#include <dlfcn.h>
 #include <microhttpd.h>
 #include <stdarg.h>
 #include <stddef.h>
 
+#include "fetch/late.h"
+
 static void *library;
 
-static void *late(const char *name)
-{
-    if (!library)
-        library = dlopen("libmicrohttpd.so.12", RTLD_NOW | RTLD_LOCAL);
-    return library ? dlsym(library, name) : NULL;
-}
-
-#define LATE(type, name)                                                                                               \
-    ((union {                                                                                                          \
-        void *object;                                                                                                  \
-        type *function;                                                                                                \
-    }){ .object = late(name) })                                                                                        \
-        .function
+#define LATE(type, name) FETCH_LATE_AS(type, fetch_late(&library, "libmicrohttpd.so.12", name))
 
 typedef struct MHD_Daemon *start_fn(unsigned flags, uint16_t port, MHD_AcceptPolicyCallback accept,
                                     void *accept_context, MHD_AccessHandlerCallback handler, void *context,

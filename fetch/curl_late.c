@@ -4,29 +4,14 @@
  * here. */
 #define CURL_DISABLE_TYPECHECK
 #include <curl/curl.h>
-#include <dlfcn.h>
 #include <stdarg.h>
 #include <stddef.h>
 
-#include "common/base/defs.h"
+#include "fetch/late.h"
 
 static void *library;
 
-/* NULL when the library or the name is missing. */
-static void *late(const char *name)
-{
-    if (!library)
-        library = dlopen("libcurl.so.4", RTLD_NOW | RTLD_LOCAL);
-    return library ? dlsym(library, name) : NULL;
-}
-
-/* ISO C has no cast from an object pointer to a function pointer; POSIX dlsym(3) has the union's meaning. */
-#define LATE(type, name)                                                                                               \
-    ((union {                                                                                                          \
-        void *object;                                                                                                  \
-        type *function;                                                                                                \
-    }){ .object = late(name) })                                                                                        \
-        .function
+#define LATE(type, name) FETCH_LATE_AS(type, fetch_late(&library, "libcurl.so.4", name))
 
 typedef CURLcode global_init_fn(long flags);
 typedef CURL *easy_init_fn(void);

@@ -53,20 +53,31 @@ bool rd_app_id_equal(const rd_app_id *a, const rd_app_id *b)
     return memcmp(a->b, b->b, sizeof a->b) == 0;
 }
 
+/* Self-certifying ids: a prefix and 52 characters of a digest. */
+static void format_digest_id(const char *prefix, const uint8_t bytes[32], char *out)
+{
+    memcpy(out, prefix, PREFIX_SIZE);
+    rd_base32_encode(rd_bytes_of(bytes, 32), out + PREFIX_SIZE);
+}
+
+static int parse_digest_id(const char *prefix, const char *text, size_t text_size, uint8_t ret[32], rd_err *err)
+{
+    uint8_t bytes[32];
+    if (!has_prefix(prefix, text, text_size) ||
+        rd_base32_decode(text + PREFIX_SIZE, text_size - PREFIX_SIZE, bytes, sizeof bytes) < 0)
+        return rd_err_set(err, RD_E_ID_FORMAT, "not an id of the form %s_ and 52 characters", prefix);
+    memcpy(ret, bytes, sizeof bytes);
+    return 0;
+}
+
 void rd_app_id_format(const rd_app_id *id, char out[RD_APP_ID_TEXT_SIZE])
 {
-    memcpy(out, "app_", PREFIX_SIZE);
-    rd_base32_encode(RD_BYTES_ARRAY(id->b), out + PREFIX_SIZE);
+    format_digest_id("app_", id->b, out);
 }
 
 int rd_app_id_parse(const char *text, size_t text_size, rd_app_id *ret, rd_err *err)
 {
-    rd_app_id id;
-    if (!has_prefix("app", text, text_size) ||
-        rd_base32_decode(text + PREFIX_SIZE, text_size - PREFIX_SIZE, id.b, sizeof id.b) < 0)
-        return rd_err_set(err, RD_E_ID_FORMAT, "not an app id of the form app_ and 52 characters");
-    *ret = id;
-    return 0;
+    return parse_digest_id("app", text, text_size, ret->b, err);
 }
 
 bool rd_kms_id_equal(const rd_kms_id *a, const rd_kms_id *b)
@@ -76,18 +87,12 @@ bool rd_kms_id_equal(const rd_kms_id *a, const rd_kms_id *b)
 
 void rd_kms_id_format(const rd_kms_id *id, char out[RD_KMS_ID_TEXT_SIZE])
 {
-    memcpy(out, "kms_", PREFIX_SIZE);
-    rd_base32_encode(RD_BYTES_ARRAY(id->b), out + PREFIX_SIZE);
+    format_digest_id("kms_", id->b, out);
 }
 
 int rd_kms_id_parse(const char *text, size_t text_size, rd_kms_id *ret, rd_err *err)
 {
-    rd_kms_id id;
-    if (!has_prefix("kms", text, text_size) ||
-        rd_base32_decode(text + PREFIX_SIZE, text_size - PREFIX_SIZE, id.b, sizeof id.b) < 0)
-        return rd_err_set(err, RD_E_ID_FORMAT, "not a KMS id of the form kms_ and 52 characters");
-    *ret = id;
-    return 0;
+    return parse_digest_id("kms", text, text_size, ret->b, err);
 }
 
 rd_id rd_instance_id(const rd_id *deployment, int32_t slot)
