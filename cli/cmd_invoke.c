@@ -147,11 +147,11 @@ static int call(cli_context *context, const cli_args *args, const json_t *app, c
         status = cli_exchange_save(exchange, save, err);
     if (status == 0)
         show(context, exchange, &found);
-    else if (!cli_steps_are_ok(found.steps)) {
+    else if (json_array_size(found.steps) && !cli_steps_are_ok(found.steps)) {
         cli_steps_note_failed(&context->out, found.steps);
         cli_note(&context->out, "%s Look: redoubt verify %s",
-                 exchange->status ? "The answer is withheld: it does not verify."
-                                  : "Nothing was sent: the enclave does not verify.",
+                 exchange->is_sent ? "It was sent and may have run; the answer is withheld: it does not verify."
+                                   : "Nothing was sent: the enclave does not verify.",
                  args->positional[0]);
     }
     json_decref(found.steps);

@@ -98,6 +98,7 @@ int cli_exchange_send(cli_client *client, const char *url, cli_exchange *exchang
         .timeout_us = timeout_us,
     };
     cli_answer answer;
+    exchange->is_sent = true;
     int status = cli_client_send(client, &request, &answer, err);
     if (status == 0)
         status = take_answer(exchange, &answer, err);

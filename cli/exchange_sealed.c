@@ -161,6 +161,7 @@ static int post(sealed_try *try, rd_bytes sealed, int64_t timeout_us, cli_answer
         .accept_any_status = true,
         .timeout_us = timeout_us,
     };
+    try->exchange->is_sent = true;
     if (cli_client_send(try->client, &request, ret, err) < 0)
         return -1;
     const char *type = cli_answer_header(ret, "content-type");
@@ -266,6 +267,10 @@ int cli_exchange_sealed(cli_context *context, cli_client *client, const char *ur
             *err = failure;
             return -1;
         }
+        if (exchange->is_sent)
+            cli_note(&context->out,
+                     "  again      the relay says that nothing ran (%s); if that is untrue, it runs twice",
+                     rd_code_describe(failure.code)->name);
         (void)json_array_clear(steps);
         free(RD_TAKE(exchange->instance));
         rd_buf_clear(&exchange->evidence);
