@@ -31,7 +31,7 @@ typedef struct dashboard {
     pthread_mutex_t lock;
     char way_in[SECRET_TEXT]; /* of the address that is printed; "" once it was used */
     char cookie[SECRET_TEXT]; /* of this run */
-    char csrf[SECRET_TEXT];   /* in a header of every change */
+    char key[SECRET_TEXT];    /* in a header of every request but for files */
 } dashboard;
 
 static void draw(char out[SECRET_TEXT])
@@ -77,10 +77,25 @@ static bool has_cookie(const dashboard *d, const cli_exchange_http *x)
     return false;
 }
 
-static bool may_change(const dashboard *d, const cli_exchange_http *x)
+/* A cookie goes to every port of this address, that of another user's program as well; the key stays with the page, in
+ * the storage of its origin, and port and all make an origin. */
+static bool has_key(const dashboard *d, const cli_exchange_http *x)
 {
-    const char *origin = cli_http_header(x, "Origin"), *csrf = cli_http_header(x, "Redoubt-CSRF");
-    return origin && strcmp(origin, d->origin) == 0 && csrf && is_secret(csrf, strlen(csrf), d->csrf);
+    const char *key = cli_http_header(x, "Redoubt-CSRF");
+    return key && is_secret(key, strlen(key), d->key);
+}
+
+static bool is_from_page(const dashboard *d, const cli_exchange_http *x)
+{
+    const char *origin = cli_http_header(x, "Origin");
+    return origin && strcmp(origin, d->origin) == 0;
+}
+
+/* A path of the plane as it came: nothing that a parser of URLs could read in another way. */
+static bool is_plain_target(const cli_exchange_http *x)
+{
+    const char *target = cli_http_target(x), *path = cli_http_path(x);
+    return rd_starts_with(target, "/v1/") && !strstr(path, "/.") && !strstr(path, "//") && !strchr(path, '\\');
 }
 
 /* The address works once: whoever finds it in a history later finds nothing. */
@@ -98,7 +113,9 @@ static void open_door(dashboard *d, cli_exchange_http *x, const char *secret)
     RD_CLEANUP(rd_free_p)
     char *cookie = rd_asprintf("%s%s; Path=/; HttpOnly; SameSite=Strict", d->cookie_name, d->cookie);
     cli_http_add(x, "Set-Cookie", cookie);
-    cli_http_add(x, "Location", "/");
+    /* Behind the mark, which no browser sends anywhere. */
+    RD_CLEANUP(rd_free_p) char *page = rd_asprintf("/#local=%s", d->key);
+    cli_http_add(x, "Location", page);
     cli_http_add(x, "Cache-Control", "no-store");
     cli_http_add(x, "Referrer-Policy", "no-referrer");
     cli_http_reply(x, 303, NULL, RD_BYTES_NULL);
@@ -272,7 +289,7 @@ static void local_call(dashboard *d, cli_exchange_http *x)
     refuse(x, 404, RD_E_NOT_FOUND, "nothing is here");
 }
 
-/* The token's session as the plane tells it, with the header token of this server in it. */
+/* The token's session as the plane tells it, and that this is the local dashboard. */
 static void send_session(dashboard *d, cli_exchange_http *x, cli_context *context)
 {
     rd_err err = RD_ERR_INIT;
@@ -284,7 +301,6 @@ static void send_session(dashboard *d, cli_exchange_http *x, cli_context *contex
         cli_http_problem(x, 502, &err);
         return;
     }
-    (void)json_object_set_new(session, "csrf", json_string(d->csrf));
     (void)json_object_set_new(session, "local", json_pack("{s:s, s:s}", "api", d->api, "version", REDOUBT_VERSION));
     reply_json(x, 200, session);
 }
@@ -308,20 +324,20 @@ static void on_request(void *arg, cli_exchange_http *x)
         open_door(d, x, path + strlen("/open/"));
     else if (!has_cookie(d, x))
         refuse(x, 403, RD_E_LOCAL_DOOR, "this browser did not come by the address that was printed");
-    else if (!is_read && !may_change(d, x))
-        refuse(x, 403, RD_E_LOCAL_DOOR, "a change needs this page's own header token and origin");
+    else if (is_read && !rd_starts_with(path, "/v1/") && !rd_starts_with(path, "/local/"))
+        send_file(x);
+    else if (!has_key(d, x) || (!is_read && !is_from_page(d, x)))
+        refuse(x, 403, RD_E_LOCAL_DOOR, "this did not come from the page that was opened by the printed address");
     else if (is_read && strcmp(path, "/v1/session") == 0)
         send_session(d, x, s->context);
     else if (rd_starts_with(path, "/v1/login") || rd_starts_with(path, "/v1/logout"))
         refuse(x, 409, RD_E_UNSUPPORTED, "this dashboard ends with Ctrl-C in its terminal");
-    else if (rd_starts_with(path, "/v1/"))
+    else if (rd_starts_with(path, "/v1/") && is_plain_target(x))
         cli_local_proxy(d->api, d->token, x);
     else if (rd_starts_with(path, "/local/"))
         local_call(d, x);
-    else if (is_read)
-        send_file(x);
     else
-        refuse(x, 405, RD_E_METHOD_NOT_ALLOWED, "read it with GET");
+        refuse(x, 404, RD_E_NOT_FOUND, "nothing is here");
 }
 
 static int read_port(const cli_args *args, uint16_t *ret, rd_err *err)
@@ -366,9 +382,10 @@ static int run_dashboard(cli_context *context, const cli_args *args, rd_err *err
         return -1;
     }
     json_decref(session);
+    context->out.is_live = false; /* its line and its timer are of one thread */
     draw(d.way_in);
     draw(d.cookie);
-    draw(d.csrf);
+    draw(d.key);
     site s = { .d = &d, .context = context };
     int fd = -1, status = cli_local_listen(port, &fd, &d.port, err);
     (void)snprintf(d.host, sizeof d.host, "127.0.0.1:%u", d.port);

@@ -107,7 +107,7 @@ static ssize_t on_read(void *arg, uint64_t offset, char *out, size_t max)
     (void)offset;
     stream *s = arg;
     ssize_t got = s->read(s->source, (uint8_t *)out, max);
-    return got < 0 ? MHD_CONTENT_READER_END_OF_STREAM : got;
+    return got >= 0 ? got : got == -1 ? MHD_CONTENT_READER_END_OF_STREAM : MHD_CONTENT_READER_END_WITH_ERROR;
 }
 
 static void on_read_done(void *arg)

@@ -27,7 +27,8 @@ void cli_http_add(cli_exchange_http *x, const char *name, const char *value);
 void cli_http_reply(cli_exchange_http *x, int status, const char *type, rd_bytes body);
 /* Answers with an RFC 9457 problem document. */
 void cli_http_problem(cli_exchange_http *x, int status, const rd_err *err);
-/* Answers with what read gives: bytes, 0 for none yet (after waiting itself), -1 at the end. done ends source. */
+/* Answers with what read gives: bytes, 0 for none yet (after waiting itself), -1 at the end, -2 when it is cut. done
+ * ends source. */
 void cli_http_stream(cli_exchange_http *x, int status, const char *type,
                      ssize_t (*read)(void *source, uint8_t *out, size_t max), void (*done)(void *source), void *source);
 

@@ -101,6 +101,14 @@ static bool turn(passing *p)
     return curl_multi_perform(p->multi, &p->running) == CURLM_OK;
 }
 
+/* After the transfer has ended. */
+static bool is_whole(passing *p)
+{
+    int left = 0;
+    const CURLMsg *message = curl_multi_info_read(p->multi, &left);
+    return message && message->msg == CURLMSG_DONE && message->data.result == CURLE_OK;
+}
+
 static ssize_t take(void *arg, uint8_t *out, size_t max)
 {
     passing *p = arg;
@@ -111,10 +119,10 @@ static ssize_t take(void *arg, uint8_t *out, size_t max)
     if (p->pending.size == 0 && p->running > 0) {
         (void)curl_multi_poll(p->multi, NULL, 0, WAIT_MS, NULL);
         if (!turn(p))
-            return -1;
+            return -2;
     }
     if (p->pending.size == 0)
-        return p->running > 0 ? 0 : -1;
+        return p->running > 0 ? 0 : is_whole(p) ? -1 : -2;
     size_t size = RD_MIN(max, p->pending.size);
     memcpy(out, p->pending.data, size);
     rd_buf_consume(&p->pending, size);
@@ -145,13 +153,18 @@ static bool set_up(passing *p, const char *api, const char *token, const cli_exc
         add_line(p, "Authorization", bearer);
     rd_wipe(bearer, strlen(bearer));
     add_line(p, "Expect", "");
-    RD_CLEANUP(rd_free_p) char *url = rd_asprintf("%s%s", api, cli_http_target(x));
+    size_t api_size = strlen(api);
+    while (api_size && api[api_size - 1] == '/')
+        api_size--;
+    RD_CLEANUP(rd_free_p) char *url = rd_asprintf("%.*s%s", (int)api_size, api, cli_http_target(x));
     rd_bytes body = cli_http_body(x);
     bool is_get = strcmp(cli_http_method(x), "GET") == 0;
     CURL *c = p->curl;
     bool is_set = curl_easy_setopt(c, CURLOPT_URL, url) == CURLE_OK &&
                   curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L) == CURLE_OK &&
                   curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, "http,https") == CURLE_OK &&
+                  curl_easy_setopt(c, CURLOPT_PATH_AS_IS, 1L) == CURLE_OK &&
+                  curl_easy_setopt(c, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_3) == CURLE_OK &&
                   curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_MS) == CURLE_OK &&
                   curl_easy_setopt(c, CURLOPT_HTTPHEADER, p->lines) == CURLE_OK &&
                   curl_easy_setopt(c, CURLOPT_HEADERFUNCTION, on_header) == CURLE_OK &&

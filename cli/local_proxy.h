@@ -5,7 +5,8 @@
 
 #include "cli/local_http.h"
 
-/* Answers x with what the plane says to it, or 502. Thread-safe. */
+/* Answers x with what the plane says to it, or 502; one that is cut is cut here as well. The caller has seen to it that
+ * the target is a plain path of the plane. Thread-safe. */
 void cli_local_proxy(const char *api, const char *token, cli_exchange_http *x);
 
 #endif

@@ -1,5 +1,6 @@
 #include "cli/local_verbs.h"
 
+#include "common/base/clock.h"
 #include "common/base/mem.h"
 
 #include <errno.h>
@@ -68,7 +69,14 @@ static int wait_for(pid_t pid, int *ret_exit, rd_err *err)
 {
     RD_CLEANUP(rd_close_p) int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
     struct pollfd end = { .fd = pidfd, .events = POLLIN };
-    bool is_over = pidfd >= 0 && poll(&end, 1, WAIT_MS) > 0;
+    int64_t until_us = rd_clock_boot_us(rd_clock_system()) + (int64_t)WAIT_MS * 1000, left_us;
+    bool is_over = false;
+    while (pidfd >= 0 && !is_over && (left_us = until_us - rd_clock_boot_us(rd_clock_system())) > 0) {
+        int got = poll(&end, 1, (int)(left_us / 1000 + 1));
+        if (got < 0 && errno != EINTR)
+            break;
+        is_over = got > 0;
+    }
     if (!is_over)
         (void)kill(pid, SIGKILL);
     int status = 0;

@@ -21,6 +21,7 @@ typedef CURLcode easy_setopt_fn(CURL *curl, CURLoption option, ...);
 typedef CURLcode easy_getinfo_fn(CURL *curl, CURLINFO info, ...);
 typedef const char *strerror_fn(CURLcode code);
 typedef CURLcode easy_pause_fn(CURL *curl, int what);
+typedef CURLMsg *multi_info_fn(CURLM *multi, int *left);
 typedef CURLM *multi_init_fn(void);
 typedef CURLMcode multi_fn(CURLM *multi);
 typedef CURLMcode multi_easy_fn(CURLM *multi, CURL *curl);
@@ -138,6 +139,12 @@ CURLMcode curl_multi_poll(CURLM *multi, struct curl_waitfd *fds, unsigned count,
 {
     multi_poll_fn *function = LATE(multi_poll_fn, "curl_multi_poll");
     return function ? function(multi, fds, count, timeout_ms, ready) : CURLM_INTERNAL_ERROR;
+}
+
+CURLMsg *curl_multi_info_read(CURLM *multi, int *left)
+{
+    multi_info_fn *function = LATE(multi_info_fn, "curl_multi_info_read");
+    return function ? function(multi, left) : NULL;
 }
 
 CURLcode curl_easy_pause(CURL *curl, int what)

@@ -9,7 +9,17 @@ export class Problem extends Error {
   }
 }
 
-const state = { csrf: null, session: null, onEnd: null };
+// Of `redoubt dashboard`: the key that its address left behind the mark. It lives in this origin's storage, where no other port reads.
+function takeLocalKey() {
+  const [, given] = /^#local=([0-9a-f]{64})$/.exec(location.hash) || [];
+  try {
+    if (given) localStorage.setItem("redoubt.local", given);
+    if (given) history.replaceState(null, "", location.pathname);
+    return localStorage.getItem("redoubt.local");
+  } catch { return given ?? null; }
+}
+const state = { csrf: null, session: null, onEnd: null, localKey: takeLocalKey() };
+export const localHeaders = () => (state.localKey ? { "Redoubt-CSRF": state.localKey } : {});
 export const session = () => state.session;
 // True where these files came with the command line (redoubt dashboard): what it proves and signs happens on the reader's machine.
 export const isLocal = () => Boolean(state.session?.local);
@@ -33,7 +43,7 @@ export async function call(method, path, body, { headers = {}, raw = false, ms =
     response = await fetch(path, {
       method, credentials: "same-origin", redirect: "error", signal: signal ? AbortSignal.any([signal, limit]) : limit,
       headers: { ...(body === undefined ? {} : { "content-type": isBytes ? "application/octet-stream" : "application/json" }),
-        ...(method !== "GET" && state.csrf ? { "Redoubt-CSRF": state.csrf } : {}), ...headers },
+        ...localHeaders(), ...(method !== "GET" && state.csrf ? { "Redoubt-CSRF": state.csrf } : {}), ...headers },
       body: body === undefined ? undefined : isBytes ? body : JSON.stringify(body),
     });
     bytes = new Uint8Array(await response.arrayBuffer());

@@ -33,7 +33,7 @@ export async function invokeHere(app, path, type, body) {
   const answer = await here("invoke", { app: app.id, path, type, body });
   if (!answer.result) throw new Error(said(answer));
   const { result } = answer;
-  return { ok: result.verified && answer.exit === 0, status: result.status, text: typeof result.body === "string" ? result.body : JSON.stringify(result.body, null, 2), steps: result.steps, isSimulated: result.simulated, elapsed: result.elapsed_us / 1000, document: result };
+  return { ok: result.verified, status: result.status, text: typeof result.body === "string" ? result.body : JSON.stringify(result.body, null, 2), steps: result.steps, isSimulated: result.simulated, elapsed: result.elapsed_us / 1000, document: result };
 }
 
 // The owner's signature: first what would change, then `redoubt deploy`. onDone(app id).

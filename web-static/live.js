@@ -1,6 +1,6 @@
 // live: server-sent events over fetch. The browser's own EventSource hides the server's heartbeat; here a stream that is silent
 // for longer than the heartbeat allows counts as lost, so that "live" is true.
-import { sessionEnded } from "./api.js";
+import { sessionEnded, localHeaders } from "./api.js";
 
 const SILENCE_MS = 25000;
 const STALE_AFTER_MS = 10000;
@@ -11,7 +11,7 @@ async function read(path, headers, signal, onOpen, onEvent) {
   const silence = new AbortController();
   let timer = setTimeout(() => silence.abort(), SILENCE_MS);
   try {
-    const response = await fetch(path, { credentials: "same-origin", cache: "no-store", headers: { accept: "text/event-stream", ...headers }, signal: AbortSignal.any([signal, silence.signal]) });
+    const response = await fetch(path, { credentials: "same-origin", cache: "no-store", headers: { accept: "text/event-stream", ...localHeaders(), ...headers }, signal: AbortSignal.any([signal, silence.signal]) });
     if (response.status === 401) sessionEnded();
     if (!response.ok) return;
     onOpen();

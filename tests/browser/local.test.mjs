@@ -11,7 +11,7 @@ const shot = async (page, name) => { if (SHOTS) await page.screenshot({ path: jo
 let stack, dashboard, browser, page, app;
 before(async () => {
   stack = await Stack.start({ hosts: 1 });
-  app = (await stack.deploy("shown", "export default { async fetch(r) { return new Response('got ' + await r.text()); } }")).app;
+  app = (await stack.deploy("shown", "export default { async fetch(r) { const text = await r.text(); return new Response('got ' + text, { status: text === 'missing' ? 404 : 200 }); } }")).app;
   dashboard = spawn(join(BIN, "redoubt"), ["dashboard"], { env: { ...process.env, REDOUBT_PROFILE: stack.profile, HOME: stack.dir, XDG_CONFIG_HOME: "", XDG_STATE_HOME: "" } });
   let printed = "";
   dashboard.stdout.on("data", (data) => { printed += data; });
@@ -46,6 +46,10 @@ test("a call is made and verified here", async () => {
   await page.waitForSelector(".mark:has-text('Proved here, simulated')");
   assert.match(await page.textContent("main"), /got hello/);
   await shot(page, "call");
+  await page.fill("#body", "missing");
+  await page.getByRole("button", { name: "Send", exact: true }).click();
+  await page.waitForSelector("main >> text=got missing");
+  assert.equal(await page.locator("main .v.refused").count(), 0, "an answer of 404 verifies like any other");
   assert.deepEqual(await axe(page), []);
 });
 

@@ -7,7 +7,7 @@ import { readFileSync, mkdtempSync, cpSync, appendFileSync } from "node:fs";
 import { join } from "node:path";
 import { BIN, ROOT, Stack, until } from "../support/stack.mjs";
 
-let stack, dashboard, origin, way, cookie, csrf, app;
+let stack, dashboard, origin, way, cookie, key, app;
 before(async () => {
   // R7: the plane serves a dashboard with one byte more in a script.
   const altered = mkdtempSync("/tmp/rd-web-");
@@ -39,7 +39,8 @@ function ask(method, path, { headers = {}, body } = {}) {
   });
 }
 const as = (headers = {}) => ({ cookie, ...headers });
-const change = (path, body) => ask("POST", path, { headers: as({ origin, "redoubt-csrf": csrf, "content-type": "application/json" }), body: JSON.stringify(body) });
+const keyed = () => as({ "redoubt-csrf": key });
+const change = (path, body) => ask("POST", path, { headers: as({ origin, "redoubt-csrf": key, "content-type": "application/json" }), body: JSON.stringify(body) });
 
 test("without the printed address nothing is shown, not even a file", async () => {
   for (const path of ["/", "/app.js", "/v1/apps", "/v1/session"]) assert.equal((await ask("GET", path)).status, 403, path);
@@ -55,6 +56,7 @@ test("the address works once", async () => {
   assert.equal(first.status, 303);
   assert.match(first.headers["set-cookie"][0], /; HttpOnly; SameSite=Strict$/);
   cookie = first.headers["set-cookie"][0].split(";")[0];
+  [, key] = /^\/#local=([0-9a-f]{64})$/.exec(first.headers.location);
   assert.equal((await ask("GET", way)).status, 403);
 });
 
@@ -70,22 +72,34 @@ test("R7: the files are those of the command line, whatever the plane serves; st
 });
 
 test("the plane's routes are passed on with the profile's token, which the page never sees", async () => {
-  const session = JSON.parse((await ask("GET", "/v1/session", { headers: as() })).text);
-  csrf = session.csrf;
+  const session = JSON.parse((await ask("GET", "/v1/session", { headers: keyed() })).text);
   assert.equal(session.local.api, stack.api);
-  const apps = await ask("GET", "/v1/apps", { headers: as() });
+  const apps = await ask("GET", "/v1/apps", { headers: keyed() });
   assert.equal(JSON.parse(apps.text).items[0].name, "shown");
   const page = [session, apps].map((one) => JSON.stringify(one)).join("");
   assert.ok(!page.includes(stack.token));
-  const events = await fetch(origin + "/v1/events", { headers: { cookie, accept: "text/event-stream" }, signal: AbortSignal.timeout(15000) });
+  assert.ok(!page.includes(key), "the cookie alone leads to no key");
+  const events = await fetch(origin + "/v1/events", { headers: { ...keyed(), accept: "text/event-stream" }, signal: AbortSignal.timeout(15000) });
   assert.equal(events.status, 200);
   assert.match(events.headers.get("content-type"), /event-stream/);
   await events.body.cancel();
 });
 
+test("a cookie that another port of this address was sent opens files alone", async () => {
+  for (const path of ["/v1/session", "/v1/apps", "/v1/events"]) assert.equal((await ask("GET", path, { headers: as() })).status, 403, path);
+  assert.equal((await ask("POST", "/local/verify", { headers: as({ origin, "content-type": "application/json" }), body: JSON.stringify({ app }) })).status, 403);
+});
+
+test("only plain paths of the plane are passed on: the token goes nowhere else", async () => {
+  for (const path of ["/%2fv1%2f@127.0.0.1:9/x", "//v1/apps", "/v1/../metrics", "/v1/%2e%2e/metrics", "/v1/./login", "/v1//apps"]) {
+    const answer = await ask("GET", path, { headers: keyed() });
+    assert.ok(answer.status === 404 || /^<!doctype html>/i.test(answer.text), `${path}: ${answer.status} ${answer.text}`); // a path of the dashboard's own is its page
+  }
+});
+
 test("R64: a change needs this page's header token and origin", async () => {
   const body = JSON.stringify({ name: "foreign" });
-  for (const headers of [{}, { origin }, { origin: "http://evil.example", "redoubt-csrf": csrf }, { origin, "redoubt-csrf": "0".repeat(64) }])
+  for (const headers of [{}, { origin }, { origin: "http://evil.example", "redoubt-csrf": key }, { origin, "redoubt-csrf": "0".repeat(64) }])
     assert.equal((await ask("POST", "/v1/tokens", { headers: as({ "content-type": "application/json", ...headers }), body })).status, 403, JSON.stringify(headers));
 });
 

@@ -13,7 +13,7 @@ import { bundleOf, deployHere, DEFAULTS } from "../sign.js";
 const KEY = "redoubt.deploy";
 const MIB = 1048576;
 const STEPS = [["Code", "what runs"], ["Proof and place", "where it may run"], ["Limits", "what it may use"], ["Review and sign", "your key, your word"]];
-const fresh = () => ({ name: example.name, source: example.source, class: "simulated", instances: 1, time_ms: DEFAULTS.time_ms, heap_mib: DEFAULTS.heap_bytes / MIB, memory_mib: DEFAULTS.memory_bytes / MIB, cpu_m: DEFAULTS.cpu_m, open: false, plain: true, env: "" });
+const fresh = () => ({ name: example.name, source: example.source, class: "simulated", instances: 1, time_ms: DEFAULTS.time_ms, heap_mib: DEFAULTS.heap_bytes / MIB, memory_mib: DEFAULTS.memory_bytes / MIB, cpu_m: DEFAULTS.cpu_m, open: false, plain: !isLocal(), env: "" });
 
 function load(query) {
   let draft = fresh();
@@ -121,7 +121,7 @@ export async function deployPage({ query }) {
     3: () => [h("div.cols", {}, field("time_ms", "Time a request, ms", number(draft.time_ms)), field("cpu_m", "CPU, thousandths of a core", number(draft.cpu_m))), h("div.cols", {}, field("heap_mib", "JavaScript heap, MiB", number(draft.heap_mib)), field("memory_mib", "Memory of the enclave, MiB", number(draft.memory_mib))),
       field("env", "Environment, one NAME=value a line", area(draft.env, 4), "Public: these stand in the signed release, for everyone to read."),
       h("label.check-box", {}, h("input", { type: "checkbox", checked: draft.open, onchange: (event) => { draft.open = event.target.checked; save(draft); drawSpec(); } }), "Open", h("span.help", {}, "Callers need no token of your organisation.")),
-      h("label.check-box", {}, h("input", { type: "checkbox", checked: draft.plain, onchange: (event) => { draft.plain = event.target.checked; save(draft); drawSpec(); } }), "Plain requests", h("span.help", {}, "This page sends those, and the relay can read them. Without: sealed ones alone, which redoubt invoke sends.")), next("Review and sign")],
+      h("label.check-box", {}, h("input", { type: "checkbox", checked: draft.plain, onchange: (event) => { draft.plain = event.target.checked; save(draft); drawSpec(); } }), "Plain requests", h("span.help", {}, isLocal() ? "The relay can read those. Without: sealed ones alone, as this page and redoubt invoke send them." : "This page sends those, and the relay can read them. Without: sealed ones alone, which redoubt invoke sends.")), next("Review and sign")],
     4: () => review(draft, measurements, watch),
   };
   const form = h("form.stack.loose", { novalidate: true, onsubmit: (event) => {
