@@ -198,12 +198,12 @@ static int start_parts(process *p, const api_config *config, rd_err *err)
         server.tls_cert_pem = rd_buf_text(&p->tls_cert);
         server.tls_key_pem = rd_buf_text(&p->tls_key);
     }
-    if (api_server_start(context, &server, &context->server, err) < 0)
-        return -1;
     api_metrics_source(context->metrics, write_own_metrics, context);
     api_metrics_source(context->metrics, api_collateral_metrics, context->collateral);
+    /* The listener last: whoever reaches it finds every app known. */
     if (api_links_start(context, p->loop, &context->links, err) < 0 ||
-        api_refresh_start(context, &context->refresh, err) < 0)
+        api_refresh_start(context, &context->refresh, err) < 0 ||
+        api_server_start(context, &server, &context->server, err) < 0)
         return -1;
     if (context->refresh)
         api_metrics_source(context->metrics, api_refresh_metrics, context->refresh);
