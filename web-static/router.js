@@ -1,5 +1,6 @@
 // router: which page an address shows, and how pages change the address. A page is an async function of {id, query} that answers
-// {title, section, crumbs, content, simulated, stop, expires, concerns}; it is drawn anew when an event concerns(kind, data) it.
+// {title, section, crumbs, content, simulated, stop, expires, concerns, isPinned}; it is drawn anew when an event concerns(kind, data) it,
+// unless it is pinned by then: what it shows now must not be drawn away.
 import { h } from "./dom.js";
 import { simulatedBar } from "./marks.js";
 import { problemNote } from "./widgets.js";
@@ -61,6 +62,7 @@ export async function show(isRefresh) {
   isLoading = false;
   if (isDue || missed.some(([kind, data]) => isConcerned(view, kind, data))) go.refresh();
   isDue = false;
+  if (isRefresh && current.isPinned) { view.stop?.(); return; }
   place.main.removeAttribute("aria-busy");
   current.stop?.();
   current = view;

@@ -46,7 +46,8 @@ test("every page", { timeout: 280000 }, async (t) => {
   [host] = await stack.hosts();
   await visit(page, `/invoke/${app.id}`);
   await page.click("main form button[type=submit]");
-  await page.waitForSelector(".checks");
+  await page.waitForSelector(".checks, .cols .note.refused");
+  assert.ok(await page.locator(".checks").count(), await page.locator("main").textContent());
   await t.test("invoke", () => inEveryLook("invoke"));
   const paths = ["/apps", ...["overview", "instances", "deployments", "releases", "logs", "settings"].map((tab) => `/apps/${app.id}?tab=${tab}`), `/instances/${instance.id}`, "/receipts",
     ...[1, 2, 3, 4].map((step) => `/deploy?step=${step}`), "/hosts", "/hosts?show=free", `/hosts/${host.id}`, "/nothing-here"];

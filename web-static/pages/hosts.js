@@ -1,32 +1,36 @@
 import { h, icon, idCode, plural } from "../dom.js";
 import { shape, mark } from "../marks.js";
 import { empty, table, panel, segments, terminal, command, meter, roleButton, toastProblem, funnel } from "../widgets.js";
-import { list, post, may } from "../api.js";
+import { list, post, may, session } from "../api.js";
 import { go } from "../router.js";
 import { kindOfHost, isLeaving, stateText, hostActions, NEEDS_OPERATOR } from "../fleet.js";
 
-let made = null; // the command with its one-time token: shown until this tab goes elsewhere, never stored
+// The command with its one-time token: shown to the session that made it until the tab goes elsewhere, never stored.
+// The panel is one and stays over redraws: whatever answers late finds it, and what was typed is kept.
+let made = null, box = null;
+const region = h("input", { id: "enrol-region", value: "local", autocomplete: "off", maxlength: "64" });
+
+async function make(event) {
+  event.preventDefault();
+  try {
+    made = { ...await post("/v1/enrol-tokens", { region: region.value.trim() || "local" }), session: session() };
+    enrolPanel().querySelector("pre")?.focus();
+  } catch (problem) { toastProblem(problem); }
+}
+function another() {
+  made = null;
+  enrolPanel();
+}
 
 function enrolPanel() {
-  const box = h("section.panel", { id: "enrol", "aria-label": "Enrol a host" });
-  const make = async (event) => {
-    event?.preventDefault();
-    try {
-      made = await post("/v1/enrol-tokens", { region: region.value.trim() || "local" });
-      draw();
-      box.querySelector("pre")?.focus();
-    } catch (problem) { toastProblem(problem); }
-  };
-  const region = h("input", { id: "enrol-region", value: "local", autocomplete: "off", maxlength: "64" });
-  const draw = () => {
-    const left = made ? Math.max(0, Math.round((Date.parse(made.expires) - Date.now()) / 60000)) : 0;
-    const key = h("p.help", {}, "The machine's key is made there and never leaves it. A machine without a TEE is refused, unless it enrols as simulated.");
-    box.replaceChildren(h("header", {}, h("h2", {}, "Enrol a host"), made ? h("span.help", {}, `for ${plural(made.uses, "machine")}, ${left} min left`) : null),
-      made ? h("div.pad.stack.tight", {}, h("p", {}, "Run this on the machine, once:"), command(made.command), h("p.help", {}, "The token is shown here only, and works once."), key, h("div.row", {}, h("button.btn.small", { type: "button", onclick: () => { made = null; draw(); } }, "Another")))
-        : h("form.pad.stack", { onsubmit: make }, h("p", {}, "A machine enrols by a one-time token. It dials out, so it may stand behind NAT."), h("div.field", {}, h("label", { for: "enrol-region" }, "Region"), region),
-          may("operator") ? h("button.btn.primary", { type: "submit" }, icon("plus"), "Make the command") : roleButton("button.btn", false, NEEDS_OPERATOR, {}, "Make the command"), key));
-  };
-  draw();
+  box ??= h("section.panel", { id: "enrol", "aria-label": "Enrol a host" });
+  if (made && made.session !== session()) made = null;
+  const left = made ? Math.max(0, Math.round((Date.parse(made.expires) - Date.now()) / 60000)) : 0;
+  const key = h("p.help", {}, "The machine's key is made there and never leaves it. A machine without a TEE is refused, unless it enrols as simulated.");
+  box.replaceChildren(h("header", {}, h("h2", {}, "Enrol a host"), made ? h("span.help", {}, `for ${plural(made.uses, "machine")}, ${left} min left`) : null),
+    made ? h("div.pad.stack.tight", {}, h("p", {}, "Run this on the machine, once:"), command(made.command), h("p.help", {}, "The token is shown here only, and works once."), key, h("div.row", {}, h("button.btn.small", { type: "button", onclick: another }, "Another")))
+      : h("form.pad.stack", { onsubmit: make }, h("p", {}, "A machine enrols by a one-time token. It dials out, so it may stand behind NAT."), h("div.field", {}, h("label", { for: "enrol-region" }, "Region"), region),
+        may("operator") ? h("button.btn.primary", { type: "submit" }, icon("plus"), "Make the command") : roleButton("button.btn", false, NEEDS_OPERATOR, {}, "Make the command"), key));
   return box;
 }
 

@@ -59,14 +59,15 @@ export async function invokePage({ id }) {
   target.addEventListener("blur", judge);
   store();
   const result = h("div", { "aria-live": "polite" }, panel("Response", null, h("p.none", {}, "Send the request to see the answer, and its receipt checked against the enclave's evidence.")));
-  const isAllowed = may("developer");
-  const button = isAllowed ? h("button.btn.primary.wide", { type: "submit", disabled: !serving.length }, icon("send"), "Send") : roleButton("button.btn.primary.wide", false, "Sending from here needs the developer role", {}, icon("send"), "Send");
+  const isAllowed = may("developer"), sleeps = app.deployment?.min === 0;
+  const button = isAllowed ? h("button.btn.primary.wide", { type: "submit", disabled: !serving.length && !sleeps }, icon("send"), "Send") : roleButton("button.btn.primary.wide", false, "Sending from here needs the developer role", {}, icon("send"), "Send");
   const submit = async (event) => {
     event.preventDefault();
     if (!isAllowed || !judge()) { target.focus(); return; }
     const stopper = new AbortController();
     const wait = waiting(() => stopper.abort());
     button.disabled = true;
+    view.isPinned = true;
     result.replaceChildren(wait.content);
     if (isLocal()) {
       try { result.replaceChildren(responseHere(await invokeHere(app, target.value, type.value, body.value))); } catch (problem) {
@@ -89,11 +90,13 @@ export async function invokePage({ id }) {
   };
   const kinds = serving.map(verdictOf), kind = worst(kinds);
   const proof = serving.length ? note(kind, { simulated: "Simulated before sending", reported: "Evidence reported by the plane", stale: "Evidence is stale", refused: "Evidence was refused" }[kind], `${serving.length} of ${instances.length} instances serve release ${(app.deployment?.release || "").slice(7, 15)}… on accepted evidence.`, h("a.btn", { href: `/instances/${serving[0].id}` }, "Evidence"))
+    : sleeps ? note("stale", "Asleep", "No instance runs. The first request wakes one, and waits for it.")
     : note("stale", "No instance serves", "Requests would be answered with 503.", h("a.btn", { href: app.head ? `/apps/${id}` : `/deploy?name=${app.name}` }, app.head ? "See why" : "Deploy"));
-  return { title: `Invoke ${app.name}`, section: "apps", crumbs: [["Apps", "/apps"], [app.name, `/apps/${id}`], ["Invoke"]], simulated: app.class === "simulated",
+  const view = { title: `Invoke ${app.name}`, section: "apps", crumbs: [["Apps", "/apps"], [app.name, `/apps/${id}`], ["Invoke"]], simulated: app.class === "simulated",
     concerns: (event, data) => event === "instance" && data.app === id && !serving.length,
     content: [h("div.title", {}, h("div", {}, h("h1", {}, "Send a request"), h("p.lead", {}, isLocal() ? "Sealed: the program that serves this page verifies the enclave first, seals to it alone, and verifies the receipt of the answer. The relay sees neither." : "Plain: the relay sees request and answer, and a release that takes sealed requests alone refuses it: use redoubt invoke. The receipt shows which code in which enclave answered, and that nobody changed a byte."))), proof,
       h("div.cols", {}, panel("Request", h("span.tag", {}, isLocal() ? "sealed" : "plain"), h("form.pad.stack", { onsubmit: submit, novalidate: true },
         h("div.cols", {}, h("div.field", {}, h("label", { for: "path" }, "POST to path"), target, targetProblem), h("div.field", {}, h("label", { for: "type" }, "Content type"), type)), h("div.field", {}, h("label", { for: "body" }, "Body"), body, size), button)), result),
       terminal(`redoubt invoke ${app.name} --data @request.json --save answer.json`)] };
+  return view;
 }
