@@ -15,7 +15,8 @@ after(async () => { await stack?.close(); });
 
 const redis = (...args) => execFileSync("redis-cli", ["-s", stack.redis, ...args], { encoding: "utf8" });
 const lease = (name) => stack.sql(`SELECT l.instance_id, l.epoch, l.job_seq, l.host_id FROM leases l JOIN apps a USING (app_id) WHERE a.name = '${name}' AND l.live`)[0];
-const told = (name) => Number(stack.sql(`SELECT count(*) FROM events e JOIN apps a USING (app_id) WHERE a.name = '${name}' AND e.kind = 'instance' AND e.body->>'phase' = 'serving'`)[0][0]);
+const phases = (name) => stack.sql(`SELECT e.body->>'phase', e.body->>'reason', e.body->>'epoch' FROM events e JOIN apps a USING (app_id) WHERE a.name = '${name}' AND e.kind = 'instance' ORDER BY e.xid, e.id`).map((row) => row.join(" ").trim());
+const told = (name) => phases(name).filter((phase) => phase.startsWith("serving")).length;
 const lines = (pattern) => (stack.agent(1).log().match(pattern) || []).length;
 const enclaveOf = async (made) => JSON.parse(Buffer.from((await stack.invoke(made.app)).headers["redoubt-receipt"], "base64url")).claims.instance;
 
@@ -31,7 +32,9 @@ async function survivesDrop(t, name, what, moment) {
   const [, epoch] = lease(name);
   assert.equal(stack.sql(`SELECT 1 FROM leases l JOIN apps a USING (app_id) WHERE a.name = '${name}'`).length, 1, "under its first epoch");
   assert.equal(lines(new RegExp(`"event":"instance_phase","instance":"\\w+","epoch":${epoch},"phase":"launching"`, "g")), 1, "launched once");
-  assert.equal(told(name), 1, "told once that it serves");
+  // A machine without time to spare may hold its instance for unhealthy a while; that is told, and so is its end.
+  const seen = phases(name).map((phase) => phase.split(" ")[0]).filter((phase, i, all) => phase !== "unhealthy" && !(phase === "serving" && all[i - 1] === "unhealthy"));
+  assert.equal(new Set(seen).size, seen.length, `each phase told once: ${phases(name).join(", ")}`);
   checkInvariants(stack);
 }
 
