@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "agent/egress.h"
 #include "agent/journal.h"
 #include "agent/kms.h"
 #include "agent/launch_process.h"
@@ -41,6 +42,7 @@ typedef struct agent_process {
     agent_logs *logs;
     agent_journal *journal;
     bool has_lost_journal; /* it was damaged and lies aside */
+    agent_egress *egress;
     agent_launcher *launcher;
     agent_pool *pool;
     agent_instances *instances;
@@ -284,6 +286,22 @@ static int order_kms(agent_process *self, const char *run, agent_sim_kms_order *
     return agent_kms_order(&self->kms, options->kms, options->kms_ticket_key, ret, err);
 }
 
+/* The way out of the enclaves. What the operator opens is a loosening, and said so once. */
+static int start_egress(agent_process *self, rd_err *err)
+{
+    agent_egress_rules rules = { .allow_count = 0 };
+    const rd_option_list *allow = &self->options->egress_allow;
+    for (size_t i = 0; i < allow->count; i++) {
+        if (agent_egress_rules_allow(&rules, allow->items[i], err) < 0)
+            return -1;
+        rd_log(RD_WARN, "egress_range_opened", RD_STR("range", allow->items[i]));
+    }
+    self->egress = agent_egress_new(rd_loop_uv(self->loop), &rules);
+    for (size_t i = 0; i < self->endpoint_count; i++)
+        agent_egress_guard_plane(self->egress, self->endpoints[i].host, self->endpoints[i].port);
+    return 0;
+}
+
 static int start_launcher(agent_process *self, rd_err *err)
 {
     RD_CLEANUP(rd_free_p) char *run = run_dir(&self->state);
@@ -298,6 +316,7 @@ static int start_launcher(agent_process *self, rd_err *err)
                                             .kms = self->kms.dir ? &order : NULL,
                                             .kms_context = self,
                                             .on_kms = on_kms,
+                                            .egress = self->egress,
                                             .insecure_unsandboxed = self->options->insecure_unsandboxed };
     if (!self->state.is_simulated)
         return agent_machine_tee(err) < 0
@@ -418,7 +437,8 @@ static int start(agent_process *self, rd_err *err)
     if (parse_endpoints(self, err) < 0 || make_tls(self, err) < 0 || rd_loop_new(&self->loop, err) < 0 ||
         rd_loop_on_signals(self->loop, on_signal, NULL, self, err) < 0)
         return -1;
-    if (open_stores(self, err) < 0 || start_launcher(self, err) < 0 || start_instances(self, err) < 0)
+    if (open_stores(self, err) < 0 || start_egress(self, err) < 0 || start_launcher(self, err) < 0 ||
+        start_instances(self, err) < 0)
         return -1;
     self->status_timer = rd_timer_new(self->loop, on_status, self);
     rd_timer_start(self->status_timer, 0, STATUS_US);
@@ -455,7 +475,7 @@ static void drain(agent_process *self)
 
 static void stop(agent_process *self)
 {
-    bool pool_closed = !self->pool, launcher_closed = !self->launcher;
+    bool pool_closed = !self->pool, launcher_closed = !self->launcher, egress_closed = !self->egress;
     if (self->instances && self->options->on_stop == AGENT_STOP_DRAIN)
         drain(self);
     self->status_timer = rd_timer_free(self->status_timer);
@@ -473,6 +493,10 @@ static void stop(agent_process *self)
         self->launcher->ops->close(self->launcher, self->options->on_stop != AGENT_STOP_KEEP, on_closed,
                                    &launcher_closed);
         wait_until(self, &launcher_closed);
+    }
+    if (self->egress) {
+        agent_egress_close(self->egress, on_closed, &egress_closed);
+        wait_until(self, &egress_closed);
     }
     if (self->status_written) {
         RD_CLEANUP(rd_free_p) char *path = agent_state_path(&self->state, AGENT_FILE_STATUS);

@@ -1,6 +1,8 @@
 /* The handle of one enclave: its control stream, its states, and its end. */
 #include "agent/enclave_priv.h"
 
+#include "agent/egress.h"
+
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
@@ -20,7 +22,7 @@
 #define QUEUED_MAX ((size_t)16 << 20)
 
 enum { TO_HEADER = 1, TO_GENESIS, TO_HEAD, TO_RELEASE, TO_CODE, TO_START, TO_EVIDENCE, TO_DRAIN, TO_STOP };
-enum { FROM_BLANK = 0x81, FROM_PHASE, FROM_EVIDENCE, FROM_LOG, FROM_DRAINED, FROM_STATE };
+enum { FROM_BLANK = 0x81, FROM_PHASE, FROM_EVIDENCE, FROM_LOG, FROM_DRAINED, FROM_STATE, FROM_EGRESS };
 
 const char *agent_enclave_state_name(agent_enclave_state state)
 {
@@ -35,6 +37,8 @@ static void free_when_done(agent_enclave *enclave)
 {
     if (!enclave->is_forgotten || !enclave->is_ended || enclave->handles_open > 0)
         return;
+    if (enclave->launcher->egress != NULL)
+        agent_egress_drop(enclave->launcher->egress, enclave);
     rd_buf_done(&enclave->in);
     free(enclave);
 }
@@ -276,6 +280,48 @@ static int hear_state(agent_enclave *enclave, rd_bytes payload, rd_err *err)
     return 0;
 }
 
+typedef struct egress_order {
+    uint64_t id;
+    char host[254];
+    uint32_t port;
+    bool is_private;
+} egress_order;
+
+static const rd_json_field egress_fields[] = {
+    { .name = "id", .kind = RD_JSON_U64, .offset = offsetof(egress_order, id) },
+    { .name = "host", .kind = RD_JSON_TEXT, .offset = offsetof(egress_order, host), .min = 1, .max = 253 },
+    { .name = "port", .kind = RD_JSON_U32, .offset = offsetof(egress_order, port), .min = 1, .max = UINT16_MAX },
+    { .name = "private", .kind = RD_JSON_BOOL, .offset = offsetof(egress_order, is_private) },
+    RD_JSON_END,
+};
+
+static int dial_enclave(void *context)
+{
+    agent_enclave *enclave = context;
+    return enclave->launcher->ops->dial(enclave);
+}
+
+static int hear_egress(agent_enclave *enclave, rd_bytes payload, rd_err *err)
+{
+    egress_order order = { .id = 0 };
+    if (rd_json_load(payload, NULL, egress_fields, RD_UNKNOWN_IGNORED, &order, err) < 0)
+        return -1;
+    if (enclave->state != AGENT_ENCLAVE_SERVING && enclave->state != AGENT_ENCLAVE_DRAINING)
+        return rd_err_set(err, RD_E_CONTROL_ORDER, "an outgoing connection in state %s",
+                          agent_enclave_state_name(enclave->state));
+    if (enclave->launcher->egress == NULL)
+        return 0;
+    agent_egress_request request = { .owner = enclave,
+                                     .id = order.id,
+                                     .port = (uint16_t)order.port,
+                                     .is_private = order.is_private,
+                                     .dial = dial_enclave,
+                                     .context = enclave };
+    memcpy(request.host, order.host, sizeof(request.host));
+    agent_egress_open(enclave->launcher->egress, &request);
+    return 0;
+}
+
 static int hear_blank(agent_enclave *enclave, rd_bytes payload, rd_err *err)
 {
     if (enclave->state != AGENT_ENCLAVE_STARTING)
@@ -306,6 +352,8 @@ static int hear(agent_enclave *enclave, uint8_t type, rd_bytes payload, rd_err *
         return 0;
     case FROM_STATE:
         return hear_state(enclave, payload, err);
+    case FROM_EGRESS:
+        return hear_egress(enclave, payload, err);
     default:
         return rd_err_set(err, RD_E_CONTROL_FRAME, "control frame of unknown type %u", type);
     }

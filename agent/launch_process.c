@@ -589,6 +589,11 @@ static void process_close(agent_launcher *base, bool stops_enclaves, void (*clos
         uv_close((uv_handle_t *)&self->child, on_handle_closed);
 }
 
+static int process_dial(agent_enclave *enclave)
+{
+    return enclave->is_ended ? -1 : agent_run_dir_dial(launcher_of(enclave)->run_dir, enclave->tag_text);
+}
+
 static const agent_launcher_ops process_ops = { .probe = process_probe,
                                                 .launch = process_launch,
                                                 .gone = process_gone,
@@ -596,6 +601,7 @@ static const agent_launcher_ops process_ops = { .probe = process_probe,
                                                 .limit = process_limit,
                                                 .adopt = process_adopt,
                                                 .describe = process_describe,
+                                                .dial = process_dial,
                                                 .close = process_close };
 
 static void describe(process_launcher *self)
@@ -616,7 +622,7 @@ int agent_launch_process_new(uv_loop_t *loop, const agent_process_options *optio
         agent_enclave_path(options->enclave_path, path, sizeof(path), err) < 0)
         return -1;
     process_launcher *self = rd_alloc(sizeof(*self));
-    self->base = (agent_launcher){ .ops = &process_ops, .loop = loop };
+    self->base = (agent_launcher){ .ops = &process_ops, .loop = loop, .egress = options->egress };
     self->run_dir = rd_strdup(options->run_dir);
     self->enclave_path = rd_strdup(path);
     self->platform_dir = rd_strdup(options->quoter_dir);

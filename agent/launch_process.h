@@ -11,6 +11,7 @@ typedef struct agent_process_options {
     const char *run_dir;        /* sockets and records; made 0700; at most 60 bytes, as socket paths are short */
     const char *enclave_path;   /* NULL: redoubt-enclave beside this program */
     const char *quoter_dir;     /* where the simulated vendor's keys lie (sim_quoter.h) */
+    struct agent_egress *egress; /* borrowed; NULL: functions reach nobody */
     const char *agent_path;     /* NULL: /proc/self/exe; must understand `sim-tee` */
     const char *cgroup;         /* "auto", "off", or a directory below which groups are made; NULL: auto */
     uint64_t memory_bytes;      /* limit of a blank, and default; 0: 128 MiB */

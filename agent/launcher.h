@@ -90,6 +90,8 @@ typedef struct agent_launcher_ops {
     int (*adopt)(agent_launcher *launcher, const agent_enclave_events *events, void *context, agent_adopted_fn adopted,
                  agent_adopt_done_fn done, rd_err *err);
     const agent_launcher_info *(*describe)(agent_launcher *launcher);
+    /* A connection to the enclave's control listener, for an outgoing request of its function; -1 when it is gone. */
+    int (*dial)(agent_enclave *enclave);
     /* stops_enclaves false: everything keeps running, to be adopted (an update of the agent). Drops all handles. closed
      * is called at the end, from the loop. */
     void (*close)(agent_launcher *launcher, bool stops_enclaves, void (*closed)(void *context), void *context);
@@ -98,6 +100,7 @@ typedef struct agent_launcher_ops {
 struct agent_launcher {
     const agent_launcher_ops *ops;
     uv_loop_t *loop;
+    struct agent_egress *egress; /* the way out for enclaves; borrowed, NULL: there is none */
 };
 
 /* Starts one blank enclave. Returns at once; on_blank or on_ended follows (bounded: ten seconds). *ret is valid until

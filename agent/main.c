@@ -38,6 +38,10 @@ static const rd_option options[] = {
       .help = "auto, off, or a folder below which groups are made" },
     { "insecure-unsandboxed", 0, RD_OPTION_BOOL, FIELD(agent.insecure_unsandboxed), "false", .group = "Enclaves",
       .help = "run enclaves where namespaces or seccomp are missing" },
+    { "egress-allow", 0, RD_OPTION_LIST, FIELD(agent.egress_allow), NULL, .group = "Enclaves",
+      .help =
+          "private, loopback or other closed address ranges that functions may reach when their release declares it, "
+          "e.g. 10.1.0.0/16; default: none" },
     { "kms-dir", 0, RD_OPTION_PATH, FIELD(agent.kms_dir), NULL, .group = "Key service",
       .help = "folder of a key service that runs beside the enclaves (absolute; made when it is not there); default: "
               "none" },

@@ -102,6 +102,7 @@ static void compare_release(json_t *list, const rd_release *before, const rd_rel
     add(list, "open", json_boolean(before->is_open), json_boolean(after->is_open));
     add(list, "plain", json_boolean(before->is_plain), json_boolean(after->is_plain));
     compare_env(list, before, after);
+    add(list, "egress", rd_egress_to_json(&before->egress), rd_egress_to_json(&after->egress));
     add(list, "limits.request_bytes", number(a->request_bytes), number(b->request_bytes));
     add(list, "limits.response_bytes", number(a->response_bytes), number(b->response_bytes));
     add(list, "limits.time_ms", number(a->time_ms), number(b->time_ms));

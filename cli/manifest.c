@@ -77,6 +77,7 @@ static const rd_json_field manifest_fields[] = {
     { "open", RD_JSON_BOOL, AT(release.is_open), RD_OPTIONAL },
     { "plain", RD_JSON_BOOL, AT(release.is_plain), RD_OPTIONAL },
     { "env", RD_JSON_CUSTOM, AT(release), RD_OPTIONAL, .parse = read_env },
+    { "egress", RD_JSON_CUSTOM, 0, RD_OPTIONAL, .parse = cli_manifest_read_egress },
     { "limits", RD_JSON_OBJECT, AT(release.limits), RD_OPTIONAL, .fields = limit_fields },
     { "resources", RD_JSON_OBJECT, AT(release.resources), RD_OPTIONAL, .fields = resource_fields },
     { "instances", RD_JSON_OBJECT, 0, RD_OPTIONAL, .fields = instance_fields },

@@ -121,6 +121,8 @@ libjansson-dev JSON
 libssl-dev     TLS, signatures, certificates
 libcurl4-openssl-dev  HTTP client
 libseccomp-dev sandbox of enclaves
+libsecp256k1-dev  signatures for contracts
+ca-certificates  public roots that outgoing requests trust, built into the enclave
 libfyaml-dev   manifests (redoubt.yaml)
 zlib1g-dev     compresses the files of the dashboard
 libcmocka-dev  unit tests (found by the build)

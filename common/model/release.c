@@ -24,6 +24,7 @@ void rd_release_done(rd_release *release)
     free(release->env);
     release->env = NULL;
     release->env_count = 0;
+    rd_egress_done(&release->egress);
 }
 
 static bool is_env_name(const char *name)
@@ -84,11 +85,6 @@ static int read_env(const json_t *value, void *into, const char *pointer, rd_err
     return 0;
 }
 
-static int read_egress(const json_t *value, void *into RD_UNUSED, const char *pointer, rd_err *err)
-{
-    return rd_json_each(value, 0, 0, pointer, NULL, NULL, err);
-}
-
 static int read_public_code(const json_t *value, void *into, const char *pointer, rd_err *err)
 {
     if (!json_is_boolean(value)) {
@@ -144,7 +140,7 @@ static const rd_json_field resources_fields[] = {
 static const rd_json_field release_fields[] = {
     { "app", RD_JSON_APP_ID, offsetof(rd_release, app), RD_REQUIRED },
     { "code", RD_JSON_OBJECT, 0, RD_REQUIRED, .fields = code_fields },
-    { "egress", RD_JSON_CUSTOM, 0, RD_REQUIRED, .parse = read_egress },
+    { "egress", RD_JSON_CUSTOM, offsetof(rd_release, egress), RD_REQUIRED, .parse = rd_egress_read },
     { "engine", RD_JSON_CONST, 0, RD_REQUIRED, .text = "quickjs" },
     { "env", RD_JSON_CUSTOM, 0, RD_REQUIRED, .parse = read_env },
     { "kind", RD_JSON_CONST, 0, RD_REQUIRED, .text = "function" },
@@ -224,7 +220,7 @@ int rd_release_encode(const rd_release *release, rd_buf *out, rd_err *err)
     rd_json_set_bool(document, "open", release->is_open);
     rd_json_set(document, "code", code_to_json(release));
     rd_json_set(document, "env", env_to_json(release));
-    rd_json_set(document, "egress", json_array());
+    rd_json_set(document, "egress", rd_egress_to_json(&release->egress));
     rd_json_set_str(document, "receipts", "salted");
     rd_json_set(document, "limits", limits_to_json(&release->limits));
     rd_json_set(document, "resources", resources_to_json(&release->resources));

@@ -4,6 +4,7 @@
 #ifndef RD_MODEL_RELEASE_H
 #define RD_MODEL_RELEASE_H
 
+#include "common/model/egress.h"
 #include "common/model/envelope.h"
 
 #define RD_ENV_MAX            64
@@ -52,6 +53,7 @@ typedef struct rd_release {
     uint64_t code_size;    /* of the same */
     rd_env_entry *env;     /* owned, in the canonical order of names */
     size_t env_count;
+    rd_egress egress; /* owned */
     rd_release_limits limits;
     rd_resources resources;
 } rd_release;

@@ -27,6 +27,7 @@ typedef enum encl_control_type {
     ENCL_CONTROL_LOG = 0x84,
     ENCL_CONTROL_DRAINED = 0x85,
     ENCL_CONTROL_STATE = 0x86,
+    ENCL_CONTROL_EGRESS = 0x87,
 } encl_control_type;
 
 typedef enum encl_control_state {

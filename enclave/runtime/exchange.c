@@ -257,8 +257,9 @@ static encl_exchange_outcome answer_function(const encl_server_parts *parts, enc
     }
     encl_response response;
     rd_bytes type;
-    if (encl_function_call(parts->function, request, body, conn->fd, &response, &err) < 0 ||
-        write_response(conn, request, &response, &type, &err) < 0) {
+    int outcome = encl_function_call(parts->function, request, body, conn->fd, &response, &err);
+    encl_function_egress(parts->function, &wish.egress_asked, &wish.egress_failed);
+    if (outcome < 0 || write_response(conn, request, &response, &type, &err) < 0) {
         if (err.code == RD_E_CANCELLED)
             return ENCL_EXCHANGE_DROP;
         return refuse(parts, conn, request, &wish, body, &err);

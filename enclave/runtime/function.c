@@ -6,13 +6,12 @@
 #include <time.h>
 
 #include "common/base/mem.h"
-#include "common/model/canonical.h"
 
 #define HEAP_PRELOADED ((size_t)64 << 20)
-#define HEAP_MAX       ((size_t)192 << 20) /* engine.h */
 
 struct encl_function {
     encl_engine *engine;
+    encl_world *world;
     encl_function_host host;
     int caller_fd;
     bool has_background;
@@ -49,19 +48,80 @@ static void host_log(void *context, encl_log_level level, rd_bytes line)
     function->host.log(function->host.context, names[RD_MIN((unsigned)level, 3u)], line);
 }
 
-/* A handler's timer: sleep until it is due, but notice a caller who left. */
+/* Outgoing requests go on as far as they can; true when one of them has an answer. */
+static bool turn_egress(encl_function *function)
+{
+    encl_egress *egress = encl_world_egress(function->world);
+    if (!encl_egress_is_pending(egress))
+        return false;
+    function->host.turn(function->host.context, egress);
+    encl_egress_turn(egress);
+    return encl_egress_has_news(egress);
+}
+
+/* A handler's timer or request: sleep until it is due or there is an answer, but notice a caller who left. */
 static int host_wait(void *context, int64_t until_us)
 {
     encl_function *function = context;
+    encl_egress *egress = encl_world_egress(function->world);
     for (;;) {
         int64_t left_us = until_us - host_monotonic_us(NULL);
-        if (left_us <= 0)
+        if (turn_egress(function) || left_us <= 0)
             return 0;
-        struct pollfd caller = { .fd = function->caller_fd, .events = POLLRDHUP };
-        int ready = poll(&caller, 1, (int)RD_MIN((left_us + 999) / 1000, 60000));
-        if (ready > 0 && (caller.revents & (POLLHUP | POLLERR | POLLRDHUP)) != 0)
+        struct pollfd fds[1 + ENCL_FUNCTION_WATCHED + ENCL_EGRESS_AT_ONCE] = { { .fd = function->caller_fd,
+                                                                                 .events = POLLRDHUP } };
+        nfds_t count = 1;
+        if (encl_egress_is_pending(egress)) {
+            count += function->host.watch(function->host.context, fds + count);
+            count += encl_egress_watch(egress, fds + count);
+        }
+        int ready = poll(fds, count, (int)RD_MIN((left_us + 999) / 1000, 60000));
+        if (ready > 0 && (fds[0].revents & (POLLHUP | POLLERR | POLLRDHUP)) != 0)
             return -1;
     }
+}
+
+static void host_ask(void *context, uint32_t op, rd_bytes question, rd_buf *reply)
+{
+    encl_world_ask(((encl_function *)context)->world, op, question, reply);
+}
+
+static bool host_is_pending(void *context)
+{
+    return encl_world_is_pending(((encl_function *)context)->world);
+}
+
+static void host_forget(void *context)
+{
+    encl_world_forget(((encl_function *)context)->world);
+}
+
+/* --- the world's callbacks -------------------------------------------------------------------------------------- */
+
+static int world_dial(void *context, uint64_t id, const rd_egress_entry *entry, rd_err *err)
+{
+    encl_function *function = context;
+    if (function->host.dial == NULL)
+        return rd_err_set(err, RD_E_UNSUPPORTED, "there is no way out of here");
+    return function->host.dial(function->host.context, id, entry, err);
+}
+
+static int world_evidence(void *context, const uint8_t user[32], rd_buf *ret, rd_err *err)
+{
+    encl_function *function = context;
+    return function->host.evidence(function->host.context, user, ret, err);
+}
+
+static void open_world(encl_function *function, const rd_release *release, const encl_app_keys *keys)
+{
+    const encl_world_host host = {
+        .egress = { .dial = world_dial, .time_us = host_wall_us, .context = function },
+        .random = host_random,
+        .evidence = function->host.evidence == NULL ? NULL : world_evidence,
+        .context = function,
+    };
+    function->world = encl_world_new(&release->egress, &host);
+    encl_world_set_keys(function->world, keys);
 }
 
 /* Before an instance has taken the engine over there is nothing to tell and nothing to draw. */
@@ -88,16 +148,6 @@ int encl_function_preload(encl_engine **ret, rd_err *err)
 
 /* --- loading ---------------------------------------------------------------------------------------------------- */
 
-static encl_engine_limits limits_of(const rd_release *release)
-{
-    return (encl_engine_limits){
-        .time_us = (int64_t)release->limits.time_ms * 1000,
-        .heap_size = RD_MIN((size_t)release->limits.heap_bytes, HEAP_MAX),
-        .request_size = release->limits.request_bytes + ENCL_HTTP_HEAD_MAX,
-        .output_size = release->limits.response_bytes,
-    };
-}
-
 static int configure(encl_function *function, encl_engine *engine, const rd_release *release, rd_err *err)
 {
     const encl_engine_host host = { .wall_us = host_wall_us,
@@ -105,28 +155,19 @@ static int configure(encl_function *function, encl_engine *engine, const rd_rele
                                     .random = host_random,
                                     .log = host_log,
                                     .wait = host_wait,
+                                    .ask = host_ask,
+                                    .is_pending = host_is_pending,
+                                    .forget = host_forget,
                                     .context = function };
-    const encl_engine_limits limits = limits_of(release);
+    const encl_engine_limits limits = encl_world_limits(release);
     return encl_engine_configure(engine, &host, &limits, err);
 }
 
-static void write_env(const rd_release *release, rd_buf *out)
-{
-    rd_buf_append_u8(out, '{');
-    for (size_t i = 0; i < release->env_count; i++) {
-        if (i > 0)
-            rd_buf_append_u8(out, ',');
-        (void)rd_canonical_put_string(out, rd_bytes_str(release->env[i].name));
-        rd_buf_append_u8(out, ':');
-        (void)rd_canonical_put_string(out, rd_bytes_str(release->env[i].value));
-    }
-    rd_buf_append_u8(out, '}');
-}
-
-static int load(encl_engine *engine, const rd_release *release, const rd_code_bundle *code, rd_err *err)
+static int load(encl_engine *engine, const rd_release *release, const rd_code_bundle *code, const encl_app_keys *keys,
+                rd_err *err)
 {
     RD_CLEANUP(rd_buf_done) rd_buf env = { 0 };
-    write_env(release, &env);
+    encl_world_env(release, keys, &env);
     RD_CLEANUP(rd_free_p) encl_module *modules = rd_alloc_array(code->modules_count, sizeof(*modules));
     for (size_t i = 0; i < code->modules_count; i++)
         modules[i] = (encl_module){ .name = code->modules[i].name,
@@ -135,14 +176,15 @@ static int load(encl_engine *engine, const rd_release *release, const rd_code_bu
 }
 
 int encl_function_load(encl_engine *engine, const encl_function_host *host, const rd_release *release,
-                       const rd_code_bundle *code, encl_function **ret, rd_err *err)
+                       const rd_code_bundle *code, const encl_app_keys *keys, encl_function **ret, rd_err *err)
 {
     encl_function *function = rd_alloc(sizeof(*function));
     function->host = *host;
     function->caller_fd = -1;
+    open_world(function, release, keys);
     int outcome = configure(function, engine, release, err);
     if (outcome == 0)
-        outcome = load(engine, release, code, err);
+        outcome = load(engine, release, code, keys, err);
     function->engine = engine;
     if (outcome < 0) {
         encl_function_free(function);
@@ -156,6 +198,7 @@ encl_function *encl_function_free(encl_function *function)
 {
     if (function != NULL) {
         encl_engine_free(function->engine);
+        encl_world_free(function->world);
         rd_buf_done(&function->url);
         free(function);
     }
@@ -217,6 +260,7 @@ int encl_function_call(encl_function *function, const encl_http_request *request
                           .body = body };
     function->caller_fd = caller_fd;
     function->has_background = false;
+    encl_world_begin(function->world);
     rd_err cause = RD_ERR_INIT;
     int outcome = encl_engine_call(function->engine, &call, ret, &cause);
     function->caller_fd = -1;
@@ -226,6 +270,11 @@ int encl_function_call(encl_function *function, const encl_http_request *request
     }
     function->host.log(function->host.context, "error", rd_bytes_str(cause.text));
     return rename_failure(&cause, err);
+}
+
+void encl_function_egress(const encl_function *function, uint32_t *ret_asked, uint32_t *ret_failed)
+{
+    encl_world_counts(function->world, ret_asked, ret_failed);
 }
 
 bool encl_function_has_background(const encl_function *function)

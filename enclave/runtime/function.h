@@ -9,6 +9,9 @@
 #include "common/model/release.h"
 #include "enclave/engine/engine.h"
 #include "enclave/runtime/http.h"
+#include "enclave/world/world.h"
+
+#define ENCL_FUNCTION_WATCHED 16
 
 typedef struct encl_function encl_function;
 
@@ -17,16 +20,25 @@ typedef struct encl_function_host {
     int64_t (*time_us)(void *context); /* the platform's floored time */
     int (*random)(void *context, uint8_t *out, size_t size);
     void (*log)(void *context, const char *level, rd_bytes line);
+    /* The way out: asks for a connection; descriptors to wait for until it is there (at most ENCL_FUNCTION_WATCHED);
+     * and what to do when one has news. As encl_lines_…; NULL: there is no way out. */
+    int (*dial)(void *context, uint64_t id, const rd_egress_entry *entry, rd_err *err);
+    size_t (*watch)(void *context, struct pollfd *ret);
+    void (*turn)(void *context, encl_egress *egress);
+    /* Evidence of purpose app over 32 bytes. NULL: none. */
+    int (*evidence)(void *context, const uint8_t user[32], rd_buf *ret, rd_err *err);
     void *context;
 } encl_function_host;
 
 /* The engine of a zygote, with limits of its own until encl_function_load; log lines before that are dropped. */
 int encl_function_preload(encl_engine **ret, rd_err *err) RD_NODISCARD;
 
-/* Loads the handler and takes its snapshot; takes the engine over, also on failure. Errors: those of encl_engine_load
+/* Loads the handler and takes its snapshot; keys are what a grant brought (borrowed), or NULL. release outlives the
+ * function; takes the engine over, also on failure. Errors: those of encl_engine_load
  * (their sentences are for the app's owner). */
 int encl_function_load(encl_engine *engine, const encl_function_host *host, const rd_release *release,
-                       const rd_code_bundle *code, encl_function **ret, rd_err *err) RD_NODISCARD;
+                       const rd_code_bundle *code, const encl_app_keys *keys, encl_function **ret,
+                       rd_err *err) RD_NODISCARD;
 encl_function *encl_function_free(encl_function *function);
 void encl_function_free_p(encl_function **function);
 
@@ -35,6 +47,8 @@ void encl_function_free_p(encl_function **function);
  * FUNCTION_BAD_RESPONSE, HTTP_SYNTAX (the engine does not take this URL), CANCELLED (the caller is gone). */
 int encl_function_call(encl_function *function, const encl_http_request *request, rd_bytes body, int caller_fd,
                        encl_response *ret, rd_err *err) RD_NODISCARD;
+/* Requests that the last call sent before it answered, and those of them that failed. */
+void encl_function_egress(const encl_function *function, uint32_t *ret_asked, uint32_t *ret_failed);
 /* The last call left waitUntil work, which encl_function_finish runs. */
 bool encl_function_has_background(const encl_function *function);
 /* After the answer was copied: runs what waitUntil left, then puts the pristine machine back. */

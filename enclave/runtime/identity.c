@@ -86,6 +86,19 @@ void encl_identity_free_p(encl_identity **identity)
     *identity = encl_identity_free(*identity);
 }
 
+/* Statement, quote and bundle. */
+static int attest(encl_identity *identity, const rd_statement *statement, rd_buf *text, rd_buf *ret, rd_err *err)
+{
+    RD_CLEANUP(rd_buf_done) rd_buf quote = { 0 };
+    uint8_t report_data[RD_REPORT_DATA_SIZE];
+    if (rd_statement_encode(statement, text, err) < 0)
+        return -1;
+    rd_statement_report_data(rd_buf_bytes(text), report_data);
+    if (encl_platform_quote(identity->platform, report_data, &quote, err) < 0)
+        return -1;
+    return rd_evidence_encode(rd_buf_bytes(&quote), rd_buf_bytes(text), identity->header, ret, err);
+}
+
 int encl_identity_evidence(encl_identity *identity, rd_purpose purpose, const uint8_t nonce[RD_NONCE_SIZE], rd_buf *ret,
                            rd_err *err)
 {
@@ -100,20 +113,25 @@ int encl_identity_evidence(encl_identity *identity, rd_purpose purpose, const ui
     rd_sha256(RD_BYTES_ARRAY(keys), statement.ohttp);
     memcpy(statement.nonce, nonce, RD_NONCE_SIZE);
     RD_CLEANUP(rd_buf_done) rd_buf text = { 0 };
-    RD_CLEANUP(rd_buf_done) rd_buf quote = { 0 };
-    uint8_t report_data[RD_REPORT_DATA_SIZE];
-    if (rd_statement_encode(&statement, &text, err) < 0)
-        return -1;
-    rd_statement_report_data(rd_buf_bytes(&text), report_data);
-    if (encl_platform_quote(identity->platform, report_data, &quote, err) < 0)
-        return -1;
-    if (rd_evidence_encode(rd_buf_bytes(&quote), rd_buf_bytes(&text), identity->header, ret, err) < 0)
+    if (attest(identity, &statement, &text, ret, err) < 0)
         return -1;
     if (purpose == RD_PURPOSE_STATUS && !identity->has_status) {
         rd_statement_digest(rd_buf_bytes(&text), &identity->status);
         identity->has_status = true;
     }
     return 0;
+}
+
+int encl_identity_app_evidence(encl_identity *identity, const uint8_t user[32], rd_buf *ret, rd_err *err)
+{
+    rd_statement statement = identity->statement;
+    statement.purpose = RD_PURPOSE_APP;
+    statement.has_user = true;
+    memcpy(statement.user, user, sizeof(statement.user));
+    RD_CLEANUP(rd_buf_done) rd_buf text = { 0 };
+    if (encl_platform_random(identity->platform, statement.nonce, RD_NONCE_SIZE, err) < 0)
+        return -1;
+    return attest(identity, &statement, &text, ret, err);
 }
 
 const rd_digest *encl_identity_status(const encl_identity *identity)

@@ -30,6 +30,9 @@ void encl_identity_free_p(encl_identity **identity);
  * receipts name as their evidence. Errors: TEE_UNAVAILABLE, TEE_REFUSED. */
 int encl_identity_evidence(encl_identity *identity, rd_purpose purpose, const uint8_t nonce[RD_NONCE_SIZE], rd_buf *ret,
                            rd_err *err) RD_NODISCARD;
+/* Evidence of purpose app, with a nonce of its own and 32 bytes of the function in `user`: all that application code
+ * reaches. */
+int encl_identity_app_evidence(encl_identity *identity, const uint8_t user[32], rd_buf *ret, rd_err *err) RD_NODISCARD;
 /* H("statement-v1", S) of the first status statement: what receipts name (formats.md). Needs one made. */
 const rd_digest *encl_identity_status(const encl_identity *identity);
 /* For receipts alone. Borrowed. */

@@ -11,6 +11,7 @@
 #include <jansson.h>
 
 #include "common/base/mem.h"
+#include "enclave/runtime/lines.h"
 #include "enclave/runtime/server.h"
 #include "enclave/runtime/uplink.h"
 
@@ -25,6 +26,7 @@ typedef struct encl_instance {
     int http_fd;
     int epoll_fd;
     encl_uplink uplink;
+    encl_lines lines;
     instance_phase phase;
     int exit_status;
     encl_documents documents;
@@ -75,6 +77,26 @@ static void function_log(void *context, const char *level, rd_bytes line)
     encl_uplink_log(&((encl_instance *)context)->uplink, level, line);
 }
 
+static int function_dial(void *context, uint64_t id, const rd_egress_entry *entry, rd_err *err)
+{
+    return encl_lines_ask(&((encl_instance *)context)->lines, id, entry, err);
+}
+
+static size_t function_watch(void *context, struct pollfd *ret)
+{
+    return encl_lines_watch(&((encl_instance *)context)->lines, ret);
+}
+
+static void function_turn(void *context, encl_egress *egress)
+{
+    encl_lines_turn(&((encl_instance *)context)->lines, egress);
+}
+
+static int function_evidence(void *context, const uint8_t user[32], rd_buf *ret, rd_err *err)
+{
+    return encl_identity_app_evidence(((encl_instance *)context)->identity, user, ret, err);
+}
+
 static void send_blank(encl_instance *instance, const encl_confine_report *report)
 {
     RD_CLEANUP(rd_buf_done) rd_buf text = { 0 };
@@ -123,10 +145,15 @@ static int open_app(encl_instance *instance, rd_bytes start, rd_err *err)
 
 static int load_function(encl_instance *instance, rd_err *err)
 {
-    const encl_function_host host = {
-        .time_us = function_time, .random = function_random, .log = function_log, .context = instance
-    };
-    if (encl_function_load(RD_TAKE(instance->engine), &host, &instance->app.manifest, &instance->app.code,
+    const encl_function_host host = { .time_us = function_time,
+                                      .random = function_random,
+                                      .log = function_log,
+                                      .dial = function_dial,
+                                      .watch = function_watch,
+                                      .turn = function_turn,
+                                      .evidence = function_evidence,
+                                      .context = instance };
+    if (encl_function_load(RD_TAKE(instance->engine), &host, &instance->app.manifest, &instance->app.code, NULL,
                            &instance->function, err) < 0)
         return rd_err_wrap(err, "code");
     rd_code_bundle_done(&instance->app.code);
@@ -297,6 +324,7 @@ static void turn(encl_instance *instance)
 
 static void instance_done(encl_instance *instance)
 {
+    encl_lines_done(&instance->lines);
     encl_uplink_finish(&instance->uplink);
     encl_server_free(instance->server);
     encl_function_free(instance->function);
@@ -332,6 +360,7 @@ int encl_instance_run(const encl_instance_parts *parts)
         end(instance, 1);
     else
         send_blank(instance, parts->report);
+    encl_lines_init(&instance->lines, &instance->uplink);
     while (instance->phase != PHASE_ENDED)
         turn(instance);
     instance_done(instance);

@@ -62,6 +62,8 @@ bool encl_receipts_add(encl_receipts *receipts, const encl_receipt_wish *wish, c
     claims->has_nonce = wish->has_nonce;
     if (wish->has_nonce)
         memcpy(claims->nonce, wish->nonce, sizeof(claims->nonce));
+    claims->egress_asked = wish->egress_asked;
+    claims->egress_failed = wish->egress_failed;
     claims->host_time_us = encl_platform_time_us(receipts->platform);
     receipts->out[receipts->waiting] = out;
     receipts->waiting++;

@@ -24,6 +24,7 @@ typedef struct encl_receipt_wish {
     bool has_salt, has_nonce;
     uint8_t salt[RD_SALT_SIZE];
     uint8_t nonce[RD_NONCE_SIZE];
+    uint32_t egress_asked, egress_failed; /* not the caller's: what the function asked of others for this answer */
 } encl_receipt_wish;
 
 /* Draws a salt when the caller sent none; the answer then carries it. */

@@ -108,6 +108,11 @@ bool encl_uplink_accept(encl_uplink *uplink)
     return uplink->fd >= 0;
 }
 
+int encl_uplink_accept_line(encl_uplink *uplink)
+{
+    return is_lost(uplink) ? -1 : accept4(uplink->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+}
+
 void encl_uplink_flush(encl_uplink *uplink)
 {
     while (uplink->fd >= 0 && uplink->out.size > 0) {

@@ -30,6 +30,9 @@ int encl_uplink_listen(encl_uplink *uplink, rd_err *err) RD_NODISCARD;
 int encl_uplink_read(encl_uplink *uplink, rd_err *err) RD_NODISCARD;
 /* Takes a controller who dialled; true when he is the new one (the old one had gone). */
 bool encl_uplink_accept(encl_uplink *uplink);
+/* Takes a connection that the living controller makes for an outgoing request; -1 when there is none, or when he is
+ * gone and whoever calls may be the next one. */
+int encl_uplink_accept_line(encl_uplink *uplink);
 bool encl_uplink_has_controller(const encl_uplink *uplink);
 
 /* Queues a frame and writes what the socket takes. Frames past 512 KiB of backlog are lost. */

@@ -52,6 +52,8 @@ static int warm_up(rd_err *err)
     rd_sha256(RD_BYTES_LIT("warm"), digest);
     rd_sha384(RD_BYTES_LIT("warm"), digest);
     rd_sha512(RD_BYTES_LIT("warm"), digest);
+    if (encl_world_warm_up(err) < 0)
+        return -1;
     if (rd_ed25519_sign(key, RD_BYTES_LIT("warm"), &signature, err) < 0)
         return -1;
     return rd_ed25519_verify(rd_signing_key_public(key), RD_BYTES_LIT("warm"), &signature, err);

@@ -45,7 +45,17 @@ enum encl_ask_op {
     /* alg, handle, hash or 0, salt or the public key's handle, info, bits, alg, hash and flags of the key to make or 0
      * → bytes, or a key */
     ENCL_ASK_DERIVE = 9,
-    ENCL_ASK_OF_HOST = 64, /* from here on: encl_engine_host.ask */
+    /* from here on: encl_engine_host.ask (enclave/world) */
+    ENCL_ASK_OF_HOST = 64,
+    ENCL_ASK_NEXT = 64,   /* → nothing, or id, 1, sentence, or id, 0, status, count, name and value …, body */
+    ENCL_ASK_FETCH = 65,  /* method, is http, host, port, target, count, name and value …, body → u32le id */
+    ENCL_ASK_CANCEL = 66, /* id */
+    ENCL_ASK_EVIDENCE = 67,   /* 32 bytes → evidence bundle */
+    ENCL_ASK_DERIVE_APP = 68, /* path → 32 bytes */
+    ENCL_ASK_SIGN_APP = 69,   /* scheme, data → signature */
+    ENCL_ASK_PUBLIC_APP = 70, /* scheme → public key */
+    ENCL_ASK_REFER = 71,      /* name of a secret → a text that stands for it in a header */
+    ENCL_ASK_SECRET = 72,     /* name → value */
 };
 
 enum encl_ask_status {

@@ -7,6 +7,8 @@
 
     hooks.setHandler = (given, envText) => {
         env = envText === '' ? {} : JSON.parse(envText);
+        for (const name of Object.keys(env))
+            if (env[name] === null) Object.defineProperty(env, name, { get: () => hooks.readSecret(name), enumerable: true });
         if (typeof given === 'function') {
             handler = given;
         } else if (given !== null && typeof given === 'object' && typeof given.fetch === 'function') {

@@ -120,7 +120,7 @@
     };
 
     class Request extends Body {
-        #method; #url; #headers; #signal;
+        #method; #url; #headers; #signal; #redirect = 'follow';
         constructor(input, init = {}, mark) {
             super();
             if (mark === own) {
@@ -137,6 +137,8 @@
             if (!TOKEN.test(method) || /^(connect|trace|track)$/i.test(method)) throw new TypeError(`"${method}" is not a method`);
             this.#method = /^(get|head|post|put|delete|options|patch)$/i.test(method) ? method.toUpperCase() : method;
             this.#headers = new Headers(init.headers ?? from?.headers);
+            this.#redirect = `${init.redirect ?? from?.redirect ?? 'follow'}`;
+            if (!['follow', 'error', 'manual'].includes(this.#redirect)) throw new TypeError(`"${this.#redirect}" is no redirect mode`);
             this.#signal = init.signal ?? from?.signal ?? hooks.newSignal();
             if (init.body != null) {
                 if (this.#method === 'GET' || this.#method === 'HEAD') throw new TypeError(`${this.#method} has no body`);
@@ -151,10 +153,10 @@
         get url() { return this.#url; }
         get headers() { return this.#headers; }
         get signal() { return this.#signal; }
-        get redirect() { return 'follow'; }
+        get redirect() { return this.#redirect; }
         clone() {
             if (this.bodyUsed) throw new TypeError('the body was read already');
-            const copy = new Request(this.#url, { method: this.#method, headers: this.#headers, signal: this.#signal });
+            const copy = new Request(this.#url, { method: this.#method, headers: this.#headers, signal: this.#signal, redirect: this.#redirect });
             put(copy, peek(this));
             return copy;
         }
@@ -162,9 +164,19 @@
 
     const EMPTY = [204, 205, 304];
     class Response extends Body {
-        #status; #statusText; #headers; #type = 'default';
-        constructor(body = null, init = {}) {
+        #status; #statusText; #headers; #type = 'default'; #url = ''; #redirected = false;
+        constructor(body = null, init = {}, mark) {
             super();
+            if (mark === own) {
+                this.#status = init.status;
+                this.#statusText = '';
+                this.#headers = new Headers(init.headers, own);
+                this.#type = 'basic';
+                this.#url = init.url;
+                this.#redirected = init.redirected;
+                put(this, body);
+                return;
+            }
             const status = Number(init?.status ?? 200);
             if (!Number.isInteger(status) || status < 200 || status > 599) throw new RangeError(`the status ${status} is not within 200 to 599`);
             this.#status = status;
@@ -194,22 +206,28 @@
         get ok() { return this.#status >= 200 && this.#status <= 299; }
         get headers() { return this.#headers; }
         get type() { return this.#type; }
-        get url() { return ''; }
-        get redirected() { return false; }
+        get url() { return this.#url; }
+        get redirected() { return this.#redirected; }
         clone() {
             if (this.bodyUsed) throw new TypeError('the body was read already');
             const copy = new Response(null, { status: this.#status, statusText: this.#statusText, headers: this.#headers });
+            copy.#type = this.#type;
+            copy.#url = this.#url;
+            copy.#redirected = this.#redirected;
             put(copy, peek(this));
             return copy;
         }
     }
-    define(globalThis, {
-        Headers, Request, Response,
-        async fetch() {
-            native.guard();
-            throw new TypeError('outgoing fetch is not available in this release');
-        },
-    });
+    define(globalThis, { Headers, Request, Response });
+    hooks.flat = flat;
+    // The bytes of a request that is being sent; it cannot be read again.
+    hooks.takeBody = (request) => {
+        if (request.bodyUsed) throw new TypeError('the body was read already');
+        const body = bytesOfBody(peek(request));
+        if (body !== null) use(request);
+        return body;
+    };
+    hooks.newResponse = (status, headers, body, url, redirected) => new Response(body, { status, headers, url, redirected }, own);
     hooks.location = (url) => new URL(url, hooks.currentUrl).href;
     hooks.newRequest = (method, url, headers, body) =>
         new Request(url, { method, headers, body: body === null ? null : new Uint8Array(body) }, own);

@@ -71,7 +71,7 @@ static const spoil rows[] = {
       RD_E_JSON_RANGE },
     { "env value a number", "/env", "{\"A\":1}", RD_E_JSON_TYPE },
     { "egress missing", "/egress", NULL, RD_E_JSON_MISSING },
-    { "egress with an entry", "/egress", "[\"example.org\"]", RD_E_JSON_RANGE },
+    { "egress of texts", "/egress", "[\"example.org\"]", RD_E_JSON_TYPE },
     { "receipts open", "/receipts", "\"open\"", RD_E_JSON_RANGE },
     { "receipts missing", "/receipts", NULL, RD_E_JSON_MISSING },
     { "limits missing", "/limits", NULL, RD_E_JSON_MISSING },

@@ -1,0 +1,510 @@
+#include "enclave/world/egress.h"
+
+#include <errno.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <unistd.h>
+
+#include "common/base/mem.h"
+#include "enclave/world/answer.h"
+#include "enclave/world/tls.h"
+
+#define HEAD_MAX    ((size_t)32 << 10)
+#define HEADERS_MAX 100
+#define READ_SIZE   ((size_t)16 << 10)
+
+typedef enum line_state {
+    LINE_FREE,
+    LINE_DIALLING,
+    LINE_HANDSHAKE,
+    LINE_WRITING,
+    LINE_READING,
+    LINE_ANSWERED,
+    LINE_FAILED, /* `why` says it */
+} line_state;
+
+typedef struct egress_line {
+    line_state state;
+    uint32_t id;
+    uint64_t dial_id;
+    const rd_egress_entry *entry;
+    int fd;
+    SSL *ssl; /* NULL: plain */
+    short events;
+    rd_buf out;
+    size_t written;
+    encl_answer answer;
+    char why[200];
+} egress_line;
+
+struct encl_egress {
+    const rd_egress *list;
+    encl_egress_host host;
+    encl_tls *tls;
+    egress_line lines[ENCL_EGRESS_AT_ONCE];
+    uint32_t last_id;
+    uint64_t last_dial;
+    size_t received; /* bodies of this call */
+    uint32_t asked, failed;
+};
+
+encl_egress *encl_egress_new(const rd_egress *list, const encl_egress_host *host)
+{
+    encl_egress *egress = rd_alloc(sizeof(*egress));
+
+    egress->list = list;
+    egress->host = *host;
+    for (size_t i = 0; i < ENCL_EGRESS_AT_ONCE; i++)
+        egress->lines[i].fd = -1;
+    return egress;
+}
+
+const rd_egress *encl_egress_list(const encl_egress *egress)
+{
+    return egress->list;
+}
+
+/* The connection ends; what was received stays. */
+static void hang_up(egress_line *line)
+{
+    SSL_free(line->ssl);
+    line->ssl = NULL;
+    rd_close_p(&line->fd);
+    rd_buf_wipe(&line->out);
+    line->events = 0;
+    ERR_clear_error();
+}
+
+static void release(egress_line *line)
+{
+    hang_up(line);
+    encl_answer_done(&line->answer);
+    memset(line, 0, sizeof(*line));
+    line->fd = -1;
+}
+
+encl_egress *encl_egress_free(encl_egress *egress)
+{
+    if (!egress)
+        return NULL;
+    encl_egress_forget(egress);
+    encl_tls_free(egress->tls);
+    free(egress);
+    return NULL;
+}
+
+void encl_egress_forget(encl_egress *egress)
+{
+    for (size_t i = 0; i < ENCL_EGRESS_AT_ONCE; i++) {
+        if (egress->lines[i].state != LINE_FREE)
+            release(&egress->lines[i]);
+    }
+}
+
+void encl_egress_begin(encl_egress *egress)
+{
+    egress->received = 0;
+    egress->asked = 0;
+    egress->failed = 0;
+}
+
+uint32_t encl_egress_asked(const encl_egress *egress)
+{
+    return egress->asked;
+}
+
+uint32_t encl_egress_failed(const encl_egress *egress)
+{
+    return egress->failed;
+}
+
+void encl_egress_count_refusal(encl_egress *egress)
+{
+    egress->asked++;
+    egress->failed++;
+}
+
+static void fail(encl_egress *egress, egress_line *line, const char *why)
+{
+    hang_up(line);
+    (void)snprintf(line->why, sizeof(line->why), "%s:%u: %s", line->entry->host, line->entry->port, why);
+    line->state = LINE_FAILED;
+    egress->failed++;
+}
+
+/* --- the request -------------------------------------------------------------------------------------------------- */
+
+static bool is_token(rd_bytes text)
+{
+    for (size_t i = 0; i < text.size; i++) {
+        uint8_t c = text.data[i];
+        bool is_plain = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+        if (!is_plain && (c == 0 || strchr("!#$%&'*+-.^_`|~", c) == NULL))
+            return false;
+    }
+    return text.size > 0;
+}
+
+static bool is_text(rd_bytes text, uint8_t from)
+{
+    for (size_t i = 0; i < text.size; i++) {
+        if ((text.data[i] < from && (from > 0x20 || text.data[i] != '\t')) || text.data[i] == 0x7f)
+            return false;
+    }
+    return true;
+}
+
+static bool is_named(rd_bytes name, const char *text)
+{
+    return name.size == strlen(text) && strncasecmp((const char *)name.data, text, name.size) == 0;
+}
+
+/* What the runtime says itself, or what would change the framing (RFC 9110, 7.6.1; RFC 9112, 6). */
+static bool is_ours(rd_bytes name)
+{
+    static const char *const names[] = { "host",       "connection",          "content-length",   "expect",
+                                         "keep-alive", "proxy-authorization", "proxy-connection", "te",
+                                         "trailer",    "transfer-encoding",   "upgrade" };
+
+    for (size_t i = 0; i < RD_ARRAY_LEN(names); i++) {
+        if (is_named(name, names[i]))
+            return true;
+    }
+    return false;
+}
+
+static int put_headers(const encl_fetch *fetch, rd_buf *out, rd_err *err)
+{
+    bool has_encoding = false;
+
+    if (fetch->headers_count > HEADERS_MAX)
+        return rd_err_set(err, RD_E_EGRESS_REFUSED, "more than %d headers", HEADERS_MAX);
+    for (size_t i = 0; i < fetch->headers_count; i++) {
+        rd_bytes name = fetch->headers[2 * i], value = fetch->headers[2 * i + 1];
+        if (!is_token(name) || !is_text(value, 0x20))
+            return rd_err_set(err, RD_E_EGRESS_REFUSED, "header %zu is malformed", i);
+        if (is_ours(name))
+            continue;
+        has_encoding = has_encoding || is_named(name, "accept-encoding");
+        rd_buf_append_bytes(out, name);
+        rd_buf_append_str(out, ": ");
+        rd_buf_append_bytes(out, value);
+        rd_buf_append_str(out, "\r\n");
+    }
+    if (!has_encoding)
+        rd_buf_append_str(out, "accept-encoding: identity\r\n");
+    return 0;
+}
+
+static int write_request(const encl_fetch *fetch, rd_buf *out, rd_err *err)
+{
+    const rd_egress_entry *entry = fetch->entry;
+    bool is_bare = is_named(fetch->method, "GET") || is_named(fetch->method, "HEAD");
+
+    if (!is_token(fetch->method) || fetch->method.size > 32 || is_named(fetch->method, "CONNECT") ||
+        is_named(fetch->method, "TRACE"))
+        return rd_err_set(err, RD_E_EGRESS_REFUSED, "the method is not one to send");
+    if (fetch->target.size == 0 || fetch->target.data[0] != '/' || !is_text(fetch->target, 0x21))
+        return rd_err_set(err, RD_E_EGRESS_REFUSED, "the path is malformed");
+    if (fetch->body.size > ENCL_EGRESS_BODY_MAX)
+        return rd_err_set(err, RD_E_EGRESS_REFUSED, "the body is larger than %zu bytes", ENCL_EGRESS_BODY_MAX);
+    rd_buf_init(out, HEAD_MAX + ENCL_EGRESS_BODY_MAX);
+    rd_buf_append_bytes(out, fetch->method);
+    rd_buf_append_u8(out, ' ');
+    rd_buf_append_bytes(out, fetch->target);
+    rd_buf_printf(out, " HTTP/1.1\r\nhost: %s", entry->host);
+    if (entry->port != (entry->is_plain ? 80 : 443))
+        rd_buf_printf(out, ":%u", entry->port);
+    rd_buf_append_str(out, "\r\nconnection: close\r\n");
+    if (fetch->body.size > 0 || !is_bare)
+        rd_buf_printf(out, "content-length: %zu\r\n", fetch->body.size);
+    if (put_headers(fetch, out, err) < 0)
+        return -1;
+    rd_buf_append_str(out, "\r\n");
+    if (out->size > HEAD_MAX)
+        return rd_err_set(err, RD_E_EGRESS_REFUSED, "the head is larger than %zu bytes", HEAD_MAX);
+    rd_buf_append_bytes(out, fetch->body);
+    return 0;
+}
+
+static egress_line *free_line(encl_egress *egress)
+{
+    for (size_t i = 0; i < ENCL_EGRESS_AT_ONCE; i++) {
+        if (egress->lines[i].state == LINE_FREE)
+            return &egress->lines[i];
+    }
+    return NULL;
+}
+
+static int start(encl_egress *egress, const encl_fetch *fetch, uint32_t *ret_id, rd_err *err)
+{
+    egress_line *line = free_line(egress);
+
+    if (egress->asked > ENCL_EGRESS_A_CALL)
+        return rd_err_set(err, RD_E_EGRESS_REFUSED, "more than %d requests in one call", ENCL_EGRESS_A_CALL);
+    if (!line)
+        return rd_err_set(err, RD_E_EGRESS_REFUSED, "more than %d requests at once", ENCL_EGRESS_AT_ONCE);
+    if (write_request(fetch, &line->out, err) < 0 ||
+        egress->host.dial(egress->host.context, egress->last_dial + 1, fetch->entry, err) < 0) {
+        release(line);
+        return -1;
+    }
+    line->state = LINE_DIALLING;
+    line->id = *ret_id = ++egress->last_id;
+    line->dial_id = ++egress->last_dial;
+    line->entry = fetch->entry;
+    encl_answer_init(&line->answer, is_named(fetch->method, "HEAD"),
+                     RD_MIN(ENCL_EGRESS_BODY_MAX, ENCL_EGRESS_CALL_MAX - egress->received));
+    return 0;
+}
+
+int encl_egress_start(encl_egress *egress, const encl_fetch *fetch, uint32_t *ret_id, rd_err *err)
+{
+    egress->asked++;
+    if (start(egress, fetch, ret_id, err) == 0)
+        return 0;
+    egress->failed++;
+    return -1;
+}
+
+void encl_egress_cancel(encl_egress *egress, uint32_t id)
+{
+    for (size_t i = 0; i < ENCL_EGRESS_AT_ONCE; i++) {
+        egress_line *line = &egress->lines[i];
+        if (line->state == LINE_FREE || line->id != id)
+            continue;
+        if (line->state != LINE_FAILED && line->state != LINE_ANSWERED)
+            egress->failed++;
+        release(line);
+    }
+}
+
+/* --- the connection ----------------------------------------------------------------------------------------------- */
+
+static const char *const outcomes[] = {
+    [ENCL_LINE_OPEN] = "",
+    [ENCL_LINE_REFUSED] = "the host refuses this address: it is private or not to be reached from here",
+    [ENCL_LINE_NO_NAME] = "the name does not resolve",
+    [ENCL_LINE_UNREACHABLE] = "nobody takes the connection",
+    [ENCL_LINE_BUSY] = "the host has too many connections of this instance",
+    [ENCL_LINE_TIMEOUT] = "the connection takes too long",
+};
+
+void encl_egress_connected(encl_egress *egress, uint64_t dial_id, int fd, encl_line_outcome outcome)
+{
+    egress_line *line = NULL;
+    rd_err err = RD_ERR_INIT;
+
+    for (size_t i = 0; i < ENCL_EGRESS_AT_ONCE; i++) {
+        if (egress->lines[i].state == LINE_DIALLING && egress->lines[i].dial_id == dial_id)
+            line = &egress->lines[i];
+    }
+    if (!line) {
+        rd_close_p(&fd);
+        return;
+    }
+    line->fd = fd;
+    if (outcome != ENCL_LINE_OPEN || fd < 0) {
+        fail(egress, line,
+             outcomes[outcome > ENCL_LINE_OPEN && outcome <= ENCL_LINE_TIMEOUT ? outcome : ENCL_LINE_UNREACHABLE]);
+        return;
+    }
+    line->state = line->entry->is_plain ? LINE_WRITING : LINE_HANDSHAKE;
+    if (!line->entry->is_plain && ((!egress->tls && encl_tls_new(&egress->tls, &err) < 0) ||
+                                   encl_tls_connect(egress->tls, line->entry, fd,
+                                                    egress->host.time_us(egress->host.context), &line->ssl, &err) < 0))
+        fail(egress, line, err.text);
+}
+
+/* What the last step left: 1 wait for it, 0 the peer closed properly, -1 broken. */
+static int wait_for(egress_line *line, int result)
+{
+    if (!line->ssl) {
+        if (result < 0 && (errno == EAGAIN || errno == EINTR))
+            return 1;
+        return result == 0 ? 0 : -1;
+    }
+    switch (SSL_get_error(line->ssl, result)) {
+    case SSL_ERROR_WANT_READ:
+        line->events = POLLIN;
+        return 1;
+    case SSL_ERROR_WANT_WRITE:
+        line->events = POLLOUT;
+        return 1;
+    case SSL_ERROR_ZERO_RETURN:
+        return 0;
+    default:
+        return -1;
+    }
+}
+
+/* Each step: true to go on at once. */
+static bool shake(encl_egress *egress, egress_line *line)
+{
+    char why[160];
+    int result = SSL_do_handshake(line->ssl);
+
+    if (result == 1) {
+        line->state = LINE_WRITING;
+        return true;
+    }
+    if (wait_for(line, result) == 1)
+        return false;
+    encl_tls_explain(line->ssl, why, sizeof(why));
+    fail(egress, line, why);
+    return false;
+}
+
+static bool write_some(encl_egress *egress, egress_line *line)
+{
+    size_t size = line->out.size - line->written;
+    const uint8_t *at = line->out.data + line->written;
+    int result = line->ssl ? SSL_write(line->ssl, at, (int)RD_MIN(size, READ_SIZE)) : (int)write(line->fd, at, size);
+
+    if (result > 0) {
+        line->written += (size_t)result;
+        if (line->written == line->out.size) {
+            rd_buf_wipe(&line->out); /* it may hold secrets */
+            line->state = LINE_READING;
+        }
+        return true;
+    }
+    line->events = POLLOUT;
+    if (wait_for(line, result) == 1)
+        return false;
+    fail(egress, line, "the connection broke while the request was sent");
+    return false;
+}
+
+static bool read_some(encl_egress *egress, egress_line *line)
+{
+    uint8_t chunk[READ_SIZE];
+    rd_err err = RD_ERR_INIT;
+    int result = line->ssl ? SSL_read(line->ssl, chunk, sizeof(chunk)) : (int)read(line->fd, chunk, sizeof(chunk));
+    int outcome;
+
+    if (result > 0) {
+        outcome = encl_answer_feed(&line->answer, rd_bytes_of(chunk, (size_t)result), &err);
+    } else {
+        line->events = POLLIN;
+        outcome = wait_for(line, result);
+        if (outcome == 1)
+            return false;
+        outcome = outcome == 0 ? encl_answer_end(&line->answer, &err)
+                               : rd_err_set(&err, RD_E_TRUNCATED, "the connection broke before the answer was whole");
+    }
+    if (outcome < 0) {
+        fail(egress, line, err.text);
+        return false;
+    }
+    if (line->answer.state != ENCL_ANSWER_DONE)
+        return true;
+    egress->received += line->answer.body.size;
+    if (egress->received > ENCL_EGRESS_CALL_MAX) {
+        fail(egress, line, "the answers of this call are too large together");
+        return false;
+    }
+    hang_up(line);
+    line->state = LINE_ANSWERED;
+    return false;
+}
+
+static bool step(encl_egress *egress, egress_line *line)
+{
+    ERR_clear_error(); /* SSL_get_error looks at what is left there */
+    switch (line->state) {
+    case LINE_HANDSHAKE:
+        return shake(egress, line);
+    case LINE_WRITING:
+        return write_some(egress, line);
+    case LINE_READING:
+        return read_some(egress, line);
+    case LINE_FREE:
+    case LINE_DIALLING:
+    case LINE_ANSWERED:
+    case LINE_FAILED:
+        break;
+    }
+    return false;
+}
+
+void encl_egress_turn(encl_egress *egress)
+{
+    for (size_t i = 0; i < ENCL_EGRESS_AT_ONCE; i++) {
+        while (step(egress, &egress->lines[i]))
+            continue;
+    }
+}
+
+size_t encl_egress_watch(const encl_egress *egress, struct pollfd *ret)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < ENCL_EGRESS_AT_ONCE; i++) {
+        const egress_line *line = &egress->lines[i];
+        if (line->fd >= 0 && line->events != 0)
+            ret[count++] = (struct pollfd){ .fd = line->fd, .events = line->events };
+    }
+    return count;
+}
+
+bool encl_egress_is_pending(const encl_egress *egress)
+{
+    for (size_t i = 0; i < ENCL_EGRESS_AT_ONCE; i++) {
+        if (egress->lines[i].state != LINE_FREE)
+            return true;
+    }
+    return false;
+}
+
+bool encl_egress_has_news(const encl_egress *egress)
+{
+    for (size_t i = 0; i < ENCL_EGRESS_AT_ONCE; i++) {
+        if (egress->lines[i].state == LINE_ANSWERED || egress->lines[i].state == LINE_FAILED)
+            return true;
+    }
+    return false;
+}
+
+/* --- the answer --------------------------------------------------------------------------------------------------- */
+
+static void put_number(rd_buf *out, uint32_t value)
+{
+    rd_buf_append_u32le(out, 4);
+    rd_buf_append_u32le(out, value);
+}
+
+static void put_field(rd_buf *out, rd_bytes bytes)
+{
+    rd_buf_append_u32le(out, (uint32_t)bytes.size);
+    rd_buf_append_bytes(out, bytes);
+}
+
+bool encl_egress_next(encl_egress *egress, rd_buf *out)
+{
+    for (size_t i = 0; i < ENCL_EGRESS_AT_ONCE; i++) {
+        egress_line *line = &egress->lines[i];
+        if (line->state != LINE_ANSWERED && line->state != LINE_FAILED)
+            continue;
+        put_number(out, line->id);
+        put_number(out, line->state == LINE_FAILED);
+        if (line->state == LINE_FAILED) {
+            put_field(out, rd_bytes_str(line->why));
+        } else {
+            put_number(out, line->answer.status);
+            put_number(out, (uint32_t)line->answer.headers_count);
+            for (size_t h = 0; h < line->answer.headers_count; h++) {
+                put_field(out, encl_answer_name(&line->answer, h));
+                put_field(out, encl_answer_value(&line->answer, h));
+            }
+            put_field(out, rd_buf_bytes(&line->answer.body));
+        }
+        release(line);
+        return true;
+    }
+    return false;
+}

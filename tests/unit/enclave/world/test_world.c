@@ -1,0 +1,249 @@
+/* An engine with its world: a plain connection scripted over a socket pair; secrets by reference; what is refused. */
+#include "tests/unit/enclave/engine/engine_fixture.h"
+
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "enclave/world/roots.h"
+#include "enclave/world/world.h"
+
+typedef struct world_fixture {
+    fixture engine; /* first: what its callbacks get */
+    encl_world *world;
+    rd_egress list;
+    int peer[ENCL_EGRESS_AT_ONCE];
+    uint64_t ids[ENCL_EGRESS_AT_ONCE];
+    size_t dialled;
+    const char *answer; /* what every peer says, at once */
+    char got[4096];     /* what the last peer was sent */
+} world_fixture;
+
+static int dial(void *context, uint64_t id, const rd_egress_entry *entry, rd_err *err)
+{
+    world_fixture *w = context;
+    (void)entry, (void)err;
+    assert_true(w->dialled < ENCL_EGRESS_AT_ONCE);
+    w->ids[w->dialled++] = id;
+    return 0;
+}
+
+static int64_t world_time(void *context)
+{
+    return fixture_wall(context);
+}
+
+/* Connects what was asked for, answers, and takes what was sent. */
+static int serve(void *context, int64_t until_us)
+{
+    world_fixture *w = context;
+    encl_egress *egress = encl_world_egress(w->world);
+    for (size_t i = 0; i < w->dialled; i++) {
+        int pair[2];
+        assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair), 0);
+        assert_int_equal(write(pair[1], w->answer, strlen(w->answer)), (ssize_t)strlen(w->answer));
+        encl_egress_connected(egress, w->ids[i], pair[0], ENCL_LINE_OPEN);
+        encl_egress_turn(egress);
+        ssize_t got = read(pair[1], w->got, sizeof(w->got) - 1);
+        w->got[got > 0 ? got : 0] = '\0';
+        (void)close(pair[1]);
+    }
+    w->dialled = 0;
+    encl_egress_turn(egress);
+    return encl_egress_has_news(egress) ? 0 : fixture_wait(context, until_us);
+}
+
+static void ask(void *context, uint32_t op, rd_bytes question, rd_buf *reply)
+{
+    encl_world_ask(((world_fixture *)context)->world, op, question, reply);
+}
+
+static bool is_pending(void *context)
+{
+    return encl_world_is_pending(((world_fixture *)context)->world);
+}
+
+static void forget(void *context)
+{
+    encl_world_forget(((world_fixture *)context)->world);
+}
+
+static void open_world(world_fixture *w, const char *source)
+{
+    rd_err err = RD_ERR_INIT;
+    const encl_world_host world_host = { .egress = { .dial = dial, .time_us = world_time, .context = w },
+                                         .random = fixture_random,
+                                         .context = w };
+    rd_egress_entry plain = { .host = "plain.example", .port = 80, .is_plain = true };
+    rd_egress_entry tls = { .host = "tls.example", .port = 443, .secrets = { "TOKEN" }, .secrets_count = 1 };
+    assert_int_equal(rd_egress_add(&w->list, &plain, &err), 0);
+    assert_int_equal(rd_egress_add(&w->list, &tls, &err), 0);
+    w->world = encl_world_new(&w->list, &world_host);
+    fixture_open(&w->engine, NULL);
+    encl_engine_host host = fixture_host(&w->engine);
+    host.ask = ask;
+    host.is_pending = is_pending;
+    host.forget = forget;
+    host.wait = serve;
+    host.context = w;
+    assert_int_equal(encl_engine_configure(w->engine.engine, &host, NULL, &err), 0);
+    if (fixture_load(&w->engine, source, "", &err) < 0)
+        fail_msg("%s", err.text);
+    encl_world_begin(w->world);
+}
+
+static void close_world(world_fixture *w)
+{
+    fixture_close(&w->engine);
+    w->world = encl_world_free(w->world);
+    rd_egress_done(&w->list);
+}
+
+static void a_request_goes_out_and_its_answer_comes_back(void **state)
+{
+    world_fixture w = { .answer = "HTTP/1.1 201 Made\r\nX-A: 1\r\nx-a: 2\r\nContent-Length: 5\r\n\r\nhello" };
+    (void)state;
+    open_world(&w, "export default async () => { const r = await fetch('http://plain.example/p?q#f', { method: 'POST', "
+                   "body: 'b', headers: { 'X-B': '\\u00e9', Host: 'evil', 'Transfer-Encoding': 'chunked' } });\n"
+                   "return new Response([r.status, r.headers.get('x-a'), r.url, r.type, await r.text()].join()) };");
+    fixture_expect(&w.engine, "/", "", "201,1, 2,http://plain.example/p?q,basic,hello");
+    assert_string_equal(w.got,
+                        "POST /p?q HTTP/1.1\r\nhost: plain.example\r\nconnection: close\r\ncontent-length: 1\r\n"
+                        "x-b: \xe9\r\ncontent-type: text/plain;charset=UTF-8\r\naccept-encoding: identity\r\n\r\nb");
+    close_world(&w);
+}
+
+static const struct {
+    const char *name, *call, *want;
+} refusals[] = {
+    { "not listed", "fetch('https://evil.example/')",
+      "TypeError: the release's egress does not list evil.example:443" },
+    { "other port", "fetch('https://tls.example:444/')",
+      "TypeError: the release's egress does not list tls.example:444" },
+    { "other scheme", "fetch('http://tls.example/')",
+      "TypeError: the release's egress does not list http://tls.example:80" },
+    { "a file", "fetch('file:///etc/passwd')", "TypeError: fetch does not know file:" },
+    { "a password", "fetch('https://a:b@tls.example/')", "TypeError: a URL with a password in it is not fetched" },
+    { "connect", "fetch('https://tls.example/', { method: 'CONNECT' })", "TypeError: \"CONNECT\" is not a method" },
+    { "aborted", "fetch('https://tls.example/', { signal: AbortSignal.abort(new Error('gone')) })", "Error: gone" },
+    { "no keys", "redoubt.deriveKey('a')",
+      "OperationError: no_keys: this instance has no grant, and so none of the app's keys" },
+    { "no evidence", "redoubt.evidence(new Uint8Array(32))",
+      "OperationError: there is no evidence here: this is no enclave" },
+    { "short evidence", "redoubt.evidence(new Uint8Array(31))", "OperationError: evidence binds 32 bytes, not 31" },
+    { "scheme", "redoubt.sign('a', { scheme: 'rsa' })", "NotSupportedError: the scheme rsa is not available" },
+    { "a number in the URL", "fetch('http://2130706433/')",
+      "TypeError: the release's egress does not list http://127.0.0.1:80" },
+};
+
+static void refuses(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < RD_ARRAY_LEN(refusals); i++) {
+        world_fixture w = { .answer = "" };
+        char source[512];
+        (void)snprintf(source, sizeof(source),
+                       "export default async () => new Response(await %s.then(() => 'allowed', e => String(e)));",
+                       refusals[i].call);
+        open_world(&w, source);
+        print_message("%s\n", refusals[i].name);
+        fixture_expect(&w.engine, "/", "", refusals[i].want);
+        close_world(&w);
+    }
+}
+
+static void r17_nothing_is_fetched_before_the_snapshot(void **state)
+{
+    static const char *const calls[] = { "fetch('https://tls.example/')", "redoubt.sign('a')", "secret('TOKEN')" };
+    (void)state;
+    for (size_t i = 0; i < RD_ARRAY_LEN(calls); i++) {
+        fixture f = { 0 };
+        rd_err err = RD_ERR_INIT;
+        char source[128];
+        (void)snprintf(source, sizeof(source), "await %s; export default () => new Response('');", calls[i]);
+        fixture_open(&f, NULL);
+        assert_int_equal(fixture_load(&f, source, "", &err), -1);
+        assert_int_equal(err.code, RD_E_ENGINE_ENTROPY_BEFORE_SNAPSHOT);
+        fixture_close(&f);
+    }
+}
+
+/* R22: a secret by reference is never in the engine's memory, and goes to its one place alone. */
+static void r22_a_secret_by_reference_never_enters_the_engine(void **state)
+{
+    static const char marker[] = "MARKER-5f1d0c";
+    static const uint8_t key[ENCL_APP_KEY_SIZE] = { 7 };
+    world_fixture w = { .answer = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n" };
+    encl_response response;
+    rd_err err = RD_ERR_INIT;
+    (void)state;
+    encl_app_keys *keys = encl_app_keys_new(key);
+    assert_int_equal(encl_app_keys_add_secret(keys, "TOKEN", rd_bytes_str(marker), &err), 0);
+    open_world(&w,
+               "export default async () => { const mark = secret('TOKEN');\n"
+               "const plain = await fetch('http://plain.example/', { headers: { a: mark } }).catch(String);\n"
+               "const none = await (async () => secret('OTHER'))().catch(String);\n"
+               "void fetch('https://tls.example/', { headers: { authorization: `Bearer ${mark}` } }).catch(() => {});\n"
+               "return new Response([/^redoubt-secret-[0-9a-f]{32}$/.test(mark), plain, none].join('|')) };");
+    encl_world_set_keys(w.world, keys);
+    assert_int_equal(fixture_call(&w.engine, "/", "", &response, &err), 0);
+    static const char want[] = "true|TypeError: the release does not let secret TOKEN go to "
+                               "plain.example|OperationError: there is no secret of "
+                               "this name";
+    assert_true(rd_bytes_equal(response.body, rd_bytes_str(want)));
+    rd_bytes memory = encl_engine_memory(w.engine.engine);
+    assert_null(memmem(memory.data, memory.size, marker, strlen(marker)));
+    uint32_t asked, failed;
+    encl_world_counts(w.world, &asked, &failed);
+    assert_int_equal(asked, 2);
+    assert_int_equal(failed, 1);
+    close_world(&w);
+    encl_app_keys_free(keys);
+}
+
+/* R18: what a request asked for ends with it; the next finds nothing of it. */
+static void r18_open_requests_end_with_their_call(void **state)
+{
+    world_fixture w = { .answer = "" };
+    encl_response response;
+    rd_err err = RD_ERR_INIT;
+    (void)state;
+    open_world(&w,
+               "export default () => { for (let i = 0; i < 8; i++) void fetch('http://plain.example/').catch(() => {});"
+               " return new Response('left') };");
+    for (int round = 0; round < 3; round++) {
+        assert_int_equal(fixture_call(&w.engine, "/", "", &response, &err), 0);
+        assert_true(encl_world_is_pending(w.world));
+        encl_engine_reset(w.engine.engine);
+        assert_false(encl_world_is_pending(w.world));
+        for (size_t i = 0; i < w.dialled; i++) { /* what connects too late is closed */
+            int pair[2];
+            char byte;
+            assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+            encl_egress_connected(encl_world_egress(w.world), w.ids[i], pair[0], ENCL_LINE_OPEN);
+            assert_int_equal(read(pair[1], &byte, 1), 0);
+            (void)close(pair[1]);
+        }
+        w.dialled = 0;
+        encl_world_begin(w.world);
+    }
+    close_world(&w);
+}
+
+static void the_public_roots_are_there(void **state)
+{
+    (void)state;
+    assert_true(encl_roots_count() > 80);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_request_goes_out_and_its_answer_comes_back),
+        cmocka_unit_test(refuses),
+        cmocka_unit_test(r17_nothing_is_fetched_before_the_snapshot),
+        cmocka_unit_test(r22_a_secret_by_reference_never_enters_the_engine),
+        cmocka_unit_test(r18_open_requests_end_with_their_call),
+        cmocka_unit_test(the_public_roots_are_there),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
