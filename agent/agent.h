@@ -14,7 +14,7 @@ typedef struct agent_options {
     uint64_t pool;
     uint64_t cpu_m, memory_bytes, slots; /* 0: from the machine */
     uint64_t blob_bytes, journal_bytes;
-    const char *link_address; /* NULL: what enrolment named */
+    const char *link_address;    /* NULL: what enrolment named */
     rd_option_list egress_allow; /* address ranges, closed by default, that enclaves may reach */
     int64_t dial_jitter_us;
     int64_t drain_timeout_us;

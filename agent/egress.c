@@ -270,10 +270,19 @@ static void try_next(egress_line *line);
 static void on_out_closed(uv_handle_t *handle)
 {
     egress_line *line = handle->data;
-    line->has_out = false;
-    on_closed(handle);
-    if (!line->is_closing)
+    line->handles_open--;
+    if (line->is_closing)
+        release(line);
+    else if (!line->is_greeted) /* else the time was up meanwhile */
         try_next(line);
+}
+
+/* This address did not take the connection; the next one uses the handle again. */
+static void leave_candidate(egress_line *line)
+{
+    line->candidate = line->candidate->ai_next;
+    line->has_out = false;
+    uv_close((uv_handle_t *)&line->out, on_out_closed);
 }
 
 static void on_connected(uv_connect_t *connect, int status)
@@ -286,8 +295,7 @@ static void on_connected(uv_connect_t *connect, int status)
         greet(line, LINE_OPEN);
         return;
     }
-    line->candidate = line->candidate->ai_next;
-    uv_close((uv_handle_t *)&line->out, on_out_closed);
+    leave_candidate(line);
 }
 
 static void refuse(egress_line *line, agent_egress_verdict verdict)
@@ -311,8 +319,7 @@ static void try_next(egress_line *line)
     line->handles_open++;
     line->connect.data = line;
     if (uv_tcp_connect(&line->connect, &line->out, line->candidate->ai_addr, on_connected) < 0) {
-        line->candidate = line->candidate->ai_next;
-        uv_close((uv_handle_t *)&line->out, on_out_closed);
+        leave_candidate(line);
         return;
     }
     (void)uv_tcp_nodelay(&line->out, 1);

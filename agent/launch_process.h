@@ -8,14 +8,14 @@
 #include "agent/launcher.h"
 
 typedef struct agent_process_options {
-    const char *run_dir;        /* sockets and records; made 0700; at most 60 bytes, as socket paths are short */
-    const char *enclave_path;   /* NULL: redoubt-enclave beside this program */
-    const char *quoter_dir;     /* where the simulated vendor's keys lie (sim_quoter.h) */
+    const char *run_dir;         /* sockets and records; made 0700; at most 60 bytes, as socket paths are short */
+    const char *enclave_path;    /* NULL: redoubt-enclave beside this program */
+    const char *quoter_dir;      /* where the simulated vendor's keys lie (sim_quoter.h) */
     struct agent_egress *egress; /* borrowed; NULL: functions reach nobody */
-    const char *agent_path;     /* NULL: /proc/self/exe; must understand `sim-tee` */
-    const char *cgroup;         /* "auto", "off", or a directory below which groups are made; NULL: auto */
-    uint64_t memory_bytes;      /* limit of a blank, and default; 0: 128 MiB */
-    uint32_t enclave_count_max; /* 0: 1024 */
+    const char *agent_path;      /* NULL: /proc/self/exe; must understand `sim-tee` */
+    const char *cgroup;          /* "auto", "off", or a directory below which groups are made; NULL: auto */
+    uint64_t memory_bytes;       /* limit of a blank, and default; 0: 128 MiB */
+    uint32_t enclave_count_max;  /* 0: 1024 */
     const struct agent_sim_kms_order *kms; /* a key service that is to run beside the enclaves; NULL: none */
     void *kms_context;
     void (*on_kms)(void *context, bool is_ready, const char *why);

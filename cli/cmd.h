@@ -28,6 +28,7 @@ void cli_collateral_print_facts(const cli_out *out, const json_t *facts);
 
 extern const cli_command cli_apps_commands[];
 extern const cli_command cli_deploy_commands[];
+extern const cli_command cli_dev_commands[];
 extern const cli_command cli_approve_commands[];
 extern const cli_command cli_rollback_commands[];
 extern const cli_command cli_status_commands[];

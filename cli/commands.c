@@ -4,6 +4,7 @@
 /* clang-format off */
 const cli_command *const cli_all_commands[] = {
     cli_deploy_commands,
+    cli_dev_commands,
     cli_rollback_commands,
     cli_approve_commands,
     cli_status_commands,

@@ -6,7 +6,7 @@
 #define ENCL_CONN_H
 
 #include "common/model/ohttp.h"
-#include "enclave/runtime/http.h"
+#include "enclave/world/http.h"
 
 typedef enum encl_conn_state {
     ENCL_CONN_FREE,

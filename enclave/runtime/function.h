@@ -8,7 +8,7 @@
 #include "common/model/code_bundle.h"
 #include "common/model/release.h"
 #include "enclave/engine/engine.h"
-#include "enclave/runtime/http.h"
+#include "enclave/world/http.h"
 #include "enclave/world/world.h"
 
 #define ENCL_FUNCTION_WATCHED 16

@@ -76,6 +76,18 @@ void encl_roots_add(X509_STORE *store, const X509_NAME *subject)
     }
 }
 
+X509 *encl_roots_first(void)
+{
+    rd_bytes text = rd_bytes_of(encl_roots_pem, encl_roots_pem_size);
+    RD_CLEANUP(rd_buf_done) rd_buf der = { 0 };
+    const uint8_t *at;
+
+    if (!next(&text, &der))
+        return NULL;
+    at = der.data;
+    return d2i_X509(NULL, &at, (long)der.size);
+}
+
 size_t encl_roots_count(void)
 {
     rd_bytes text = rd_bytes_of(encl_roots_pem, encl_roots_pem_size);

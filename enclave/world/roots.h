@@ -11,6 +11,8 @@ struct X509_name_st;
 
 /* Adds every root with this subject. */
 void encl_roots_add(struct x509_store_st *store, const struct X509_name_st *subject);
+/* The first one; the caller's. NULL when there is none. */
+struct x509_st *encl_roots_first(void);
 /* How many are embedded. */
 size_t encl_roots_count(void);
 

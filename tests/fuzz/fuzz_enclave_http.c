@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "enclave/runtime/http.h"
+#include "enclave/world/http.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -1,4 +1,4 @@
-#include "enclave/runtime/http.h"
+#include "enclave/world/http.h"
 
 #include <string.h>
 #include <strings.h>

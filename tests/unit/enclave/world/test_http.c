@@ -6,7 +6,7 @@
 #include <cmocka.h>
 
 #include "common/base/mem.h"
-#include "enclave/runtime/http.h"
+#include "enclave/world/http.h"
 
 #define MORE 1000 /* wanted: more bytes */
 
