@@ -8,6 +8,8 @@ foreach(section 1 5 8)
   install(FILES ${pages} DESTINATION ${CMAKE_INSTALL_MANDIR}/man${section})
 endforeach()
 
+install(FILES ${CMAKE_SOURCE_DIR}/examples/redoubt.d.ts DESTINATION ${CMAKE_INSTALL_DATADIR}/redoubt) # types for editors
+
 # install(completion of a shell, where that shell looks)
 function(redoubt_completion shell path)
   install(CODE "
