@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/inotify.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -26,7 +27,8 @@ typedef struct watch {
     int listen_fd;
     int inotify_fd;
     json_t *secrets;
-    pid_t child; /* 0: none */
+    pid_t child;  /* 0: none */
+    int child_fd; /* readable once it has ended; -1: none */
 } watch;
 
 /* Folders of the manifest and of every module; adding one twice does nothing. */
@@ -56,7 +58,25 @@ static int collect(const watch *self, cli_manifest *manifest, rd_code_bundle *co
     return 0;
 }
 
-/* One version of the code is one process: an engine cannot be loaded twice, and what goes wrong goes with it. */
+/* 0 in the child. One version of the code is one process: an engine cannot be loaded twice, and what goes wrong goes
+ * with it. */
+static int fork_child(watch *self, rd_err *err)
+{
+    (void)fflush(NULL);
+    self->child = fork();
+    if (self->child == 0) {
+        (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+        (void)signal(SIGINT, SIG_DFL);
+        (void)signal(SIGPIPE, SIG_IGN); /* a peer that closes is an error of its request */
+        (void)close(self->inotify_fd);
+        return 0;
+    }
+    if (self->child < 0)
+        return rd_err_set_errno(err, RD_E_IO, errno, "fork");
+    self->child_fd = (int)syscall(SYS_pidfd_open, self->child, 0);
+    return 1;
+}
+
 static int start(cli_context *context, watch *self, rd_err *err)
 {
     cli_manifest manifest = { .dir = NULL };
@@ -65,19 +85,14 @@ static int start(cli_context *context, watch *self, rd_err *err)
     int outcome = collect(self, &manifest, &code, &why);
     if (outcome < 0)
         cli_print_error(&context->out, &why, NULL);
-    (void)fflush(NULL);
-    self->child = fork();
-    if (self->child == 0) {
-        (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-        (void)signal(SIGINT, SIG_DFL);
-        (void)close(self->inotify_fd);
-        if (outcome < 0)
-            cli_dev_serve_error(self->listen_fd, &why);
+    int forked = fork_child(self, err);
+    if (forked == 0 && outcome < 0)
+        cli_dev_serve_error(self->listen_fd, &why);
+    if (forked == 0)
         cli_dev_serve(&context->out, &manifest, &code, self->secrets, self->listen_fd);
-    }
     cli_manifest_done(&manifest);
     rd_code_bundle_done(&code);
-    return self->child < 0 ? rd_err_set_errno(err, RD_E_IO, errno, "fork") : 0;
+    return forked < 0 ? -1 : 0;
 }
 
 static void stop(watch *self)
@@ -88,6 +103,24 @@ static void stop(watch *self)
     while (waitpid(self->child, NULL, 0) < 0 && errno == EINTR)
         continue;
     self->child = 0;
+    rd_close_p(&self->child_fd);
+}
+
+/* The process ended by itself: callers are told so until the code changes. */
+static int replace_ended(cli_context *context, watch *self, rd_err *err)
+{
+    rd_err why = RD_ERR_INIT;
+    int status = 0;
+    (void)waitpid(self->child, &status, 0);
+    rd_close_p(&self->child_fd);
+    (void)rd_err_set(&why, RD_E_ENGINE_TRAP, "the function's process ended: %s %d",
+                     WIFSIGNALED(status) ? "signal" : "exit",
+                     WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+    cli_print_error(&context->out, &why, NULL);
+    int forked = fork_child(self, err);
+    if (forked == 0)
+        cli_dev_serve_error(self->listen_fd, &why);
+    return forked < 0 ? -1 : 0;
 }
 
 /* A script or a manifest: what an editor's own files next to them are not. */
@@ -115,16 +148,19 @@ static bool read_events(const watch *self)
 }
 
 /* Until something of ours has changed and nothing has for a moment. */
-static void wait_for_change(const watch *self)
+static int wait_for_change(cli_context *context, watch *self, rd_err *err)
 {
-    struct pollfd one = { .fd = self->inotify_fd, .events = POLLIN };
     bool is_changed = false;
     for (;;) {
-        int ready = poll(&one, 1, is_changed ? SETTLE_MS : -1);
-        if (ready > 0)
+        struct pollfd watched[] = { { .fd = self->inotify_fd, .events = POLLIN },
+                                    { .fd = self->child_fd, .events = POLLIN } };
+        int ready = poll(watched, RD_ARRAY_LEN(watched), is_changed ? SETTLE_MS : -1);
+        if (ready == 0)
+            return 0;
+        if (ready > 0 && watched[1].revents != 0 && replace_ended(context, self, err) < 0)
+            return -1;
+        if (ready > 0 && watched[0].revents != 0)
             is_changed = read_events(self) || is_changed;
-        else if (ready == 0)
-            return;
     }
 }
 
@@ -152,7 +188,7 @@ static int parse_port(const cli_args *args, uint16_t *ret, rd_err *err)
 
 static int run_dev(cli_context *context, const cli_args *args, rd_err *err)
 {
-    watch self = { .listen_fd = -1, .inotify_fd = -1 };
+    watch self = { .listen_fd = -1, .inotify_fd = -1, .child_fd = -1 };
     uint16_t port;
     if (cli_args_expect(args, 0, 1, "[FILE|DIR]", err) < 0 || parse_port(args, &port, err) < 0 ||
         read_secrets_file(cli_args_value(args, "secrets"), &self.secrets, err) < 0)
@@ -171,9 +207,8 @@ static int run_dev(cli_context *context, const cli_args *args, rd_err *err)
     (void)fflush(stdout);
     cli_interrupt_say("stopped");
     for (;;) {
-        if (start(context, &self, err) < 0)
+        if (start(context, &self, err) < 0 || wait_for_change(context, &self, err) < 0)
             return -1;
-        wait_for_change(&self);
         stop(&self);
         cli_note(&context->out, "changed: loading again");
     }
