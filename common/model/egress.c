@@ -45,12 +45,12 @@ static bool is_ipv4(const char *host)
            strcmp(host, again) == 0;
 }
 
-/* RFC 1123, 2.1: labels of letters, digits and inner dashes; the last one is not a number, which would be an address.
+/* RFC 1123, 2.1: labels of letters, digits and inner dashes; the last one begins with a letter, else it is an address.
  */
 static bool is_name(const char *host)
 {
     size_t label = 0;
-    bool has_letter = false;
+    bool is_word = false; /* this label begins with a letter */
 
     for (const char *at = host; *at; at++) {
         bool is_letter = *at >= 'a' && *at <= 'z';
@@ -59,16 +59,15 @@ static bool is_name(const char *host)
             if (label == 0 || at[-1] == '-')
                 return false;
             label = 0;
-            has_letter = false;
             continue;
         }
         if (!is_letter && !is_digit && (*at != '-' || label == 0))
             return false;
-        has_letter = has_letter || is_letter;
+        is_word = label == 0 ? is_letter : is_word;
         if (++label > 63)
             return false;
     }
-    return label > 0 && has_letter && host[strlen(host) - 1] != '-';
+    return label > 0 && is_word && host[strlen(host) - 1] != '-';
 }
 
 bool rd_egress_host_is_ok(const char *host)
