@@ -11,7 +11,8 @@
         0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d                                                           \
     }
 
-/* The special-purpose registries of IANA (RFC 6890 and what followed), as far as they are not the public Internet. */
+/* The special-purpose registries of IANA (RFC 6890 and what followed), as far as they are not the public Internet; of
+ * IPv6 only what lies in 2000::/3, as the rest is closed as a whole. */
 static const agent_range closed[] = {
     { { V4(0, 0, 0, 0) }, 96 + 8 },
     { { V4(10, 0, 0, 0) }, 96 + 8 },
@@ -28,16 +29,9 @@ static const agent_range closed[] = {
     { { V4(203, 0, 113, 0) }, 96 + 24 },
     { { V4(224, 0, 0, 0) }, 96 + 4 },
     { { V4(240, 0, 0, 0) }, 96 + 4 },
-    { { { 0 } }, 96 },                      /* ::, ::1 and IPv4-compatible */
-    { { { 0x01, 0x00 } }, 64 },             /* discard only */
     { { { 0x20, 0x01, 0x00, 0x00 } }, 23 }, /* protocol assignments, Teredo among them */
     { { { 0x20, 0x01, 0x0d, 0xb8 } }, 32 }, /* documentation */
     { { { 0x3f, 0xff } }, 20 },             /* documentation */
-    { { { 0x5f, 0x00 } }, 16 },             /* segment routing */
-    { { { 0xfc } }, 7 },                    /* unique local */
-    { { { 0xfe, 0x80 } }, 10 },             /* link-local */
-    { { { 0xfe, 0xc0 } }, 10 },             /* site-local, of old */
-    { { { 0xff } }, 8 },                    /* multicast */
 };
 
 static bool is_within(const agent_address *address, const agent_range *range)
@@ -64,14 +58,23 @@ static void from_v4(const uint8_t v4[4], agent_address *ret)
     *ret = (agent_address){ V4(v4[0], v4[1], v4[2], v4[3]) };
 }
 
-/* IPv6 forms that carry an IPv4 address on: RFC 6052 (64:ff9b::/96 and its local prefix), RFC 3056 (2002::/16). */
+/* RFC 4291, 2.4: all global unicast addresses that were ever given out; and IPv4. */
+static bool is_public(const agent_address *address)
+{
+    static const agent_range v4 = { { V4(0, 0, 0, 0) }, 96 };
+    static const agent_range unicast = { { { 0x20 } }, 3 };
+
+    return (is_within(address, &v4) || is_within(address, &unicast)) &&
+           !is_in(address, closed, sizeof(closed) / sizeof(closed[0]));
+}
+
+/* IPv6 forms that carry an IPv4 address on: RFC 6052 (64:ff9b::/96), RFC 3056 (2002::/16). */
 static bool inner_v4(const agent_address *address, agent_address *ret)
 {
     static const agent_range nat64 = { { { 0x00, 0x64, 0xff, 0x9b } }, 96 };
-    static const agent_range nat64_local = { { { 0x00, 0x64, 0xff, 0x9b, 0x00, 0x01 } }, 48 };
     static const agent_range six_to_four = { { { 0x20, 0x02 } }, 16 };
 
-    if (is_within(address, &nat64) || is_within(address, &nat64_local))
+    if (is_within(address, &nat64))
         from_v4(address->b + 12, ret);
     else if (is_within(address, &six_to_four))
         from_v4(address->b + 2, ret);
@@ -159,7 +162,7 @@ agent_egress_verdict agent_egress_rules_judge(const agent_egress_rules *rules, c
     bool is_allowed = is_in(&address, rules->allow, rules->allow_count);
     if (is_plane(rules, &address, port, is_allowed))
         return AGENT_EGRESS_CONTROL_PLANE;
-    if (!is_in(&address, closed, sizeof(closed) / sizeof(closed[0])))
+    if (is_public(&address))
         return AGENT_EGRESS_OPEN;
     if (!is_allowed)
         return AGENT_EGRESS_CLOSED;

@@ -141,13 +141,13 @@ static int wait_for(void *context, int64_t until_us)
         self->dialled_count = 0;
         for (size_t i = 0; i < count; i++)
             connect_dialled(self, self->dialled[i].id, self->dialled[i].entry);
-        encl_egress_turn(egress);
+        bool goes_on = encl_egress_turn(egress);
         int64_t left_us = until_us - monotonic_us(NULL);
         if (encl_egress_has_news(egress) || left_us <= 0)
             return 0;
         struct pollfd fds[1 + ENCL_EGRESS_AT_ONCE] = { { .fd = self->caller_fd, .events = POLLRDHUP } };
         nfds_t watched = 1 + encl_egress_watch(egress, fds + 1);
-        if (poll(fds, watched, (int)RD_MIN(left_us / 1000 + 1, 60000)) > 0 &&
+        if (poll(fds, watched, goes_on ? 0 : (int)RD_MIN(left_us / 1000 + 1, 60000)) > 0 &&
             (fds[0].revents & (POLLHUP | POLLERR | POLLRDHUP)) != 0)
             return -1;
     }

@@ -49,13 +49,13 @@ static void host_log(void *context, encl_log_level level, rd_bytes line)
 }
 
 /* Outgoing requests go on as far as they can; true when one of them has an answer. */
-static bool turn_egress(encl_function *function)
+static bool turn_egress(encl_function *function, bool *ret_goes_on)
 {
     encl_egress *egress = encl_world_egress(function->world);
     if (!encl_egress_is_pending(egress))
         return false;
     function->host.turn(function->host.context, egress);
-    encl_egress_turn(egress);
+    *ret_goes_on = encl_egress_turn(egress);
     return encl_egress_has_news(egress);
 }
 
@@ -65,8 +65,9 @@ static int host_wait(void *context, int64_t until_us)
     encl_function *function = context;
     encl_egress *egress = encl_world_egress(function->world);
     for (;;) {
+        bool goes_on = false;
         int64_t left_us = until_us - host_monotonic_us(NULL);
-        if (turn_egress(function) || left_us <= 0)
+        if (turn_egress(function, &goes_on) || left_us <= 0)
             return 0;
         struct pollfd fds[1 + ENCL_FUNCTION_WATCHED + ENCL_EGRESS_AT_ONCE] = { { .fd = function->caller_fd,
                                                                                  .events = POLLRDHUP } };
@@ -75,7 +76,7 @@ static int host_wait(void *context, int64_t until_us)
             count += function->host.watch(function->host.context, fds + count);
             count += encl_egress_watch(egress, fds + count);
         }
-        int ready = poll(fds, count, (int)RD_MIN((left_us + 999) / 1000, 60000));
+        int ready = poll(fds, count, goes_on ? 0 : (int)RD_MIN((left_us + 999) / 1000, 60000));
         if (ready > 0 && (fds[0].revents & (POLLHUP | POLLERR | POLLRDHUP)) != 0)
             return -1;
     }

@@ -39,10 +39,10 @@ size_t encl_lines_watch(const encl_lines *lines, struct pollfd *ret)
     const encl_uplink *uplink = lines->uplink;
     size_t count = 0;
 
-    if (uplink->fd >= 0)
+    if (encl_uplink_has_controller(uplink)) {
         ret[count++] = (struct pollfd){ .fd = uplink->listen_fd, .events = POLLIN };
-    if (uplink->fd >= 0 && uplink->wants_write)
-        ret[count++] = (struct pollfd){ .fd = uplink->fd, .events = POLLOUT };
+        ret[count++] = (struct pollfd){ .fd = uplink->fd, .events = POLLRDHUP | (uplink->wants_write ? POLLOUT : 0) };
+    }
     for (size_t i = 0; i < ENCL_LINES_MAX; i++) {
         if (lines->calling[i].fd >= 0)
             ret[count++] = (struct pollfd){ .fd = lines->calling[i].fd, .events = POLLIN };
@@ -86,6 +86,8 @@ static void read_one(encl_lines *lines, size_t i, encl_egress *egress)
 void encl_lines_turn(encl_lines *lines, encl_egress *egress)
 {
     encl_uplink_flush(lines->uplink);
+    if (!encl_uplink_has_controller(lines->uplink))
+        encl_egress_abandon(egress); /* who calls now may be the next controller, and knows nothing of what was asked */
     accept_some(lines);
     for (size_t i = 0; i < ENCL_LINES_MAX; i++) {
         if (lines->calling[i].fd >= 0)

@@ -50,11 +50,6 @@ int encl_uplink_listen(encl_uplink *uplink, rd_err *err)
     return 0;
 }
 
-bool encl_uplink_has_controller(const encl_uplink *uplink)
-{
-    return uplink->fd >= 0;
-}
-
 static void lose(encl_uplink *uplink)
 {
     rd_close_p(&uplink->fd);
@@ -88,6 +83,11 @@ static bool is_lost(const encl_uplink *uplink)
         return true;
     ssize_t got = recv(uplink->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
     return got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR);
+}
+
+bool encl_uplink_has_controller(const encl_uplink *uplink)
+{
+    return !is_lost(uplink);
 }
 
 bool encl_uplink_accept(encl_uplink *uplink)

@@ -21,8 +21,8 @@ void encl_answer_init(encl_answer *answer, bool is_head_request, size_t body_max
 
 void encl_answer_done(encl_answer *answer)
 {
-    rd_buf_done(&answer->in);
-    rd_buf_done(&answer->head);
+    rd_buf_wipe(&answer->in);
+    rd_buf_wipe(&answer->head);
     rd_buf_wipe(&answer->body);
 }
 

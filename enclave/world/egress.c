@@ -11,11 +11,13 @@
 
 #include "common/base/mem.h"
 #include "enclave/world/answer.h"
+#include "enclave/world/http.h"
 #include "enclave/world/tls.h"
 
-#define HEAD_MAX    ((size_t)32 << 10)
-#define HEADERS_MAX 100
-#define READ_SIZE   ((size_t)16 << 10)
+#define HEAD_MAX     ((size_t)32 << 10)
+#define HEADERS_MAX  100
+#define READ_SIZE    ((size_t)16 << 10)
+#define STEPS_A_TURN 16 /* of one connection: a fast peer keeps neither the others nor the end of a call waiting */
 
 typedef enum line_state {
     LINE_FREE,
@@ -149,10 +151,10 @@ static bool is_token(rd_bytes text)
     return text.size > 0;
 }
 
-static bool is_text(rd_bytes text, uint8_t from)
+static bool is_text(rd_bytes text)
 {
     for (size_t i = 0; i < text.size; i++) {
-        if ((text.data[i] < from && (from > 0x20 || text.data[i] != '\t')) || text.data[i] == 0x7f)
+        if ((text.data[i] < 0x20 && text.data[i] != '\t') || text.data[i] == 0x7f)
             return false;
     }
     return true;
@@ -185,7 +187,7 @@ static int put_headers(const encl_fetch *fetch, rd_buf *out, rd_err *err)
         return rd_err_set(err, RD_E_EGRESS_REFUSED, "more than %d headers", HEADERS_MAX);
     for (size_t i = 0; i < fetch->headers_count; i++) {
         rd_bytes name = fetch->headers[2 * i], value = fetch->headers[2 * i + 1];
-        if (!is_token(name) || !is_text(value, 0x20))
+        if (!is_token(name) || !is_text(value))
             return rd_err_set(err, RD_E_EGRESS_REFUSED, "header %zu is malformed", i);
         if (is_ours(name))
             continue;
@@ -208,11 +210,12 @@ static int write_request(const encl_fetch *fetch, rd_buf *out, rd_err *err)
     if (!is_token(fetch->method) || fetch->method.size > 32 || is_named(fetch->method, "CONNECT") ||
         is_named(fetch->method, "TRACE"))
         return rd_err_set(err, RD_E_EGRESS_REFUSED, "the method is not one to send");
-    if (fetch->target.size == 0 || fetch->target.data[0] != '/' || !is_text(fetch->target, 0x21))
+    if (!encl_http_is_target(fetch->target))
         return rd_err_set(err, RD_E_EGRESS_REFUSED, "the path is malformed");
     if (fetch->body.size > ENCL_EGRESS_BODY_MAX)
         return rd_err_set(err, RD_E_EGRESS_REFUSED, "the body is larger than %zu bytes", ENCL_EGRESS_BODY_MAX);
-    rd_buf_init(out, HEAD_MAX + ENCL_EGRESS_BODY_MAX);
+    rd_buf_init(out, HEAD_MAX + fetch->body.size);
+    (void)rd_buf_reserve(out, HEAD_MAX + fetch->body.size); /* never moved: secrets leave no copy behind */
     rd_buf_append_bytes(out, fetch->method);
     rd_buf_append_u8(out, ' ');
     rd_buf_append_bytes(out, fetch->target);
@@ -225,7 +228,7 @@ static int write_request(const encl_fetch *fetch, rd_buf *out, rd_err *err)
     if (put_headers(fetch, out, err) < 0)
         return -1;
     rd_buf_append_str(out, "\r\n");
-    if (out->size > HEAD_MAX)
+    if (out->has_failed || out->size > HEAD_MAX)
         return rd_err_set(err, RD_E_EGRESS_REFUSED, "the head is larger than %zu bytes", HEAD_MAX);
     rd_buf_append_bytes(out, fetch->body);
     return 0;
@@ -320,6 +323,14 @@ void encl_egress_connected(encl_egress *egress, uint64_t dial_id, int fd, encl_l
         fail(egress, line, err.text);
 }
 
+void encl_egress_abandon(encl_egress *egress)
+{
+    for (size_t i = 0; i < ENCL_EGRESS_AT_ONCE; i++) {
+        if (egress->lines[i].state == LINE_DIALLING)
+            fail(egress, &egress->lines[i], "the host's agent went away");
+    }
+}
+
 /* What the last step left: 1 wait for it, 0 the peer closed properly, -1 broken. */
 static int wait_for(egress_line *line, int result)
 {
@@ -403,11 +414,11 @@ static bool read_some(encl_egress *egress, egress_line *line)
     }
     if (line->answer.state != ENCL_ANSWER_DONE)
         return true;
-    egress->received += line->answer.body.size;
-    if (egress->received > ENCL_EGRESS_CALL_MAX) {
+    if (line->answer.body.size > ENCL_EGRESS_CALL_MAX - egress->received) {
         fail(egress, line, "the answers of this call are too large together");
         return false;
     }
+    egress->received += line->answer.body.size;
     hang_up(line);
     line->state = LINE_ANSWERED;
     return false;
@@ -432,12 +443,17 @@ static bool step(encl_egress *egress, egress_line *line)
     return false;
 }
 
-void encl_egress_turn(encl_egress *egress)
+bool encl_egress_turn(encl_egress *egress)
 {
+    bool goes_on = false;
+
     for (size_t i = 0; i < ENCL_EGRESS_AT_ONCE; i++) {
-        while (step(egress, &egress->lines[i]))
-            continue;
+        size_t steps = 0;
+        while (steps < STEPS_A_TURN && step(egress, &egress->lines[i]))
+            steps++;
+        goes_on = goes_on || steps == STEPS_A_TURN;
     }
+    return goes_on;
 }
 
 size_t encl_egress_watch(const encl_egress *egress, struct pollfd *ret)

@@ -60,8 +60,10 @@ void encl_egress_cancel(encl_egress *egress, uint32_t id);
 void encl_egress_connected(encl_egress *egress, uint64_t dial_id, int fd, encl_line_outcome outcome);
 /* Descriptors to wait for, at most ENCL_EGRESS_AT_ONCE; returns their count. */
 size_t encl_egress_watch(const encl_egress *egress, struct pollfd *ret);
-/* Goes on wherever it can without waiting. */
-void encl_egress_turn(encl_egress *egress);
+/* Nobody will dial any more: what waits for a connection fails. */
+void encl_egress_abandon(encl_egress *egress);
+/* Goes on wherever it can without waiting. True: it can at once go on further, and looks up first. */
+bool encl_egress_turn(encl_egress *egress);
 /* Some answer is still to come, or to be taken. */
 bool encl_egress_is_pending(const encl_egress *egress);
 bool encl_egress_has_news(const encl_egress *egress);

@@ -10,6 +10,8 @@
 #include "common/base/mem.h"
 #include "enclave/world/roots.h"
 
+#define CHAIN_MAX 10 /* certificates; a peer may send a hundred kilobytes of them */
+
 struct encl_tls {
     SSL_CTX *ctx;
     int64_t now_us; /* of the session that is being made: one thread */
@@ -22,8 +24,9 @@ static int verify(X509_STORE_CTX *chain, void *context)
     SSL *ssl = X509_STORE_CTX_get_ex_data(chain, SSL_get_ex_data_X509_STORE_CTX_idx());
     const rd_egress_entry *entry = SSL_get_app_data(ssl);
     STACK_OF(X509) *given = X509_STORE_CTX_get0_untrusted(chain);
+    int given_count = RD_MIN(sk_X509_num(given), CHAIN_MAX);
 
-    for (int i = 0; entry->ca.size == 0 && i < sk_X509_num(given); i++)
+    for (int i = 0; entry->ca.size == 0 && i < given_count; i++)
         encl_roots_add(X509_STORE_CTX_get0_store(chain), X509_get_issuer_name(sk_X509_value(given, i)));
     X509_STORE_CTX_set_time(chain, 0, (time_t)(tls->now_us / 1000000));
     return X509_verify_cert(chain);
@@ -39,6 +42,7 @@ int encl_tls_new(encl_tls **ret, rd_err *err)
         return rd_err_set(err, RD_E_INTERNAL, "TLS does not start");
     }
     SSL_CTX_set_verify(tls->ctx, SSL_VERIFY_PEER, NULL);
+    SSL_CTX_set_verify_depth(tls->ctx, CHAIN_MAX);
     SSL_CTX_set_cert_verify_callback(tls->ctx, verify, tls);
     SSL_CTX_set_session_cache_mode(tls->ctx, SSL_SESS_CACHE_OFF);
     (void)SSL_CTX_set_options(tls->ctx, SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);

@@ -11,6 +11,7 @@
 #include "enclave/world/tls.h"
 
 #define HEADERS_MAX 200
+#define VALUES_MAX  ((size_t)64 << 10) /* of all headers of a request, secrets in their places; egress sends half */
 #define MARK        "redoubt-secret-"
 #define MARK_SIZE   (sizeof(MARK) - 1 + 32)
 
@@ -227,8 +228,9 @@ static int send_request(encl_world *world, fetch_question *question, const rd_eg
                         rd_err *err)
 {
     size_t sizes[HEADERS_MAX];
-    RD_CLEANUP(rd_buf_wipe) rd_buf values = { 0 };
+    RD_CLEANUP(rd_buf_wipe) rd_buf values = { .size_max = VALUES_MAX };
 
+    (void)rd_buf_reserve(&values, VALUES_MAX); /* never moved: secrets leave no copy behind */
     for (uint32_t i = 0; i < question->count; i++) {
         size_t before = values.size;
         if (resolve(world, entry, question->headers[2 * i + 1], &values, err) < 0) {
@@ -237,10 +239,14 @@ static int send_request(encl_world *world, fetch_question *question, const rd_eg
         }
         sizes[i] = values.size - before;
     }
+    if (values.has_failed) {
+        encl_egress_count_refusal(world->egress);
+        return rd_err_set(err, RD_E_EGRESS_REFUSED, "the headers are larger than %zu bytes", VALUES_MAX);
+    }
     const uint8_t *at = values.data;
     for (uint32_t i = 0; i < question->count; i++) {
         question->headers[2 * i + 1] = rd_bytes_of(at, sizes[i]);
-        at = sizes[i] > 0 ? at + sizes[i] : at;
+        at += sizes[i];
     }
     const encl_fetch fetch = { .entry = entry,
                                .method = question->method,

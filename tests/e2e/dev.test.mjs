@@ -18,7 +18,7 @@ before(async () => {
   dir = mkdtempSync(join(tmpdir(), "rd-dev-"));
   server = createServer((request, response) => response.end(`${request.url} ${request.headers.authorization ?? "-"}`)).listen(0, "127.0.0.1");
   await once(server, "listening");
-  write("redoubt.json", JSON.stringify({ name: "trial", env: { GREETING: "hello" }, limits: { time_ms: 300 }, egress: [`http://127.0.0.1:${server.address().port}`] }));
+  write("redoubt.json", JSON.stringify({ name: "trial", env: { GREETING: "hello" }, limits: { time_ms: 2000 }, egress: [`http://127.0.0.1:${server.address().port}`] }));
   write("secrets.txt", JSON.stringify({ TOKEN: "s3cret" }));
   write("index.js", "export default (request, env) => new Response(env.GREETING + ' ' + env.TOKEN);");
   dev = spawn(join(BIN, "redoubt"), ["dev", dir, "--port", "0", "--secrets", join(dir, "secrets.txt")], { stdio: ["ignore", "pipe", "pipe"] });

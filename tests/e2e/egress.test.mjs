@@ -64,7 +64,7 @@ before(async () => {
   await listen("other", createTls(tls("other"), answer));
   await listen("plain", createServer(answer));
   const ca = readFileSync(join(pki, "ca.pem"), "utf8");
-  made = await stack.deploy("outgoing", source, { limits: { time_ms: 8000 }, resources: { cpu_m: 1000 }, egress: [
+  made = await stack.deploy("outgoing", source, { limits: { time_ms: 15000 }, resources: { cpu_m: 1000 }, egress: [
     { host: `localhost:${at.main}`, private: true, ca }, { host: `127.0.0.1:${at.main}`, private: true, ca }, { host: `localhost:${at.undeclared}`, ca },
     { host: `localhost:${at.unknown_ca}`, private: true }, { host: `localhost:${at.other}`, private: true, ca }, { host: `http://localhost:${at.plain}`, private: true },
     { host: `127.0.0.1:${stack.ports.link}`, private: true, ca }, "no-such-name.invalid"] });

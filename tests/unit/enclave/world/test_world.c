@@ -14,7 +14,7 @@ typedef struct world_fixture {
     int peer[ENCL_EGRESS_AT_ONCE];
     uint64_t ids[ENCL_EGRESS_AT_ONCE];
     size_t dialled;
-    const char *answer; /* what every peer says, at once */
+    const char *answer; /* what every peer says, at once; NULL: nobody dials */
     char got[4096];     /* what the last peer was sent */
 } world_fixture;
 
@@ -37,7 +37,9 @@ static int serve(void *context, int64_t until_us)
 {
     world_fixture *w = context;
     encl_egress *egress = encl_world_egress(w->world);
-    for (size_t i = 0; i < w->dialled; i++) {
+    if (!w->answer)
+        encl_egress_abandon(egress);
+    for (size_t i = 0; w->answer && i < w->dialled; i++) {
         int pair[2];
         assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair), 0);
         assert_int_equal(write(pair[1], w->answer, strlen(w->answer)), (ssize_t)strlen(w->answer));
@@ -133,13 +135,21 @@ static const struct {
     { "scheme", "redoubt.sign('a', { scheme: 'rsa' })", "NotSupportedError: the scheme rsa is not available" },
     { "a number in the URL", "fetch('http://2130706433/')",
       "TypeError: the release's egress does not list http://127.0.0.1:80" },
+    { "a large head", "fetch('https://tls.example/', { headers: { a: 'x'.repeat(33000) } })",
+      "TypeError: the head is larger than 32768 bytes" },
+    { "a larger one", "fetch('https://tls.example/', { headers: { a: 'x'.repeat(40000), b: 'x'.repeat(40000) } })",
+      "TypeError: the headers are larger than 65536 bytes" },
+    { "a large path", "fetch('https://tls.example/' + 'x'.repeat(33000))",
+      "TypeError: the head is larger than 32768 bytes" },
+    { "an agent that leaves", "fetch('https://tls.example/')",
+      "TypeError: tls.example:443: the host's agent went away" },
 };
 
 static void refuses(void **state)
 {
     (void)state;
     for (size_t i = 0; i < RD_ARRAY_LEN(refusals); i++) {
-        world_fixture w = { .answer = "" };
+        world_fixture w = { .answer = NULL };
         char source[512];
         (void)snprintf(source, sizeof(source),
                        "export default async () => new Response(await %s.then(() => 'allowed', e => String(e)));",
