@@ -1,5 +1,6 @@
 #include "api/sleep.h"
 
+#include "api/hold.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
 
@@ -7,10 +8,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define WAKES_MAX 256
 /* Idle times begin at five times this. */
-#define USED_EVERY_US 2000000
-#define USED_MAX      1000
+#define USED_EVERY_US   2000000
+#define A_STATEMENT_MAX 1000 /* apps */
+/* While PostgreSQL is slow or away: what is wanted waits here, not in the queue that beats and jobs take as well. */
+#define UNDER_WAY_MAX 4
 
 #define USE                                                                                                            \
     "WITH a AS (SELECT * FROM apps_asleep($1::bytea[])),"                                                              \
@@ -62,13 +64,15 @@ static void on_written(void *context, rd_pg_outcome outcome, rd_pg_result **resu
         return;
     }
     if (outcome != RD_PG_SOME && outcome != RD_PG_NONE) {
-        rd_log(RD_WARN, "app_use_not_written", RD_ERR(err)); /* the relay asks again; uses are written again */
+        /* The relay asks again; for want of one use an app may sleep early, and wakes when it is called. */
+        rd_log(RD_WARN, "app_use_not_written", RD_ERR(err));
         return;
     }
     for (size_t i = 0; count == 1 && i < rd_pg_rows(results[0]); i++)
         hint(sleep, rd_pg_get_i64(results[0], i, 0));
 }
 
+/* Takes what the array holds. */
 static void submit(api_sleep *sleep, const char *stmt, rd_pg_array *apps)
 {
     rd_pg_batch *batch = rd_pg_batch_new(NULL);
@@ -78,46 +82,45 @@ static void submit(api_sleep *sleep, const char *stmt, rd_pg_array *apps)
         sleep->due++;
     else
         rd_log(RD_WARN, "app_use_not_written", RD_ERR(&err));
+    rd_pg_array_done(apps);
+    rd_pg_array_init(apps, RD_PG_T_BYTEA);
 }
 
+/* In pieces, so that no statement grows with the number of apps. */
 static void on_flush(void *context)
 {
     api_sleep *sleep = context;
-    size_t iterator = 0;
-    if (rd_table_count(sleep->wanted) == 0)
+    size_t iterator = 0, count = 0;
+    if (rd_table_count(sleep->wanted) == 0 || sleep->due >= UNDER_WAY_MAX)
         return;
     RD_CLEANUP(rd_pg_array_done) rd_pg_array apps;
     rd_pg_array_init(&apps, RD_PG_T_BYTEA);
     rd_bytes key;
-    while (rd_table_next(sleep->wanted, &iterator, &key, NULL))
+    while (count < A_STATEMENT_MAX && rd_table_next(sleep->wanted, &iterator, &key, NULL)) {
         rd_pg_array_bytes(&apps, key);
-    rd_table_free(sleep->wanted);
-    sleep->wanted = rd_table_new(WAKES_MAX);
+        (void)rd_table_remove(sleep->wanted, key);
+        count++;
+    }
     submit(sleep, "sleep_wake", &apps);
 }
 
-/* In pieces, so that no statement grows with the number of apps. */
 static void on_used(void *context)
 {
     api_sleep *sleep = context;
     size_t iterator = 0, count = 0;
-    rd_pg_array apps;
+    RD_CLEANUP(rd_pg_array_done) rd_pg_array apps;
     rd_pg_array_init(&apps, RD_PG_T_BYTEA);
     api_app *app;
-    while (api_targets_next_app(sleep->targets, &iterator, &app)) {
+    while (sleep->due < UNDER_WAY_MAX && api_targets_next_app(sleep->targets, &iterator, &app)) {
         if (!app->sleeps || (!app->was_used && !api_app_is_busy(app)))
             continue;
         app->was_used = false;
         rd_pg_array_bytes(&apps, RD_BYTES_ARRAY(app->id.b));
-        if (++count % USED_MAX == 0) {
+        if (++count % A_STATEMENT_MAX == 0)
             submit(sleep, "sleep_used", &apps);
-            rd_pg_array_done(&apps);
-            rd_pg_array_init(&apps, RD_PG_T_BYTEA);
-        }
     }
-    if (count % USED_MAX)
+    if (count % A_STATEMENT_MAX)
         submit(sleep, "sleep_used", &apps);
-    rd_pg_array_done(&apps);
 }
 
 api_sleep *api_sleep_new(rd_loop *loop, rd_pg_async *pg, rd_redis *redis, api_targets *targets)
@@ -126,7 +129,7 @@ api_sleep *api_sleep_new(rd_loop *loop, rd_pg_async *pg, rd_redis *redis, api_ta
     sleep->pg = pg;
     sleep->redis = redis;
     sleep->targets = targets;
-    sleep->wanted = rd_table_new(WAKES_MAX);
+    sleep->wanted = rd_table_new(API_HOLD_MAX);
     sleep->flusher = rd_flusher_new(loop, on_flush, sleep);
     sleep->timer = rd_timer_new(loop, on_used, sleep);
     rd_timer_start(sleep->timer, USED_EVERY_US, USED_EVERY_US);
