@@ -88,6 +88,23 @@ static void target_leave(api_call *call)
     call->target = NULL;
 }
 
+static void link_call(api_call *call)
+{
+    api_relay *relay = call->relay;
+    call->previous = NULL;
+    call->next = relay->first;
+    if (call->next)
+        call->next->previous = call;
+    relay->first = call;
+}
+
+static void unlink_call(api_call *call)
+{
+    if (call->next)
+        call->next->previous = call->previous;
+    *(call->previous ? &call->previous->next : &call->relay->first) = call->next;
+}
+
 static void call_free(api_call *call)
 {
     api_relay *relay = call->relay;
@@ -96,9 +113,7 @@ static void call_free(api_call *call)
     if (call->pipe)
         api_pipe_return(call->pipe, false, boot_us(relay));
     target_leave(call);
-    if (call->next)
-        call->next->previous = call->previous;
-    *(call->previous ? &call->previous->next : &relay->first) = call->next;
+    unlink_call(call);
     relay->count--;
     rd_buf_done(&call->head);
     api_http_response_done(&call->response);
@@ -130,6 +145,13 @@ static void call_end(api_call *call, const rd_err *err)
         copy = *err;
     call_free(call);
     events.on_done(context, err ? &copy : NULL);
+}
+
+/* Its end is told at the next turn of the timer: now the lines, or the list of calls, must not change. */
+static void fail_later(api_call *call, const rd_err *err)
+{
+    call->has_failed = true;
+    call->err = *err;
 }
 
 void api_call_cancel(api_call *call)
@@ -168,8 +190,7 @@ static void begin_on_pipe(api_call *call, api_pipe *pipe)
                             bound_of(call, call->target->limits.response_bytes));
     rd_err err = RD_ERR_INIT;
     if (rd_link_stream_write(api_pipe_stream(pipe), rd_buf_bytes(&call->head), &err) < 0) {
-        call->has_failed = true; /* an empty queue has room for a head; whoever says no is closing */
-        call->err = err;
+        fail_later(call, &err); /* an empty queue has room for a head; whoever says no is closing */
         return;
     }
     send_body(call);
@@ -232,7 +253,7 @@ static int wait_for_wake(api_call *call, rd_err *err)
     const api_app *app = api_targets_app(relay->targets, &call->app);
     if (err->code != RD_E_NO_INSTANCE || call->has_instance || !app || !app->sleeps || !relay->options.on_asked)
         return -1;
-    if (api_holds_add(relay->holds, &call->app, &call->held, boot_us(relay), err) < 0)
+    if (api_holds_add(relay->holds, &call->app, app->org, &call->held, boot_us(relay), err) < 0)
         return -1;
     call->deadline_us = call->started_us + API_RELAY_WAKE_US;
     return 0;
@@ -273,8 +294,18 @@ static int attempt(api_call *call, rd_err *err)
     }
 }
 
-/* An instance serves: the whole line goes to it, in the order it came. */
-static void on_filled(void *context, const api_app *app)
+/* Nothing that is heard is relied on: what is known of the app is loaded anew as well, which lets the line go where an
+ * instance serves that was avoided for a while, or that nobody told of. */
+static void on_held(void *context, const rd_app_id *app, bool is_again)
+{
+    api_relay *relay = context;
+    if (is_again)
+        note_stale(relay, app);
+    relay->options.on_asked(relay->options.context, app);
+}
+
+/* An instance serves: the whole line goes to it, in the order it came. Or none will: each is told why. */
+static void on_settled(void *context, const api_app *app)
 {
     api_relay *relay = context;
     api_held *next;
@@ -284,12 +315,11 @@ static void on_filled(void *context, const api_app *app)
         *held = (api_held){ 0 };
         call->tried_count = 0;
         call->ready_us = boot_us(relay);
-        relay->woken++;
         rd_err err = RD_ERR_INIT;
-        if (attempt(call, &err) < 0) {
-            call->has_failed = true; /* told at the next turn of the timer: the line must not change now */
-            call->err = err;
-        }
+        if (attempt(call, &err) < 0)
+            fail_later(call, &err);
+        else if (!call->held.hold)
+            relay->woken++;
     }
 }
 
@@ -472,10 +502,7 @@ static api_call *call_new(api_relay *relay, const api_call_spec *spec, const api
     call->is_head_request = strcmp(spec->method, "HEAD") == 0;
     call->is_safe = call->is_head_request || strcmp(spec->method, "GET") == 0 || strcmp(spec->method, "OPTIONS") == 0;
     call->started_us = call->ready_us = boot_us(relay);
-    call->next = relay->first;
-    if (call->next)
-        call->next->previous = call;
-    relay->first = call;
+    link_call(call);
     relay->count++;
     return call;
 }
@@ -500,30 +527,44 @@ int api_relay_call(api_relay *relay, const api_call_spec *spec, const api_call_e
 
 /* ---- time ---- */
 
+static void fail_when_late(api_call *call, int64_t now_us)
+{
+    rd_err err = RD_ERR_INIT;
+    if (call->has_failed || now_us < call->deadline_us)
+        return;
+    call->relay->timed_out++;
+    if (call->held.hold)
+        (void)rd_err_set(&err, RD_E_NO_INSTANCE, "the app sleeps, and no instance of it came up within %d s",
+                         API_RELAY_WAKE_US / 1000000);
+    else
+        (void)rd_err_set(&err, RD_E_TIMEOUT, "no whole answer within the release's time limit");
+    fail_later(call, &err);
+}
+
+/* What an end calls may change the list: those that failed come to its front first. One that begins meanwhile hides
+ * the rest until the next turn. */
+static void end_failed(api_relay *relay, int64_t now_us)
+{
+    for (api_call *call = relay->first, *next; call; call = next) {
+        next = call->next;
+        fail_when_late(call, now_us);
+        if (!call->has_failed || call == relay->first)
+            continue;
+        unlink_call(call);
+        link_call(call);
+    }
+    /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): call_end takes it off the list. */
+    while (relay->first && relay->first->has_failed) {
+        rd_err err = relay->first->err;
+        call_end(relay->first, &err);
+    }
+}
+
 static void on_timer(void *context)
 {
     api_relay *relay = context;
     int64_t now_us = boot_us(relay);
-    for (api_call *call = relay->first, *next; call; call = next) {
-        /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): call_end takes it off the list. */
-        next = call->next;
-        if (call->has_failed) {
-            rd_err err = call->err;
-            call_end(call, &err);
-            break; /* the list may have changed: the rest at the next turn of the timer */
-        }
-        if (now_us < call->deadline_us)
-            continue;
-        relay->timed_out++;
-        rd_err err = RD_ERR_INIT;
-        if (call->held.hold)
-            (void)rd_err_set(&err, RD_E_NO_INSTANCE, "the app sleeps, and no instance of it came up within %d s",
-                             API_RELAY_WAKE_US / 1000000);
-        else
-            (void)rd_err_set(&err, RD_E_TIMEOUT, "no whole answer within the release's time limit");
-        call_end(call, &err);
-        next = relay->first;
-    }
+    end_failed(relay, now_us);
     api_holds_again(relay->holds, now_us);
     if (++relay->sweeps % 16 == 0)
         api_pools_sweep(relay->pools, now_us);
@@ -536,8 +577,8 @@ api_relay *api_relay_new(const api_relay_options *options)
     relay->pools = api_pools_new();
     relay->targets = api_targets_new(api_pools_target_gone, relay->pools);
     api_pools_set_targets(relay->pools, relay->targets);
-    api_targets_on_filled(relay->targets, on_filled, relay);
-    relay->holds = api_holds_new(options->on_asked, options->context);
+    api_targets_on_settled(relay->targets, on_settled, relay);
+    relay->holds = api_holds_new(on_held, relay);
     relay->timer = rd_timer_new(options->loop, on_timer, relay);
     rd_timer_start(relay->timer, SWEEP_US, SWEEP_US);
     return relay;

@@ -14,8 +14,8 @@ struct api_targets {
     rd_table *instances; /* instance id → api_target */
     void (*on_gone)(void *context, api_target *target);
     void *context;
-    void (*on_filled)(void *context, const api_app *app);
-    void *filled_context;
+    void (*on_settled)(void *context, const api_app *app);
+    void *settled_context;
 };
 
 static rd_bytes app_key(const rd_app_id *app)
@@ -38,10 +38,16 @@ api_targets *api_targets_new(void (*on_gone)(void *context, api_target *target),
     return targets;
 }
 
-void api_targets_on_filled(api_targets *targets, void (*on_filled)(void *context, const api_app *app), void *context)
+void api_targets_on_settled(api_targets *targets, void (*on_settled)(void *context, const api_app *app), void *context)
 {
-    targets->on_filled = on_filled;
-    targets->filled_context = context;
+    targets->on_settled = on_settled;
+    targets->settled_context = context;
+}
+
+static void note_settled(api_targets *targets, const api_app *app)
+{
+    if (targets->on_settled)
+        targets->on_settled(targets->settled_context, app);
 }
 
 static void target_end(api_targets *targets, api_target *target)
@@ -142,6 +148,7 @@ void api_targets_replace(api_targets *targets, uint64_t version, const api_app_r
     if (!row->is_live) {
         if (app) {
             (void)rd_table_remove(targets->apps, app_key(&row->id));
+            note_settled(targets, app);
             app_end(targets, app);
         }
         return;
@@ -171,8 +178,8 @@ void api_targets_replace(api_targets *targets, uint64_t version, const api_app_r
         target_drop(targets, app->targets[i]);
         app->targets[i] = app->targets[--app->count];
     }
-    if (app->count > 0 && targets->on_filled)
-        targets->on_filled(targets->filled_context, app);
+    if (app->count > 0 || app->is_paused || !app->sleeps)
+        note_settled(targets, app);
 }
 
 bool api_targets_next_app(const api_targets *targets, size_t *iterator, api_app **ret)

@@ -56,8 +56,9 @@ typedef struct api_targets api_targets;
 /* on_gone is called when a target is about to be freed (its pool goes with it). */
 api_targets *api_targets_new(void (*on_gone)(void *context, api_target *target), void *context);
 api_targets *api_targets_free(api_targets *targets);
-/* on_filled: an app has instances after a load. It may call what it likes but api_targets_replace. */
-void api_targets_on_filled(api_targets *targets, void (*on_filled)(void *context, const api_app *app), void *context);
+/* on_settled: after a load nothing of an app need be waited for: it has instances, or is paused, never asleep, or gone.
+ * It may call what it likes but api_targets_replace. */
+void api_targets_on_settled(api_targets *targets, void (*on_settled)(void *context, const api_app *app), void *context);
 
 /* One row of a load. */
 typedef struct api_target_row {

@@ -1,6 +1,7 @@
 // link: api_core agent_core rd_attest rd_data rd_io rd_model rd_crypto rd_base PkgConfig::pq
 /* Calls through the link side of the API: relay, the apps origin and the wrapper over HTTP, the event stream; and what
  * happens while PostgreSQL is dead or Redis is empty. */
+#include "api/hold.h"
 #include "tests/support/links_world.h"
 
 /* ---- tests: calls ---- */
@@ -90,6 +91,92 @@ static void an_old_epoch_gets_no_call(void **state)
         hex_of(instance.b, 16), ORG, hex_of(instance.b, 16), w.app_hex);
     UNTIL(!api_targets_instance(api_relay_targets(w.links->relay), &instance));
     host_free(h);
+}
+
+/* ---- tests: apps that sleep ---- */
+
+static size_t held_calls(void)
+{
+    RD_CLEANUP(rd_buf_done) rd_buf text = { 0 };
+    api_relay_metrics(w.links->relay, &text);
+    const char *line = strstr(rd_buf_text(&text), "\nredoubt_relay_calls_held ");
+    return line ? (size_t)strtoul(line + strlen("\nredoubt_relay_calls_held "), NULL, 10) : 0;
+}
+
+static void begin(call_seen *seen)
+{
+    static const api_call_events events = { seen_head, seen_body, seen_done };
+    rd_err err = RD_ERR_INIT;
+    api_call *handle;
+    *seen = (call_seen){ 0 };
+    api_call_spec spec = { .app = &w.app, .method = "POST", .target = "/", .body = RD_BYTES_LIT("x") };
+    if (api_relay_call(w.links->relay, &spec, &events, seen, &handle, &err) < 0)
+        fail_msg("%s", err.text);
+}
+
+static void end_leases(void)
+{
+    sql("BEGIN; UPDATE leases SET live = false, held = false, want = 3, ended_at = now(), end_reason = 'stopped' WHERE "
+        "live;"
+        " INSERT INTO events (org_id, kind, subject, app_id) VALUES ('%s', 'app', '\\x%s', '\\x%s'); COMMIT",
+        ORG, w.app_hex, w.app_hex);
+    UNTIL(api_targets_app(api_relay_targets(w.links->relay), &w.app)->count == 0);
+}
+
+/* The newest deployment runs only when called. */
+static void let_sleep(void)
+{
+    sql("BEGIN; INSERT INTO deployments (deployment_id, org_id, app_id, gen, release_id, head_seq, min, max, kind) "
+        "SELECT"
+        " gen_random_uuid(), '%s', '\\x%s', %u, release_id, 1, 0, 1, 3 FROM releases; INSERT INTO events (org_id, kind,"
+        " subject, app_id) VALUES ('%s', 'app', '\\x%s', '\\x%s'); COMMIT",
+        ORG, w.app_hex, ++w.leases, ORG, w.app_hex, w.app_hex);
+    UNTIL(api_targets_app(api_relay_targets(w.links->relay), &w.app)->sleeps);
+}
+
+/* The instance refuses one call and is avoided for a while: nobody tells when that is over. */
+static void a_held_call_needs_no_news(void **state)
+{
+    (void)state;
+    rd_id instance;
+    fake_job *job;
+    call_seen seen;
+    end_leases(); /* of the tests before */
+    host *h = host_with_job(&instance, &job);
+    serve(h, job, &instance);
+    UNTIL(api_targets_instance(api_relay_targets(w.links->relay), &instance));
+    let_sleep();
+    h->agent.answer_head = "HTTP/1.1 503 X\r\nRedoubt-Error: draining\r\nContent-Length: 0\r\n\r\n";
+    begin(&seen);
+    UNTIL(held_calls() == 1);
+    h->agent.answer_head = NULL;
+    UNTIL(seen.is_done);
+    assert_int_equal(seen.code, RD_OK);
+    rd_buf_done(&seen.body);
+    end_leases();
+    host_free(h);
+}
+
+/* Nothing is waited for in vain, and many learn it as soon as one. */
+static void a_line_goes_when_its_app_is_paused(void **state)
+{
+    (void)state;
+    call_seen seen[API_HOLD_APP_MAX];
+    for (size_t i = 0; i < RD_ARRAY_LEN(seen); i++)
+        begin(&seen[i]);
+    assert_int_equal(held_calls(), RD_ARRAY_LEN(seen));
+    for (int paused = 1; paused >= 0; paused--) {
+        sql("BEGIN; UPDATE apps SET paused = %s WHERE app_id = '\\x%s'; INSERT INTO events (org_id, kind, subject, "
+            "app_id)"
+            " VALUES ('%s', 'app', '\\x%s', '\\x%s'); COMMIT",
+            paused ? "true" : "false", w.app_hex, ORG, w.app_hex, w.app_hex);
+        UNTIL(api_targets_app(api_relay_targets(w.links->relay), &w.app)->is_paused == (paused == 1));
+        for (size_t i = 0; i < RD_ARRAY_LEN(seen); i++) {
+            UNTIL(seen[i].is_done);
+            assert_int_equal(seen[i].code, RD_E_APP_PAUSED);
+        }
+    }
+    assert_int_equal(held_calls(), 0);
 }
 
 /* ---- tests: HTTP ---- */
@@ -286,6 +373,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(calls_go_to_instances_that_serve),
         cmocka_unit_test(an_old_epoch_gets_no_call),
+        cmocka_unit_test(a_held_call_needs_no_news),
+        cmocka_unit_test(a_line_goes_when_its_app_is_paused),
         cmocka_unit_test(the_apps_origin),
         cmocka_unit_test(events_as_a_stream),
         cmocka_unit_test(reports_survive_a_dead_database),
