@@ -14,8 +14,8 @@
 
 #define CACHE_MAX    8192
 #define CACHE_TTL_US INT64_C(5000000)
-/* While PostgreSQL is away nobody can be looked up, and nobody be revoked: who was known of late stays known, so that
- * what serves goes on. */
+/* While PostgreSQL is away nobody can be looked up: who was known of late stays known, so that what serves goes on. For
+ * so long a token may outlive its end at a replica that alone is cut off. */
 #define CACHE_AWAY_US INT64_C(60000000)
 #define SECRET_MAX    128
 
@@ -176,7 +176,9 @@ int api_auth_lookup(api_auth *auth, api_worker *worker, rd_bytes secret, api_pri
     bool is_token = secret.size > 4 && memcmp(secret.data, "rdt_", 4) == 0;
     int rc = is_token ? api_orgs_find_token(worker->pg, digest, ret, err)
                       : api_orgs_find_session(worker->pg, digest, ret, err);
-    if (rc < 0 && err->code == RD_E_UNAVAILABLE && is_known(auth, digest, CACHE_AWAY_US, ret)) {
+    /* A database that is merely busy will be asked again. */
+    bool is_away = rc < 0 && err->code == RD_E_UNAVAILABLE && !rd_pg_is_connected(worker->pg);
+    if (is_away && is_known(auth, digest, CACHE_AWAY_US, ret)) {
         *err = (rd_err)RD_ERR_INIT;
         return 0;
     }
