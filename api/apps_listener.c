@@ -198,7 +198,7 @@ static void add_request_header(void *arg, const char *name, const char *value)
         walk->is_good = walk->is_good && api_relay_add_header(walk->lines, name, value);
 }
 
-static void start_call(exchange *x)
+static void start_call(exchange *x, bool is_anonymous)
 {
     static const api_call_events events = { on_head, on_body, on_done };
     RD_CLEANUP(rd_buf_done) rd_buf lines = { 0 };
@@ -213,7 +213,8 @@ static void start_call(exchange *x)
                            .method = api_request_method(x->request),
                            .target = api_request_target(x->request),
                            .lines = &lines,
-                           .body = api_request_body(x->request) };
+                           .body = api_request_body(x->request),
+                           .is_anonymous = is_anonymous };
     if (pinned && rd_id_parse(RD_PREFIX_INSTANCE, pinned, strlen(pinned), &instance, &err) < 0)
         (void)rd_err_wrap(&err, "Redoubt-Instance");
     else if (!walk.is_good)
@@ -245,7 +246,7 @@ static void on_caller(void *arg, const api_principal *principal, const rd_err *e
         exchange_free(x);
         return;
     }
-    start_call(x);
+    start_call(x, false);
 }
 
 /* Open to all when every instance that may be chosen is of a release that says so. */
@@ -294,7 +295,7 @@ static void handle(api_request *request)
     }
     api_request_on_cancel(request, on_cancel, x);
     if (is_open(app)) {
-        start_call(x);
+        start_call(x, true);
         return;
     }
     if (app->count == 0 && !app->sleeps) {

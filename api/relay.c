@@ -36,7 +36,7 @@ struct api_call {
     rd_buf head; /* request line and headers, ready to send */
     rd_bytes body;
     size_t body_sent;
-    bool is_safe, is_head_request, is_sealed;
+    bool is_safe, is_head_request, is_sealed, is_anonymous;
     bool is_for_runtime; /* evidence, documents, keys: no function sees it */
     api_target *target;  /* held */
     const api_target *tried[TRIES_MAX];
@@ -269,6 +269,8 @@ static int attempt(api_call *call, rd_err *err)
             return rd_err_set(err, RD_E_NO_INSTANCE, "%u instances could not take the call", TRIES_MAX);
         if (choose(call, &target, err) < 0)
             return wait_for_wake(call, err);
+        if (call->is_anonymous && !target->limits.is_open)
+            return rd_err_set(err, RD_E_CLI_NO_TOKEN, "the app takes callers with a token of its organisation");
         if (!call->is_sealed && !call->is_for_runtime && !target->limits.is_plain)
             return rd_err_set(err, RD_E_PLAIN_REFUSED, "this release takes sealed requests alone");
         uint64_t bound = bound_of(call, target->limits.request_bytes);
@@ -497,6 +499,7 @@ static api_call *call_new(api_relay *relay, const api_call_spec *spec, const api
     if (spec->instance)
         call->instance = *spec->instance;
     call->body = spec->body;
+    call->is_anonymous = spec->is_anonymous;
     call->is_sealed = strcmp(spec->target, RD_OHTTP_PATH) == 0;
     call->is_for_runtime = strncmp(spec->target, RD_RUNTIME_PREFIX, sizeof RD_RUNTIME_PREFIX - 1) == 0;
     call->is_head_request = strcmp(spec->method, "HEAD") == 0;

@@ -44,6 +44,7 @@ typedef struct api_call_spec {
     const char *target; /* begins with '/' */
     rd_buf *lines;      /* headers; taken */
     rd_bytes body;      /* borrowed until on_done */
+    bool is_anonymous;  /* without a token: for releases that are open alone, also when they change while it waits */
 } api_call_spec;
 
 typedef struct api_call_events {
@@ -56,7 +57,7 @@ typedef struct api_call_events {
 } api_call_events;
 
 /* -1: nothing was started: APP_UNKNOWN, APP_PAUSED, NO_INSTANCE, INSTANCE_ELSEWHERE, REQUEST_TOO_LARGE, PLAIN_REFUSED,
- * UNAVAILABLE.
+ * CLI_NO_TOKEN, UNAVAILABLE.
  * Otherwise on_done follows, never before it returns. */
 int api_relay_call(api_relay *relay, const api_call_spec *spec, const api_call_events *events, void *context,
                    api_call **ret, rd_err *err) RD_NODISCARD;
