@@ -172,8 +172,13 @@ static int open_folder(start *self, rd_err *err)
     if (has_root && !has_state)
         return rd_err_set(err, RD_E_KMS_STATE, "there is a root in %s and no state that opens beside it",
                           self->options->dir);
-    if (has_root && kms_state_parse(rd_buf_bytes(&state), &front->state, err) < 0)
+    if (has_state && kms_state_parse(rd_buf_bytes(&state), &front->state, err) < 0)
         return -1;
+    if (!has_root && front->state.record_number > 0)
+        return rd_err_set(err, RD_E_KMS_STATE,
+                          "%s has the state of a key service and no " KMS_FILE_ROOT ": put that back, or begin a new "
+                          "key service in another folder; what was sealed for the old one stays closed to it",
+                          self->options->dir);
     return open_root(self, rd_buf_bytes(&root), has_root, err);
 }
 

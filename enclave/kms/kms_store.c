@@ -22,16 +22,29 @@ static int open_in(const char *dir, const char *name, int flags, unsigned mode)
     return open(path, flags | O_CLOEXEC | O_NOFOLLOW, mode);
 }
 
+/* A folder that is new is there after a crash too: what is synced inside it counts on that. */
+static int make_folder(const char *dir, rd_err *err)
+{
+    if (mkdir(dir, 0700) < 0)
+        return errno == EEXIST ? 0 : rd_err_set_errno(err, RD_E_IO, errno, "%s", dir);
+    RD_CLEANUP(rd_close_p) int above = open_in(dir, "..", O_RDONLY | O_DIRECTORY, 0);
+    if (above < 0 || fsync(above) < 0)
+        return rd_err_set_errno(err, RD_E_IO, errno, "%s/..", dir);
+    return 0;
+}
+
 int kms_store_open(const char *dir, kms_store *ret, rd_err *err)
 {
     struct stat info;
     *ret = (kms_store){ .slots = { -1, -1 }, .lock_fd = -1 };
-    if (mkdir(dir, 0700) < 0 && errno != EEXIST)
-        return rd_err_set_errno(err, RD_E_IO, errno, "%s", dir);
+    if (make_folder(dir, err) < 0)
+        return -1;
     if (stat(dir, &info) < 0 || !S_ISDIR(info.st_mode) || info.st_uid != geteuid() || (info.st_mode & 077) != 0)
         return rd_err_set(err, RD_E_CONFIG, "%s is not a folder of ours that nobody else may enter (chmod 700)", dir);
     ret->lock_fd = open_in(dir, "lock", O_RDWR | O_CREAT, 0600);
-    if (ret->lock_fd < 0 || flock(ret->lock_fd, LOCK_EX | LOCK_NB) < 0)
+    if (ret->lock_fd < 0)
+        return rd_err_set_errno(err, RD_E_IO, errno, "%s/lock", dir);
+    if (flock(ret->lock_fd, LOCK_EX | LOCK_NB) < 0)
         return rd_err_set_errno(err, RD_E_CONFIG, errno, "%s is another key service's", dir);
     ret->slots[0] = open_in(dir, "state.0", O_RDWR | O_CREAT, 0600);
     ret->slots[1] = open_in(dir, "state.1", O_RDWR | O_CREAT, 0600);

@@ -570,6 +570,23 @@ static void test_other_build_or_machine(void **state RD_UNUSED)
     assert_true(read_genesis(world));
 }
 
+/* A root that is gone is said, not replaced by another key service's. */
+static void test_root_is_gone(void **state RD_UNUSED)
+{
+    RD_CLEANUP(rd_free_p) char *root = rd_asprintf("%s/root.sealed", world->kms_dir);
+    RD_CLEANUP(rd_free_p) char *aside = rd_asprintf("%s.aside", root);
+    kms_end(world, SIGTERM);
+    assert_int_equal(rename(root, aside), 0);
+    for (int times = 0; times < 2; times++) {
+        assert_false(kms_start_as(world, KMS_MRTD));
+        assert_non_null(strstr(world->process.why, "put that back"));
+        kms_end(world, SIGTERM);
+    }
+    assert_int_equal(rename(aside, root), 0);
+    restart(SIGTERM);
+    assert_int_equal(ask_spoiled(NULL), RD_OK);
+}
+
 /* The root secret, and what it gave, lie nowhere in the folder. */
 static void test_nothing_in_the_clear(void **state RD_UNUSED)
 {
@@ -601,6 +618,7 @@ int main(void)
         TEST(test_collateral),
         TEST(test_restart),
         TEST(test_other_build_or_machine),
+        TEST(test_root_is_gone),
         TEST(test_nothing_in_the_clear),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
