@@ -236,6 +236,8 @@ static void record_refusal(kms_front *front, decision *d, rd_buf *ret_record, rd
     kms_told_record told;
     kms_ask_record ask = d->known;
     rd_err why = RD_ERR_INIT;
+    if (front->is_behind)
+        return;
     ask.kind = RD_KMS_RECORD_REFUSAL;
     ask.at_us = encl_platform_time_us(front->platform);
     memcpy(ask.reason, rd_code_describe(err->code)->name, strlen(rd_code_describe(err->code)->name));

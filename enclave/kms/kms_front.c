@@ -60,11 +60,17 @@ int kms_front_time(kms_front *front, int64_t *ret_us, rd_err *err)
 int kms_front_save(kms_front *front, uint64_t record_number, const uint8_t record[32], rd_err *err)
 {
     RD_CLEANUP(rd_buf_done) rd_buf bytes = { .size_max = KMS_STATE_MAX };
+    if (front->is_behind)
+        return rd_err_set(err, RD_E_KMS_AUDIT, "the state could not be kept; the key service starts again");
+    front->is_behind = true;
     front->state.record_number = record_number;
     memcpy(front->state.record.b, record, 32);
     if (!kms_state_encode(&front->state, &bytes))
         return rd_err_set(err, RD_E_KMS_AUDIT, "the state has outgrown its file");
-    return kms_store_save(&front->store, front->state_key, rd_buf_bytes(&bytes), err);
+    if (kms_store_save(&front->store, front->state_key, rd_buf_bytes(&bytes), err) < 0)
+        return -1;
+    front->is_behind = false;
+    return 0;
 }
 
 int kms_front_record_start(kms_front *front, rd_err *err)

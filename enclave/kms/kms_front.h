@@ -15,7 +15,8 @@
 
 typedef struct kms_front {
     int root_fd;
-    int life_fd; /* of main: when it ends, so does this */
+    int life_fd;    /* of main: when it ends, so does this */
+    bool is_behind; /* the disk knows less than the root has signed: nothing is kept any more, the process ends */
     encl_platform *platform;
     kms_store store;
     uint8_t state_key[32];
@@ -42,7 +43,8 @@ void kms_front_refuse(const rd_err *why, rd_buf *out);
 
 /* The time that is believed. KMS_CLOCK when the host stands more than five minutes below the floor. */
 int kms_front_time(kms_front *front, int64_t *ret_us, rd_err *err) RD_NODISCARD;
-/* Writes the state with this end of the chain; KMS_AUDIT when that fails. */
+/* Writes the state with this end of the chain. KMS_AUDIT when that fails: is_behind from then on, for a record that
+ * nobody got would be missing from the chain. The next start goes on from what is durable. */
 int kms_front_save(kms_front *front, uint64_t record_number, const uint8_t record[32], rd_err *err) RD_NODISCARD;
 /* A record of the start; durable. */
 int kms_front_record_start(kms_front *front, rd_err *err) RD_NODISCARD;

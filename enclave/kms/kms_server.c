@@ -12,7 +12,7 @@
 
 #define CONNECTIONS_MAX 64
 #define FIXED           3
-#define MESSAGE_MS      30000 /* for the rest of a message once it began, and for whoever does not read his answer */
+#define MESSAGE_MS      30000 /* for a whole message once it began, and for whoever does not read his answer */
 
 typedef struct connection {
     int fd; /* -1: free */
@@ -21,8 +21,8 @@ typedef struct connection {
     rd_kms_head frame; /* of the message that is being read */
     rd_buf payload;
     rd_buf out;
-    bool closes; /* when out is written */
-    int64_t last_ms;
+    bool closes;     /* when out is written */
+    int64_t last_ms; /* the last message began, or a part of its answer left */
 } connection;
 
 typedef struct server {
@@ -117,6 +117,7 @@ static void refuse(connection *one, const rd_err *why)
 
 static void answer(server *self, connection *one)
 {
+    one->last_ms = now_ms();
     one->out = (rd_buf){ .size_max = RD_KMS_GRANT_MAX + RD_KMS_FRAME_HEAD };
     one->closes = !kms_front_answer(self->front, one->frame.type, rd_buf_bytes(&one->payload), &one->out);
     rd_buf_wipe(&one->payload);
@@ -128,7 +129,8 @@ static void answer(server *self, connection *one)
 static void advance(server *self, connection *one, size_t got)
 {
     rd_err err = RD_ERR_INIT;
-    one->last_ms = now_ms();
+    if (one->head_size == 0)
+        one->last_ms = now_ms();
     if (one->head_size < RD_KMS_FRAME_HEAD) {
         one->head_size += got;
         if (one->head_size < RD_KMS_FRAME_HEAD)
@@ -201,6 +203,10 @@ static void turn(server *self)
             read_connection(self, one);
     }
     drop_slow(self);
+    if (self->front->is_behind) {
+        rd_log(RD_ERROR, "state_not_kept", RD_STR("next", "ends, and starts again from what is durable"));
+        exit(1);
+    }
     if (ready > 0 && watched[0].revents != 0)
         take_connection(self);
 }

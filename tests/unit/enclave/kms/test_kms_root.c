@@ -13,6 +13,7 @@
 
 #include "common/base/mem.h"
 #include "enclave/kms/kms_channel.h"
+#include "enclave/kms/kms_front.h"
 #include "enclave/kms/kms_keys.h"
 #include "enclave/kms/kms_root.h"
 
@@ -162,6 +163,37 @@ static void test_questions_out_of_form(void **state RD_UNUSED)
     end(&f);
 }
 
+/* A record that the disk did not take is nobody's predecessor: no other follows it. */
+static void test_record_that_was_not_kept(void **state RD_UNUSED)
+{
+    fixture f;
+    kms_told_open told;
+    kms_ask_open question = first_open();
+    RD_CLEANUP(rd_free_p) kms_front *front = rd_alloc(sizeof *front);
+    encl_platform platform;
+    rd_err err = RD_ERR_INIT;
+    char kept[] = "/tmp/redoubt-state-XXXXXX";
+    int disk = mkstemp(kept);
+    assert_true(disk >= 0);
+    (void)unlink(kept);
+    encl_platform_init(&platform, &ops);
+    begin(&f);
+    assert_int_equal(open_with(&f, &question, RD_BYTES_NULL, &told, NULL), RD_OK);
+    *front = (kms_front){ .root_fd = f.fd, .platform = &platform, .store = { .slots = { disk, disk } } };
+    assert_int_equal(kms_front_record_start(front, NULL), 0);
+    assert_false(front->is_behind);
+    front->store.slots[0] = front->store.slots[1] = -1;
+    assert_int_equal(kms_front_record_start(front, &err), -1);
+    assert_int_equal(err.code, RD_E_KMS_AUDIT);
+    assert_true(front->is_behind);
+    front->store.slots[0] = front->store.slots[1] = disk;
+    assert_int_equal(kms_front_record_start(front, &err), -1);
+    assert_int_equal(err.code, RD_E_KMS_AUDIT);
+    assert_int_equal(front->store.generation, 1);
+    end(&f);
+    (void)close(disk);
+}
+
 static void test_derivation(void **state RD_UNUSED)
 {
     rd_kms_genesis what = {
@@ -194,6 +226,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_opens_once_and_again),
         cmocka_unit_test(test_questions_out_of_form),
+        cmocka_unit_test(test_record_that_was_not_kept),
         cmocka_unit_test(test_derivation),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
