@@ -105,9 +105,11 @@ static int fetch_one(run *r, const fetch_scope *scope, rd_collateral_set *total,
     RD_CLEANUP(rd_free_p) fetch_scopes *one = rd_alloc(sizeof *one);
     one->items[0] = *scope;
     one->count = 1;
+    uint64_t unanswered = fetch_http_counts(r->http).unanswered;
     if (fetch_collateral(r->http, &r->sources, one, r->current, &part, err) < 0) {
         bool is_intel = scope->tee != RD_TEE_SNP;
-        for (int tee = 0; err->code == RD_E_COLLATERAL_FETCH && tee < RD_TEE_COUNT; tee++)
+        bool is_away = fetch_http_counts(r->http).unanswered > unanswered;
+        for (int tee = 0; is_away && tee < RD_TEE_COUNT; tee++)
             r->is_away[tee] |= is_intel == (tee != RD_TEE_SNP);
         return -1;
     }

@@ -282,6 +282,7 @@ static int try_once(fetch_http *http, const char *url, const char *chain_name, s
             false, ret);
     if (may_pass(&a) && wait_for_next(http, &a, try))
         return 0;
+    http->counts.unanswered += !a.err.code && (a.code != CURLE_OK || may_pass(&a));
     return refuse(&a, url, err);
 }
 

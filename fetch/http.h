@@ -52,9 +52,10 @@ struct fetch_cache *fetch_http_cache(fetch_http *http);
  * caller's, without a final slash. CONFIG otherwise. */
 int fetch_base_url(const char *text, char **ret, rd_err *err) RD_NODISCARD;
 
-/* How often a request was made, tried again, and answered as unchanged, since the start. */
+/* How often a request was made, tried again, and answered as unchanged, since the start; and how many of what was asked
+ * for got no answer at all, or only that the service is away or busy. */
 typedef struct fetch_counts {
-    uint64_t requests, retries, unchanged;
+    uint64_t requests, retries, unchanged, unanswered;
 } fetch_counts;
 fetch_counts fetch_http_counts(const fetch_http *http);
 

@@ -102,6 +102,11 @@ test("what the set in use covers is fetched for as well; one platform that fails
   assert.equal(worse.refresh.failures, 2);
   assert.equal(worse.refresh.succeeded, half.refresh.succeeded);
   assert.equal(await metric("redoubt_collateral_refresh_failures"), 2);
+  // Nor does it when the service will not have the first one asked for.
+  pccs.fail = (path, response) => path.includes(`/tdx/certification/v4/tcb?fmspc=${TDX}`) && (response.writeHead(403).end(), true);
+  const other = await refresh();
+  assert.equal(other.refresh.code, "collateral_fetch");
+  assert.deepEqual(other.facts.scopes.map((s) => s.evaluation_number), [7, 7]);
   pccs.fail = null;
   const well = await refresh();
   assert.deepEqual([well.refresh.failures, well.refresh.code], [0, null]);
