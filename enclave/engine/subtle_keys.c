@@ -386,10 +386,11 @@ static BIGNUM *draw_scalar(encl_ask *ask, const EC_GROUP *group)
         if (draw(ask, bytes, sizeof(bytes)) < 0)
             break;
         scalar = BN_bin2bn(bytes, sizeof(bytes), scalar);
-        if (scalar && !BN_is_zero(scalar) && BN_cmp(scalar, EC_GROUP_get0_order(group)) < 0) {
-            rd_wipe(bytes, sizeof(bytes));
+        rd_wipe(bytes, sizeof(bytes));
+        if (!scalar)
+            break;
+        if (!BN_is_zero(scalar) && BN_cmp(scalar, EC_GROUP_get0_order(group)) < 0)
             return scalar;
-        }
     }
     BN_clear_free(scalar);
     return NULL;
