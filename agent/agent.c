@@ -273,7 +273,7 @@ static void on_kms(void *context, bool is_ready, const char *why)
     bool is_news = is_ready && !self->kms.is_ready;
     self->kms.is_ready = is_ready;
     if (is_news && self->uplink)
-        agent_uplink_greet_again(self->uplink);
+        agent_uplink_tell_kms(self->uplink);
     maybe_start_uplink(self);
 }
 

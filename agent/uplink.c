@@ -66,12 +66,14 @@ static json_t *capacity_json(const agent_capacity *capacity)
     return object;
 }
 
-static json_t *hello_json(agent_uplink *uplink)
+static json_t *hello_json(agent_uplink *uplink, uplink_session *of)
 {
     const agent_uplink_config *with = &uplink->config;
     json_t *object = json_object();
     json_t *inventory = json_array();
     json_t *needs = json_array();
+    json_t *kms = agent_kms_json(with->kms);
+    of->told_kms = !json_is_null(kms);
     agent_instances_inventory(with->instances, inventory);
     agent_instances_needs(with->instances, needs);
     rd_json_set_b64(object, "journal_id", rd_bytes_of(agent_journal_id(with->journal), RD_SPOOL_ID_SIZE));
@@ -85,7 +87,7 @@ static json_t *hello_json(agent_uplink *uplink)
     rd_json_set(object, "capacity", capacity_json(&with->capacity));
     rd_json_set(object, "inventory", inventory);
     rd_json_set(object, "needs", needs);
-    rd_json_set(object, "kms", agent_kms_json(with->kms));
+    rd_json_set(object, "kms", kms);
     return object;
 }
 
@@ -114,7 +116,7 @@ static void on_hello(agent_uplink *uplink, uplink_session *of, rd_link_stream *s
         close_older(uplink, of);
         rd_log(RD_INFO, "hello", RD_STR("replica", body.replica), RD_U64("session", body.session),
                RD_U64("era", body.era));
-        uplink_answer_json(stream, 200, hello_json(uplink));
+        uplink_answer_json(stream, 200, hello_json(uplink, of));
     }
     free(body.plane_id);
     free(body.replica);
@@ -438,10 +440,11 @@ void agent_uplink_wake(agent_uplink *uplink)
     }
 }
 
-void agent_uplink_greet_again(agent_uplink *uplink)
+void agent_uplink_tell_kms(agent_uplink *uplink)
 {
     for (uplink_session *of = uplink->sessions; of; of = of->next)
-        rd_link_close(of->link, "the host has something new to say in its hello");
+        if (of->number != 0 && !of->told_kms)
+            rd_link_close(of->link, "the host has something new to say in its hello");
 }
 
 const char *agent_uplink_state(const agent_uplink *uplink)

@@ -37,8 +37,9 @@ void agent_uplink_close(agent_uplink *uplink);
 agent_uplink *agent_uplink_free(agent_uplink *uplink);
 /* More reports are durable, or there are new log lines. */
 void agent_uplink_wake(agent_uplink *uplink);
-/* Greets the plane anew, on a fresh link: what a hello says has changed. */
-void agent_uplink_greet_again(agent_uplink *uplink);
+/* The key service serves: whoever was greeted without it is greeted anew, on a fresh link; that ends what is under way
+ * on the old one. A restart of the key service costs no link. */
+void agent_uplink_tell_kms(agent_uplink *uplink);
 /* "connected to …", "dialling: …": for status. */
 const char *agent_uplink_state(const agent_uplink *uplink);
 bool agent_uplink_is_up(const agent_uplink *uplink);

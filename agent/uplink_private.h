@@ -12,6 +12,7 @@ typedef struct uplink_session {
     struct uplink_session *next;
     rd_link *link;
     uint64_t number; /* given by the plane in its hello; 0 before */
+    bool told_kms;   /* the hello's answer named the key service, which is the same one as long as the agent runs */
     rd_link_stream *events;
     uint64_t sent_seq;
     rd_link_stream *logs;

@@ -3,7 +3,9 @@
 
 #include "common/base/log.h"
 #include "common/base/text.h"
+#include "common/io/config.h"
 #include "common/model/json.h"
+#include "common/model/kms_genesis.h"
 #include "tests/support/link_pki.h"
 
 #include <fcntl.h>
@@ -54,6 +56,8 @@ typedef struct world {
     agent_launcher launcher;
     agent_instances *instances;
     agent_uplink *uplink;
+    agent_kms kms;
+    int ups; /* links so far */
     /* the last answer */
     int answers, status;
     rd_buf body;
@@ -107,7 +111,9 @@ static void on_failed(void *context, const rd_err *error)
 
 static void plane_up(void *context, rd_link *link)
 {
-    ((world *)context)->link = link;
+    world *w = context;
+    w->link = link;
+    w->ups++;
 }
 
 static void plane_down(void *context, rd_link *link, const char *reason)
@@ -163,6 +169,7 @@ static void start_agent(world *w)
                                          .blobs = w->blobs,
                                          .evidence = w->evidence,
                                          .logs = w->logs,
+                                         .kms = &w->kms,
                                          .capacity = { 4000, 1 << 30, 8 },
                                          .endpoints = &at,
                                          .endpoint_count = 1,
@@ -213,6 +220,7 @@ static int teardown(void **state)
     rd_tls_context_free(w->server);
     rd_tls_context_free(w->client);
     link_pki_done(&w->pki);
+    agent_kms_done(&w->kms);
     agent_state_done(&w->state);
     char *command = rd_asprintf("rm -rf %s", w->dir);
     (void)!system(command);
@@ -289,6 +297,43 @@ static void test_hello_comes_first(void **state)
     assert_true(said(w, "\"capacity\":{\"cpu_m\":4000"));
     assert_int_equal(
         409, ask(w, "POST", "/hello", "{\"era\":0,\"plane_id\":\"plane-1\",\"replica\":\"rpl_x\",\"session\":2}"));
+}
+
+static void serve_kms(world *w)
+{
+    rd_err err = RD_ERR_INIT;
+    char path[128];
+    rd_signing_key *root = rd_signing_key_new();
+    rd_buf bytes = { 0 };
+    const rd_kms_genesis genesis = { .class = RD_CLASS_SIMULATED,
+                                     .root = *rd_signing_key_public(root),
+                                     .measurements_count = 1,
+                                     .platforms_count = 1,
+                                     .replicas = 1,
+                                     .quorum = 1 };
+    assert_int_equal(0, rd_kms_genesis_encode(&genesis, &bytes, &err));
+    (void)snprintf(path, sizeof path, "%s/genesis.json", w->dir);
+    assert_int_equal(0, rd_file_write_atomic(path, bytes.data, bytes.size, 0644, &err));
+    rd_buf_done(&bytes);
+    (void)rd_signing_key_free(root);
+    agent_kms_init(&w->kms, w->dir, w->dir);
+    w->kms.is_ready = true;
+}
+
+/* A key service that comes late is told on a fresh link; one that only started again ends nothing. */
+static void test_key_service_comes_late(void **state)
+{
+    world *w = *state;
+    greet(w, 1);
+    assert_true(said(w, "\"kms\":null"));
+    serve_kms(w);
+    agent_uplink_tell_kms(w->uplink);
+    WAIT(w, w->ups == 2 && w->link);
+    greet(w, 2);
+    assert_true(said(w, "\"id\":\"kms_"));
+    agent_uplink_tell_kms(w->uplink);
+    greet(w, 3);
+    assert_int_equal(w->ups, 2);
 }
 
 static void test_jobs(void **state)
@@ -462,6 +507,7 @@ int main(void)
 #define ROW(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
     const struct CMUnitTest tests[] = {
         ROW(test_hello_comes_first),
+        ROW(test_key_service_comes_late),
         ROW(test_jobs),
         ROW(test_jobs_in_one_go),
         ROW(test_events),
