@@ -59,6 +59,13 @@ static int write_all(int fd, rd_bytes bytes)
     return fsync(fd);
 }
 
+/* The name is durable as the bytes are: what a sealing key closed must not outlive it. */
+static int sync_folder(const char *dir)
+{
+    RD_CLEANUP(rd_close_p) int folder = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return folder < 0 ? -1 : fsync(folder);
+}
+
 int agent_sim_write(const char *dir, const char *name, unsigned mode, rd_bytes bytes, rd_err *err)
 {
     RD_CLEANUP(rd_free_p) char *path = rd_asprintf("%s/%s", dir, name);
@@ -66,7 +73,7 @@ int agent_sim_write(const char *dir, const char *name, unsigned mode, rd_bytes b
     RD_CLEANUP(rd_close_p) int fd = open(beside, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
     if (fd < 0)
         return rd_err_set_errno(err, RD_E_IO, errno, "%s", beside);
-    if (write_all(fd, bytes) == 0 && rename(beside, path) == 0)
+    if (write_all(fd, bytes) == 0 && rename(beside, path) == 0 && sync_folder(dir) == 0)
         return 0;
     int why = errno;
     (void)unlink(beside);
@@ -103,5 +110,5 @@ int agent_sim_make_dir(const char *dir, rd_err *err)
 bool agent_sim_exists(const char *dir, const char *name)
 {
     RD_CLEANUP(rd_free_p) char *path = rd_asprintf("%s/%s", dir, name);
-    return access(path, F_OK) == 0;
+    return access(path, F_OK) == 0 || errno != ENOENT; /* one that cannot be read is there: nothing takes its place */
 }

@@ -172,6 +172,16 @@ static pid_t fork_program(const agent_sim_kms *kms, int tee_fd, int ready_fd)
     return pid;
 }
 
+/* Nobody would hear of its end, and the next one would find the folder taken. */
+static void end_unwatched(agent_sim_kms *kms)
+{
+    if (kms->pid > 0) {
+        (void)kill(kms->pid, SIGKILL);
+        (void)waitpid(kms->pid, NULL, 0);
+    }
+    kms->pid = 0;
+}
+
 static int start_process(agent_sim_kms *kms, rd_err *err)
 {
     int ready[2];
@@ -184,8 +194,11 @@ static int start_process(agent_sim_kms *kms, rd_err *err)
     RD_CLEANUP(rd_close_p) int ours = ready[0];
     kms->pid = fork_program(kms, tee_fd, theirs);
     kms->pidfd = kms->pid < 0 ? -1 : (int)syscall(SYS_pidfd_open, kms->pid, 0);
-    if (kms->pidfd < 0)
-        return rd_err_set_errno(err, RD_E_IO, errno, "starting %s", kms->order.program);
+    if (kms->pidfd < 0) {
+        (void)rd_err_set_errno(err, RD_E_IO, errno, "starting %s", kms->order.program);
+        end_unwatched(kms);
+        return -1;
+    }
     kms->ready_fd = rd_fd_take(&ours);
     kms->began_ms = uv_now(kms->place.loop);
     kms->handles = 2;
