@@ -37,8 +37,6 @@ static void free_when_done(agent_enclave *enclave)
 {
     if (!enclave->is_forgotten || !enclave->is_ended || enclave->handles_open > 0)
         return;
-    if (enclave->launcher->egress != NULL)
-        agent_egress_drop(enclave->launcher->egress, enclave);
     rd_buf_done(&enclave->in);
     free(enclave);
 }
@@ -91,6 +89,14 @@ static void close_handles(agent_enclave *enclave)
     close_handle(enclave, (uv_handle_t *)&enclave->timer);
 }
 
+/* The launcher may be gone after this, as it waits for its last enclave. */
+static void part_from_launcher(agent_enclave *enclave)
+{
+    if (enclave->launcher->egress != NULL)
+        agent_egress_drop(enclave->launcher->egress, enclave);
+    enclave->launcher->ops->gone(enclave);
+}
+
 void agent_enclave_leave(agent_enclave *enclave)
 {
     if (enclave->is_ended)
@@ -98,7 +104,7 @@ void agent_enclave_leave(agent_enclave *enclave)
     enclave->is_ended = true;
     enclave->is_left = true;
     close_handles(enclave);
-    enclave->launcher->ops->gone(enclave);
+    part_from_launcher(enclave);
     free_when_done(enclave);
 }
 
@@ -111,7 +117,7 @@ void agent_enclave_end(agent_enclave *enclave, const char *how)
     if (!enclave->has_how)
         (void)snprintf(enclave->how, sizeof(enclave->how), "%s", how);
     close_handles(enclave);
-    enclave->launcher->ops->gone(enclave);
+    part_from_launcher(enclave);
     if (!enclave->is_forgotten && enclave->events != NULL && enclave->events->on_ended != NULL)
         enclave->events->on_ended(enclave->context, enclave, enclave->how);
     free_when_done(enclave);
