@@ -259,6 +259,31 @@ int agent_sim_kms_new(const agent_sim_kms_place *place, const agent_sim_kms_orde
     return 0;
 }
 
+static bool is_same(const agent_sim_kms_order *a, const agent_sim_kms_order *b)
+{
+    return strcmp(a->program, b->program) == 0 && strcmp(a->dir, b->dir) == 0 &&
+           strcmp(a->ticket_key, b->ticket_key) == 0;
+}
+
+int agent_sim_kms_follow(agent_sim_kms *kms, const agent_sim_kms_order *order, rd_err *err)
+{
+    uint8_t mrtd[sizeof kms->mrtd];
+    RD_CLEANUP(rd_close_p) int program_fd = -1;
+    if (is_same(&kms->order, order))
+        return 0;
+    if (agent_measure_open(order->program, &program_fd, mrtd, err) < 0)
+        return -1;
+    rd_close_p(&kms->program_fd);
+    kms->program_fd = rd_fd_take(&program_fd);
+    memcpy(kms->mrtd, mrtd, sizeof mrtd);
+    kms->order = *order;
+    kms->is_ready = false;
+    rd_log(RD_INFO, "kms_ordered_anew", RD_STR("dir", order->dir));
+    if (kms->pidfd >= 0)
+        (void)syscall(SYS_pidfd_send_signal, kms->pidfd, SIGTERM, NULL, 0);
+    return 0;
+}
+
 bool agent_sim_kms_is_ready(const agent_sim_kms *kms)
 {
     return kms->is_ready;

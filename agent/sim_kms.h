@@ -39,6 +39,8 @@ typedef struct agent_sim_kms agent_sim_kms;
 /* Measures the program, opens the socket, starts it. */
 int agent_sim_kms_new(const agent_sim_kms_place *place, const agent_sim_kms_order *order, agent_sim_kms **ret,
                       rd_err *err) RD_NODISCARD;
+/* An order as the one before changes nothing; another ends the process, and the next start is by it. */
+int agent_sim_kms_follow(agent_sim_kms *kms, const agent_sim_kms_order *order, rd_err *err) RD_NODISCARD;
 bool agent_sim_kms_is_ready(const agent_sim_kms *kms);
 /* What it said when it last failed, or "". */
 const char *agent_sim_kms_why(const agent_sim_kms *kms);

@@ -338,14 +338,14 @@ static void take_kms(const tee_client *client, const agent_packet *packet)
                                         .context = tee,
                                         .door = kms_door,
                                         .changed = on_kms_changed };
-    if (tee->kms != NULL) {
-        tell_kms(client, agent_sim_kms_is_ready(tee->kms), agent_sim_kms_why(tee->kms));
-        return;
-    }
+    bool is_there = tee->kms != NULL;
     if (agent_sim_kms_order_parse(rd_bytes_of(packet->bytes + 1, packet->size - 1), &order, &err) < 0 ||
-        agent_sim_kms_new(&place, &order, &tee->kms, &err) < 0) {
+        (is_there ? agent_sim_kms_follow(tee->kms, &order, &err) : agent_sim_kms_new(&place, &order, &tee->kms, &err)) <
+            0) {
         rd_log(RD_ERROR, "kms_not_started", RD_ERR(&err));
         tell_kms(client, false, err.text);
+    } else if (is_there) {
+        tell_kms(client, agent_sim_kms_is_ready(tee->kms), agent_sim_kms_why(tee->kms));
     }
 }
 

@@ -9,10 +9,11 @@ import { join } from "node:path";
 import { Stack, until } from "../support/stack.mjs";
 
 const dir = mkdtempSync(join(tmpdir(), "redoubt-kms-host-"));
-const ticketKey = generateKeyPairSync("ed25519").publicKey.export({ format: "jwk" }).x;
+const newKey = () => generateKeyPairSync("ed25519").publicKey.export({ format: "jwk" }).x;
+const flags = (ticketKey) => ["--kms-dir", join(dir, "kms"), "--kms-ticket-key", ticketKey];
 let stack, genesis;
 before(async () => {
-  stack = await Stack.start({ hosts: 1, agentFlags: ["--kms-dir", join(dir, "kms"), "--kms-ticket-key", ticketKey] });
+  stack = await Stack.start({ hosts: 1, agentFlags: flags(newKey()) });
 });
 after(async () => { await stack?.close(); rmSync(dir, { recursive: true, force: true }); });
 
@@ -95,6 +96,16 @@ test("the agent is killed: it goes on, and the next agent finds it", async () =>
   await stack.hostsReady(1);
   assert.equal(pids()[0], main);
   assert.equal(await readGenesis(), genesis);
+});
+
+test("an agent with another key to believe: the same one, started by the new order", async () => {
+  const [main] = pids(), key = newKey();
+  await stack.agent(1).kill();
+  stack.options.agentFlags = flags(key);
+  stack.startAgent(1);
+  await comesBack(main);
+  assert.ok(readFileSync(`/proc/${pids()[0]}/cmdline`, "utf8").split("\0").includes(key));
+  await stack.hostsReady(1);
 });
 
 test("the simulated TEE is killed: both come back", async () => {
