@@ -159,6 +159,8 @@ static void on_down(void *context, rd_link *link, const char *reason)
         return;
     rd_log(RD_INFO, "link_down", RD_STR("host", host->name), RD_STR("reason", reason),
            RD_I64("session", host->session));
+    if (!host->close_cause)
+        host->close_cause = rd_link_fell_silent(link) ? "host" : "closed";
     host->link = NULL;
     host->events = NULL;
     host->logs = NULL;

@@ -17,6 +17,9 @@ typedef struct sched_size {
     int64_t slots;
 } sched_size;
 
+/* How a host's link ended; host_links.down_cause. */
+typedef enum sched_link_end { SCHED_LINK_CLOSED, SCHED_LINK_SILENT, SCHED_LINK_WITH_REPLICA } sched_link_end;
+
 /* A host as PostgreSQL has it (identity, wishes, link, capacity). Texts are owned by the fleet. */
 typedef struct sched_host {
     rd_id id;
@@ -38,7 +41,7 @@ typedef struct sched_host {
     bool is_revoked;
     bool is_marked; /* for quarantine: a mark of ingest that its operator has not released */
     bool link_up;
-    bool link_by_replica; /* went down with its replica */
+    sched_link_end link_end; /* of a link that is down */
     int64_t session;
     int64_t reconciled_session;
     rd_id replica;

@@ -38,7 +38,7 @@ static sched_host read_host(const rd_pg_result *res, size_t row)
         .wants_cordon = rd_pg_get_bool(res, row, 19),
         .wants_drain = rd_pg_get_bool(res, row, 20),
         .link_up = rd_pg_get_bool(res, row, 22),
-        .link_by_replica = rd_pg_get_bool(res, row, 23),
+        .link_end = (sched_link_end)rd_pg_get_i64(res, row, 23),
         .session = rd_pg_get_i64(res, row, 24),
         .reconciled_session = rd_pg_get_i64(res, row, 25),
         .reported = read_size(res, row, 27),

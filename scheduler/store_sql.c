@@ -10,7 +10,7 @@
     " coalesce(h.used_cpu_m, 0), coalesce(h.used_mem, 0), coalesce(h.used_slots, 0)," \
     " coalesce(h.job_seq, 0), coalesce(h.lost_session, 0)," \
     " coalesce(w.cordon, false), w.drain_by IS NOT NULL, coalesce(w.retire, false)," \
-    " coalesce(l.state, 2::smallint) = 1, coalesce(l.down_cause, '') = 'replica'," \
+    " coalesce(l.state, 2::smallint) = 1, CASE l.down_cause WHEN 'host' THEN 1 WHEN 'replica' THEN 2 ELSE 0 END," \
     " coalesce(l.session, 0), coalesce(l.reconciled_session, 0), l.replica_id," \
     " coalesce(l.reported_cpu_m, 0), coalesce(l.reported_mem, 0), coalesce(l.reported_slots, 0)," \
     /* Only asked of lost hosts: every stop acknowledged, and nothing of what was given away still reported alive. */ \

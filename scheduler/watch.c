@@ -8,8 +8,11 @@
 #include "common/base/table.h"
 
 #define REPLICA_STILL_US 4000000
-#define LOST_BY_HOST_US  2000000
-#define LOST_BY_PLANE_US 15000000
+/* After the end of a link, by how it ended. A host is given up 8 s after it was last heard: six are over when it fell
+ * silent; after a link that was closed its agent dials anew, within two seconds and again. */
+static const int64_t lost_after_us[] = {
+    [SCHED_LINK_CLOSED] = 8000000, [SCHED_LINK_SILENT] = 2000000, [SCHED_LINK_WITH_REPLICA] = 15000000
+};
 /* A new leader, or a plane that was away, listens before it gives anybody up. */
 #define GRACE_US        6000000
 #define STORM_WINDOW_US 30000000
@@ -140,8 +143,9 @@ bool sched_watch_is_lost(sched_watch *watch, const sched_fleet *fleet, const sch
 {
     if (host->silent_since_us == 0 || now_us - watch->started_us < GRACE_US)
         return false;
-    bool is_by_host = !host->link_up && !host->link_by_replica;
-    if (now_us - host->silent_since_us < (is_by_host ? LOST_BY_HOST_US : LOST_BY_PLANE_US))
+    /* A link that is up and in no contact is one whose replica stands still. */
+    sched_link_end end = host->link_up ? SCHED_LINK_WITH_REPLICA : host->link_end;
+    if (now_us - host->silent_since_us < lost_after_us[end])
         return false;
     if (!storm_allows(watch, sched_fleet_count(fleet), now_us))
         return false;

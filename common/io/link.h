@@ -41,6 +41,8 @@ void *rd_link_context(const rd_link *link);
 /* Ends it: streams close with RD_E_CANCELLED, on_down comes on a later turn. reason is for logs. Idempotent. */
 void rd_link_close(rd_link *link, const char *reason);
 bool rd_link_is_up(const rd_link *link);
+/* It ended, or ends, because nothing was heard of the peer for RD_LINK_SILENT_US. */
+bool rd_link_fell_silent(const rd_link *link);
 size_t rd_link_stream_count(const rd_link *link);
 
 typedef struct rd_link_stats {

@@ -64,6 +64,7 @@ struct rd_link {
     rd_link *dirty_next;
     bool is_dirty;
     bool was_ready;
+    bool fell_silent;
     bool has_counted_handshake;
     int handles_open;
     uv_tcp_t tcp;

@@ -410,6 +410,7 @@ static void on_tick(uv_timer_t *timer)
         link->heard_ms = now;
     uint64_t silent_ms = now - RD_MIN(now, link->heard_ms);
     if (silent_ms >= RD_LINK_SILENT_US / 1000) {
+        link->fell_silent = true;
         rd_link_close(link, "silent for 6 s");
         return;
     }
@@ -500,6 +501,11 @@ void rd_link_set_context(rd_link *link, void *context)
 void *rd_link_context(const rd_link *link)
 {
     return link->context;
+}
+
+bool rd_link_fell_silent(const rd_link *link)
+{
+    return link->fell_silent;
 }
 
 bool rd_link_is_up(const rd_link *link)

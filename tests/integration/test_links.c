@@ -484,7 +484,7 @@ static void sessions_and_revocation(void **state)
     fake_hang_up(&twin);
     fake_hang_up(&h->agent);
     turn_for(50000);
-    UNTIL(strcmp(sql("SELECT state || down_cause FROM host_links WHERE host_id = '%s'", h->uuid), "2host") == 0);
+    UNTIL(strcmp(sql("SELECT state || down_cause FROM host_links WHERE host_id = '%s'", h->uuid), "2closed") == 0);
     sql("UPDATE host_identity SET revoked_at = now() WHERE host_id = '%s'", h->uuid);
     unsigned hellos = h->agent.hellos;
     downs = h->agent.downs;

@@ -165,6 +165,7 @@ static uint32_t add(sched_fleet *fleet, uint8_t n)
     host.region = rd_strdup("eu");
     host.labels = rd_strdup("{}");
     host.tee = rd_strdup("tdx");
+    host.link_end = SCHED_LINK_SILENT;
     return sched_fleet_put(fleet, &host);
 }
 
@@ -181,11 +182,15 @@ static void test_silence(void **state)
     sched_watch_beats(watch, &beats[0], 1, t);
     sched_watch_hosts(watch, fleet, t);
     assert_int_equal(host->silent_since_us, 0);
-    /* The link's edge: lost 2 s later. */
+    /* A link that fell silent: lost 2 s later; one that was closed: its agent has 8 s to dial anew. */
     host->link_up = false;
+    host->link_end = SCHED_LINK_SILENT;
     sched_watch_hosts(watch, fleet, t);
     assert_false(sched_watch_is_lost(watch, fleet, host, t + 1999999));
     assert_true(sched_watch_is_lost(watch, fleet, host, t + 2000000));
+    host->link_end = SCHED_LINK_CLOSED;
+    assert_false(sched_watch_is_lost(watch, fleet, host, t + 7999999));
+    assert_true(sched_watch_is_lost(watch, fleet, host, t + 8000000));
     /* Contact again. */
     host->link_up = true;
     sched_watch_beats(watch, &beats[1], 1, t);
