@@ -448,8 +448,8 @@ void api_attach_down(api_host_link *host)
 {
     rd_pg_batch *batch = rd_pg_batch_new(NULL);
     rd_pg_batch_call(batch, "attach_down", rd_pg_uuid(host->host.b), rd_pg_i64(host->session),
-                     rd_pg_uuid(host->agents->options.replica.b), rd_pg_text(host->close_cause), rd_pg_uuid(host->operator_org),
-                     rd_pg_i64(host->shard));
+                     rd_pg_uuid(host->agents->options.replica.b), rd_pg_text(host->close_cause),
+                     rd_pg_uuid(host->operator_org), rd_pg_i64(host->shard));
     rd_err err = RD_ERR_INIT;
     api_host_hold(host);
     if (rd_pg_async_submit(host->agents->options.pg, batch, on_noted, host, &err) < 0) {

@@ -77,7 +77,8 @@ struct api_host_link {
     int64_t shard;
     api_attach_state state;
     unsigned holders;
-    const char *close_cause; /* host_links.down_cause: "host" fell silent, "closed" by either end, "replica" ends; NULL: up */
+    const char
+        *close_cause; /* host_links.down_cause: "host" fell silent, "closed" by either end, "replica" ends; NULL: up */
     /* session */
     int64_t session, era, incarnation, agent_incarnation;
     int64_t known_acked, known_events;
