@@ -26,8 +26,15 @@ static const char zsh_script[] =
     "}\n"
     "if [ \"$funcstack[1]\" = _redoubt ]; then _redoubt; else compdef _redoubt redoubt; fi\n";
 static const char fish_script[] =
-    "complete -c redoubt -a '(redoubt complete-words --current (commandline -ct) -- (commandline -opc)[2..-1] "
-    "2>/dev/null)'\n";
+    "function __redoubt_words\n"
+    "    set -l found (redoubt complete-words --current (commandline -ct) -- (commandline -opc)[2..-1] 2>/dev/null)\n"
+    "    if test (count $found) -gt 0\n"
+    "        printf '%s\\n' $found\n"
+    "    else\n"
+    "        __fish_complete_path (commandline -ct)\n"
+    "    end\n"
+    "end\n"
+    "complete -c redoubt -f -a '(__redoubt_words)'\n";
 
 static int run_completion(cli_context *context RD_UNUSED, const cli_args *args, rd_err *err)
 {
