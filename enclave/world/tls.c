@@ -60,7 +60,8 @@ encl_tls *encl_tls_free(encl_tls *tls)
     return NULL;
 }
 
-/* RFC 6125, 6.4; an address is compared with the certificate's addresses (RFC 5280, 4.2.1.6). */
+/* RFC 9525, 6: names of the certificate's own extension alone, never its subject's; an address is compared with the
+ * certificate's addresses (RFC 5280, 4.2.1.6). */
 static bool expect_host(SSL *ssl, const char *host)
 {
     char address[RD_EGRESS_HOST_MAX + 1];
@@ -71,7 +72,7 @@ static bool expect_host(SSL *ssl, const char *host)
     if (X509_VERIFY_PARAM_set1_ip_asc(param, address) == 1)
         return true;
     ERR_clear_error();
-    SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+    SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS | X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);
     return SSL_set1_host(ssl, host) == 1 && SSL_set_tlsext_host_name(ssl, host) == 1;
 }
 
