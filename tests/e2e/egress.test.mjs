@@ -7,7 +7,7 @@ import { createServer } from "node:http";
 import { readFileSync } from "node:fs";
 import { execFileSync } from "node:child_process";
 import { join } from "node:path";
-import { Stack } from "../support/stack.mjs";
+import { Stack, until } from "../support/stack.mjs";
 
 const source = `
 const one = async ([url, init = {}, timeout]) => {
@@ -156,4 +156,11 @@ test("evidence over bytes of the function has purpose app and nothing else of it
 });
 test("without a grant there are no keys and no secrets, and the function is told", async () => {
   for (const question of [{ sign: "ed25519" }, { sign: "secp256k1" }, { secret: true }]) assert.match((await ask(question)).body, /OperationError: no_keys/);
+});
+test("after the agent came back its instances have their way out, and the rules hold", async () => {
+  await stack.restart("agent-1");
+  await until("it answers again", async () => (await stack.invoke(made.app, "/", { body: '{"calls":[]}' })).status === 200, 30000);
+  const { body } = await ask({ calls: [[main()], [`https://localhost:${at.undeclared}/`]] });
+  assert.equal(body[0].status, 200, body[0].error);
+  assert.match(body[1].error, /the host refuses this address/);
 });
