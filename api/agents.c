@@ -40,6 +40,7 @@ static void host_free(api_host_link *host)
     rd_table_free(host->leases);
     rd_table_free(host->strays);
     api_events_free(host);
+    api_grants_free(host);
     if (host->next)
         host->next->previous = host->previous;
     *(host->previous ? &host->previous->next : &agents->first) = host->next;
@@ -164,6 +165,7 @@ static void on_down(void *context, rd_link *link, const char *reason)
     host->link = NULL;
     host->events = NULL;
     host->logs = NULL;
+    host->grants = NULL;
     bool was_open = host->state == API_ATTACH_OPEN;
     host->state = API_ATTACH_DOWN;
     if (rd_table_get(agents->hosts, RD_BYTES_ARRAY(host->host.b)) == host)
@@ -186,6 +188,15 @@ rd_link *api_agents_link(const api_agents *agents, const rd_id *id)
 {
     const api_host_link *host = host_of(agents, id);
     return host && host->state == API_ATTACH_OPEN ? host->link : NULL;
+}
+
+rd_link *api_agents_kms_link(const api_agents *agents, const rd_kms_id *kms, size_t index)
+{
+    for (const api_host_link *host = agents->first; host; host = host->next)
+        if (host->has_kms && host->state == API_ATTACH_OPEN && host->link && rd_kms_id_equal(&host->kms, kms) &&
+            index-- == 0)
+            return host->link;
+    return NULL;
 }
 
 void api_agents_hint(api_agents *agents, const rd_id *id)
@@ -367,6 +378,7 @@ static void on_second(void *context)
         if (host->state != API_ATTACH_OPEN)
             continue;
         api_events_second(host);
+        api_grants_second(host);
         api_renew_second(host);
     }
     if (agents->seconds % KEYS_EVERY_S == 0)
@@ -450,7 +462,10 @@ void api_agents_metrics(void *context, rd_buf *out)
                         "# TYPE redoubt_blobs_pushed_total counter\nredoubt_blobs_pushed_total %" PRIu64 "\n"
                         "# TYPE redoubt_strays_unknown_total counter\nredoubt_strays_unknown_total %" PRIu64 "\n"
                         "# TYPE redoubt_certificates_renewed_total counter\n"
-                        "redoubt_certificates_renewed_total %" PRIu64 "\n",
+                        "redoubt_certificates_renewed_total %" PRIu64 "\n"
+                        "# TYPE redoubt_grants_total counter\nredoubt_grants_total{result=\"given\"} %" PRIu64 "\n"
+                        "redoubt_grants_total{result=\"refused\"} %" PRIu64 "\n",
                         agents->count, open, agents->attached, agents->refused, agents->jobs_sent, agents->jobs_failed,
-                        agents->events_taken, agents->blobs_sent, agents->strays_unknown, agents->renewed);
+                        agents->events_taken, agents->blobs_sent, agents->strays_unknown, agents->renewed,
+                        agents->grants, agents->grants_refused);
 }

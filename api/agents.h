@@ -33,11 +33,14 @@ typedef struct api_agents_options {
     api_believe *believe;
     api_blob_source *blobs;
     const api_plane *plane;
+    struct api_kms *kms; /* kms.h: who is asked for grants */
     rd_id replica;
     const char *replica_name; /* "rpl_…" */
     rd_endpoint listen;
     /* Routes of this app may have changed: a link opened or closed, a verdict was renewed. */
     void (*on_app)(void *context, const rd_app_id *app);
+    /* A link to a host with this key service is open. */
+    void (*on_kms)(void *context, const rd_kms_id *kms);
     void (*on_log)(void *context, const api_log_line *line);
     /* Another replica dialled the link port, or its link is gone (peers.h). */
     void (*on_replica)(void *context, rd_link *link, const rd_id *replica, bool is_up);
@@ -46,6 +49,7 @@ typedef struct api_agents_options {
 
 extern const rd_pg_stmts api_attach_stmts;
 extern const rd_pg_stmts api_jobs_stmts;
+extern const rd_pg_stmts api_grants_stmts;
 
 int api_agents_new(const api_agents_options *options, api_agents **ret, rd_err *err) RD_NODISCARD;
 /* Says closing, ends the links and notes them down in PostgreSQL (submitted; the connection sends it before it ends).
@@ -56,6 +60,10 @@ size_t api_agents_count(const api_agents *agents);
 
 /* The link of a host when it is open for CONNECT, or NULL. */
 rd_link *api_agents_link(const api_agents *agents, const rd_id *host);
+/* The index-th open link of a host that carries a key service, or NULL. */
+rd_link *api_agents_kms_link(const api_agents *agents, const rd_kms_id *kms, size_t index);
+/* A key service can be asked again: instances that wait for a grant of it are looked at. */
+void api_agents_kms_ready(api_agents *agents, const rd_kms_id *kms);
 /* There may be work for this host in PostgreSQL; nothing happens when its link is not here. */
 void api_agents_hint(api_agents *agents, const rd_id *host);
 /* Every host of this replica: hints may have been lost. */

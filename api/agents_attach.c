@@ -1,6 +1,7 @@
 #include "api/agents_private.h"
 
 #include "common/model/json.h"
+#include "common/model/kms_genesis.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -45,6 +46,7 @@ static const rd_pg_stmt stmts[] = {
       " AND x.epoch = u.epoch LIMIT 1) h ON true WHERE l.live IS NOT TRUE",
       3 },
     { "attach_evaluate", "SELECT evaluate($1::integer, 2::smallint, $2::bytea, 'link')", 2 },
+    { "attach_kms", "SELECT kms_note($1, $2, $3, $4)", 4 },
     { "attach_fault", "SELECT host_fault($1, $2, $3, 1, $4)", 4 },
     { "attach_event",
       "INSERT INTO events (org_id, kind, subject, body) VALUES ($1, 'host', $2, jsonb_build_object('link', $3::text,"
@@ -256,7 +258,7 @@ static void on_compared(void *context, rd_pg_outcome outcome, rd_pg_result **res
         api_host_release(host);
         return;
     }
-    if ((outcome != RD_PG_SOME && outcome != RD_PG_NONE) || count != 5) {
+    if ((outcome != RD_PG_SOME && outcome != RD_PG_NONE) || count != 6) {
         api_host_fail(host, "compare", err);
         api_host_release(host);
         return;
@@ -280,14 +282,35 @@ static void on_compared(void *context, rd_pg_outcome outcome, rd_pg_result **res
         api_lease_key key = api_lease_key_of(&instance, epoch);
         (void)rd_table_set(host->strays, RD_BYTES_ARRAY(key.b), host, NULL);
     }
+    if (host->has_kms && !rd_pg_get_bool(results[5], 0, 0)) {
+        rd_log(RD_WARN, "kms_not_taken", RD_STR("host", host->name), RD_STR("meaning", "it has brought in too many"));
+        host->has_kms = false;
+    }
     host->agents->attached++;
     host->state = API_ATTACH_SENDING;
     wake_scheduler(host);
     api_events_begin(host);
     api_logs_begin(host);
+    api_grants_begin(host);
     api_jobs_need(host, host->needs, 0);
     api_jobs_want(host);
     api_host_release(host);
+}
+
+/* What the host carries, when the genesis is that of the id; clients and enclaves judge it themselves. */
+static void note_kms(api_host_link *host, const api_hello *h, rd_pg_batch *batch)
+{
+    rd_kms_genesis genesis;
+    rd_err err = RD_ERR_INIT;
+    rd_bytes bytes = rd_buf_bytes(&h->kms_genesis);
+    host->has_kms = h->has_kms && rd_kms_genesis_open(bytes, &h->kms, &genesis, &err) == 0;
+    host->kms = h->kms;
+    if (h->has_kms && !host->has_kms)
+        rd_log(RD_WARN, "kms_not_taken", RD_STR("host", host->name), RD_ERR(&err));
+    rd_pg_batch_call(batch, "attach_kms", rd_pg_uuid(host->host.b),
+                     host->has_kms ? rd_pg_bytes(RD_BYTES_ARRAY(host->kms.b)) : rd_pg_null(),
+                     host->has_kms ? rd_pg_bytes(bytes) : rd_pg_null(),
+                     host->has_kms ? rd_pg_text(rd_class_name(genesis.class)) : rd_pg_null());
 }
 
 static void compare(api_host_link *host, const api_hello *h)
@@ -324,6 +347,7 @@ static void compare(api_host_link *host, const api_hello *h)
     rd_pg_batch_call(batch, "attach_evaluate", rd_pg_i64(host->shard), rd_pg_bytes(RD_BYTES_ARRAY(host->host.b)));
     rd_pg_batch_call(batch, "attach_event", rd_pg_uuid(host->operator_org), rd_pg_bytes(RD_BYTES_ARRAY(host->host.b)),
                      rd_pg_text("up"), rd_pg_text(""));
+    note_kms(host, h, batch);
     rd_pg_array_done(&instances);
     rd_pg_array_done(&epochs);
     rd_err err = RD_ERR_INIT;
@@ -393,6 +417,8 @@ void api_attach_opened(api_host_link *host)
     void *value;
     while (rd_table_next(host->leases, &iterator, NULL, &value))
         host->agents->options.on_app(host->agents->options.context, &((const api_host_lease *)value)->app);
+    if (host->has_kms)
+        host->agents->options.on_kms(host->agents->options.context, &host->kms);
     api_attach_check_reconciled(host);
 }
 

@@ -38,6 +38,8 @@ enum {
     C_CLASS,
     C_PHASE,
     C_VALID,
+    C_KMS,
+    C_KMS_BLOB,
     C_HOST,
     C_ERA
 };
@@ -67,6 +69,8 @@ api_host_lease *api_jobs_note_lease(api_host_link *host, const rd_pg_result *res
     (void)rd_pg_get_fixed(result, row, C_HEAD, lease->head_blob.b, 32);
     (void)rd_pg_get_fixed(result, row, C_RELEASE_BLOB, lease->release_blob.b, 32);
     (void)rd_pg_get_fixed(result, row, C_CODE, lease->code_blob.b, 32);
+    lease->has_kms = rd_pg_get_fixed(result, row, C_KMS, lease->kms.b, 32) &&
+                     rd_pg_get_fixed(result, row, C_KMS_BLOB, lease->kms_blob.b, 32);
     if (!rd_class_parse(rd_pg_get_text(result, row, C_CLASS), &lease->class))
         lease->class = RD_CLASS_SIMULATED;
     lease->want = (rd_want)rd_pg_get_i64(result, row, C_WANT);
@@ -134,7 +138,8 @@ static const api_host_lease *lease_of_blob(const api_host_link *host, const rd_d
     while (rd_table_next(host->leases, &iterator, NULL, &value)) {
         const api_host_lease *lease = value;
         if (rd_digest_equal(digest, &lease->genesis_blob) || rd_digest_equal(digest, &lease->head_blob) ||
-            rd_digest_equal(digest, &lease->release_blob) || rd_digest_equal(digest, &lease->code_blob))
+            rd_digest_equal(digest, &lease->release_blob) || rd_digest_equal(digest, &lease->code_blob) ||
+            (lease->has_kms && rd_digest_equal(digest, &lease->kms_blob)))
             return lease;
     }
     /* An older head: any lease will do to find some; else the agent asks for what nobody granted. */
@@ -281,7 +286,13 @@ static void fill_job(const api_host_link *host, const api_host_lease *lease, con
                             .genesis_blob = lease->genesis_blob,
                             .head_blob = lease->head_blob,
                             .release_blob = lease->release_blob,
-                            .code_blob = lease->code_blob };
+                            .code_blob = lease->code_blob,
+                            .has_kms = lease->has_kms,
+                            .kms = lease->kms,
+                            .kms_blob = lease->kms_blob };
+    /* Given along, so that a start needs no turn for it; without one the instance asks for it. */
+    ret->has_grant_nonce = lease->has_kms && lease->want == RD_WANT_RUN && lease->phase == RD_PHASE_NONE &&
+                           api_kms_take_nonce(host->agents->options.kms, &lease->kms, ret->grant_nonce);
     api_nonce_make(api_plane_mac_key(host->agents->options.plane), &lease->instance, lease->epoch,
                    api_agents_wall_us(host->agents), ret->nonce);
 }

@@ -1,11 +1,13 @@
 /* agents_private: one host's link and the parts that work on it: agents.c (life), agents_attach.c, agents_jobs.c,
- * agents_events.c (events and evidence), agents_renew.c (certificate, logs). Nobody else includes this.
+ * agents_events.c (events and evidence), agents_grants.c (grants of key services), agents_renew.c (certificate, logs).
+ * Nobody else includes this.
  * A host link is freed when its link is down and the last callback that holds it has come. */
 #ifndef API_AGENTS_PRIVATE_H
 #define API_AGENTS_PRIVATE_H
 
 #include "api/agents.h"
 #include "api/agents_words.h"
+#include "api/kms.h"
 #include "api/lease_job.h"
 #include "api/peers.h"
 #include "common/base/log.h"
@@ -40,12 +42,16 @@ typedef struct api_host_lease {
     uint8_t org[16];
     rd_digest release;
     rd_digest genesis_blob, head_blob, release_blob, code_blob;
+    bool has_kms; /* its head names one: it starts with a grant */
+    rd_kms_id kms;
+    rd_digest kms_blob; /* the genesis of the key service */
     rd_class class;
     rd_want want;
     bool is_live;
-    rd_phase phase;      /* last durable */
-    int64_t renew_at_us; /* wall; 0: no evidence to renew */
-    unsigned asks;       /* for evidence since the last accepted one */
+    rd_phase phase;        /* last durable */
+    int64_t renew_at_us;   /* wall; 0: no evidence to renew */
+    unsigned asks;         /* for evidence since the last accepted one */
+    unsigned grant_nonces; /* given in place of spent ones since the last grant */
 } api_host_lease;
 
 typedef enum api_event_state {
@@ -104,6 +110,14 @@ struct api_host_link {
     uint64_t event_told;
     bool is_acking;
     unsigned evidence_in_flight, evidence_tokens;
+    /* key services and grants */
+    bool has_kms; /* this host carries one */
+    rd_kms_id kms;
+    rd_link_stream *grants;
+    struct api_grant_want *wants;
+    size_t want_count;
+    unsigned grants_working;
+    bool is_grants_paused;
     /* logs, renewal */
     rd_link_stream *logs;
     int64_t cert_begin_us, cert_end_us;
@@ -130,7 +144,8 @@ struct api_agents {
     rd_flusher *flusher;
     rd_timer *second;
     unsigned seconds;
-    uint64_t attached, refused, jobs_sent, jobs_failed, events_taken, blobs_sent, strays_unknown, renewed;
+    uint64_t attached, refused, jobs_sent, jobs_failed, events_taken, blobs_sent, strays_unknown, renewed, grants,
+        grants_refused;
 };
 
 typedef struct api_lease_key {
@@ -160,12 +175,13 @@ void api_attach_down(api_host_link *host);
 #define API_LEASE_COLUMNS                                                                                              \
     "l.instance_id, l.epoch, l.org_id, l.app_id, l.job_seq, l.release_digest, l.want, l.live, l.cpu_m, l.mem,"         \
     " sha256(a.genesis), h.head_blob, sha256(r.envelope), r.code_digest, coalesce(h.class, 'simulated'),"              \
-    " coalesce(s.phase, 0), v.valid_until"
+    " coalesce(s.phase, 0), v.valid_until, h.kms, k.genesis"
 #define API_LEASE_JOINS                                                                                                \
     " LEFT JOIN apps a ON a.app_id = l.app_id"                                                                         \
     " LEFT JOIN releases r ON r.org_id = l.org_id AND r.app_id = l.app_id AND r.digest = l.release_digest"             \
-    " LEFT JOIN LATERAL (SELECT sha256(x.envelope) AS head_blob, x.class FROM heads x WHERE x.app_id = l.app_id"       \
-    " ORDER BY x.seq DESC LIMIT 1) h ON true"                                                                          \
+    " LEFT JOIN LATERAL (SELECT sha256(x.envelope) AS head_blob, x.class, x.kms FROM heads x"                          \
+    " WHERE x.app_id = l.app_id ORDER BY x.seq DESC LIMIT 1) h ON true"                                                \
+    " LEFT JOIN LATERAL (SELECT sha256(y.genesis) AS genesis FROM kms y WHERE y.kms_id = h.kms) k ON true"             \
     " LEFT JOIN lease_status s ON s.instance_id = l.instance_id AND s.epoch = l.epoch"                                 \
     " LEFT JOIN lease_verdicts v ON v.instance_id = l.instance_id AND v.epoch = l.epoch AND v.result = 1"
 /* Reads a row of API_LEASE_COLUMNS into the host's table and returns it; NULL when the table is full. */
@@ -182,6 +198,11 @@ void api_events_second(api_host_link *host);
 void api_events_free(api_host_link *host);
 /* POST /evidence-requests with a fresh nonce. */
 void api_events_ask(api_host_link *host, api_host_lease *lease);
+
+/* agents_grants.c */
+void api_grants_begin(api_host_link *host);
+void api_grants_second(api_host_link *host);
+void api_grants_free(api_host_link *host);
 
 /* agents_renew.c */
 void api_renew_second(api_host_link *host);

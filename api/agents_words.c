@@ -11,6 +11,7 @@
 void api_hello_done(api_hello *h)
 {
     free(h->inventory);
+    rd_buf_done(&h->kms_genesis);
 }
 
 static const char *const phase_names[] = { "",         "delivered", "launching", "attesting", "serving", "unhealthy",
@@ -67,6 +68,16 @@ static int read_needs(const json_t *value, void *into, const char *pointer, rd_e
     return rd_json_each(value, 0, API_NEEDS_MAX, pointer, read_need, RD_CONTAINER_OF(into, api_hello, needs), err);
 }
 
+static const rd_json_field kms_fields[] = {
+    { .name = "id", .kind = RD_JSON_KMS_ID, .offset = offsetof(api_hello, kms) },
+    { .name = "genesis",
+      .kind = RD_JSON_B64_BUF,
+      .offset = offsetof(api_hello, kms_genesis),
+      .min = 1,
+      .max = (int64_t)RD_JSON_SIZE_MAX },
+    RD_JSON_END,
+};
+
 static const rd_json_field hello_fields[] = {
     { .name = "journal_id", .kind = RD_JSON_TEXT, .offset = offsetof(api_hello, journal_id), .min = 1, .max = 64 },
     { .name = "boot_id", .kind = RD_JSON_TEXT, .offset = offsetof(api_hello, boot_id), .max = 64 },
@@ -83,6 +94,12 @@ static const rd_json_field hello_fields[] = {
       .offset = offsetof(api_hello, needs),
       .flags = RD_OPTIONAL,
       .parse = read_needs },
+    { .name = "kms",
+      .kind = RD_JSON_OBJECT,
+      .offset = 0,
+      .flags = RD_OPTIONAL | RD_NULLABLE,
+      .has = RD_HAS(api_hello, has_kms),
+      .fields = kms_fields },
     RD_JSON_END,
 };
 

@@ -26,6 +26,9 @@ typedef struct api_hello {
     size_t inventory_count;
     rd_digest needs[API_NEEDS_MAX];
     size_t need_count;
+    bool has_kms; /* it carries a key service */
+    rd_kms_id kms;
+    rd_buf kms_genesis;
 } api_hello;
 
 int api_hello_read(rd_bytes body, api_hello *ret, rd_err *err) RD_NODISCARD;

@@ -13,9 +13,10 @@
 
 static const rd_pg_stmt stmts[] = {
     { "blobs_docs",
-      "SELECT a.genesis, r.envelope, h.envelope FROM apps a"
+      "SELECT a.genesis, r.envelope, h.envelope, (SELECT k.genesis FROM kms k WHERE k.kms_id = h.kms) FROM apps a"
       " LEFT JOIN releases r ON r.org_id = a.org_id AND r.app_id = a.app_id AND r.digest = $2"
-      " LEFT JOIN LATERAL (SELECT x.envelope FROM heads x WHERE x.app_id = a.app_id ORDER BY x.seq DESC LIMIT 8) h"
+      " LEFT JOIN LATERAL (SELECT x.envelope, x.kms FROM heads x WHERE x.app_id = a.app_id ORDER BY x.seq DESC LIMIT "
+      "8) h"
       " ON true WHERE a.app_id = $1",
       2 },
 };
@@ -138,7 +139,7 @@ static void on_docs(void *context, rd_pg_outcome outcome, rd_pg_result **results
     fetch *f = context;
     if (f->blobs && (outcome == RD_PG_SOME || outcome == RD_PG_NONE) && count == 1) {
         for (size_t i = 0; i < rd_pg_rows(results[0]); i++)
-            for (int column = 0; column < 3; column++)
+            for (int column = 0; column < 4; column++)
                 if (!rd_pg_is_null(results[0], i, column))
                     keep(f->blobs, rd_pg_get_bytes(results[0], i, column));
     }

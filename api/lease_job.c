@@ -14,7 +14,20 @@ static json_t *blobs_to_json(const api_lease_job *job)
     rd_json_set_digest(blobs, "head", &job->head_blob);
     rd_json_set_digest(blobs, "release", &job->release_blob);
     rd_json_set_digest(blobs, "code", &job->code_blob);
+    if (job->has_kms)
+        rd_json_set_digest(blobs, "kms", &job->kms_blob);
     return blobs;
+}
+
+static json_t *grant_to_json(const api_lease_job *job)
+{
+    json_t *grant = json_object();
+    rd_json_set_kms_id(grant, "kms", &job->kms);
+    if (job->has_grant_nonce)
+        rd_json_set_b64(grant, "nonce", RD_BYTES_ARRAY(job->grant_nonce));
+    else
+        rd_json_set_null(grant, "nonce");
+    return grant;
 }
 
 static json_t *job_to_json(const api_lease_job *job)
@@ -33,6 +46,8 @@ static json_t *job_to_json(const api_lease_job *job)
     rd_json_set_b64(object, "nonce", RD_BYTES_ARRAY(job->nonce));
     if (job->want == RD_WANT_RUN)
         rd_json_set(object, "blobs", blobs_to_json(job));
+    if (job->want == RD_WANT_RUN && job->has_kms)
+        rd_json_set(object, "grant", grant_to_json(job));
     return object;
 }
 

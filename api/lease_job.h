@@ -27,6 +27,11 @@ typedef struct api_lease_job {
     uint8_t nonce[API_NONCE_SIZE];
     /* RUN only */
     rd_digest genesis_blob, head_blob, release_blob, code_blob;
+    /* of an app whose head names a key service */
+    bool has_kms, has_grant_nonce;
+    rd_kms_id kms;
+    rd_digest kms_blob;
+    uint8_t grant_nonce[32]; /* the key service's */
 } api_lease_job;
 
 /* Appends the canonical JSON of PUT /jobs/{seq}, MAC included. host: "hst_…". */

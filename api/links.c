@@ -73,6 +73,35 @@ static rd_link *find_link(void *context, const api_target *target, api_reach *re
     return link || !links->peers ? link : api_peers_find(links->peers, &target->replica);
 }
 
+static rd_link *find_own_kms(void *context, const rd_kms_id *kms)
+{
+    const api_links *links = context;
+    return links->agents ? api_agents_kms_link(links->agents, kms, 0) : NULL;
+}
+
+/* Links of this replica first, then every other replica: it answers 421 when it has none. */
+static rd_link *find_way(void *context, const rd_kms_id *kms, size_t index, char authority[RD_KMS_ID_TEXT_SIZE])
+{
+    const api_links *links = context;
+    size_t own = 0;
+    rd_link *link;
+    while (links->agents && (link = api_agents_kms_link(links->agents, kms, own)) != NULL) {
+        if (own++ == index) {
+            snprintf(authority, RD_KMS_ID_TEXT_SIZE, "kms");
+            return link;
+        }
+    }
+    rd_kms_id_format(kms, authority);
+    return links->peers ? api_peers_at(links->peers, index - own) : NULL;
+}
+
+static void on_kms(void *context, const rd_kms_id *kms)
+{
+    api_links *links = context;
+    if (links->agents)
+        api_agents_kms_ready(links->agents, kms);
+}
+
 static void on_replica(void *context, rd_link *link, const rd_id *replica, bool is_up)
 {
     api_links *links = context;
@@ -279,9 +308,11 @@ static int start_agents(api_links *links, rd_err *err)
                                    .believe = links->believe,
                                    .blobs = links->blobs,
                                    .plane = context->plane,
+                                   .kms = links->kms,
                                    .replica_name = context->replica,
                                    .listen = { .host = host },
                                    .on_app = on_app,
+                                   .on_kms = on_kms,
                                    .on_log = on_log,
                                    .on_replica = on_replica,
                                    .context = links };
@@ -324,6 +355,7 @@ static int start_peers(api_links *links, rd_err *err)
                                   .replica_name = context->replica,
                                   .targets = api_relay_targets(links->relay),
                                   .find_own = find_own,
+                                  .find_own_kms = find_own_kms,
                                   .context = links };
     memcpy(options.replica.b, context->replica_id, sizeof options.replica.b);
     if (choose_peer_address(links, err) < 0)
@@ -333,9 +365,15 @@ static int start_peers(api_links *links, rd_err *err)
 
 static void start_connections(api_links *links)
 {
-    const rd_pg_stmts control[] = { own_stmts,         api_attach_stmts,           api_jobs_stmts,
-                                    api_believe_stmts, api_blob_source_stmts,      api_routes_stmts,
-                                    api_sleep_stmts,   api_collateral_follow_stmts };
+    const rd_pg_stmts control[] = { own_stmts,
+                                    api_attach_stmts,
+                                    api_jobs_stmts,
+                                    api_believe_stmts,
+                                    api_blob_source_stmts,
+                                    api_routes_stmts,
+                                    api_sleep_stmts,
+                                    api_collateral_follow_stmts,
+                                    api_grants_stmts };
     _Static_assert(sizeof control == sizeof links->control_tables, "one slot for each table of statements");
     memcpy(links->control_tables, control, sizeof control);
     links->control = connect_pg(links, "redoubt-api-links", links->control_tables, RD_ARRAY_LEN(control));
@@ -381,6 +419,17 @@ static void start_tail(api_links *links)
     links->waits = api_waits_new(links->loop);
 }
 
+static void start_kms(api_links *links)
+{
+    api_kms_options options = { .loop = links->loop,
+                                .clock = links->context->clock,
+                                .collateral = links->context->collateral,
+                                .find_way = find_way,
+                                .on_nonces = on_kms,
+                                .context = links };
+    links->kms = api_kms_new(&options);
+}
+
 static void start_ingest(api_links *links)
 {
     api_ingest_options options = {
@@ -409,6 +458,7 @@ static void add_metrics(api_links *links)
     api_metrics_source(metrics, api_believe_metrics, links->believe);
     api_metrics_source(metrics, api_tail_metrics, links->tail);
     api_metrics_source(metrics, api_waits_metrics, links->waits);
+    api_metrics_source(metrics, api_kms_metrics, links->kms);
     if (links->agents)
         api_metrics_source(metrics, api_agents_metrics, links->agents);
     if (links->peers)
@@ -426,6 +476,7 @@ int api_links_start(api_context *context, rd_loop *loop, api_links **ret, rd_err
     start_relay(links);
     start_ingest(links);
     start_tail(links);
+    start_kms(links);
     links->blobs = api_blob_source_new(loop, links->control, context->config->blob_dir);
     links->beat = rd_timer_new(loop, on_beat, links);
     send_beat(links, 1);
@@ -524,6 +575,7 @@ api_links *api_links_stop(api_links *links)
     links->is_stopping = true;
     send_beat(links, 3);
     api_apps_stop(links->apps);
+    links->kms = api_kms_free(links->kms);
     links->peers = api_peers_free(links->peers);
     links->agents = api_agents_free(links->agents);
     turn_until_written(links);

@@ -6,6 +6,7 @@
 #include "api/agents.h"
 #include "api/apps_listener.h"
 #include "api/deployment_wait.h"
+#include "api/kms.h"
 #include "api/links.h"
 #include "api/log_hub.h"
 #include "api/peers.h"
@@ -22,7 +23,7 @@ struct api_links {
     rd_pg_async *control;  /* attach, jobs, evidence look-ups, routes, beat */
     rd_pg_async *writer;   /* ingest alone */
     rd_pg_async *follower; /* event tail alone */
-    rd_pg_stmts control_tables[8];
+    rd_pg_stmts control_tables[9];
     rd_redis *redis;
     rd_redis_reader *jobs; /* jobs:{replica} */
     char jobs_key[48];
@@ -35,6 +36,7 @@ struct api_links {
     api_tail *tail;
     api_log_hub *logs;
     api_waits *waits;
+    api_kms *kms;
     api_agents *agents;     /* NULL: off */
     api_peers *peers;       /* NULL: off */
     char peer_address[280]; /* where other replicas dial this one; "": nowhere */

@@ -69,6 +69,22 @@ int api_peers_authority_parse(const char *text, rd_id *ret, uint64_t *ret_epoch,
     return rd_id_parse(RD_PREFIX_INSTANCE, text, (size_t)(dot - text), ret, err);
 }
 
+/* The pipe to a key service of a host that is linked here. */
+static void open_kms(api_peers *peers, rd_link_stream *stream, const char *authority)
+{
+    rd_kms_id kms;
+    rd_err err = RD_ERR_INIT;
+    rd_link *agent = NULL;
+    if (rd_kms_id_parse(authority, strlen(authority), &kms, &err) == 0) {
+        agent = peers->options.find_own_kms(peers->options.context, &kms);
+        (void)rd_err_set(&err, RD_E_EPOCH_STALE, "no link here leads to that key service");
+    }
+    if (agent)
+        api_forward(peers->forwards, stream, agent, "kms");
+    else
+        rd_link_answer_error(stream, &err);
+}
+
 static void on_request(void *context, rd_link_stream *stream, const rd_link_exchange *exchange)
 {
     api_peers *peers = context;
@@ -77,6 +93,9 @@ static void on_request(void *context, rd_link_stream *stream, const rd_link_exch
     rd_err err = RD_ERR_INIT;
     if (strcmp(exchange->method, "CONNECT") != 0) {
         (void)rd_err_set(&err, RD_E_NOT_FOUND, "replicas open pipes and ask nothing else");
+    } else if (rd_starts_with(exchange->authority, "kms_")) {
+        open_kms(peers, stream, exchange->authority);
+        return;
     } else if (api_peers_authority_parse(exchange->authority, &id, &epoch, &err) == 0) {
         const api_target *target = api_targets_instance(peers->options.targets, &id);
         rd_link *agent = NULL;
@@ -183,6 +202,18 @@ rd_link *api_peers_find(const api_peers *peers, const rd_id *replica)
 {
     const peer *known = peer_of(peers, replica);
     return known && known->link && rd_link_is_up(known->link) ? known->link : NULL;
+}
+
+rd_link *api_peers_at(const api_peers *peers, size_t index)
+{
+    size_t iterator = 0;
+    void *value;
+    while (rd_table_next(peers->peers, &iterator, NULL, &value)) {
+        const peer *known = value;
+        if (known->link && rd_link_is_up(known->link) && index-- == 0)
+            return known->link;
+    }
+    return NULL;
 }
 
 /* ---- life ---- */

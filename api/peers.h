@@ -25,6 +25,8 @@ typedef struct api_peers_options {
     const api_targets *targets; /* says which host an instance is on, and that it may be called */
     /* The open link of a host to this replica, or NULL. */
     rd_link *(*find_own)(void *context, const rd_id *host);
+    /* The open link of a host that carries a key service, to this replica, or NULL. */
+    rd_link *(*find_own_kms)(void *context, const rd_kms_id *kms);
     void *context;
 } api_peers_options;
 
@@ -46,6 +48,9 @@ void api_peers_link(api_peers *peers, rd_link *link, const rd_id *replica, bool 
 
 /* The link that calls for hosts of a replica go over, or NULL. */
 rd_link *api_peers_find(const api_peers *peers, const rd_id *replica);
+
+/* The index-th of them all that is up, or NULL. */
+rd_link *api_peers_at(const api_peers *peers, size_t index);
 
 void api_peers_metrics(void *peers, rd_buf *out);
 

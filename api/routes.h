@@ -19,6 +19,8 @@ void api_events(struct api_request *request);            /* GET /v1/events */
 void api_logs(struct api_request *request);              /* GET /v1/apps/{app}/logs */
 void api_instance_evidence(struct api_request *request); /* GET /v1/instances/{ins}/evidence */
 void api_instance_docs(struct api_request *request);     /* GET /v1/instances/{ins}/docs */
+void api_kms_evidence(struct api_request *request);      /* GET /v1/kms/{kms}/evidence */
+void api_kms_seal_key(struct api_request *request);      /* GET /v1/kms/{kms}/seal-key */
 
 /* routes_system.c, static.c: inline. */
 void api_livez(struct api_request *request);
@@ -60,6 +62,13 @@ API_HANDLER(api_releases_get);
 API_HANDLER(api_heads_create);
 API_HANDLER(api_heads_list);
 API_HANDLER(api_heads_current);
+/* routes_secrets.c */
+API_HANDLER(api_secrets_put);
+API_HANDLER(api_secrets_list);
+API_HANDLER(api_secrets_get);
+API_HANDLER(api_secrets_delete);
+API_HANDLER(api_kms_list);
+API_HANDLER(api_kms_get);
 /* routes_blobs.c */
 API_HANDLER(api_blobs_put);
 API_HANDLER(api_blobs_get);

@@ -316,7 +316,9 @@ static rd_pg_outcome delete_app(rd_pg *pg, api_change *change, rd_err *err)
         outcome = stop_app(pg, patch, err);
     if (outcome == RD_PG_SOME)
         outcome = rd_pg_call(pg, "app_delete", NULL, err, rd_pg_bytes(RD_BYTES_ARRAY(patch->id.b)));
-    if (outcome != RD_PG_SOME)
+    if (outcome == RD_PG_SOME)
+        outcome = rd_pg_call(pg, "secrets_drop", NULL, err, rd_pg_bytes(RD_BYTES_ARRAY(patch->id.b)));
+    if (outcome != RD_PG_SOME && outcome != RD_PG_NONE)
         return outcome;
     if (api_change_evaluate(pg, change, shard, 1, RD_BYTES_ARRAY(patch->id.b), "delete", err) < 0)
         return RD_PG_FAILED;

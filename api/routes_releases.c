@@ -3,7 +3,7 @@
 #include "api/blobs.h"
 #include "api/reply.h"
 #include "api/routes.h"
-#include "api/store.h"
+#include "api/secret_list.h"
 #include "common/base/text.h"
 #include "common/model/code_bundle.h"
 #include "common/model/head.h"
@@ -20,6 +20,8 @@ typedef struct incoming {
     rd_release release;
     bool has_release;
     rd_head head;
+    bool is_head;
+    api_secret_list secrets; /* what a head's body lists beside the envelope */
 } incoming;
 
 static void incoming_done(incoming *in)
@@ -31,11 +33,26 @@ static void incoming_done(incoming *in)
         rd_release_done(&in->release);
 }
 
+/* The envelope in the body, which for a head may also list secrets. */
+static int parse_body(api_request *request, incoming *in, rd_err *err)
+{
+    json_t *body = NULL;
+    RD_CLEANUP(rd_buf_done) rd_buf envelope = { 0 };
+    if (api_request_json(request, &body, err) < 0)
+        return -1;
+    if (!in->is_head || !json_object_get(body, "secrets"))
+        return rd_envelope_parse(api_request_body(request), &in->envelope, err);
+    if (api_secret_list_take(body, &in->secrets, err) < 0)
+        return -1;
+    if (!rd_json_dump(body, &envelope))
+        return rd_err_set(err, RD_E_TOO_LARGE, "the head is too large");
+    return rd_envelope_parse(rd_buf_bytes(&envelope), &in->envelope, err);
+}
+
 static int read_incoming(api_request *request, incoming *in, rd_err *err)
 {
     in->org = api_request_principal(request)->org_id;
-    if (api_path_app(request, &in->app, err) < 0 ||
-        rd_envelope_parse(api_request_body(request), &in->envelope, err) < 0 ||
+    if (api_path_app(request, &in->app, err) < 0 || parse_body(request, in, err) < 0 ||
         rd_envelope_encode(&in->envelope, &in->encoded, err) < 0)
         return -1;
     RD_CLEANUP(rd_json_free_p) json_t *tree = NULL;
@@ -238,6 +255,10 @@ static json_t *head_json(const rd_pg_result *row, size_t r)
     json_t *signatures = json_loads(rd_pg_get_text(row, r, 4), 0, NULL);
     rd_json_set(head, "signatures", signatures ? signatures : json_array());
     rd_json_set_time(head, "created_at", rd_pg_get_time(row, r, 5));
+    rd_kms_id kms;
+    rd_json_set_kms_id(head, "kms", rd_pg_get_fixed(row, r, 6, kms.b, sizeof kms.b) ? &kms : NULL);
+    json_t *secrets = json_loads(rd_pg_get_text(row, r, 7), 0, NULL);
+    rd_json_set(head, "secrets", secrets ? secrets : json_array());
     return head;
 }
 
@@ -287,12 +308,18 @@ static rd_pg_outcome insert_head(rd_pg *pg, api_change *change, rd_err *err)
     if (is_known)
         return RD_PG_SOME;
     const rd_head *head = &in->head;
+    outcome = api_secret_list_check(pg, in->org, head, &in->secrets, err);
+    if (outcome != RD_PG_SOME)
+        return outcome;
     outcome = rd_pg_call(pg, "head_add", NULL, err, rd_pg_uuid(in->org), rd_pg_bytes(RD_BYTES_ARRAY(in->app.b)),
                          rd_pg_i64((int64_t)head->seq), rd_pg_bytes(rd_buf_bytes(&in->envelope.document)),
                          rd_pg_bytes(RD_BYTES_ARRAY(in->digest.b)),
                          head->has_prev ? rd_pg_bytes(RD_BYTES_ARRAY(head->prev.b)) : rd_pg_null(),
                          rd_pg_text(in->signatures), rd_pg_bytes(rd_buf_bytes(&in->encoded)),
-                         rd_pg_text(rd_class_name(head->class)), rd_pg_text("{tdx}"));
+                         rd_pg_text(rd_class_name(head->class)), rd_pg_text("{tdx}"),
+                         head->kms_count > 0 ? rd_pg_bytes(RD_BYTES_ARRAY(head->kms[0].b)) : rd_pg_null());
+    if (outcome == RD_PG_SOME)
+        outcome = api_secret_list_keep(pg, in->org, head, &in->secrets, err);
     if (outcome != RD_PG_SOME)
         return outcome;
     api_change_event(change, "app", RD_BYTES_ARRAY(in->app.b), &in->app);
@@ -349,6 +376,7 @@ static int create_head(api_request *request, api_worker *worker, incoming *in, r
 int api_heads_create(api_request *request, api_worker *worker, rd_err *err)
 {
     incoming *in = rd_alloc(sizeof(*in));
+    in->is_head = true;
     int rc = create_head(request, worker, in, err);
     incoming_done(in);
     free(in);

@@ -15,6 +15,12 @@
     " LEFT JOIN releases r ON r.release_id = d.release_id"                                                             \
     " LEFT JOIN rollouts ro ON ro.app_id = a.app_id AND ro.gen = d.gen"
 
+/* One head, and the exact list of secrets that it names. */
+#define HEAD_COLUMNS                                                                                                   \
+    "h.seq, h.head, h.digest, h.class, h.signatures, h.at, h.kms, (SELECT coalesce(jsonb_agg(jsonb_build_object("      \
+    "'name', x.name, 'version', x.version, 'digest', 'sha256:' || encode(x.digest, 'hex')) ORDER BY x.name COLLATE "   \
+    "\"C\"), '[]') FROM head_secrets x WHERE x.org_id = h.org_id AND x.app_id = h.app_id AND x.seq = h.seq)"
+
 static const rd_pg_stmt stmts[] = {
     { "app_add", "INSERT INTO apps (app_id, org_id, name, genesis) VALUES ($1, $2, $3, $4)", 4 },
     { "app_get", "SELECT " APP_COLUMNS APP_JOINS " WHERE a.app_id = $1 AND a.state < 3", 1 },
@@ -46,18 +52,16 @@ static const rd_pg_stmt stmts[] = {
       "SELECT digest, number, manifest, signatures, at, release_id FROM releases WHERE org_id = $5 AND app_id = $1"
       " AND ($2::timestamptz IS NULL OR (at, release_id) < ($2, $3::uuid)) ORDER BY at DESC, release_id DESC LIMIT $4",
       5 },
-    { "head_last",
-      "SELECT seq, head, digest, class, signatures, at FROM heads WHERE app_id = $1 ORDER BY seq DESC LIMIT 1", 1 },
-    { "head_get", "SELECT seq, head, digest, class, signatures, at FROM heads WHERE app_id = $1 AND seq = $2", 2 },
+    { "head_last", "SELECT " HEAD_COLUMNS " FROM heads h WHERE h.app_id = $1 ORDER BY h.seq DESC LIMIT 1", 1 },
+    { "head_get", "SELECT " HEAD_COLUMNS " FROM heads h WHERE h.app_id = $1 AND h.seq = $2", 2 },
     { "head_list",
-      "SELECT seq, head, digest, class, signatures, at FROM heads WHERE app_id = $1 AND ($2::bigint IS NULL OR seq < "
-      "$2)"
-      " ORDER BY seq DESC LIMIT $3",
+      "SELECT " HEAD_COLUMNS " FROM heads h WHERE h.app_id = $1 AND ($2::bigint IS NULL OR h.seq < $2)"
+      " ORDER BY h.seq DESC LIMIT $3",
       3 },
     { "head_add",
-      "INSERT INTO heads (org_id, app_id, seq, head, digest, prev, signatures, envelope, class, tees)"
-      " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
-      10 },
+      "INSERT INTO heads (org_id, app_id, seq, head, digest, prev, signatures, envelope, class, tees, kms)"
+      " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+      11 },
     { "head_fork_add",
       "INSERT INTO head_forks (org_id, app_id, seq, digest, envelope) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO "
       "NOTHING",

@@ -110,6 +110,7 @@ test("answers are as described", async (t) => {
   const prepared = await call("POST", "/v1/prepared", { kind: "deploy", app: app.app, name: "n", code: b64u(bundle()), settings: {} }, {}, 201);
   const spare = new Owner();
   const made = await call("POST", "/v1/apps", { name: "spare", genesis: b64u(spare.genesis()) }, {}, 201);
+  const kms = "/v1/kms/kms_" + "a".repeat(52);
   const set = (await plane.request("GET", "/v1/collateral")).body;
   const rows = [
     ["PUT", "/v1/collateral", set], ["POST", "/v1/collateral/refresh"], ["POST", "/v1/collateral/forecast", set], ["GET", "/v1/apps"], ["GET", "/v1/apps?name=contract&limit=1"], ["GET", base], ["GET", base + "/genesis"], ["GET", base + "/releases"],
@@ -123,6 +124,8 @@ test("answers are as described", async (t) => {
     ["DELETE", "/v1/hosts/hst_" + "a".repeat(26), undefined, { "if-match": "*" }], ["POST", "/v1/enrol-tokens", { uses: 2, labels: { a: "b" } }],
     ["POST", "/v1/enroll", { token: "x" }, { authorization: null }], ["GET", "/v1/tokens"], ["GET", "/v1/audit"],
     ["POST", "/v1/login", { code: link.body.code }, { authorization: null }], ["POST", "/v1/logout"],
+    ["GET", base + "/secrets"], ["PUT", base + "/secrets/A/1", Buffer.from("sealed"), { "content-type": "application/octet-stream" }], ["GET", base + "/secrets"], ["GET", base + "/secrets/A/1"],
+    ["DELETE", base + "/secrets/A"], ["GET", "/v1/kms"], ["GET", kms], [`GET`, kms + "/evidence?nonce=" + "A".repeat(43)], ["GET", kms + "/seal-key?app=" + app.app],
     ["PUT", "/v1/blobs/" + hex, app.code, { "content-type": "application/octet-stream" }],
     ["POST", base + "/releases", app.owner.envelope(app.releaseDocument, "release-v1")], ["POST", base + "/heads", app.owner.envelope(app.head, "head-v1")],
     ["PATCH", "/v1/apps/" + made.body.id, { name: "renamed" }, { "if-match": made.headers.get("etag") }],
@@ -136,7 +139,7 @@ test("answers are as described", async (t) => {
     const all = Object.entries(doc.paths).flatMap(([path, item]) => Object.keys(item).map((method) => `${method.toUpperCase()} ${path}`));
     assert.deepEqual(all.filter((one) => !seen.has(one)).sort(), ["GET /v1/apps/{app}/logs", "GET /v1/events"]);
   });
-  const ids = { app: app.app, dep: deployed.body.id, digest: hex, token: token.body.id, code: prepared.body.code, ins: "ins_" + "a".repeat(26), host: "hst_" + "a".repeat(26) };
+  const ids = { app: app.app, dep: deployed.body.id, digest: hex, token: token.body.id, code: prepared.body.code, ins: "ins_" + "a".repeat(26), host: "hst_" + "a".repeat(26), kms: "kms_" + "a".repeat(52), name: "A", version: "1" };
   const real = (path) => path.replace("/releases/{digest}", "/releases/" + app.release).replace(/{([a-z]+)}/g, (_, name) => ids[name]);
   await t.test("every operation that needs a caller refuses one without, by 401", async () => {
     for (const [path, item] of Object.entries(doc.paths))
@@ -155,6 +158,7 @@ test("answers are as described", async (t) => {
       ["PATCH", base, { paused: true }, { "if-match": "*" }], ["DELETE", base, undefined, { "if-match": "*" }],
       ["POST", base + "/deployments", { kind: "stop" }], ["POST", base + "/deployments", { release: app.release }], ["POST", base + "/invoke", "{}"],
       ["POST", base + "/releases", app.owner.envelope(app.releaseDocument, "release-v1")], ["POST", base + "/heads", app.owner.envelope(app.head, "head-v1")],
+      ["GET", base + "/secrets"], ["GET", base + "/secrets/A/1"], ["DELETE", base + "/secrets/A"],
       ["DELETE", "/v1/tokens/" + link.body.code, undefined, { "if-match": "*" }], ["POST", `/v1/prepared/${prepared.body.code}/done`, { app: app.app }],
     ];
     for (const [method, path, body, headers] of rows) {
