@@ -87,6 +87,11 @@ static void on_log(void *context, const char *instance, uint64_t epoch, const ch
     wake_uplink(self);
 }
 
+static void on_grant_wanted(void *context)
+{
+    wake_uplink(context);
+}
+
 /* An orderly stop waits for this by looking at the count; nothing else is to be done. */
 static void on_empty(void *context RD_UNUSED)
 {
@@ -406,6 +411,7 @@ static int start_instances(agent_process *self, rd_err *err)
                                             .has_lost_journal = self->has_lost_journal,
                                             .context = self,
                                             .on_report = on_report,
+                                            .on_grant_wanted = on_grant_wanted,
                                             .on_log = on_log,
                                             .on_empty = on_empty };
     self->instances = agent_instances_new(&config);

@@ -21,8 +21,29 @@
 #define HOW_MS     200
 #define QUEUED_MAX ((size_t)16 << 20)
 
-enum { TO_HEADER = 1, TO_GENESIS, TO_HEAD, TO_RELEASE, TO_CODE, TO_START, TO_EVIDENCE, TO_DRAIN, TO_STOP };
-enum { FROM_BLANK = 0x81, FROM_PHASE, FROM_EVIDENCE, FROM_LOG, FROM_DRAINED, FROM_STATE, FROM_EGRESS };
+enum {
+    TO_HEADER = 1,
+    TO_GENESIS,
+    TO_HEAD,
+    TO_RELEASE,
+    TO_CODE,
+    TO_START,
+    TO_EVIDENCE,
+    TO_DRAIN,
+    TO_STOP,
+    TO_NONCE,
+    TO_GRANT
+};
+enum {
+    FROM_BLANK = 0x81,
+    FROM_PHASE,
+    FROM_EVIDENCE,
+    FROM_LOG,
+    FROM_DRAINED,
+    FROM_STATE,
+    FROM_EGRESS,
+    FROM_GRANT_WANTED
+};
 
 const char *agent_enclave_state_name(agent_enclave_state state)
 {
@@ -339,6 +360,16 @@ static int hear_blank(agent_enclave *enclave, rd_bytes payload, rd_err *err)
     return 0;
 }
 
+static int hear_grant_wanted(agent_enclave *enclave, rd_bytes payload, rd_err *err)
+{
+    if (payload.size < 1 || payload.data[0] > 1 || (payload.data[0] == 0) != (payload.size == 1))
+        return rd_err_set(err, RD_E_CONTROL_FRAME, "a wish for a grant of %zu bytes", payload.size);
+    rd_bytes bundle = payload.size > 1 ? rd_bytes_of(payload.data + 1, payload.size - 1) : RD_BYTES_NULL;
+    if (enclave->events != NULL && enclave->events->on_grant_wanted != NULL)
+        enclave->events->on_grant_wanted(enclave->context, enclave, bundle);
+    return 0;
+}
+
 static int hear(agent_enclave *enclave, uint8_t type, rd_bytes payload, rd_err *err)
 {
     switch (type) {
@@ -360,6 +391,8 @@ static int hear(agent_enclave *enclave, uint8_t type, rd_bytes payload, rd_err *
         return hear_state(enclave, payload, err);
     case FROM_EGRESS:
         return hear_egress(enclave, payload, err);
+    case FROM_GRANT_WANTED:
+        return hear_grant_wanted(enclave, payload, err);
     default:
         return rd_err_set(err, RD_E_CONTROL_FRAME, "control frame of unknown type %u", type);
     }
@@ -477,6 +510,24 @@ static sent *new_message(void)
     return message;
 }
 
+static void put_grant(rd_buf *text, const agent_specialise *with)
+{
+    if (with->kms.data == NULL) {
+        rd_buf_append_str(text, "null");
+        return;
+    }
+    rd_buf_printf(text, "{\"genesis\":\"");
+    rd_buf_append_base64url(text, with->kms);
+    rd_buf_printf(text, "\",\"kms\":\"%s\",\"nonce\":", with->kms_id);
+    if (with->has_grant_nonce) {
+        rd_buf_append_str(text, "\"");
+        rd_buf_append_base64url(text, RD_BYTES_ARRAY(with->grant_nonce));
+        rd_buf_append_str(text, "\"}");
+    } else {
+        rd_buf_append_str(text, "null}");
+    }
+}
+
 static void put_start(rd_buf *out, const agent_specialise *with)
 {
     char time[RD_TIME_TEXT_SIZE];
@@ -485,7 +536,9 @@ static void put_start(rd_buf *out, const agent_specialise *with)
     rd_buf_printf(&text, "{\"epoch\":%llu,\"host_time\":\"%s\",\"instance\":\"%s\",\"nonce\":\"",
                   (unsigned long long)with->epoch, time, with->instance);
     rd_buf_append_base64url(&text, RD_BYTES_ARRAY(with->nonce));
-    rd_buf_append_str(&text, "\"}");
+    rd_buf_append_str(&text, "\",\"grant\":");
+    put_grant(&text, with);
+    rd_buf_append_str(&text, "}");
     put_frame(out, TO_START, rd_buf_bytes(&text));
 }
 
@@ -523,6 +576,26 @@ int agent_enclave_renew(agent_enclave *enclave, const uint8_t nonce[32], rd_err 
     sent *message = new_message();
     put_frame(&message->bytes, TO_EVIDENCE, rd_buf_bytes(&text));
     return send_frames(enclave, message, err);
+}
+
+static int send_payload(agent_enclave *enclave, uint8_t type, rd_bytes payload, rd_err *err)
+{
+    if (enclave->state < AGENT_ENCLAVE_LAUNCHING || enclave->state > AGENT_ENCLAVE_DRAINING)
+        return rd_err_set(err, RD_E_UNAVAILABLE, "enclave %s is %s", enclave->tag_text,
+                          agent_enclave_state_name(enclave->state));
+    sent *message = new_message();
+    put_frame(&message->bytes, type, payload);
+    return send_frames(enclave, message, err);
+}
+
+int agent_enclave_nonce(agent_enclave *enclave, const uint8_t nonce[32], rd_err *err)
+{
+    return send_payload(enclave, TO_NONCE, rd_bytes_of(nonce, 32), err);
+}
+
+int agent_enclave_grant(agent_enclave *enclave, rd_bytes grant, rd_err *err)
+{
+    return send_payload(enclave, TO_GRANT, grant, err);
 }
 
 static int send_order(agent_enclave *enclave, uint8_t type)

@@ -49,6 +49,7 @@ static void destroy(life *one)
         one->next->previous = one->previous;
     agent_splices_cut(&one->splices);
     agent_enclave_forget(one->enclave);
+    life_clear_grant(one);
     rd_timer_free(one->timer);
     free(one);
 }
@@ -254,10 +255,10 @@ void agent_instances_needs(agent_instances *all, json_t *array)
     for (life *one = all->lives; one; one = one->next) {
         if (one->state != LIFE_WAITING)
             continue;
-        add_need(all->config.blobs, &one->job.genesis_blob, array);
-        add_need(all->config.blobs, &one->job.head_blob, array);
-        add_need(all->config.blobs, &one->job.release_blob, array);
-        add_need(all->config.blobs, &one->job.code_blob, array);
+        const rd_digest *blobs[AGENT_JOB_BLOBS_MAX];
+        size_t count = agent_job_blobs(&one->job, blobs);
+        for (size_t i = 0; i < count; i++)
+            add_need(all->config.blobs, blobs[i], array);
     }
 }
 
@@ -297,6 +298,65 @@ int agent_instances_renew(agent_instances *all, const char *instance, uint64_t e
         return rd_err_set(err, RD_E_EPOCH_STALE, "%.40s does not serve under epoch %llu", instance,
                           (unsigned long long)epoch);
     return agent_enclave_renew(one->enclave, nonce, err);
+}
+
+/* ---- grants ---- */
+
+bool agent_instances_next_grant(const agent_instances *all, uint64_t after, agent_grant_wish *ret)
+{
+    const life *first = NULL;
+    for (const life *one = all->lives; one; one = one->next)
+        if (one->grant_serial > after && (!first || one->grant_serial < first->grant_serial))
+            first = one;
+    if (!first)
+        return false;
+    *ret = (agent_grant_wish){ first->grant_serial, first->job.instance_text, first->job.epoch,
+                               rd_buf_bytes(&first->grant_bundle) };
+    return true;
+}
+
+static life *find_enclave(const agent_instances *all, const char *instance, uint64_t epoch, rd_err *err)
+{
+    life *one = find(all, instance);
+    if (one && one->job.epoch == epoch && one->enclave)
+        return one;
+    (void)rd_err_set(err, RD_E_EPOCH_STALE, "%.40s is not here under epoch %llu", instance, (unsigned long long)epoch);
+    return NULL;
+}
+
+int agent_instances_grant_nonce(agent_instances *all, const char *instance, uint64_t epoch, const uint8_t nonce[32],
+                                rd_err *err)
+{
+    life *one = find_enclave(all, instance, epoch, err);
+    if (!one)
+        return -1;
+    life_clear_grant(one); /* it asks again, with evidence */
+    return agent_enclave_nonce(one->enclave, nonce, err);
+}
+
+int agent_instances_grant(agent_instances *all, const char *instance, uint64_t epoch, rd_bytes grant, rd_err *err)
+{
+    life *one = find_enclave(all, instance, epoch, err);
+    if (!one)
+        return -1;
+    life_clear_grant(one);
+    return agent_enclave_grant(one->enclave, grant, err);
+}
+
+int agent_instances_grant_refused(agent_instances *all, const char *instance, uint64_t epoch, const char *code,
+                                  const char *detail, rd_err *err)
+{
+    life *one = find_enclave(all, instance, epoch, err);
+    if (!one)
+        return -1;
+    life_clear_grant(one);
+    rd_log(RD_WARN, "grant_refused", RD_STR("instance", instance), RD_U64("epoch", epoch), RD_STR("reason", code),
+           RD_STR("detail", detail));
+    if (one->state == LIFE_STARTING) {
+        life_note(one, code, detail);
+        life_feed(one, EV_FAILED);
+    }
+    return 0;
 }
 
 size_t agent_instances_count(const agent_instances *all)

@@ -29,6 +29,8 @@ typedef struct agent_instances_config {
     void *context;
     /* A phase to be journaled and sent; evidence may be NULL. */
     void (*on_report)(void *context, const agent_report *report);
+    /* An enclave wishes for a grant: agent_instances_next_grant has it. */
+    void (*on_grant_wanted)(void *context);
     void (*on_log)(void *context, const char *instance, uint64_t epoch, const char *level, rd_bytes text);
     /* The last one has ended (for an orderly stop). */
     void (*on_empty)(void *context);
@@ -56,6 +58,24 @@ int agent_instances_route(agent_instances *instances, const char *instance, uint
 /* Fresh status evidence, to come as a report of phase serving. */
 int agent_instances_renew(agent_instances *instances, const char *instance, uint64_t epoch, const uint8_t nonce[32],
                           rd_err *err) RD_NODISCARD;
+/* A wish for a grant that has not been met. */
+typedef struct agent_grant_wish {
+    uint64_t serial; /* grows with each wish */
+    const char *instance;
+    uint64_t epoch;
+    rd_bytes bundle; /* its evidence; empty: it wants a nonce */
+} agent_grant_wish;
+
+/* The first wish after a serial; false: there is none. Borrowed until the next call of anything. */
+bool agent_instances_next_grant(const agent_instances *instances, uint64_t after, agent_grant_wish *ret);
+/* What comes for such a wish. EPOCH_STALE: not the newest, or unknown. */
+int agent_instances_grant_nonce(agent_instances *instances, const char *instance, uint64_t epoch,
+                                const uint8_t nonce[32], rd_err *err) RD_NODISCARD;
+int agent_instances_grant(agent_instances *instances, const char *instance, uint64_t epoch, rd_bytes grant,
+                          rd_err *err) RD_NODISCARD;
+/* It gets none: what has not served fails with this code, what serves goes on until its grant ends. */
+int agent_instances_grant_refused(agent_instances *instances, const char *instance, uint64_t epoch, const char *code,
+                                  const char *detail, rd_err *err) RD_NODISCARD;
 /* Those not ended. */
 size_t agent_instances_count(const agent_instances *instances);
 agent_capacity agent_instances_used(const agent_instances *instances);

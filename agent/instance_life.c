@@ -50,12 +50,12 @@ static void note_error(life *one, const rd_err *err)
 
 static void pin_blobs(life *one, bool wants_pins)
 {
-    const rd_digest *all[] = { &one->job.genesis_blob, &one->job.head_blob, &one->job.release_blob,
-                               &one->job.code_blob };
+    const rd_digest *all[AGENT_JOB_BLOBS_MAX];
+    size_t count = agent_job_blobs(&one->job, all);
     if (one->has_pins == wants_pins)
         return;
     one->has_pins = wants_pins;
-    for (size_t i = 0; i < RD_ARRAY_LEN(all); i++)
+    for (size_t i = 0; i < count; i++)
         (wants_pins ? agent_blobs_pin : agent_blobs_unpin)(one->owner->config.blobs, all[i]);
 }
 
@@ -78,9 +78,19 @@ void life_hold_capacity(life *one, bool holds)
 
 bool life_has_blobs(const life *one)
 {
-    agent_blobs *blobs = one->owner->config.blobs;
-    return agent_blobs_has(blobs, &one->job.genesis_blob) && agent_blobs_has(blobs, &one->job.head_blob) &&
-           agent_blobs_has(blobs, &one->job.release_blob) && agent_blobs_has(blobs, &one->job.code_blob);
+    const rd_digest *all[AGENT_JOB_BLOBS_MAX];
+    size_t count = agent_job_blobs(&one->job, all);
+    bool has_all = true;
+    for (size_t i = 0; i < count; i++)
+        has_all = has_all && agent_blobs_has(one->owner->config.blobs, all[i]);
+    return has_all;
+}
+
+void life_clear_grant(life *one)
+{
+    one->grant_serial = 0;
+    rd_buf_done(&one->grant_bundle);
+    one->grant_bundle = (rd_buf){ 0 };
 }
 
 static void drop_enclave(life *one)
@@ -101,6 +111,7 @@ static void on_ended_life(life *one)
         agent_pool_cancel(all->config.pool, one->ticket);
     one->ticket = 0;
     drop_enclave(one);
+    life_clear_grant(one);
     pin_blobs(one, false);
     life_hold_capacity(one, false);
     one->ended_us = rd_clock_wall_us(rd_clock_system());
@@ -141,10 +152,13 @@ static int specialise(life *one, rd_err *err)
     RD_CLEANUP(rd_buf_done) rd_buf head = { 0 };
     RD_CLEANUP(rd_buf_done) rd_buf release = { 0 };
     RD_CLEANUP(rd_buf_done) rd_buf code = { 0 };
+    RD_CLEANUP(rd_buf_done) rd_buf kms = { 0 };
+    char kms_id[RD_KMS_ID_TEXT_SIZE];
     if (agent_blobs_get(blobs, &job->genesis_blob, &genesis, err) < 0 ||
         agent_blobs_get(blobs, &job->head_blob, &head, err) < 0 ||
         agent_blobs_get(blobs, &job->release_blob, &release, err) < 0 ||
-        agent_blobs_get(blobs, &job->code_blob, &code, err) < 0)
+        agent_blobs_get(blobs, &job->code_blob, &code, err) < 0 ||
+        (job->has_kms && agent_blobs_get(blobs, &job->kms_blob, &kms, err) < 0))
         return -1;
     agent_specialise with = { .genesis = rd_buf_bytes(&genesis),
                               .head = rd_buf_bytes(&head),
@@ -156,7 +170,14 @@ static int specialise(life *one, rd_err *err)
                               .memory_bytes = job->memory_bytes,
                               .cpu_m = job->cpu_m };
     rd_launch_header header = { .app = job->app, .release = job->release };
-    rd_kms_set_digest(NULL, 0, &header.kms_set);
+    rd_kms_set_digest(&job->kms, job->has_kms, &header.kms_set);
+    if (job->has_kms) {
+        rd_kms_id_format(&job->kms, kms_id);
+        with.kms = rd_buf_bytes(&kms);
+        with.kms_id = kms_id;
+        with.has_grant_nonce = job->has_grant_nonce;
+        memcpy(with.grant_nonce, job->grant_nonce, sizeof with.grant_nonce);
+    }
     rd_launch_header_encode(&header, with.header);
     memcpy(with.nonce, job->nonce, sizeof with.nonce);
     return agent_enclave_specialise(one->enclave, &with, err);
@@ -230,7 +251,9 @@ static void act_fail(life *one)
 
 static void act_too_slow(life *one)
 {
-    life_note(one, "timeout", "the enclave did not serve in time");
+    life_note(one, "timeout",
+              one->grant_serial > 0 ? "the grant of its key service did not come in time"
+                                    : "the enclave did not serve in time");
     act_fail(one);
 }
 
@@ -352,6 +375,22 @@ static void on_evidence(void *context, agent_enclave *enclave, rd_bytes bundle)
     rd_log(RD_ERROR, "evidence_not_kept", RD_STR("instance", one->job.instance_text), RD_ERR(&err));
 }
 
+static void on_grant_wanted(void *context, agent_enclave *enclave, rd_bytes bundle)
+{
+    (void)enclave;
+    life *one = context;
+    agent_instances *all = one->owner;
+    rd_buf_done(&one->grant_bundle);
+    rd_buf_init(&one->grant_bundle, RD_EVIDENCE_SIZE_MAX);
+    if (!rd_buf_append_bytes(&one->grant_bundle, bundle)) {
+        rd_log(RD_ERROR, "grant_evidence_too_large", RD_STR("instance", one->job.instance_text),
+               RD_U64("size", bundle.size));
+        return;
+    }
+    one->grant_serial = ++all->grant_serial;
+    all->config.on_grant_wanted(all->config.context);
+}
+
 static void on_log(void *context, agent_enclave *enclave, const char *level, rd_bytes text)
 {
     (void)enclave;
@@ -378,6 +417,7 @@ static void on_ended(void *context, agent_enclave *enclave, const char *how)
 const agent_enclave_events life_enclave_events = {
     .on_phase = on_phase,
     .on_evidence = on_evidence,
+    .on_grant_wanted = on_grant_wanted,
     .on_log = on_log,
     .on_drained = on_drained,
     .on_ended = on_ended,

@@ -42,7 +42,9 @@ typedef struct life {
     life_state state;
     rd_phase phase; /* last reported */
     agent_enclave *enclave;
-    uint64_t ticket; /* of the pool */
+    uint64_t ticket;       /* of the pool */
+    uint64_t grant_serial; /* of its wish for a grant; 0: it has none */
+    rd_buf grant_bundle;   /* its evidence, or empty: it wants a nonce */
     bool has_pins;
     bool holds_capacity;
     bool is_drained;
@@ -61,7 +63,8 @@ struct agent_instances {
     life *lives;      /* older epochs included */
     size_t active;
     agent_capacity used;
-    bool is_adopting; /* nothing starts before it is known what still runs */
+    uint64_t grant_serial; /* of the newest wish */
+    bool is_adopting;      /* nothing starts before it is known what still runs */
     bool is_draining_all;
 };
 
@@ -73,6 +76,8 @@ void life_report(life *one, rd_phase phase, const char *reason, const char *deta
 void life_say_serving(life *one);
 /* Reason and detail of the event that is fed next. */
 void life_note(life *one, const char *reason, const char *detail);
+/* What it wished for has come, or is not wanted any more. */
+void life_clear_grant(life *one);
 bool life_has_blobs(const life *one);
 void life_hold_capacity(life *one, bool holds);
 /* Timer of a life: context is the life. */

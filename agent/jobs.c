@@ -30,6 +30,22 @@ static const rd_json_field blob_fields[] = {
     { .name = "head", .kind = RD_JSON_DIGEST, .offset = offsetof(agent_job, head_blob) },
     { .name = "release", .kind = RD_JSON_DIGEST, .offset = offsetof(agent_job, release_blob) },
     { .name = "code", .kind = RD_JSON_DIGEST, .offset = offsetof(agent_job, code_blob) },
+    { .name = "kms",
+      .kind = RD_JSON_DIGEST,
+      .offset = offsetof(agent_job, kms_blob),
+      .flags = RD_OPTIONAL,
+      .has = RD_HAS(agent_job, has_kms_blob) },
+    RD_JSON_END,
+};
+
+static const rd_json_field grant_fields[] = {
+    { .name = "kms", .kind = RD_JSON_KMS_ID, .offset = offsetof(agent_job, kms) },
+    { .name = "nonce",
+      .kind = RD_JSON_B64,
+      .offset = offsetof(agent_job, grant_nonce),
+      .flags = RD_NULLABLE,
+      .max = 32,
+      .has = RD_HAS(agent_job, has_grant_nonce) },
     RD_JSON_END,
 };
 
@@ -72,6 +88,12 @@ static const rd_json_field job_fields[] = {
       .flags = MAY_MISS,
       .parse = read_blobs,
       .has = RD_HAS(agent_job, has_blobs) },
+    { .name = "grant",
+      .kind = RD_JSON_OBJECT,
+      .offset = 0,
+      .flags = MAY_MISS,
+      .fields = grant_fields,
+      .has = RD_HAS(agent_job, has_kms) },
     RD_JSON_END,
 };
 
@@ -83,12 +105,26 @@ static int read_job(uint64_t job_seq, const json_t *body, agent_job *ret, rd_err
     job.job_seq = job_seq;
     if (job.want == RD_WANT_RUN && (!job.has_app || !job.has_release || !job.has_nonce || !job.has_blobs))
         return rd_err_set(err, RD_E_JSON_MISSING, "a job of want run names app, release, nonce and blobs");
+    if (job.has_kms != job.has_kms_blob)
+        return rd_err_set(err, RD_E_JSON_MISSING, "a grant and the genesis of its key service come together");
     if (job_seq == 0 || job.prev >= job_seq)
         return rd_err_set(err, RD_E_JSON_RANGE, "prev %llu is not below job %llu", (unsigned long long)job.prev,
                           (unsigned long long)job_seq);
     rd_id_format(RD_PREFIX_INSTANCE, &job.instance, job.instance_text);
     *ret = job;
     return 0;
+}
+
+size_t agent_job_blobs(const agent_job *job, const rd_digest *ret[AGENT_JOB_BLOBS_MAX])
+{
+    size_t count = 0;
+    ret[count++] = &job->genesis_blob;
+    ret[count++] = &job->head_blob;
+    ret[count++] = &job->release_blob;
+    ret[count++] = &job->code_blob;
+    if (job->has_kms)
+        ret[count++] = &job->kms_blob;
+    return count;
 }
 
 int agent_job_parse(uint64_t job_seq, rd_bytes body, agent_job *ret, rd_err *err)

@@ -25,9 +25,18 @@ typedef struct agent_job {
     uint64_t memory_bytes;
     uint8_t nonce[32];
     rd_digest genesis_blob, head_blob, release_blob, code_blob;
+    /* Of an app with a key service: it starts with a grant. */
+    bool has_kms, has_kms_blob, has_grant_nonce;
+    rd_kms_id kms;
+    rd_digest kms_blob;      /* the genesis of the key service */
+    uint8_t grant_nonce[32]; /* the key service's; without one the enclave asks for it */
 } agent_job;
 
-/* Reads the body of PUT /jobs/{job_seq} (link.md). A job of want run names app, release, nonce and the four blobs. */
+#define AGENT_JOB_BLOBS_MAX 5
+/* What a job of want run needs; returns how many. */
+size_t agent_job_blobs(const agent_job *job, const rd_digest *ret[AGENT_JOB_BLOBS_MAX]);
+
+/* Reads the body of PUT /jobs/{job_seq} (link.md). A job of want run names app, release, nonce and its blobs. */
 int agent_job_parse(uint64_t job_seq, rd_bytes body, agent_job *ret, rd_err *err) RD_NODISCARD;
 /* Appends {"job_seq":…,"job":body}: the journal's form, which keeps the plane's MAC. */
 int agent_job_record_write(uint64_t job_seq, rd_bytes body, rd_buf *out, rd_err *err) RD_NODISCARD;

@@ -36,6 +36,9 @@ typedef struct agent_enclave_events {
     void (*on_phase)(void *context, agent_enclave *enclave, const char *phase, const char *reason, const char *detail);
     /* An evidence bundle (formats.md): after START, and for each agent_enclave_renew. */
     void (*on_evidence)(void *context, agent_enclave *enclave, rd_bytes bundle);
+    /* It wants a grant of its key service: with evidence over a nonce of that service, or without (no data): then it
+     * wants a nonce first. At the start, and each time that its grant has to be renewed. */
+    void (*on_grant_wanted)(void *context, agent_enclave *enclave, rd_bytes bundle);
     /* One line of the tenant's output, or of the runtime: for the plane's log stream, never for the agent's own log. */
     void (*on_log)(void *context, agent_enclave *enclave, const char *level, rd_bytes text);
     /* Drained: every request was answered, it is about to exit. */
@@ -51,7 +54,11 @@ typedef struct agent_specialise {
     rd_bytes genesis;   /* canonical JSON */
     rd_bytes head;      /* envelope */
     rd_bytes release;   /* envelope */
-    rd_bytes code;      /* code bundle */
+    rd_bytes code;      /* code bundle, sealed or not */
+    rd_bytes kms;       /* genesis of the key service, or no data: the app has none */
+    const char *kms_id; /* beside it */
+    bool has_grant_nonce;
+    uint8_t grant_nonce[32];
     const char *instance;
     uint64_t epoch;
     uint8_t nonce[32];
@@ -116,6 +123,10 @@ void agent_enclave_set_events(agent_enclave *enclave, const agent_enclave_events
 int agent_enclave_specialise(agent_enclave *enclave, const agent_specialise *with, rd_err *err) RD_NODISCARD;
 /* Asks a serving enclave for fresh status evidence. */
 int agent_enclave_renew(agent_enclave *enclave, const uint8_t nonce[32], rd_err *err) RD_NODISCARD;
+/* For an enclave that wants a grant: a nonce to make evidence over, and the key service's answer, opened by nobody on
+ * the way. Errors: UNAVAILABLE when it does not run, TOO_LARGE. */
+int agent_enclave_nonce(agent_enclave *enclave, const uint8_t nonce[32], rd_err *err) RD_NODISCARD;
+int agent_enclave_grant(agent_enclave *enclave, rd_bytes grant, rd_err *err) RD_NODISCARD;
 /* Refuse new requests, finish the rest, exit. The caller bounds it with a timer and agent_enclave_kill. */
 void agent_enclave_drain(agent_enclave *enclave);
 /* Asks it to exit at once; killed when it has not after a second. on_ended follows. */

@@ -305,6 +305,10 @@ static const struct route {
     { "GET", "/logs", false, false, uplink_on_logs },
     { "PUT", "/state", false, false, on_state },
     { "POST", "/evidence-requests", false, false, on_evidence_request },
+    { "GET", "/grants", false, false, uplink_on_grants },
+    { "POST", "/grants/", true, false, uplink_on_grant_nonce },
+    { "PUT", "/grants/", true, false, uplink_on_grant },
+    { "PUT", "/refusals/", true, false, uplink_on_refusal },
     { "POST", "/renewal/csr", false, false, on_csr },
     { "PUT", "/renewal/certificate", false, false, on_certificate },
 };
@@ -437,6 +441,7 @@ void agent_uplink_wake(agent_uplink *uplink)
     for (uplink_session *of = uplink->sessions; of; of = of->next) {
         uplink_pump_events(uplink, of);
         uplink_pump_logs(uplink, of);
+        uplink_pump_grants(uplink, of);
     }
 }
 

@@ -35,7 +35,7 @@ int agent_uplink_new(const agent_uplink_config *config, agent_uplink **ret, rd_e
  * to the next start. Free the uplink after the journal was closed and the loop freed: both still call it. */
 void agent_uplink_close(agent_uplink *uplink);
 agent_uplink *agent_uplink_free(agent_uplink *uplink);
-/* More reports are durable, or there are new log lines. */
+/* More reports are durable, there are new log lines, or an enclave wishes for a grant. */
 void agent_uplink_wake(agent_uplink *uplink);
 /* The key service serves: whoever was greeted without it is greeted anew, on a fresh link; that ends what is under way
  * on the old one. A restart of the key service costs no link. */

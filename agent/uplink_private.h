@@ -1,5 +1,5 @@
 /* uplink_private: what the files of the uplink share: the link's sessions, answers, and handlers by file.
- * Used by uplink.c (routes, hello, small requests), uplink_jobs.c and uplink_feeds.c only. */
+ * Used by uplink.c (routes, hello, small requests), uplink_jobs.c, uplink_grants.c and uplink_feeds.c only. */
 #ifndef AGENT_UPLINK_PRIVATE_H
 #define AGENT_UPLINK_PRIVATE_H
 
@@ -16,6 +16,8 @@ typedef struct uplink_session {
     rd_link_stream *events;
     uint64_t sent_seq;
     rd_link_stream *logs;
+    rd_link_stream *grants;
+    uint64_t sent_grant; /* serial of the last wish told */
 } uplink_session;
 
 struct agent_uplink {
@@ -42,6 +44,17 @@ json_t *uplink_floor_json(agent_floor floor);
 /* ---- uplink_jobs.c ---- */
 void uplink_on_job(agent_uplink *uplink, uplink_session *of, rd_link_stream *stream, const rd_link_exchange *exchange,
                    const char *rest);
+
+/* ---- uplink_grants.c ---- */
+void uplink_on_grants(agent_uplink *uplink, uplink_session *of, rd_link_stream *stream,
+                      const rd_link_exchange *exchange, const char *rest);
+void uplink_on_grant_nonce(agent_uplink *uplink, uplink_session *of, rd_link_stream *stream,
+                           const rd_link_exchange *exchange, const char *rest);
+void uplink_on_grant(agent_uplink *uplink, uplink_session *of, rd_link_stream *stream, const rd_link_exchange *exchange,
+                     const char *rest);
+void uplink_on_refusal(agent_uplink *uplink, uplink_session *of, rd_link_stream *stream,
+                       const rd_link_exchange *exchange, const char *rest);
+void uplink_pump_grants(agent_uplink *uplink, uplink_session *of);
 
 /* ---- uplink_feeds.c ---- */
 void uplink_on_events(agent_uplink *uplink, uplink_session *of, rd_link_stream *stream,

@@ -20,6 +20,8 @@ typedef enum encl_control_type {
     ENCL_CONTROL_EVIDENCE = 7,
     ENCL_CONTROL_DRAIN = 8,
     ENCL_CONTROL_STOP = 9,
+    ENCL_CONTROL_NONCE = 10,
+    ENCL_CONTROL_GRANT = 11,
     /* to the agent */
     ENCL_CONTROL_BLANK = 0x81,
     ENCL_CONTROL_PHASE = 0x82,
@@ -28,6 +30,7 @@ typedef enum encl_control_type {
     ENCL_CONTROL_DRAINED = 0x85,
     ENCL_CONTROL_STATE = 0x86,
     ENCL_CONTROL_EGRESS = 0x87,
+    ENCL_CONTROL_GRANT_WANTED = 0x88,
 } encl_control_type;
 
 typedef enum encl_control_state {
@@ -38,7 +41,7 @@ typedef enum encl_control_state {
     ENCL_WANT_RELEASE,
     ENCL_WANT_CODE,
     ENCL_WANT_START,
-    ENCL_WANT_ORDERS, /* EVIDENCE, DRAIN, STOP, any number */
+    ENCL_WANT_ORDERS, /* EVIDENCE, DRAIN, STOP, NONCE, GRANT, any number */
     ENCL_CONTROL_BROKEN,
 } encl_control_state;
 

@@ -66,6 +66,8 @@ int encl_identity_new(encl_platform *platform, encl_seal *seal, const uint8_t he
                                           .head = app->head,
                                           .instance = *instance,
                                           .epoch = epoch,
+                                          .kms = { app->kms },
+                                          .kms_count = app->has_kms,
                                           .receipt_key = *rd_signing_key_public(key) };
     identity->receipt_key = RD_TAKE(key);
     *ret = identity;
@@ -132,6 +134,18 @@ int encl_identity_app_evidence(encl_identity *identity, const uint8_t user[32], 
     if (encl_platform_random(identity->platform, statement.nonce, RD_NONCE_SIZE, err) < 0)
         return -1;
     return attest(identity, &statement, &text, ret, err);
+}
+
+int encl_identity_grant_evidence(encl_identity *identity, const uint8_t grant_key[32],
+                                 const uint8_t nonce[RD_NONCE_SIZE], rd_buf *ret_statement, rd_buf *ret, rd_err *err)
+{
+    rd_statement statement = identity->statement;
+    statement.purpose = RD_PURPOSE_GRANT;
+    statement.has_ohttp = false; /* a grant answers to its own key alone */
+    statement.has_grant_key = true;
+    memcpy(statement.grant_key, grant_key, sizeof(statement.grant_key));
+    memcpy(statement.nonce, nonce, RD_NONCE_SIZE);
+    return attest(identity, &statement, ret_statement, ret, err);
 }
 
 const rd_digest *encl_identity_status(const encl_identity *identity)

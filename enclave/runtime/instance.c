@@ -11,6 +11,8 @@
 #include <jansson.h>
 
 #include "common/base/mem.h"
+#include "enclave/runtime/grant.h"
+#include "enclave/world/app_keys.h"
 #include "enclave/runtime/lines.h"
 #include "enclave/runtime/server.h"
 #include "enclave/runtime/uplink.h"
@@ -18,7 +20,13 @@
 #define ORPHAN_US  (INT64_C(600) * 1000000) /* how long an instance serves without a controller */
 #define EVENTS_MAX 64
 
-typedef enum instance_phase { PHASE_BLANK, PHASE_SERVING, PHASE_DRAINING, PHASE_ENDED } instance_phase;
+typedef enum instance_phase {
+    PHASE_BLANK,
+    PHASE_GRANT, /* everything is verified; the key service's answer is waited for */
+    PHASE_SERVING,
+    PHASE_DRAINING,
+    PHASE_ENDED
+} instance_phase;
 
 typedef struct encl_instance {
     encl_platform *platform;
@@ -33,6 +41,8 @@ typedef struct encl_instance {
     encl_start start;
     encl_app app;
     encl_seal *seal;
+    encl_grant *grant;   /* NULL: the app has no key service */
+    encl_app_keys *keys; /* out of the grant */
     encl_identity *identity;
     encl_receipts *receipts;
     encl_function *function;
@@ -129,6 +139,37 @@ static int send_evidence(encl_instance *instance, const uint8_t nonce[RD_NONCE_S
     return 0;
 }
 
+/* --- the grant -------------------------------------------------------------------------------------------------- */
+
+static int64_t boot_us(void)
+{
+    struct timespec now;
+    (void)clock_gettime(CLOCK_BOOTTIME, &now);
+    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+/* Without evidence: a nonce is wanted first. */
+static void wish_for_nonce(encl_instance *instance)
+{
+    const uint8_t none = 0;
+    encl_grant_wished(instance->grant, boot_us());
+    encl_uplink_send(&instance->uplink, ENCL_CONTROL_GRANT_WANTED, rd_bytes_of(&none, 1));
+}
+
+static int wish_for_grant(encl_instance *instance, const uint8_t nonce[RD_NONCE_SIZE], rd_err *err)
+{
+    RD_CLEANUP(rd_buf_done) rd_buf wish = { 0 };
+    RD_CLEANUP(rd_buf_done) rd_buf statement = { 0 };
+    int64_t now = boot_us();
+    rd_buf_append_u8(&wish, 1);
+    if (encl_identity_grant_evidence(instance->identity, encl_grant_public(instance->grant), nonce, &statement, &wish,
+                                     err) < 0)
+        return rd_err_wrap(err, "evidence for a grant");
+    encl_grant_asked(instance->grant, nonce, rd_buf_bytes(&statement), now);
+    encl_uplink_send(&instance->uplink, ENCL_CONTROL_GRANT_WANTED, rd_buf_bytes(&wish));
+    return 0;
+}
+
 /* --- from blank to serving -------------------------------------------------------------------------------------- */
 
 static int open_app(encl_instance *instance, rd_bytes start, rd_err *err)
@@ -140,7 +181,21 @@ static int open_app(encl_instance *instance, rd_bytes start, rd_err *err)
         return -1;
     /* A guest's own clock may not have been set; the agent's word can raise it, never lower it. */
     encl_platform_raise_floor(instance->platform, instance->start.host_time_us);
-    return encl_app_open(&instance->documents, class, encl_platform_time_us(instance->platform), &instance->app, err);
+    return encl_app_open(&instance->documents, &instance->start, class, encl_platform_time_us(instance->platform),
+                         &instance->app, err);
+}
+
+/* What the grant brought, for the function: secrets are read out of it when the handler reads them. */
+static int take_keys(encl_instance *instance, rd_err *err)
+{
+    const char *name;
+    rd_bytes value;
+    size_t at = 0;
+    instance->keys = encl_app_keys_new(encl_grant_key(instance->grant, RD_GRANT_KEY_USER));
+    while (encl_grant_next_secret(instance->grant, &at, &name, &value))
+        if (encl_app_keys_add_secret(instance->keys, name, value, err) < 0)
+            return rd_err_wrap(err, "secret %s", name);
+    return 0;
 }
 
 static int load_function(encl_instance *instance, rd_err *err)
@@ -153,9 +208,13 @@ static int load_function(encl_instance *instance, rd_err *err)
                                       .turn = function_turn,
                                       .evidence = function_evidence,
                                       .context = instance };
-    if (encl_function_load(RD_TAKE(instance->engine), &host, &instance->app.manifest, &instance->app.code, NULL,
-                           &instance->function, err) < 0)
+    if (instance->grant != NULL && take_keys(instance, err) < 0)
+        return -1;
+    if (encl_function_load(RD_TAKE(instance->engine), &host, &instance->app.manifest, &instance->app.code,
+                           instance->keys, &instance->function, err) < 0)
         return rd_err_wrap(err, "code");
+    if (instance->grant != NULL)
+        encl_grant_forget_secrets(instance->grant);
     rd_code_bundle_done(&instance->app.code);
     memset(&instance->app.code, 0, sizeof(instance->app.code));
     rd_buf_done(&instance->documents.code);
@@ -179,14 +238,9 @@ static int open_server(encl_instance *instance, rd_err *err)
     return encl_uplink_listen(&instance->uplink, err);
 }
 
-static int specialise(encl_instance *instance, rd_bytes start, rd_err *err)
+static int begin_serving(encl_instance *instance, rd_err *err)
 {
-    encl_uplink_phase(&instance->uplink, "launching", "", "");
-    if (open_app(instance, start, err) < 0 ||
-        encl_seal_new(instance->platform, rd_clock_system(), ENCL_SEAL_LIMITS, &instance->seal, err) < 0 ||
-        encl_identity_new(instance->platform, instance->seal, instance->documents.header, &instance->app,
-                          &instance->start.instance, instance->start.epoch, &instance->identity, err) < 0 ||
-        load_function(instance, err) < 0 || send_evidence(instance, instance->start.nonce, err) < 0)
+    if (load_function(instance, err) < 0 || send_evidence(instance, instance->start.nonce, err) < 0)
         return -1;
     encl_uplink_phase(&instance->uplink, "attesting", "", "");
     if (open_server(instance, err) < 0)
@@ -195,6 +249,53 @@ static int specialise(encl_instance *instance, rd_bytes start, rd_err *err)
     encl_uplink_phase(&instance->uplink, "serving", "", "");
     (void)malloc_trim(0);
     return 0;
+}
+
+static int specialise(encl_instance *instance, rd_bytes start, rd_err *err)
+{
+    encl_uplink_phase(&instance->uplink, "launching", "", "");
+    if (open_app(instance, start, err) < 0 ||
+        encl_seal_new(instance->platform, rd_clock_system(), ENCL_SEAL_LIMITS, &instance->seal, err) < 0 ||
+        encl_identity_new(instance->platform, instance->seal, instance->documents.header, &instance->app,
+                          &instance->start.instance, instance->start.epoch, &instance->identity, err) < 0)
+        return -1;
+    if (!instance->app.has_kms)
+        return begin_serving(instance, err);
+    if (encl_grant_new(instance->platform, &instance->app, &instance->grant, err) < 0)
+        return -1;
+    instance->phase = PHASE_GRANT;
+    if (instance->start.has_grant_nonce)
+        return wish_for_grant(instance, instance->start.grant_nonce, err);
+    wish_for_nonce(instance);
+    return 0;
+}
+
+/* The first one opens the code; a later one extends the term, or changes nothing. */
+static int take_grant(encl_instance *instance, rd_bytes answer, rd_err *err)
+{
+    if (instance->grant == NULL)
+        return rd_err_set(err, RD_E_CONTROL_ORDER, "a grant for an app without a key service");
+    int outcome = encl_grant_take(instance->grant, answer, boot_us(), err);
+    if (instance->phase != PHASE_GRANT) {
+        if (outcome < 0)
+            encl_uplink_log(&instance->uplink, "warn", rd_bytes_str(err->text));
+        else
+            encl_grant_forget_secrets(instance->grant);
+        return 0;
+    }
+    const uint8_t *key = NULL;
+    if (outcome == 0 && instance->app.manifest.is_sealed)
+        outcome = encl_grant_code_key(instance->grant, &instance->app.manifest.code_digest, &key, err);
+    if (outcome == 0 && key != NULL)
+        outcome = encl_app_open_code(&instance->documents, key, &instance->app, err);
+    return outcome < 0 ? -1 : begin_serving(instance, err);
+}
+
+static int take_nonce(encl_instance *instance, rd_bytes nonce, rd_err *err)
+{
+    if (instance->grant == NULL)
+        return rd_err_set(err, RD_E_CONTROL_ORDER, "a nonce for an app without a key service");
+    return wish_for_grant(instance, nonce.data, err);
 }
 
 /* --- the control stream ----------------------------------------------------------------------------------------- */
@@ -238,9 +339,17 @@ static int obey(encl_instance *instance, const encl_control_message *message, rd
     case ENCL_CONTROL_EVIDENCE:
         return renew(instance, message->payload, err);
     case ENCL_CONTROL_DRAIN:
+        if (instance->phase == PHASE_GRANT) {
+            end(instance, 0);
+            return 0;
+        }
         encl_server_drain(instance->server);
         instance->phase = PHASE_DRAINING;
         return 0;
+    case ENCL_CONTROL_NONCE:
+        return take_nonce(instance, message->payload, err);
+    case ENCL_CONTROL_GRANT:
+        return take_grant(instance, message->payload, err);
     case ENCL_CONTROL_STOP:
         end(instance, 0);
         return 0;
@@ -254,8 +363,8 @@ static void hear(encl_instance *instance)
     rd_err err = RD_ERR_INIT;
     int outcome = encl_uplink_read(&instance->uplink, &err);
     if (outcome > 0) {
-        if (instance->phase == PHASE_BLANK)
-            end(instance, 0); /* a blank without a controller is of no use to anybody */
+        if (instance->phase == PHASE_BLANK || instance->phase == PHASE_GRANT)
+            end(instance, 0); /* what does not serve yet, without a controller, is of no use to anybody */
         instance->orphan_until_us = now_us() + ORPHAN_US;
         return;
     }
@@ -280,6 +389,8 @@ static void take_event(encl_instance *instance, const struct epoll_event *event)
         if (encl_uplink_accept(&instance->uplink)) {
             instance->orphan_until_us = 0;
             send_state(instance);
+            if (instance->grant != NULL && boot_us() >= encl_grant_renew_us(instance->grant))
+                wish_for_nonce(instance); /* the controller before may not have passed it on */
         }
         return;
     }
@@ -289,17 +400,45 @@ static void take_event(encl_instance *instance, const struct epoll_event *event)
         hear(instance);
 }
 
+/* The term's next date; a day is far enough for a poll that begins again. */
+static int grant_timeout_ms(const encl_instance *instance, int timeout)
+{
+    if (instance->grant == NULL || !encl_grant_is_held(instance->grant))
+        return timeout;
+    int64_t next_us = RD_MIN(encl_grant_renew_us(instance->grant), encl_grant_end_us(instance->grant));
+    int64_t left_ms = RD_MIN((next_us - boot_us()) / 1000 + 1, (int64_t)86400000);
+    int left = left_ms < 0 ? 0 : (int)left_ms;
+    return timeout < 0 ? left : RD_MIN(timeout, left);
+}
+
 static int timeout_ms(const encl_instance *instance)
 {
     int timeout = instance->server == NULL ? -1 : encl_server_timeout_ms(instance->server);
     int seal = instance->seal == NULL ? -1 : encl_seal_timeout_ms(instance->seal);
     if (seal >= 0 && (timeout < 0 || seal < timeout))
         timeout = seal;
+    timeout = grant_timeout_ms(instance, timeout);
     if (instance->orphan_until_us == 0)
         return timeout;
     int64_t left = (instance->orphan_until_us - now_us()) / 1000 + 1;
     int orphan = left < 0 ? 0 : (int)left;
     return timeout < 0 ? orphan : RD_MIN(timeout, orphan);
+}
+
+/* Asks for the next grant in time, and stops at the end of this one, whatever the plane says. */
+static void keep_grant(encl_instance *instance)
+{
+    if (instance->grant == NULL || !encl_grant_is_held(instance->grant))
+        return;
+    int64_t now = boot_us();
+    uint64_t cap = encl_grant_requests_max(instance->grant);
+    if (now >= encl_grant_end_us(instance->grant) || (cap > 0 && encl_server_answers(instance->server) >= cap)) {
+        rd_err err = RD_ERR_INIT;
+        (void)rd_err_set(&err, RD_E_GRANT_EXPIRED, "the grant of the key service has ended");
+        fail(instance, &err);
+    } else if (now >= encl_grant_renew_us(instance->grant)) {
+        wish_for_nonce(instance);
+    }
 }
 
 static void turn(encl_instance *instance)
@@ -308,6 +447,7 @@ static void turn(encl_instance *instance)
     int count = epoll_wait(instance->epoll_fd, events, EVENTS_MAX, timeout_ms(instance));
     if (count < 0 && errno != EINTR)
         end(instance, 1);
+    keep_grant(instance); /* ahead of what has come meanwhile */
     for (int i = 0; i < count && instance->phase != PHASE_ENDED; i++)
         take_event(instance, &events[i]);
     if (instance->phase != PHASE_SERVING && instance->phase != PHASE_DRAINING)
@@ -331,6 +471,9 @@ static void instance_done(encl_instance *instance)
     encl_receipts_free(instance->receipts);
     encl_identity_free(instance->identity);
     encl_seal_free(instance->seal);
+    encl_app_keys_free(instance->keys);
+    encl_grant_free(instance->grant);
+    encl_start_done(&instance->start);
     encl_app_done(&instance->app);
     encl_documents_done(&instance->documents);
     encl_uplink_done(&instance->uplink);

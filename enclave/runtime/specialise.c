@@ -3,9 +3,11 @@
 #include <string.h>
 
 #include "common/base/mem.h"
+#include "common/model/code_seal.h"
 #include "common/model/envelope.h"
 #include "common/model/genesis.h"
 #include "common/model/head.h"
+#include "common/model/kms_genesis.h"
 
 void encl_documents_done(encl_documents *documents)
 {
@@ -19,9 +21,37 @@ void encl_app_done(encl_app *app)
 {
     rd_release_done(&app->manifest);
     rd_code_bundle_done(&app->code);
+    rd_buf_done(&app->kms_genesis);
 }
 
+void encl_start_done(encl_start *start)
+{
+    rd_buf_done(&start->kms_genesis);
+}
+
+static const rd_json_field grant_fields[] = {
+    { .name = "genesis",
+      .kind = RD_JSON_B64_BUF,
+      .offset = offsetof(encl_start, kms_genesis),
+      .min = 1,
+      .max = (int64_t)RD_JSON_SIZE_MAX },
+    { .name = "kms", .kind = RD_JSON_KMS_ID, .offset = offsetof(encl_start, kms) },
+    { .name = "nonce",
+      .kind = RD_JSON_B64,
+      .offset = offsetof(encl_start, grant_nonce),
+      .flags = RD_NULLABLE,
+      .max = RD_NONCE_SIZE,
+      .has = RD_HAS(encl_start, has_grant_nonce) },
+    RD_JSON_END,
+};
+
 static const rd_json_field start_fields[] = {
+    { .name = "grant",
+      .kind = RD_JSON_OBJECT,
+      .offset = 0,
+      .flags = RD_NULLABLE,
+      .fields = grant_fields,
+      .has = RD_HAS(encl_start, has_grant) },
     { .name = "instance", .kind = RD_JSON_ID, .offset = offsetof(encl_start, instance), .text = RD_PREFIX_INSTANCE },
     { .name = "epoch", .kind = RD_JSON_U64, .offset = offsetof(encl_start, epoch) },
     { .name = "nonce", .kind = RD_JSON_B64, .offset = offsetof(encl_start, nonce), .max = RD_NONCE_SIZE },
@@ -32,7 +62,8 @@ static const rd_json_field start_fields[] = {
 int encl_start_parse(rd_bytes json, encl_start *ret, rd_err *err)
 {
     memset(ret, 0, sizeof(*ret));
-    if (rd_json_load(json, NULL, start_fields, RD_UNKNOWN_REFUSED, ret, err) < 0)
+    static const rd_json_limits limits = { .size_max = ENCL_START_SIZE_MAX };
+    if (rd_json_load(json, &limits, start_fields, RD_UNKNOWN_REFUSED, ret, err) < 0)
         return rd_err_wrap(err, "start");
     return 0;
 }
@@ -72,7 +103,35 @@ static int open_head(const encl_documents *documents, const rd_genesis *genesis,
         outcome = rd_err_set(err, RD_E_RELEASE_NOT_ALLOWED, "head %llu does not list the release",
                              (unsigned long long)head.seq);
     rd_envelope_done(&envelope);
-    return outcome < 0 ? rd_err_wrap(err, "head") : 0;
+    if (outcome < 0)
+        return rd_err_wrap(err, "head");
+    app->head_seq = head.seq;
+    app->has_kms = head.kms_count > 0;
+    app->kms = head.kms[0];
+    app->secrets_count = head.secrets_count;
+    app->secrets_root = head.secrets_root;
+    return 0;
+}
+
+/* The header was measured with the head's key service, and START brings that one's genesis. */
+static int open_kms(const rd_launch_header *header, const encl_start *start, encl_app *app, rd_err *err)
+{
+    rd_kms_genesis genesis;
+    rd_digest set;
+    rd_kms_set_digest(&app->kms, app->has_kms, &set);
+    if (!rd_digest_equal(&header->kms_set, &set))
+        return rd_err_set(err, RD_E_HEADER_MISMATCH, "the header was measured with another set of key services");
+    if (app->has_kms != start->has_grant || (app->has_kms && !rd_kms_id_equal(&app->kms, &start->kms)))
+        return rd_err_set(err, RD_E_KMS_SET, "the start names another key service than the head");
+    if (!app->has_kms)
+        return app->manifest.is_sealed ? rd_err_set(err, RD_E_KMS_SET, "sealed code needs a key service") : 0;
+    if (rd_kms_genesis_open(rd_buf_bytes(&start->kms_genesis), &app->kms, &genesis, err) < 0)
+        return rd_err_wrap(err, "key service");
+    if (genesis.class != app->class)
+        return rd_err_set(err, RD_E_CLASS_MISMATCH, "the key service is of the other class");
+    rd_buf_init(&app->kms_genesis, RD_JSON_SIZE_MAX);
+    (void)rd_buf_append_bytes(&app->kms_genesis, rd_buf_bytes(&start->kms_genesis));
+    return 0;
 }
 
 static int open_release(const encl_documents *documents, const rd_genesis *genesis, encl_app *app, rd_err *err)
@@ -95,31 +154,36 @@ static int open_code(const encl_documents *documents, encl_app *app, rd_err *err
     rd_sha256(code, digest.b);
     if (!rd_digest_equal(&digest, &app->manifest.code_digest) || code.size != app->manifest.code_size)
         return rd_err_set(err, RD_E_CODE_MISMATCH, "the code of %zu bytes is not what the release names", code.size);
-    if (app->manifest.is_sealed)
-        return rd_err_set(err, RD_E_UNSUPPORTED, "sealed code opens with the key of a grant alone");
-    if (rd_code_bundle_parse(code, &app->code, err) < 0)
+    if (!app->manifest.is_sealed && rd_code_bundle_parse(code, &app->code, err) < 0)
         return rd_err_wrap(err, "code");
     return 0;
 }
 
-int encl_app_open(const encl_documents *documents, rd_class class, int64_t now_us, encl_app *ret, rd_err *err)
+int encl_app_open_code(const encl_documents *documents, const uint8_t key[32], encl_app *app, rd_err *err)
+{
+    RD_CLEANUP(rd_buf_wipe) rd_buf code = { .size_max = RD_CODE_BUNDLE_SIZE_MAX };
+    if (rd_code_open(key, rd_buf_bytes(&documents->code), &code, err) < 0 ||
+        rd_code_bundle_parse(rd_buf_bytes(&code), &app->code, err) < 0)
+        return rd_err_wrap(err, "code");
+    return 0;
+}
+
+int encl_app_open(const encl_documents *documents, const encl_start *start, rd_class class, int64_t now_us,
+                  encl_app *ret, rd_err *err)
 {
     memset(ret, 0, sizeof(*ret));
     rd_release_init(&ret->manifest);
     rd_launch_header header;
     if (rd_launch_header_parse(RD_BYTES_ARRAY(documents->header), &header, err) < 0)
         return rd_err_wrap(err, "header");
-    rd_digest no_kms;
-    rd_kms_set_digest(NULL, 0, &no_kms);
-    if (!rd_digest_equal(&header.kms_set, &no_kms))
-        return rd_err_set(err, RD_E_HEADER_MISMATCH, "the header names a set of KMS, the head knows none");
     ret->id = header.app;
     ret->release = header.release;
     ret->class = class;
     rd_genesis genesis;
     if (rd_genesis_open(rd_buf_bytes(&documents->genesis), &ret->id, &genesis, err) < 0)
         return rd_err_wrap(err, "genesis");
-    if (open_head(documents, &genesis, class, now_us, ret, err) < 0 || open_release(documents, &genesis, ret, err) < 0)
+    if (open_head(documents, &genesis, class, now_us, ret, err) < 0 ||
+        open_release(documents, &genesis, ret, err) < 0 || open_kms(&header, start, ret, err) < 0)
         return -1;
     return open_code(documents, ret, err);
 }

@@ -22,14 +22,23 @@ typedef struct encl_documents {
 
 void encl_documents_done(encl_documents *documents);
 
+#define ENCL_START_SIZE_MAX ((size_t)96 << 10) /* the genesis of a key service travels in it */
+
 /* START as parsed. host_time_us is a hint. */
 typedef struct encl_start {
+    bool has_grant; /* the app has a key service */
+    rd_kms_id kms;
+    rd_buf kms_genesis;
+    bool has_grant_nonce;
+    uint8_t grant_nonce[RD_NONCE_SIZE]; /* the key service's; without one it is asked for */
     rd_id instance;
     uint64_t epoch;
     uint8_t nonce[RD_NONCE_SIZE];
     int64_t host_time_us;
 } encl_start;
 
+/* Call encl_start_done also after a failure. */
+void encl_start_done(encl_start *start);
 int encl_start_parse(rd_bytes json, encl_start *ret, rd_err *err) RD_NODISCARD;
 /* {"purpose":"status","nonce":…}: the nonce. PURPOSE for any other purpose. */
 int encl_evidence_order_parse(rd_bytes json, uint8_t ret_nonce[RD_NONCE_SIZE], rd_err *err) RD_NODISCARD;
@@ -40,16 +49,25 @@ typedef struct encl_app {
     rd_digest release;
     rd_digest head;
     rd_class class;
+    uint64_t head_seq;
+    bool has_kms; /* then it starts with a grant of this one */
+    rd_kms_id kms;
+    rd_buf kms_genesis;
+    uint32_t secrets_count; /* as the head has them */
+    rd_digest secrets_root;
     rd_release manifest;
-    rd_code_bundle code;
+    rd_code_bundle code; /* empty while it is sealed */
 } encl_app;
 
 void encl_app_done(encl_app *app);
 
-/* Verifies everything against the header. class is the platform's. Codes: GENESIS_MISMATCH, SIGNATURE, PURPOSE,
- * HEAD_TIME, CLASS_MISMATCH, RELEASE_NOT_ALLOWED, HEADER_MISMATCH, CODE_MISMATCH, and those of parsing. Call
- * encl_app_done also after a failure. */
-int encl_app_open(const encl_documents *documents, rd_class class, int64_t now_us, encl_app *ret,
-                  rd_err *err) RD_NODISCARD;
+/* Verifies everything against the header and START. class is the platform's. Sealed code is compared with the release
+ * and stays shut. Codes: GENESIS_MISMATCH, SIGNATURE, PURPOSE, HEAD_TIME, CLASS_MISMATCH, RELEASE_NOT_ALLOWED,
+ * HEADER_MISMATCH, CODE_MISMATCH, KMS_SET (START names another key service than the head, or none), KMS_UNKNOWN, and
+ * those of parsing. Call encl_app_done also after a failure. */
+int encl_app_open(const encl_documents *documents, const encl_start *start, rd_class class, int64_t now_us,
+                  encl_app *ret, rd_err *err) RD_NODISCARD;
+/* Opens sealed code with the key out of the grant. SEAL, CODE_BUNDLE and those of parsing. */
+int encl_app_open_code(const encl_documents *documents, const uint8_t key[32], encl_app *app, rd_err *err) RD_NODISCARD;
 
 #endif

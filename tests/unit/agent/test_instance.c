@@ -4,6 +4,7 @@
 
 #include "common/base/log.h"
 #include "common/base/mem.h"
+#include "common/model/evidence.h"
 #include "common/model/json.h"
 
 #include <fcntl.h>
@@ -26,8 +27,9 @@ struct agent_enclave {
     agent_enclave_state state;
     char instance[RD_ID_TEXT_SIZE];
     uint64_t epoch;
-    int specialised, drained, stopped, killed, renewed, forgotten;
+    int specialised, drained, stopped, killed, renewed, forgotten, nonces, grants;
     uint8_t header[96];
+    bool has_kms;
 };
 
 static struct {
@@ -78,6 +80,23 @@ int agent_enclave_specialise(agent_enclave *enclave, const agent_specialise *wit
     enclave->epoch = with->epoch;
     memcpy(enclave->header, with->header, sizeof enclave->header);
     assert_int_equal(7, with->genesis.size);
+    enclave->has_kms = with->kms.data != NULL;
+    return 0;
+}
+
+int agent_enclave_nonce(agent_enclave *enclave, const uint8_t nonce[32], rd_err *err)
+{
+    (void)nonce;
+    (void)err;
+    enclave->nonces++;
+    return 0;
+}
+
+int agent_enclave_grant(agent_enclave *enclave, rd_bytes grant, rd_err *err)
+{
+    (void)err;
+    assert_int_equal(5, grant.size);
+    enclave->grants++;
     return 0;
 }
 
@@ -155,8 +174,13 @@ typedef struct world {
     agent_instances *all;
     rd_buf said; /* "launching serving …", reasons behind a colon */
     bool last_has_evidence;
-    int empty;
+    int empty, wishes;
 } world;
+
+static void on_grant_wanted(void *context)
+{
+    ((world *)context)->wishes++;
+}
 
 static void on_report(void *context, const agent_report *report)
 {
@@ -188,6 +212,7 @@ static void start(world *w, bool has_lost_journal, bool is_adopting)
                                             .has_lost_journal = has_lost_journal,
                                             .context = w,
                                             .on_report = on_report,
+                                            .on_grant_wanted = on_grant_wanted,
                                             .on_log = on_log,
                                             .on_empty = on_empty };
     w->all = agent_instances_new(&config);
@@ -573,13 +598,109 @@ static void test_sweep(void **state)
     assert_int_equal(1, agent_instances_count(w->all));
 }
 
+/* ---- grants ---- */
+
+/* An instance whose app has a key service, started and waiting for its grant. */
+static agent_enclave *start_with_kms(world *w)
+{
+    agent_job job = job_of(INSTANCE, 3, RD_WANT_RUN);
+    rd_digest digest;
+    rd_err err = RD_ERR_INIT;
+    job.has_kms = job.has_kms_blob = true;
+    job.kms.b[0] = 7;
+    rd_sha256(RD_BYTES_LIT("kms genesis"), job.kms_blob.b);
+    start(w, false, false);
+    put_blobs(w);
+    agent_instances_apply(w->all, &job, RD_PHASE_NONE);
+    assert_int_equal(0, pool.enclave[0].specialised); /* the genesis of the key service is missing */
+    rd_sha256(RD_BYTES_LIT("kms genesis"), digest.b);
+    assert_int_equal(0, agent_blobs_put(w->blobs, &digest, RD_BYTES_LIT("kms genesis"), &err));
+    agent_instances_blob_arrived(w->all);
+    assert_int_equal(1, pool.enclave[0].specialised);
+    assert_true(pool.enclave[0].has_kms);
+    return &pool.enclave[0];
+}
+
+static void wish(agent_enclave *enclave, rd_bytes bundle)
+{
+    enclave->events->on_grant_wanted(enclave->context, enclave, bundle);
+}
+
+static void test_grant_is_wished_for_and_given(void **state)
+{
+    world *w = *state;
+    agent_enclave *enclave = start_with_kms(w);
+    agent_grant_wish seen;
+    const uint8_t nonce[32] = { 1 };
+    rd_err err = RD_ERR_INIT;
+    rd_digest set;
+    rd_kms_id kms = { { 7 } };
+    rd_kms_set_digest(&kms, 1, &set);
+    assert_memory_equal(set.b, enclave->header + 64, 32);
+    assert_false(agent_instances_next_grant(w->all, 0, &seen));
+    wish(enclave, RD_BYTES_NULL);
+    assert_true(agent_instances_next_grant(w->all, 0, &seen));
+    assert_int_equal(0, seen.bundle.size);
+    assert_string_equal(INSTANCE, seen.instance);
+    assert_int_equal(3, seen.epoch);
+    uint64_t first = seen.serial;
+    assert_int_equal(0, agent_instances_grant_nonce(w->all, INSTANCE, 3, nonce, &err));
+    assert_int_equal(1, enclave->nonces);
+    assert_false(agent_instances_next_grant(w->all, 0, &seen));
+    wish(enclave, RD_BYTES_LIT("evidence"));
+    assert_false(agent_instances_next_grant(w->all, first + 1, &seen));
+    assert_true(agent_instances_next_grant(w->all, first, &seen));
+    assert_int_equal(8, seen.bundle.size);
+    assert_int_equal(-1, agent_instances_grant(w->all, INSTANCE, 2, RD_BYTES_LIT("grant"), &err));
+    assert_int_equal(RD_E_EPOCH_STALE, err.code);
+    assert_int_equal(-1, agent_instances_grant(w->all, OTHER, 3, RD_BYTES_LIT("grant"), &err));
+    assert_int_equal(0, enclave->grants);
+    assert_int_equal(0, agent_instances_grant(w->all, INSTANCE, 3, RD_BYTES_LIT("grant"), &err));
+    assert_int_equal(1, enclave->grants);
+    assert_false(agent_instances_next_grant(w->all, 0, &seen));
+    assert_int_equal(2, w->wishes);
+}
+
+static void test_refusal_fails_what_has_not_served(void **state)
+{
+    world *w = *state;
+    agent_enclave *enclave = start_with_kms(w);
+    rd_err err = RD_ERR_INIT;
+    wish(enclave, RD_BYTES_LIT("evidence"));
+    assert_int_equal(0, agent_instances_grant_refused(w->all, INSTANCE, 3, "head_rollback", "older", &err));
+    expect(w, "launching failed:head_rollback");
+}
+
+static void test_refusal_of_a_renewal_changes_nothing(void **state)
+{
+    world *w = *state;
+    agent_enclave *enclave = start_with_kms(w);
+    agent_grant_wish seen;
+    rd_err err = RD_ERR_INIT;
+    serve(enclave);
+    wish(enclave, RD_BYTES_LIT("evidence"));
+    assert_int_equal(0, agent_instances_grant_refused(w->all, INSTANCE, 3, "head_rollback", "older", &err));
+    expect(w, "launching attesting serving");
+    assert_false(agent_instances_next_grant(w->all, 0, &seen));
+    assert_int_equal(0, enclave->stopped);
+}
+
 int main(void)
 {
 #define ROW(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
     const struct CMUnitTest tests[] = {
-        ROW(test_whole_life), ROW(test_endings), ROW(test_before_there_is_an_enclave), ROW(test_newer_epoch_replaces),
-        ROW(test_refusals),   ROW(test_restart), ROW(test_unwanted_enclave_is_ended),  ROW(test_lost_journal),
+        ROW(test_whole_life),
+        ROW(test_endings),
+        ROW(test_before_there_is_an_enclave),
+        ROW(test_newer_epoch_replaces),
+        ROW(test_refusals),
+        ROW(test_restart),
+        ROW(test_unwanted_enclave_is_ended),
+        ROW(test_lost_journal),
         ROW(test_sweep),
+        ROW(test_grant_is_wished_for_and_given),
+        ROW(test_refusal_fails_what_has_not_served),
+        ROW(test_refusal_of_a_renewal_changes_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

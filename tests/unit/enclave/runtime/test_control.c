@@ -36,7 +36,16 @@ static void put(rd_buf *out, char letter)
         encl_control_put(out, ENCL_CONTROL_DRAIN, RD_BYTES_LIT("x"));
         break;
     case '?':
-        encl_control_put(out, (encl_control_type)10, RD_BYTES_LIT("x"));
+        encl_control_put(out, (encl_control_type)13, RD_BYTES_LIT("x"));
+        break;
+    case 'N':
+        encl_control_put(out, ENCL_CONTROL_NONCE, rd_bytes_of(bytes, 32));
+        break;
+    case 'n':
+        encl_control_put(out, ENCL_CONTROL_NONCE, rd_bytes_of(bytes, 31));
+        break;
+    case 'g':
+        encl_control_put(out, ENCL_CONTROL_GRANT, RD_BYTES_LIT("grant"));
         break;
     case '0':
         rd_buf_append_u32be(out, 0);
@@ -94,6 +103,11 @@ static void test_rows(void **state)
     } rows[] = {
         { "good", GOOD, 6, RD_OK },
         { "good and orders", GOOD "EEDX", 10, RD_OK },
+        { "good and grants", GOOD "NgENg", 11, RD_OK },
+        { "nonce of 31 bytes", GOOD "n", 6, RD_E_CONTROL_FRAME },
+        { "nonce before start", "HGdrcN", 5, RD_E_CONTROL_ORDER },
+        { "grant before start", "HGdrcg", 5, RD_E_CONTROL_ORDER },
+        { "grant before header", "g", 0, RD_E_CONTROL_ORDER },
         { "header of 95 bytes", "5", 0, RD_E_CONTROL_FRAME },
         { "header of 97 bytes", "7", 0, RD_E_CONTROL_FRAME },
         { "length 0", "0", 0, RD_E_CONTROL_FRAME },
