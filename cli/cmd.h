@@ -44,6 +44,8 @@ extern const cli_command cli_hosts_commands[];
 extern const cli_command cli_tokens_commands[];
 extern const cli_command cli_logs_commands[];
 extern const cli_command cli_keys_commands[];
+extern const cli_command cli_kms_commands[];
+extern const cli_command cli_secrets_commands[];
 extern const cli_command cli_login_commands[];
 extern const cli_command cli_api_commands[];
 extern const cli_command cli_dashboard_commands[];

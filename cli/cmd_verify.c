@@ -2,6 +2,7 @@
 
 #include "cli/docs.h"
 #include "cli/exchange.h"
+#include "cli/kms.h"
 #include "cli/proof.h"
 #include "cli/steps.h"
 #include "common/base/mem.h"
@@ -77,6 +78,27 @@ static int fetch_bytes(cli_client *client, const char *path, size_t size_max, rd
     return status;
 }
 
+/* Whose keys and secrets the instance has: the head's word, which the evidence carries; trusted here or not is this
+ * machine's to say. */
+static int check_kms(const cli_context *context, const cli_docs *docs, json_t *steps, rd_err *err)
+{
+    if (docs->head.kms_count == 0)
+        return 0;
+    char text[RD_KMS_ID_TEXT_SIZE];
+    rd_kms_id_format(&docs->head.kms[0], text);
+    RD_CLEANUP(rd_json_free_p) json_t *trusted = cli_kms_trusted(context);
+    if (cli_kms_is_trusted(context, &docs->head.kms[0])) {
+        cli_step(steps, "key service", true, "%s, trusted here", text);
+        return 0;
+    }
+    if (json_array_size(trusted) == 0) {
+        cli_step(steps, "key service", true, "%s, named by the owner; this machine trusts none of its own", text);
+        return 0;
+    }
+    (void)rd_err_set(err, RD_E_KMS_UNKNOWN, "%s is not among the key services trusted here", text);
+    return cli_step_failed(steps, "key service", err);
+}
+
 /* Fresh evidence over a nonce drawn here, and everything that it names. */
 static int verify_instance(verify_run *run, const char *instance, json_t *steps, bool *ret_simulated, rd_err *err)
 {
@@ -112,6 +134,8 @@ static int verify_instance(verify_run *run, const char *instance, json_t *steps,
     };
     if (status == 0)
         status = cli_proof_check(run->context->profile, &wanted, &proof, steps, err);
+    if (status == 0)
+        status = check_kms(run->context, &docs, steps, err);
     if (status == 0)
         cli_step(steps, "freshness", true, "answered this nonce in %.1f ms", (double)waited_us / 1000);
     *ret_simulated = proof.is_simulated;

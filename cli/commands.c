@@ -19,6 +19,8 @@ const cli_command *const cli_all_commands[] = {
     cli_apps_commands,
     cli_instances_commands,
     cli_hosts_commands,
+    cli_secrets_commands,
+    cli_kms_commands,
     cli_keys_commands,
     cli_login_commands,
     cli_tokens_commands,

@@ -94,6 +94,8 @@ static int fetch_release(cli_client *client, const cli_current *current, cli_ver
 
 static int fetch_code(cli_client *client, cli_version *ret, rd_err *err)
 {
+    if (ret->release.is_sealed)
+        return 0; /* its key went to the key service alone: what is in it cannot be compared */
     char hex[65];
     rd_hex_encode(RD_BYTES_ARRAY(ret->release.code_digest.b), hex);
     RD_CLEANUP(rd_free_p) char *path = rd_asprintf("/v1/blobs/%s", hex);

@@ -8,6 +8,8 @@
 #include "common/base/mem.h"
 #include "common/base/text.h"
 #include "common/crypto/hash.h"
+#include "common/crypto/secret.h"
+#include "common/model/code_seal.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,6 +26,7 @@ void cli_deploy_job_done(cli_deploy_job *job)
     json_decref(job->changes);
     json_decref(job->watch.last);
     rd_buf_done(&job->bundle);
+    rd_buf_done(&job->sealed);
     rd_code_bundle_done(&job->code);
     if (job->has_version)
         cli_version_done(&job->version);
@@ -115,21 +118,22 @@ static int compare(cli_deploy_job *job, rd_err *err)
 static int upload_code(cli_deploy_job *job, rd_err *err)
 {
     char hex[65];
-    rd_hex_encode(RD_BYTES_ARRAY(job->code_digest.b), hex);
+    rd_hex_encode(rd_bytes_of(job->is_sealed ? job->sealed_digest.b : job->code_digest.b, 32), hex);
     RD_CLEANUP(rd_free_p) char *path = rd_asprintf("/v1/blobs/%s", hex);
-    const cli_request request = {
-        .method = "PUT", .path = path, .body = rd_buf_bytes(&job->bundle), .content_type = "application/octet-stream"
-    };
+    const cli_request request = { .method = "PUT",
+                                  .path = path,
+                                  .body = rd_buf_bytes(job->is_sealed ? &job->sealed : &job->bundle),
+                                  .content_type = "application/octet-stream" };
     cli_answer answer;
     int status = cli_client_send(job->client, &request, &answer, err);
     cli_answer_done(&answer);
     return status < 0 ? rd_err_wrap(err, "uploading the code") : 0;
 }
 
-static int post_document(cli_deploy_job *job, const char *kind, const rd_buf *envelope, rd_err *err)
+static int post_document(cli_deploy_job *job, const char *kind, rd_bytes body, rd_err *err)
 {
     RD_CLEANUP(rd_free_p) char *path = rd_asprintf("/v1/apps/%s/%s", job->app_text, kind);
-    return cli_post_once(job->client, path, rd_buf_bytes(envelope), NULL, err);
+    return cli_post_once(job->client, path, body, NULL, err);
 }
 
 void cli_deploy_job_show(const cli_deploy_job *job)
@@ -145,8 +149,9 @@ void cli_deploy_job_show(const cli_deploy_job *job)
     cli_note(out, "%s   %s%s%.8s%s%s%s%s", job->manifest.name,
              job->is_new ? "a new app" : cli_short_id(job->app_text, id, sizeof id), job->key ? "   owner key " : "",
              key, job->key ? "…" : "", is_long ? "\n  manifest      " : "   (", job->manifest.path, is_long ? "" : ")");
-    cli_note(out, "  release %-5u code %.15s…   %.1f kB, %zu module%s, public code", job->number, digest,
-             (double)job->bundle.size / 1000, job->code.modules_count, job->code.modules_count == 1 ? "" : "s");
+    cli_note(out, "  release %-5u code %.15s…   %.1f kB, %zu module%s, %s code", job->number, digest,
+             (double)job->bundle.size / 1000, job->code.modules_count, job->code.modules_count == 1 ? "" : "s",
+             job->is_sealed ? "sealed" : "public");
     if (job->changes)
         cli_changes_note(out, job->changes);
     if (job->class == RD_CLASS_SIMULATED)
@@ -246,6 +251,40 @@ static int follow(cli_deploy_job *job, rd_err *err)
     return 0;
 }
 
+/* A fresh key for this code; ciphertext goes to the plane, the key as a secret to the app's key service. Keys of
+ * releases that no head lists any more are left behind once there is no room for them. */
+static int seal_code(cli_deploy_job *job, rd_err *err)
+{
+    RD_CLEANUP(rd_secret_free_p) rd_secret *key = rd_secret_random(RD_CODE_KEY_SIZE);
+    char name[RD_SECRET_NAME_MAX + 1], kept[RD_SECRET_NAME_MAX + 1] = "";
+    rd_buf_init(&job->sealed, RD_CODE_SIZE_MAX);
+    if (rd_code_sealed_size(job->bundle.size) > RD_CODE_SIZE_MAX)
+        return rd_err_set(err, RD_E_TOO_LARGE, "the code is too large to be sealed");
+    if (rd_code_seal(rd_secret_bytes(key).data, rd_buf_bytes(&job->bundle), &job->sealed, err) < 0)
+        return -1;
+    rd_sha256(rd_buf_bytes(&job->sealed), job->sealed_digest.b);
+    rd_secret_code_name(&job->sealed_digest, name);
+    if (job->has_version && job->version.release.is_sealed)
+        rd_secret_code_name(&job->version.release.code_digest, kept);
+    for (size_t i = job->secrets.count; i > 0 && job->secrets.count >= RD_SECRETS_MAX - 1; i--) {
+        const char *one = job->secrets.refs[i - 1].name;
+        if (!rd_secret_name_is_ok(one) && strcmp(one, kept) != 0)
+            cli_secrets_remove(&job->secrets, one);
+    }
+    return cli_secrets_seal(job->client, &job->kms, &job->current.app, name, 1, rd_secret_bytes(key), &job->secrets,
+                            err);
+}
+
+static int prepare_kms(cli_deploy_job *job, rd_err *err)
+{
+    if (!job->has_kms)
+        return 0;
+    if (cli_kms_demand(job->context, job->client, &job->kms_id, &job->kms, err) < 0 ||
+        cli_secrets_fetch(job->client, &job->current, &job->secrets, err) < 0)
+        return -1;
+    return job->is_sealed ? seal_code(job, err) : 0;
+}
+
 /* A new app gets its id here; everything that is signed names it. */
 static int sign(cli_deploy_job *job, rd_err *err)
 {
@@ -253,7 +292,7 @@ static int sign(cli_deploy_job *job, rd_err *err)
         (cli_app_create(job->client, job->manifest.name, job->key, &job->app_json, err) < 0 || take_app(job, err) < 0 ||
          cli_current_fetch(job->context, job->client, &job->current.app, &job->current, err) < 0))
         return -1;
-    if (cli_current_check_owner(&job->current, job->key, err) < 0)
+    if (cli_current_check_owner(&job->current, job->key, err) < 0 || prepare_kms(job, err) < 0)
         return -1;
     const cli_deploy_request request = {
         .current = &job->current,
@@ -261,8 +300,11 @@ static int sign(cli_deploy_job *job, rd_err *err)
         .manifest = &job->manifest,
         .class = job->class,
         .number = job->number,
-        .code_digest = job->code_digest,
-        .code_size = job->bundle.size,
+        .code_digest = job->is_sealed ? job->sealed_digest : job->code_digest,
+        .code_size = job->is_sealed ? job->sealed.size : job->bundle.size,
+        .is_sealed = job->is_sealed,
+        .kms = job->has_kms ? &job->kms_id : NULL,
+        .secrets = &job->secrets,
     };
     return cli_deploy_sign(job->context, &request, &job->signed_deploy, err);
 }
@@ -270,8 +312,11 @@ static int sign(cli_deploy_job *job, rd_err *err)
 static int publish(cli_deploy_job *job, rd_err *err)
 {
     const char *state_dir = cli_profile_get(job->context->profile, CLI_SET_STATE_DIR);
-    if (upload_code(job, err) < 0 || post_document(job, "releases", &job->signed_deploy.release, err) < 0 ||
-        post_document(job, "heads", &job->signed_deploy.head.envelope, err) < 0)
+    RD_CLEANUP(rd_buf_done) rd_buf head = { 0 };
+    if (cli_secrets_head_body(&job->signed_deploy.head.envelope, &job->secrets, &head, err) < 0 ||
+        upload_code(job, err) < 0 ||
+        post_document(job, "releases", rd_buf_bytes(&job->signed_deploy.release), err) < 0 ||
+        post_document(job, "heads", rd_buf_bytes(&head), err) < 0)
         return -1;
     const rd_head_known known = { job->signed_deploy.head.seq, job->signed_deploy.head.digest };
     return cli_head_remember(state_dir, &job->current.app, &known, err);
@@ -291,6 +336,18 @@ int cli_deploy_job_launch(cli_deploy_job *job, bool is_detached, rd_err *err)
     return 0;
 }
 
+/* The one that the head names already, else the one that is trusted here: then code is sealed unless the manifest says
+ * that it is public. */
+static void choose_kms(cli_deploy_job *job)
+{
+    job->has_kms = job->current.has_head && job->current.head.kms_count > 0;
+    if (job->has_kms)
+        job->kms_id = job->current.head.kms[0];
+    else
+        job->has_kms = cli_kms_choose(job->context, job->client, job->class, &job->kms_id);
+    job->is_sealed = job->has_kms && !job->manifest.is_public_code;
+}
+
 int cli_deploy_job_prepare(cli_deploy_job *job, rd_err *err)
 {
     job->client = cli_context_client(job->context, err);
@@ -299,12 +356,11 @@ int cli_deploy_job_prepare(cli_deploy_job *job, rd_err *err)
     rd_sha256(rd_buf_bytes(&job->bundle), job->code_digest.b);
     if (!job->client || rd_code_bundle_parse(rd_buf_bytes(&job->bundle), &job->code, err) < 0 || find_app(job, err) < 0)
         return -1;
-    if (job->is_new)
-        return 0;
-    if (cli_current_fetch(job->context, job->client, &job->current.app, &job->current, err) < 0 ||
-        cli_release_number_next(job->client, &job->current.app, &job->number, err) < 0)
+    if (!job->is_new && (cli_current_fetch(job->context, job->client, &job->current.app, &job->current, err) < 0 ||
+                         cli_release_number_next(job->client, &job->current.app, &job->number, err) < 0))
         return -1;
-    return compare(job, err);
+    choose_kms(job);
+    return job->is_new ? 0 : compare(job, err);
 }
 
 int cli_deploy_job_confirm(const cli_deploy_job *job, rd_err *err)

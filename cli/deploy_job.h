@@ -24,6 +24,13 @@ typedef struct cli_deploy_job {
     cli_version version; /* what is current; has_version false: nothing is */
     bool has_version;
     json_t *changes; /* against it; NULL when nothing is current */
+    bool has_kms;    /* the head will name this key service */
+    rd_kms_id kms_id;
+    bool is_sealed; /* so its code is uploaded as ciphertext */
+    cli_kms kms;
+    cli_secret_list secrets;
+    rd_buf sealed;
+    rd_digest sealed_digest;
     cli_signed_deploy signed_deploy;
     cli_watch watch;
 } cli_deploy_job;

@@ -46,6 +46,7 @@ static int sign_release(const cli_deploy_request *request, cli_signed_deploy *re
     release.number = ret->number;
     release.code_digest = request->code_digest;
     release.code_size = request->code_size;
+    release.is_sealed = request->is_sealed;
     rd_buf document;
     rd_buf_init(&document, 0);
     int status = rd_release_encode(&release, &document, err);
@@ -85,6 +86,20 @@ static void fill_releases(const cli_current *current, const rd_digest *release, 
         head->releases[head->releases_count++] = current->head.releases[0];
 }
 
+static void fill_kms(const cli_head_request *request, rd_head *head)
+{
+    if (!request->kms)
+        return;
+    head->kms[0] = *request->kms;
+    head->kms_count = 1;
+    if (request->current->has_head)
+        head->grant_s = request->current->head.grant_s;
+    if (request->secrets) {
+        head->secrets_count = (uint32_t)request->secrets->count;
+        rd_secrets_root(request->secrets->refs, request->secrets->count, &head->secrets_root);
+    }
+}
+
 int cli_head_sign(cli_context *context, const cli_head_request *request, cli_signed_head *ret, rd_err *err)
 {
     const cli_current *current = request->current;
@@ -101,9 +116,17 @@ int cli_head_sign(cli_context *context, const cli_head_request *request, cli_sig
     if (current->has_head && current->head.class != request->class)
         return rd_err_set(err, RD_E_CLASS_MISMATCH, "the app is %s; hardware and simulated never mix in one app",
                           rd_class_name(current->head.class));
-    fill_releases(current, request->release, &head);
-    if (cli_policy_fill(context->profile, request->class, &head.policy, err) < 0)
-        return -1;
+    if (request->keeps_releases && current->has_head) {
+        memcpy(head.releases, current->head.releases, sizeof head.releases);
+        head.releases_count = current->head.releases_count;
+        head.policy = current->head.policy;
+    } else {
+        if (!request->keeps_releases)
+            fill_releases(current, request->release, &head);
+        if (cli_policy_fill(context->profile, request->class, &head.policy, err) < 0)
+            return -1;
+    }
+    fill_kms(request, &head);
     rd_buf document;
     rd_buf_init(&document, 0);
     int status = rd_head_encode(&head, &document, err);
@@ -123,7 +146,12 @@ int cli_deploy_sign(cli_context *context, const cli_deploy_request *request, cli
     if (sign_release(request, ret, err) < 0)
         return -1;
     const cli_head_request head = {
-        .current = request->current, .key = request->key, .class = request->class, .release = &ret->release_digest
+        .current = request->current,
+        .key = request->key,
+        .class = request->class,
+        .release = &ret->release_digest,
+        .kms = request->kms,
+        .secrets = request->secrets,
     };
     return cli_head_sign(context, &head, &ret->head, err);
 }

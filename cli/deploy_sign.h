@@ -5,6 +5,7 @@
 
 #include "cli/current.h"
 #include "cli/manifest.h"
+#include "cli/secrets.h"
 
 typedef struct cli_signed_head {
     uint64_t seq;
@@ -24,6 +25,9 @@ typedef struct cli_head_request {
     const rd_signing_key *key;
     rd_class class;
     const rd_digest *release; /* the one that counts from now on; the first one so far stays allowed */
+    bool keeps_releases;      /* instead: releases and policy stay as they are */
+    const rd_kms_id *kms;     /* NULL: the app has no key service, and no secrets */
+    const cli_secret_list *secrets;
 } cli_head_request;
 
 typedef struct cli_deploy_request {
@@ -34,6 +38,9 @@ typedef struct cli_deploy_request {
     uint32_t number;
     rd_digest code_digest;
     uint64_t code_size;
+    bool is_sealed; /* digest and size are of the ciphertext */
+    const rd_kms_id *kms;
+    const cli_secret_list *secrets;
 } cli_deploy_request;
 
 /* One more than the highest release number that the plane holds: the numbers only need to grow. */

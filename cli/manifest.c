@@ -76,6 +76,7 @@ static const rd_json_field manifest_fields[] = {
     { "class", RD_JSON_ENUM, AT(class), RD_OPTIONAL, .names = rd_class_names, .has = RD_HAS(cli_manifest, has_class) },
     { "open", RD_JSON_BOOL, AT(release.is_open), RD_OPTIONAL },
     { "plain", RD_JSON_BOOL, AT(release.is_plain), RD_OPTIONAL },
+    { "public_code", RD_JSON_BOOL, AT(is_public_code), RD_OPTIONAL },
     { "env", RD_JSON_CUSTOM, AT(release), RD_OPTIONAL, .parse = read_env },
     { "egress", RD_JSON_CUSTOM, 0, RD_OPTIONAL, .parse = cli_manifest_read_egress },
     { "limits", RD_JSON_OBJECT, AT(release.limits), RD_OPTIONAL, .fields = limit_fields },

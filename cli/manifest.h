@@ -16,6 +16,7 @@ typedef struct cli_manifest {
     char *path;    /* what was read */
     bool has_class;
     rd_class class;
+    bool is_public_code; /* not sealed, although the app has a key service */
     uint64_t instances_min, instances_max;
     uint64_t idle_s;    /* with instances_min 0: how long one runs on without a call */
     rd_release release; /* what callers may, env, egress, limits and resources only */

@@ -59,7 +59,7 @@ static int read_roots(cli_profile *profile, const json_t *list, rd_err *err)
     return 0;
 }
 
-static int read_measurements(cli_profile *profile, const json_t *list, rd_err *err)
+static int read_measurements(const json_t *list, const char *name, char (*ret)[97], size_t *ret_count, rd_err *err)
 {
     size_t i;
     json_t *item;
@@ -67,11 +67,9 @@ static int read_measurements(cli_profile *profile, const json_t *list, rd_err *e
     json_array_foreach(list, i, item)
     {
         const char *text = json_string_value(item);
-        if (!text || rd_hex_decode(text, strlen(text), raw, sizeof raw) < 0 ||
-            profile->measurement_count == CLI_TRUST_MAX)
-            return rd_err_set(err, RD_E_CONFIG, "measurements: expected at most %d texts of 96 hex digits",
-                              CLI_TRUST_MAX);
-        rd_hex_encode(RD_BYTES_ARRAY(raw), profile->measurements[profile->measurement_count++]);
+        if (!text || rd_hex_decode(text, strlen(text), raw, sizeof raw) < 0 || *ret_count == CLI_TRUST_MAX)
+            return rd_err_set(err, RD_E_CONFIG, "%s: expected at most %d texts of 96 hex digits", name, CLI_TRUST_MAX);
+        rd_hex_encode(RD_BYTES_ARRAY(raw), ret[(*ret_count)++]);
     }
     return 0;
 }
@@ -82,7 +80,8 @@ static int read_settings(cli_profile *profile, const json_t *document, const cha
     json_t *value;
     json_object_foreach((json_t *)document, name, value)
     {
-        if (strcmp(name, "simulation_roots") == 0 || strcmp(name, "measurements") == 0)
+        if (strcmp(name, "simulation_roots") == 0 || strcmp(name, "measurements") == 0 ||
+            strcmp(name, "kms_measurements") == 0)
             continue;
         size_t key = 0;
         while (key < CLI_SET_COUNT && strcmp(cli_settings[key].key, name) != 0)
@@ -96,7 +95,11 @@ static int read_settings(cli_profile *profile, const json_t *document, const cha
     }
     if (read_roots(profile, json_object_get(document, "simulation_roots"), err) < 0)
         return -1;
-    return read_measurements(profile, json_object_get(document, "measurements"), err);
+    if (read_measurements(json_object_get(document, "measurements"), "measurements", profile->measurements,
+                          &profile->measurement_count, err) < 0)
+        return -1;
+    return read_measurements(json_object_get(document, "kms_measurements"), "kms_measurements",
+                             profile->kms_measurements, &profile->kms_measurement_count, err);
 }
 
 static int read_profile_file(cli_profile *profile, const char *path, const char *origin, rd_err *err)

@@ -41,6 +41,8 @@ typedef struct cli_profile {
     size_t simulation_root_count;
     char measurements[CLI_TRUST_MAX][97]; /* lower-case hex MRTD */
     size_t measurement_count;
+    char kms_measurements[CLI_TRUST_MAX][97]; /* of key services */
+    size_t kms_measurement_count;
 } cli_profile;
 
 /* Reads environment and files; flag values may be NULL. */

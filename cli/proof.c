@@ -60,7 +60,9 @@ int cli_proof_check(const cli_profile *profile, const cli_proof_request *request
                     .nonce = request->nonce,
                     .app = &request->docs->app,
                     .release = &request->docs->release_digest,
-                    .head = &request->docs->head_digest },
+                    .head = &request->docs->head_digest,
+                    .kms = request->docs->head.kms,
+                    .kms_count = request->docs->head.kms_count },
         .time_us = request->now_us,
     };
     RD_CLEANUP(rd_free_p) rd_attest_report *report = rd_alloc(sizeof *report);

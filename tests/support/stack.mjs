@@ -87,7 +87,7 @@ class Process {
 }
 
 export class Stack {
-  // options: hosts (1), schedulers (1), apis (1), api/scheduler/agent: further flags, env: per process name; hasLinkProxies: each
+  // options: hosts (1), schedulers (1), apis (1), kms (none; true: host 1 carries a key service), api/scheduler/agent: further flags, env: per process name; hasLinkProxies: each
   // agent dials through a proxy of its own (linkProxies[n]); hasDatabaseProxy: so do the schedulers to PostgreSQL (databaseProxy).
   static async start(options = {}) {
     const stack = new Stack();
@@ -118,6 +118,7 @@ export class Stack {
     await until("the API is ready", async () => (await fetch(this.api + "/readyz")).ok, 30000);
     for (let n = 1; n <= this.options.schedulers; n++) this.startScheduler(n);
     this.#bootstrap();
+    this.recordKey = (await (await fetch(this.api + "/v1/version")).json()).record_key;
     for (let n = 1; n <= this.options.hosts; n++) await this.addHost(n);
     if (this.options.hosts) await this.hostsReady(this.options.hosts);
   }
@@ -174,6 +175,7 @@ export class Stack {
     const root = new X509Certificate(readFileSync(join(pki, "root.pem")));
     this.simulationRoot = createHash("sha256").update(root.raw).digest("hex");
     this.measurement = JSON.parse(run(join(BIN, "redoubt-agent"), ["measure", join(BIN, "redoubt-enclave")])).mrtd;
+    if (this.options.kms) this.kmsMeasurement = JSON.parse(run(join(BIN, "redoubt-agent"), ["measure", join(BIN, "redoubt-kms")])).mrtd;
   }
 
   #spawn(name, command, args) {
@@ -231,6 +233,7 @@ export class Stack {
     writeFileSync(this.profile, JSON.stringify({
       api: this.api, token_file: "cli/token", key_file: "cli/owner.pem", class: "simulated", state_dir: "cli/state",
       simulation_roots: ["sha256:" + this.simulationRoot], measurements: [this.measurement],
+      ...(this.options.kms ? { kms_measurements: [this.kmsMeasurement] } : {}),
     }));
   }
 
@@ -256,9 +259,16 @@ export class Stack {
     writeFileSync(path, JSON.stringify({ ...host, link: `127.0.0.1:${this.linkProxies[n].port}` }));
   }
 
+  // options.kms: the first host carries a key service.
   startAgent(n = 1) {
+    const kms = this.options.kms && n === 1 ? ["--kms-dir", join(this.dir, "kms"), "--kms-ticket-key", this.recordKey] : [];
     return this.#spawn(`agent-${n}`, join(BIN, "redoubt-agent"), ["run", "--state", join(this.dir, "agents", String(n)),
-      "--enclave", join(BIN, "redoubt-enclave"), "--dial-jitter", "100ms", ...this.options.agentFlags]);
+      "--enclave", join(BIN, "redoubt-enclave"), "--dial-jitter", "100ms", ...kms, ...this.options.agentFlags]);
+  }
+
+  // The id of the key service that the first host carries, once its link is up.
+  async kmsId() {
+    return until("the key service is linked", async () => (await this.rest("GET", "/v1/kms")).items.find((k) => k.linked > 0)?.id, 30000);
   }
 
   agent(n = 1) { return this.processes.get("agent-" + n); }

@@ -1,0 +1,40 @@
+/* kms: a key service as this machine knows it: its genesis, evidence from a build on this machine's own list, and
+ * whether its id is trusted here. Used by kms, secrets, deploy and verify. The plane carries all of it and is believed
+ * for none: the id is the hash of the genesis, evidence attests the genesis, and what is trusted stands in the state
+ * folder. */
+#ifndef CLI_KMS_H
+#define CLI_KMS_H
+
+#include "cli/client.h"
+#include "common/model/kms_genesis.h"
+
+typedef struct cli_kms {
+    rd_kms_id id;
+    char text[RD_KMS_ID_TEXT_SIZE];
+    rd_kms_genesis genesis;
+} cli_kms;
+
+/* Fetches and checks the genesis alone. KMS_UNKNOWN when it does not hash to the id. */
+int cli_kms_fetch(cli_client *client, const rd_kms_id *id, cli_kms *ret, rd_err *err) RD_NODISCARD;
+/* Fresh evidence of purpose kms over this genesis, from a build of the profile (kms_measurements) under the profile's
+ * roots. Steps are appended also on failure. */
+int cli_kms_attest(cli_context *context, cli_client *client, const cli_kms *kms, json_t *steps,
+                   rd_err *err) RD_NODISCARD;
+
+/* The ids that this machine trusts, oldest first; a new array of texts. */
+json_t *cli_kms_trusted(const cli_context *context);
+bool cli_kms_is_trusted(const cli_context *context, const rd_kms_id *id);
+int cli_kms_trust(const cli_context *context, const rd_kms_id *id, rd_err *err) RD_NODISCARD;
+/* Whose it is: class, who can bring the root back, machines; as notes. */
+void cli_kms_note(const cli_out *out, const cli_kms *kms);
+/* Attested and trusted. At the first use of any, says whose it is and asks; KMS_UNKNOWN for another than those trusted
+ * until `kms trust ID`. */
+int cli_kms_demand(cli_context *context, cli_client *client, const rd_kms_id *id, cli_kms *ret,
+                   rd_err *err) RD_NODISCARD;
+/* The newest trusted one that the plane has of this class; false: none. */
+bool cli_kms_choose(cli_context *context, cli_client *client, rd_class class, rd_kms_id *ret);
+/* The app's seal key, under the signature of the genesis's root. */
+int cli_kms_seal_key(cli_client *client, const cli_kms *kms, const rd_app_id *app, uint8_t out[32],
+                     rd_err *err) RD_NODISCARD;
+
+#endif

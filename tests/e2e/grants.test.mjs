@@ -1,0 +1,123 @@
+// Secrets and sealed code from the owner's machine to the function: read there, and nowhere on the way.
+import test, { before, after } from "node:test";
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import { readFileSync, readdirSync, writeFileSync, mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { Stack, until } from "../support/stack.mjs";
+
+const SECRET = "secret-marker-" + randomBytes(12).toString("hex");
+const CODE = "code-marker-" + randomBytes(12).toString("hex");
+// What the function read is told by its length and a short sum: the secret itself crosses no wire in the test either.
+const sum = (text) => [...text].reduce((n, c) => (n * 31 + c.charCodeAt(0)) % 65521, 7);
+const source = (mark = CODE) => `const mark = "${mark}";
+const sum = ${sum};
+export default (request, env) => new Response(JSON.stringify({ has: env.API_KEY ? env.API_KEY.length : 0, sum: env.API_KEY ? sum(env.API_KEY) : 0, mark: mark.length, greeting: env.GREETING }));`;
+
+let stack, kms, app;
+before(async () => {
+  stack = await Stack.start({ kms: true });
+  kms = await stack.kmsId();
+}, { timeout: 120000 });
+after(async () => { await stack?.close(); });
+
+const ask = async (id = app) => {
+  const answer = await stack.invoke(id);
+  assert.equal(answer.status, 200, answer.body);
+  return JSON.parse(answer.body);
+};
+
+test("an app without a key service works as before, and a key service counts once it is trusted", { timeout: 120000 }, async () => {
+  const plain = await stack.deploy("plain", source("nothing"));
+  const head = await stack.rest("GET", `/v1/apps/${plain.app}/heads/current`);
+  assert.deepEqual([head.kms, head.secrets], [null, []]);
+  assert.equal((await ask(plain.app)).has, 0);
+  const refused = await stack.cli("secrets", "set", "plain", "API_KEY", { input: SECRET });
+  assert.notEqual(refused.code, 0);
+  assert.match(refused.stderr, /kms_unknown/);
+  const shown = await stack.json("kms", "show", kms);
+  assert.deepEqual([shown.verified, shown.trusted, shown.class], [true, false, "simulated"]);
+  const trusted = await stack.cli("kms", "trust", kms, "--yes");
+  assert.equal(trusted.code, 0, trusted.stderr);
+  assert.match(trusted.stderr, /recovery/);
+  assert.equal((await stack.json("kms", "list")).find((k) => k.id === kms).trusted, true);
+});
+
+test("code is sealed by default, a secret is read by the function, and an argument is no way in", { timeout: 180000 }, async () => {
+  const first = await stack.deploy("private", source(), { env: { GREETING: "hello" } });
+  app = first.app;
+  assert.deepEqual(await ask(), { has: 0, sum: 0, mark: CODE.length, greeting: "hello" });
+  const release = JSON.parse(Buffer.from((await stack.rest("GET", `/v1/apps/${app}/releases/${first.release}`)).document, "base64url"));
+  assert.deepEqual([release.public_code, release.code.sealed], [false, true]);
+  const given = await stack.cli("secrets", "set", "private", "API_KEY", "value");
+  assert.equal(given.code, 2);
+  assert.match(given.stderr, /pipe it in/);
+  const set = await stack.cli("secrets", "set", "private", "API_KEY", "--json", { input: SECRET + "\n" });
+  assert.equal(set.code, 0, set.stderr);
+  assert.equal(JSON.parse(set.stdout).version, 1);
+  await stack.deploy("private", source(), { env: { GREETING: "hello" } });
+  assert.deepEqual(await ask(), { has: SECRET.length, sum: sum(SECRET), mark: CODE.length, greeting: "hello" });
+  assert.deepEqual((await stack.json("secrets", "list", "private")).filter((s) => !s.code).map((s) => [s.name, s.version]), [["API_KEY", 1]]);
+  const verified = await stack.cli("verify", "private");
+  assert.equal(verified.code, 0, verified.stderr + verified.stdout);
+});
+
+// Every place that the plane and the host have: files, logs, and the memory of each process.
+function search(marker) {
+  const bytes = Buffer.from(marker), found = [];
+  const walk = (folder) => {
+    for (const entry of readdirSync(folder, { withFileTypes: true })) {
+      const path = join(folder, entry.name);
+      if (entry.isDirectory()) { if (!path.startsWith(join(stack.dir, "src-"))) walk(path); continue; }
+      if (!entry.isFile()) continue;
+      try { if (readFileSync(path).includes(bytes)) found.push(path); } catch { /* gone meanwhile */ }
+    }
+  };
+  walk(stack.dir);
+  for (const [name, process_] of stack.processes) {
+    if (!process_.isRunning()) continue;
+    if (memoryHolds(process_.pid, bytes)) found.push(`memory of ${name}`);
+  }
+  return found;
+}
+
+function memoryHolds(pid, bytes) {
+  const script = `import sys
+needle=bytes.fromhex(sys.argv[2])
+with open(f"/proc/{sys.argv[1]}/maps") as maps, open(f"/proc/{sys.argv[1]}/mem","rb",0) as mem:
+    for line in maps:
+        span,mode=line.split()[:2]
+        if mode[0]!="r" or "[v" in line: continue
+        start,end=(int(x,16) for x in span.split("-"))
+        tail=b""
+        for at in range(start,end,1<<24):
+            try:
+                mem.seek(at); piece=mem.read(min(1<<24,end-at))
+            except (OSError,ValueError): break
+            if needle in tail+piece: print("found"); sys.exit(0)
+            tail=piece[-len(needle):]
+`;
+  return execFileSync("python3", ["-c", script, String(pid), bytes.toString("hex")], { encoding: "utf8" }).includes("found");
+}
+
+test("R13: neither secret nor sealed code is in any file, log or process of plane and agent", { timeout: 180000 }, async () => {
+  await ask();
+  assert.ok(memoryHolds(stack.apiProcess.pid, Buffer.from("redoubt")), "the search finds what is there");
+  for (const marker of [SECRET, CODE]) assert.deepEqual(search(marker), [], marker);
+});
+
+test("a rotated secret is what the next start reads; one that is unset is gone", { timeout: 180000 }, async () => {
+  const next = SECRET.split("").reverse().join("");
+  const rotated = await stack.cli("secrets", "rotate", "private", "API_KEY", "--json", { input: next });
+  assert.equal(JSON.parse(rotated.stdout).version, 2);
+  await stack.deploy("private", source(), {});
+  assert.deepEqual([(await ask()).has, (await ask()).sum], [SECRET.length, sum(next)]);
+  const unset = await stack.cli("secrets", "unset", "private", "API_KEY");
+  assert.equal(unset.code, 0, unset.stderr);
+  await stack.deploy("private", source(), {});
+  assert.equal((await ask()).has, 0);
+  const listed = await stack.rest("GET", `/v1/apps/${app}/secrets`);
+  assert.equal(listed.items.some((s) => s.name === "API_KEY"), false);
+  assert.notEqual((await stack.cli("secrets", "rotate", "private", "API_KEY", { input: "x" })).code, 0);
+});
