@@ -357,11 +357,15 @@ static void drive(want *w)
 
 static void work(api_host_link *host)
 {
+    if (host->is_in_turn)
+        return; /* what fails at once ends here again, and this list must not change under the loop */
+    host->is_in_turn = true;
     for (want *w = host->wants, *next; w && host->link && host->grants_working < WORKING_A_HOST; w = next) {
         next = w->next;
         if (w->state == WANT_WAITING)
             drive(w);
     }
+    host->is_in_turn = false;
     if (host->grants && host->is_grants_paused && host->want_count < WANTS_A_HOST / 2) {
         host->is_grants_paused = false;
         rd_link_stream_resume(host->grants);

@@ -115,6 +115,7 @@ struct api_host_link {
     rd_kms_id kms;
     rd_link_stream *grants;
     struct api_grant_want *wants;
+    bool is_in_turn; /* the list is being walked */
     size_t want_count;
     unsigned grants_working;
     bool is_grants_paused;

@@ -2,11 +2,12 @@
 import test, { before, after } from "node:test";
 import assert from "node:assert/strict";
 import { createServer, connect } from "node:net";
-import { createHash, randomBytes } from "node:crypto";
-import { readdirSync, renameSync, unlinkSync } from "node:fs";
+import { randomBytes, sign } from "node:crypto";
+import { once } from "node:events";
+import { readdirSync, renameSync } from "node:fs";
 import { join } from "node:path";
 import { Stack, until } from "../support/stack.mjs";
-import { H, Owner, appIdOf, b64u, bundle, canonical, digestText, head, headDigest, release, releaseDigest, sha256 } from "../integration/api_fixture.mjs";
+import { H, Owner, appIdOf, b64u, bundle, canonical, digestText, frame as framed, head, headDigest, release, releaseDigest, sha256 } from "../integration/api_fixture.mjs";
 
 const octets = { "content-type": "application/octet-stream" };
 const u64 = (n) => { const b = Buffer.alloc(8); b.writeBigUInt64BE(BigInt(n)); return b; };
@@ -53,17 +54,18 @@ class App {
   stop() { return stack.rest("POST", `/v1/apps/${this.id}/deployments`, { kind: "stop" }); }
   // The reason with which an instance of the app failed, as the events tell it.
   async fails(reason) {
-    const id = Buffer.from(this.idBytes()).toString("hex");
+    const id = base32Bytes(this.id).toString("hex");
     return until(`an instance fails with ${reason}`, () => sql(`SELECT DISTINCT s.reason FROM lease_status s JOIN leases l USING (instance_id, epoch) WHERE l.app_id = '\\x${id}' AND s.phase IN (7, 8)`).flat().includes(reason)
       || Promise.reject(new Error(JSON.stringify(sql(`SELECT s.phase, s.reason, s.detail FROM lease_status s JOIN leases l USING (instance_id, epoch) WHERE l.app_id = '\\x${id}'`)))), 30000);
   }
   serves() { return until("it serves", async () => (await stack.rest("GET", `/v1/apps/${this.id}/instances`)).items.some((i) => i.serving), 30000); }
-  idBytes() {
-    const alphabet = "abcdefghijklmnopqrstuvwxyz234567", out = [];
-    let bits = 0, value = 0;
-    for (const c of this.id.slice(4)) { value = (value << 5) | alphabet.indexOf(c); bits += 5; if (bits >= 8) { out.push((value >>> (bits - 8)) & 255); bits -= 8; value &= (1 << bits) - 1; } }
-    return out.slice(0, 32);
-  }
+}
+// The 32 bytes of an id in text.
+function base32Bytes(id) {
+  const alphabet = "abcdefghijklmnopqrstuvwxyz234567", out = [];
+  let bits = 0, value = 0;
+  for (const c of id.slice(4)) { value = (value << 5) | alphabet.indexOf(c); bits += 5; if (bits >= 8) { out.push((value >>> (bits - 8)) & 255); bits -= 8; value &= (1 << bits) - 1; } }
+  return Buffer.from(out.slice(0, 32));
 }
 const sql = (text) => stack.sql(text);
 
@@ -118,60 +120,109 @@ test("R4: a plane that swaps, drops or ages a secret behind the head gets no gra
   assert.equal(good.code, 0, good.stderr);
 });
 
-// The agent's side of the pipe to the key service: frames pass, answers to grants are bent.
-async function between(bend) {
-  const dir = join(stack.dir, "agents", "1");
-  const find = (folder) => readdirSync(folder, { withFileTypes: true }).flatMap((e) => (e.isDirectory() ? find(join(folder, e.name)) : e.name.startsWith("kms") && e.isSocket() ? [join(folder, e.name)] : []));
-  const path = find(dir)[0] || find(process.env.REDOUBT_RUN_DIR || "/tmp").find((p) => p.includes("kms"));
-  assert.ok(path, "the key service's socket");
+test("R4: a plane that brings an older head back gets no grant under it", { timeout: 120000 }, async () => {
+  const app = await App.make("aged");
+  await app.publish([]);
+  const withdrawn = app.release;
+  await app.addRelease();
+  await app.publish([]);
+  await app.deploy();
+  await app.serves();
+  await app.stop();
+  const id = base32Bytes(app.id).toString("hex");
+  sql(`SET session_replication_role = replica; DELETE FROM heads WHERE app_id = '\\x${id}' AND seq = 2`);
+  app.release = withdrawn;
+  await app.deploy();
+  await app.fails("head_rollback");
+  await app.stop();
+});
+
+// The agent's side of the pipe to the key service: frames pass, each answer to a wish for a grant through bend().
+async function between() {
+  const path = await until("the key service's socket", () => sockets(join(stack.dir, "agents", "1"))[0]);
   renameSync(path, path + ".true");
-  const sockets = new Set();
+  const open = new Set(), pipe = { bend: (frame) => frame, request: null };
   const server = createServer((from) => {
     const to = connect(path + ".true");
-    let waiting = Buffer.alloc(0);
-    for (const one of [from, to]) { sockets.add(one); one.on("error", () => {}); }
-    from.pipe(to);
-    to.on("data", (data) => {
-      waiting = Buffer.concat([waiting, data]);
-      while (waiting.length >= 4 && waiting.length >= 4 + waiting.readUInt32BE(0)) {
-        const frame = Buffer.from(waiting.subarray(0, 4 + waiting.readUInt32BE(0)));
-        waiting = waiting.subarray(frame.length);
-        from.write(frame[4] === 0x85 ? bend(frame) : frame);
-      }
-    });
+    for (const one of [from, to]) { open.add(one); one.on("error", () => {}); }
+    frames(from, (frame) => { if (frame[4] === 5) pipe.request = frame; to.write(frame); });
+    frames(to, (frame) => from.write(frame[4] === 0x85 ? pipe.bend(frame) : frame));
     to.on("close", () => from.destroy());
     from.on("close", () => to.destroy());
   }).listen(path);
-  return () => { for (const one of sockets) one.destroy(); server.close(); try { unlinkSync(path); } catch { /* closed with the server */ } renameSync(path + ".true", path); };
+  await once(server, "listening");
+  pipe.close = () => { for (const one of open) one.destroy(); server.close(); };
+  return pipe;
+}
+
+const sockets = (folder) => readdirSync(folder, { withFileTypes: true }).flatMap((e) => (e.isDirectory() ? sockets(join(folder, e.name)) : e.isSocket() && e.name.startsWith("kms") ? [join(folder, e.name)] : []));
+
+function frames(socket, each) {
+  let waiting = Buffer.alloc(0);
+  socket.on("data", (data) => {
+    waiting = Buffer.concat([waiting, data]);
+    while (waiting.length >= 4 && waiting.length >= 4 + waiting.readUInt32BE(0)) {
+      const size = 4 + waiting.readUInt32BE(0);
+      each(Buffer.from(waiting.subarray(0, size)));
+      waiting = waiting.subarray(size);
+    }
+  });
+}
+
+// Of a frame with a grant: where its parts lie (docs/protocol/kms.md).
+function parts(frame) {
+  const size = frame.readUInt32BE(5), certificate = 9 + size + 64;
+  return { sealed: frame.subarray(9, 9 + size), signature: frame.subarray(9 + size, certificate), rest: certificate + 2 + frame.readUInt16BE(certificate) };
+}
+const u16 = (n) => { const b = Buffer.alloc(2); b.writeUInt16BE(n); return b; };
+const u32 = (n) => { const b = Buffer.alloc(4); b.writeUInt32BE(n); return b; };
+
+// What somebody on the way who has keys of his own makes of it: another message, signed over the very statement that asked, with a certificate in the key service's name.
+function forge(frame, request) {
+  const thief = new Owner(), root = new Owner(), record = frame.subarray(parts(frame).rest);
+  const evidence = JSON.parse(request.subarray(9, 9 + request.readUInt32BE(5)));
+  const statement = Buffer.from(evidence.statement, "base64url");
+  const true_ = JSON.parse(frame.subarray(9 + parts(frame).sealed.length + 64 + 2, parts(frame).rest));
+  const certificate = Buffer.from(canonical(root.envelope({ ...JSON.parse(Buffer.from(true_.document, "base64url")), key: thief.key }, "kms-replica-v1")));
+  const sealed = randomBytes(parts(frame).sealed.length);
+  const message = Buffer.concat([base32Bytes(kms), H("statement-v1", statement), sha256(sealed)]);
+  const signature = sign(null, framed("sign", "grant-v1", message), thief.privateKey);
+  const body = Buffer.concat([Buffer.from([0x85]), u32(sealed.length), sealed, signature, u16(certificate.length), certificate, record]);
+  return Buffer.concat([u32(body.length), body]);
 }
 
 test("R1: an answer that the key service did not seal for this very instance is refused by the enclave", { timeout: 180000 }, async () => {
-  const app = await App.make("receiver");
-  await app.publish([]);
-  let recorded = null;
-  // First a true one, recorded on its way: it is another instance's for all that follow.
-  let stop = await between((frame) => { recorded ||= Buffer.from(frame); return frame; });
-  await stack.agent(1).restart?.();
+  // From here on the way leads past this test: the socket is bent first, then the agent links anew.
+  const pipe = await between();
+  await stack.agent(1).restart();
   await stack.kmsId();
-  await app.deploy();
-  await app.serves();
-  stop();
-  await app.stop();
+  await stack.hostsReady(1);
+  let recorded = null;
+  const flip = (frame, part) => { parts(frame)[part][3] ^= 1; return frame; };
+  const serve = async (name, bend) => {
+    const app = await App.make(name);
+    await app.publish([]);
+    pipe.bend = bend;
+    await app.deploy();
+    return app;
+  };
+  const first = await serve("receiver", (frame) => { recorded = Buffer.from(frame); return frame; });
+  await first.serves();
+  await first.stop();
   assert.ok(recorded, "a grant went by");
-  const size = recorded.readUInt32BE(5 + 32);
   const bends = {
-    "a sibling's grant": () => recorded,
-    "a changed ciphertext": (frame) => { frame[5 + 32 + 4 + 8] ^= 1; return frame; },
-    "a message of the agent's own in its place": (frame) => { randomBytes(32 + 4).copy(frame, 5, 0, 32); randomBytes(size).copy(frame, 5 + 32 + 4); return frame; },
-    "a changed signature": (frame) => { frame[5 + 32 + 4 + size + 3] ^= 1; return frame; },
+    "sibling": () => recorded,
+    "ciphertext": (frame) => flip(frame, "sealed"),
+    "signature": (frame) => flip(frame, "signature"),
+    "forged": (frame) => forge(frame, pipe.request),
   };
   for (const [what, bend] of Object.entries(bends)) {
-    const next = await App.make("bent-" + createHash("sha256").update(what).digest("hex").slice(0, 8));
-    await next.publish([]);
-    stop = await between(bend);
-    await next.deploy();
-    await next.fails("grant_signature");
-    await next.stop();
-    stop();
+    const bent = await serve("bent-" + what, bend);
+    await bent.fails("grant_signature");
+    await bent.stop();
   }
+  const last = await serve("unbent", (frame) => frame);
+  await last.serves();
+  await last.stop();
+  pipe.close();
 });
