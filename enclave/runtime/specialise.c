@@ -107,7 +107,8 @@ static int open_head(const encl_documents *documents, const rd_genesis *genesis,
         return rd_err_wrap(err, "head");
     app->head_seq = head.seq;
     app->has_kms = head.kms_count > 0;
-    app->kms = head.kms[0];
+    if (app->has_kms)
+        app->kms = head.kms[0];
     app->secrets_count = head.secrets_count;
     app->secrets_root = head.secrets_root;
     return 0;
