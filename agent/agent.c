@@ -499,6 +499,8 @@ static void stop(agent_process *self)
         self->launcher->ops->close(self->launcher, self->options->on_stop != AGENT_STOP_KEEP, on_closed,
                                    &launcher_closed);
         wait_until(self, &launcher_closed);
+        if (self->kms.socket && self->options->on_stop != AGENT_STOP_KEEP)
+            (void)unlink(self->kms.socket); /* who listened there has ended with the launcher */
     }
     if (self->egress) {
         agent_egress_close(self->egress, on_closed, &egress_closed);
