@@ -395,27 +395,7 @@ void api_agents_kms_ready(api_agents *agents, const rd_kms_id *kms)
 
 /* ---- the stream ---- */
 
-typedef struct grant_line {
-    rd_id instance;
-    uint64_t epoch;
-    bool has_bundle;
-    rd_buf bundle;
-} grant_line;
-
-static const rd_json_field line_fields[] = {
-    { .name = "instance", .kind = RD_JSON_ID, .offset = offsetof(grant_line, instance), .text = RD_PREFIX_INSTANCE },
-    { .name = "epoch", .kind = RD_JSON_U64, .offset = offsetof(grant_line, epoch) },
-    { .name = "bundle",
-      .kind = RD_JSON_B64_BUF,
-      .offset = offsetof(grant_line, bundle),
-      .flags = RD_NULLABLE,
-      .min = 1,
-      .max = (int64_t)RD_EVIDENCE_SIZE_MAX,
-      .has = RD_HAS(grant_line, has_bundle) },
-    RD_JSON_END,
-};
-
-static void take_line(api_host_link *host, grant_line *line)
+static void take_line(api_host_link *host, api_grant_line *line)
 {
     want *w = find(host, &line->instance, line->epoch);
     if (!w) {
@@ -443,14 +423,13 @@ static bool on_line(rd_link_stream *stream, void *context, rd_bytes bytes)
 {
     (void)stream;
     api_host_link *host = context;
-    grant_line line = { .epoch = 0 };
-    static const rd_json_limits limits = { .size_max = RD_LINK_LINE_MAX };
+    api_grant_line line = { .epoch = 0 };
     rd_err err = RD_ERR_INIT;
-    if (rd_json_load(bytes, &limits, line_fields, RD_UNKNOWN_IGNORED, &line, &err) < 0)
+    if (api_grant_line_read(bytes, &line, &err) < 0)
         api_host_fail(host, "grant", &err);
     else
         take_line(host, &line);
-    rd_buf_done(&line.bundle);
+    api_grant_line_done(&line);
     host->is_grants_paused = host->want_count >= WANTS_A_HOST;
     work(host);
     return !host->is_grants_paused;

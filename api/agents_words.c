@@ -4,6 +4,7 @@
 
 #include "common/base/mem.h"
 #include "common/io/link.h"
+#include "common/model/evidence.h"
 #include "common/model/json.h"
 
 /* --- hello --- */
@@ -186,6 +187,35 @@ void api_log_words_done(api_log_words *line)
 {
     free(line->level);
     free(line->text);
+}
+
+/* --- a line of the wishes for grants --- */
+
+static const rd_json_field grant_fields[] = {
+    { .name = "instance",
+      .kind = RD_JSON_ID,
+      .offset = offsetof(api_grant_line, instance),
+      .text = RD_PREFIX_INSTANCE },
+    { .name = "epoch", .kind = RD_JSON_U64, .offset = offsetof(api_grant_line, epoch) },
+    { .name = "bundle",
+      .kind = RD_JSON_B64_BUF,
+      .offset = offsetof(api_grant_line, bundle),
+      .flags = RD_NULLABLE,
+      .min = 1,
+      .max = (int64_t)RD_EVIDENCE_SIZE_MAX,
+      .has = RD_HAS(api_grant_line, has_bundle) },
+    RD_JSON_END,
+};
+
+int api_grant_line_read(rd_bytes line, api_grant_line *ret, rd_err *err)
+{
+    static const rd_json_limits limits = { .size_max = RD_LINK_LINE_MAX };
+    return rd_json_load(line, &limits, grant_fields, RD_UNKNOWN_IGNORED, ret, err);
+}
+
+void api_grant_line_done(api_grant_line *line)
+{
+    rd_buf_done(&line->bundle);
 }
 
 /* --- a certificate request --- */

@@ -59,6 +59,17 @@ typedef struct api_log_words {
 int api_log_words_read(rd_bytes line, api_log_words *ret, rd_err *err) RD_NODISCARD;
 void api_log_words_done(api_log_words *line);
 
+/* An instance wants its grant: with evidence, or a nonce to make it over. */
+typedef struct api_grant_line {
+    rd_id instance;
+    uint64_t epoch;
+    bool has_bundle;
+    rd_buf bundle;
+} api_grant_line;
+
+int api_grant_line_read(rd_bytes line, api_grant_line *ret, rd_err *err) RD_NODISCARD;
+void api_grant_line_done(api_grant_line *line);
+
 /* The request in PEM; *ret is the caller's, untouched on failure. */
 int api_csr_read(rd_bytes body, char **ret, rd_err *err) RD_NODISCARD;
 

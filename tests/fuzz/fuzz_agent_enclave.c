@@ -62,6 +62,13 @@ static void on_evidence(void *context RD_UNUSED, agent_enclave *enclave, rd_byte
     count(enclave);
 }
 
+static void on_grant_wanted(void *context RD_UNUSED, agent_enclave *enclave, rd_bytes bundle)
+{
+    if ((bundle.data == NULL) != (bundle.size == 0))
+        abort();
+    count(enclave);
+}
+
 static void on_log(void *context RD_UNUSED, agent_enclave *enclave, const char *level, rd_bytes text)
 {
     if (strlen(level) > 8 || text.size > 16384)
@@ -85,7 +92,8 @@ static void on_adopted(void *context RD_UNUSED, agent_enclave *enclave)
     count(enclave);
 }
 
-static const agent_enclave_events events = { on_blank, on_phase, on_evidence, on_log, on_drained, on_ended };
+static const agent_enclave_events events = { on_blank, on_phase,   on_evidence, on_grant_wanted,
+                                             on_log,   on_drained, on_ended };
 
 int LLVMFuzzerInitialize(int *argc RD_UNUSED, char ***argv RD_UNUSED)
 {

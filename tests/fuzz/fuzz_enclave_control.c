@@ -33,6 +33,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                 abort();
             } else if (message.type == ENCL_CONTROL_START) {
                 (void)!encl_start_parse(message.payload, &start, NULL);
+                encl_start_done(&start);
             } else if (message.type == ENCL_CONTROL_EVIDENCE) {
                 (void)!encl_evidence_order_parse(message.payload, nonce, NULL);
             }

@@ -1,5 +1,6 @@
 // link: api_core
-/* What an agent says to the plane: first byte picks hello, a stream's lines, or a certificate request. */
+/* What an agent says to the plane: first byte picks hello, a stream's lines, a wish for a grant, or a certificate
+ * request. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -42,6 +43,14 @@ static void hear_lines(rd_bytes rest, bool is_event)
     }
 }
 
+static void hear_grant(rd_bytes line)
+{
+    api_grant_line wish = { .epoch = 0 };
+    if (api_grant_line_read(line, &wish, NULL) == 0 && wish.has_bundle != (wish.bundle.size > 0))
+        abort();
+    api_grant_line_done(&wish);
+}
+
 static void hear_csr(rd_bytes body)
 {
     RD_CLEANUP(rd_free_p) char *text = NULL;
@@ -56,7 +65,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size == 0)
         return 0;
     rd_bytes rest = rd_bytes_of(data + 1, size - 1);
-    switch (data[0] & 3) {
+    switch (data[0] & 7) {
     case 0:
         hear_hello(rest);
         break;
@@ -65,6 +74,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         break;
     case 2:
         hear_lines(rest, false);
+        break;
+    case 4:
+        hear_grant(rest);
         break;
     default:
         hear_csr(rest);
