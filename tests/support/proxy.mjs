@@ -1,14 +1,16 @@
-// A proxy of streams between two processes, TCP or unix socket, that a test may slow down, cut, and look into. It runs in a thread of
-// its own: a test's own calls block.
+// A proxy of streams between two processes, TCP or unix socket, that a test may slow down, cut, record, and look into. It runs in a
+// thread of its own: a test's own calls block.
 import { Worker, isMainThread, parentPort, workerData } from "node:worker_threads";
 import { createServer, connect } from "node:net";
 import { once } from "node:events";
+import { appendFileSync } from "node:fs";
 
 export class Proxy {
-  // listen, target: what net.listen and net.connect take ({port, host} or {path}).
-  static async start(listen, target) {
+  // listen, target: what net.listen and net.connect take ({port, host} or {path}). record: a file that all bytes are added to, each
+  // direction of each stream apart (record.1, record.2 …).
+  static async start(listen, target, record) {
     const proxy = new Proxy();
-    proxy.worker = new Worker(new URL(import.meta.url), { workerData: { listen, target } });
+    proxy.worker = new Worker(new URL(import.meta.url), { workerData: { listen, target, record } });
     [proxy.port] = await once(proxy.worker, "message");
     return proxy;
   }
@@ -27,12 +29,15 @@ export class Proxy {
   async close() { await this.worker.terminate(); }
 }
 
-function serve({ listen, target }) {
+function serve({ listen, target, record }) {
   const state = { delayMs: 0, isCut: false, texts: null }, pairs = new Set();
+  let records = 0;
   // In order; a look that answers false swallows the piece.
   const pass = (from, to, look) => {
     let last = Promise.resolve();
+    const file = record ? `${record}.${++records}` : null;
     from.on("data", (bytes) => {
+      if (file) appendFileSync(file, bytes);
       const due = Date.now() + state.delayMs;
       last = last.then(async () => {
         if (due > Date.now()) await new Promise((done) => setTimeout(done, due - Date.now()));

@@ -254,7 +254,9 @@ export class Stack {
 
   // An operator may name another way to the link in host.json; certificates are checked whatever the way.
   async #proxyLink(n, path) {
-    this.linkProxies[n] = await Proxy.start({ port: 0, host: "127.0.0.1" }, { port: this.ports.link, host: "127.0.0.1" });
+    mkdirSync(join(this.dir, "wires"), { recursive: true, mode: 0o700 });
+    const record = this.options.recordsLinks && join(this.dir, "wires", "link-" + n);
+    this.linkProxies[n] = await Proxy.start({ port: 0, host: "127.0.0.1" }, { port: this.ports.link, host: "127.0.0.1" }, record);
     const host = JSON.parse(readFileSync(path, "utf8"));
     writeFileSync(path, JSON.stringify({ ...host, link: `127.0.0.1:${this.linkProxies[n].port}` }));
   }
