@@ -200,17 +200,6 @@ void api_routes_load_host(api_routes_load *load, const rd_id *host)
             mark(load, &target->app->id);
 }
 
-void api_routes_load_all(api_routes_load *load)
-{
-    /* Apps that stand in the table but not in PostgreSQL any more are asked for too, and then found gone. */
-    size_t iterator = 0;
-    api_target *target;
-    while (api_targets_next(load->targets, &iterator, &target))
-        mark(load, &target->app->id);
-    load->page_after = (rd_app_id){ { 0 } };
-    load->is_paging = true;
-}
-
 static void on_flush(void *context)
 {
     api_routes_load *load = context;
@@ -237,7 +226,7 @@ api_routes_load *api_routes_load_new(rd_loop *loop, rd_pg_async *pg, api_targets
     load->dirty = rd_table_new(0);
     load->flusher = rd_flusher_new(loop, on_flush, load);
     load->timer = rd_timer_new(loop, on_timer, load);
-    api_routes_load_all(load);
+    load->is_paging = true;
     return load;
 }
 

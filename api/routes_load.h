@@ -11,15 +11,13 @@
 typedef struct api_routes_load api_routes_load;
 extern const rd_pg_stmts api_routes_stmts;
 
-/* pg: with api_routes_stmts prepared; batches of one connection run in order, which makes versions true. */
+/* Begins to load every app, in pages. pg: with api_routes_stmts prepared; batches of one connection run in order, which makes versions true. */
 api_routes_load *api_routes_load_new(rd_loop *loop, rd_pg_async *pg, api_targets *targets);
 api_routes_load *api_routes_load_free(api_routes_load *load);
 /* Loads this app soon: with all others named in the same turn. */
 void api_routes_load_app(api_routes_load *load, const rd_app_id *app);
 /* Loads the apps that have instances on this host: its link moved. */
 void api_routes_load_host(api_routes_load *load, const rd_id *host);
-/* Loads every app, in pages; also after the event tail lost its place. */
-void api_routes_load_all(api_routes_load *load);
 /* The first full load is done. */
 bool api_routes_load_is_ready(const api_routes_load *load);
 
