@@ -1,10 +1,7 @@
 // Secrets and sealed code from the owner's machine to the function: read there, and nowhere on the way.
 import test, { before, after } from "node:test";
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { readFileSync, readdirSync, writeFileSync, mkdirSync } from "node:fs";
-import { join } from "node:path";
 import { Stack, until } from "../support/stack.mjs";
 
 const SECRET = "secret-marker-" + randomBytes(12).toString("hex");
@@ -61,50 +58,6 @@ test("code is sealed by default, a secret is read by the function, and an argume
   assert.deepEqual((await stack.json("secrets", "list", "private")).filter((s) => !s.code).map((s) => [s.name, s.version]), [["API_KEY", 1]]);
   const verified = await stack.cli("verify", "private");
   assert.equal(verified.code, 0, verified.stderr + verified.stdout);
-});
-
-// Every place that the plane and the host have: files, logs, and the memory of each process.
-function search(marker) {
-  const bytes = Buffer.from(marker), found = [];
-  const walk = (folder) => {
-    for (const entry of readdirSync(folder, { withFileTypes: true })) {
-      const path = join(folder, entry.name);
-      if (entry.isDirectory()) { if (!path.startsWith(join(stack.dir, "src-"))) walk(path); continue; }
-      if (!entry.isFile()) continue;
-      try { if (readFileSync(path).includes(bytes)) found.push(path); } catch { /* gone meanwhile */ }
-    }
-  };
-  walk(stack.dir);
-  for (const [name, process_] of stack.processes) {
-    if (!process_.isRunning()) continue;
-    if (memoryHolds(process_.pid, bytes)) found.push(`memory of ${name}`);
-  }
-  return found;
-}
-
-function memoryHolds(pid, bytes) {
-  const script = `import sys
-needle=bytes.fromhex(sys.argv[2])
-with open(f"/proc/{sys.argv[1]}/maps") as maps, open(f"/proc/{sys.argv[1]}/mem","rb",0) as mem:
-    for line in maps:
-        span,mode=line.split()[:2]
-        if mode[0]!="r" or "[v" in line: continue
-        start,end=(int(x,16) for x in span.split("-"))
-        tail=b""
-        for at in range(start,end,1<<24):
-            try:
-                mem.seek(at); piece=mem.read(min(1<<24,end-at))
-            except (OSError,ValueError): break
-            if needle in tail+piece: print("found"); sys.exit(0)
-            tail=piece[-len(needle):]
-`;
-  return execFileSync("python3", ["-c", script, String(pid), bytes.toString("hex")], { encoding: "utf8" }).includes("found");
-}
-
-test("R13: neither secret nor sealed code is in any file, log or process of plane and agent", { timeout: 180000 }, async () => {
-  await ask();
-  assert.ok(memoryHolds(stack.apiProcess.pid, Buffer.from("redoubt")), "the search finds what is there");
-  for (const marker of [SECRET, CODE]) assert.deepEqual(search(marker), [], marker);
 });
 
 test("a rotated secret is what the next start reads; one that is unset is gone", { timeout: 180000 }, async () => {
