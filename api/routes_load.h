@@ -11,7 +11,8 @@
 typedef struct api_routes_load api_routes_load;
 extern const rd_pg_stmts api_routes_stmts;
 
-/* Begins to load every app, in pages. pg: with api_routes_stmts prepared; batches of one connection run in order, which makes versions true. */
+/* Begins to load every app, in pages. pg: with api_routes_stmts prepared; batches of one connection run in order, which
+ * makes versions true. */
 api_routes_load *api_routes_load_new(rd_loop *loop, rd_pg_async *pg, api_targets *targets);
 api_routes_load *api_routes_load_free(api_routes_load *load);
 /* Loads this app soon: with all others named in the same turn. */
