@@ -336,6 +336,8 @@ static void pump(service *s)
 
 static service *service_of(api_kms *all, const rd_kms_id *id)
 {
+    if (all->is_closing)
+        return NULL; /* what fails now may ask again, and services go one by one */
     service *s = rd_table_get(all->services, RD_BYTES_ARRAY(id->b));
     if (s)
         return s;
@@ -380,7 +382,7 @@ int api_kms_ask(api_kms *all, const rd_kms_id *kms, rd_kms_type type, rd_bytes p
 {
     service *s = service_of(all, kms);
     if (!s)
-        return rd_err_set(err, RD_E_UNAVAILABLE, "too many key services");
+        return rd_err_set(err, RD_E_UNAVAILABLE, "too many key services, or the replica stops");
     if (put(s, type, payload, fn, context, err) < 0)
         return -1;
     all->has_new = true;

@@ -573,6 +573,7 @@ api_links *api_links_stop(api_links *links)
     if (!links)
         return NULL;
     links->is_stopping = true;
+    rd_timer_stop(links->beat); /* the last one is said now, and what it judges by goes below */
     send_beat(links, 3);
     api_apps_stop(links->apps);
     links->kms = api_kms_free(links->kms);
