@@ -15,13 +15,13 @@ let stack, refusing;
 before(async () => {
   refusing = await Pccs.start();
   refusing.fail = (path, response) => (response.writeHead(403).end(), true);
-  stack = await Stack.start({ hosts: 1, apiFlags: ["--collateral-pcs", refusing.url] });
+  stack = await Stack.start({ hosts: 1, kms: true, apiFlags: ["--collateral-pcs", refusing.url] });
 });
 after(async () => { await stack?.close(); refusing?.close(); });
 
 // Verbs that are for people and shells alone.
-// dashboard runs until it is ended; its document is read in dashboard_local.test.mjs.
-const WITHOUT_JSON = new Set(["completion", "approve", "dashboard"]);
+// dashboard and dev run until they are ended; their documents are read in tests of their own.
+const WITHOUT_JSON = new Set(["completion", "approve", "dashboard", "dev"]);
 const policy = { type: "redoubt/policy/v1", simulated: false, debug: false, tees: ["tdx"], tcb: ["UpToDate"], max_collateral_age_s: 604800, measurements: [{ mrtd: "44".repeat(48), rtmr0: "00".repeat(48), rtmr1: "01".repeat(48), rtmr2: "02".repeat(48) }] };
 
 // Each verb with what it takes, the schema of the REST description that its document has ("[Name]": a list of them), and
@@ -55,6 +55,13 @@ function rows(given) {
     ["logs", ["echo"], null, { stream: true }],
     ["instances list", ["echo"], "[Instance]"],
     ["instances show", [given.instance], "Instance"],
+    ["kms list", [], null],
+    ["kms show", [given.kms], null],
+    ["kms trust", [given.kms, "--yes"], null],
+    ["secrets set", ["echo", "KEY"], null, { input: "value" }],
+    ["secrets list", ["echo"], null],
+    ["secrets rotate", ["echo", "KEY"], null, { input: "another" }],
+    ["secrets unset", ["echo", "KEY"], null],
     ["hosts list", [], "[Host]"],
     ["hosts show", [given.host], "Host"],
     ["hosts drain", [given.host, "--yes"], "Host"],
@@ -88,7 +95,7 @@ test("--json of every verb: documents in the words of the REST description, noth
   const [instance] = await stack.json("instances", "list", "echo");
   const [deployment] = await stack.json("deployments", "list", "echo");
   const given = {
-    instance: instance.id, host: instance.host, deployment: deployment.id, policy: join(stack.dir, "policy.json"),
+    kms: await stack.kmsId(), instance: instance.id, host: instance.host, deployment: deployment.id, policy: join(stack.dir, "policy.json"),
     evidence: join(stack.dir, "quote.bin"), collateral: join(stack.dir, "pki", "collateral.json"),
     record: (await stack.json("records", "list", "echo"))[0].digest, token: (await stack.json("tokens", "create", "short-lived")).id,
   };
