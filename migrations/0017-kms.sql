@@ -1,4 +1,4 @@
--- owner modules: api/agents_attach (key services), api/store_secrets (secrets, the lists of heads)
+-- owner module: api/agents_attach (key services), api/store_secrets (secrets, the lists of heads)
 -- Key services that hosts carry, sealed secrets by version, and which of them each head names. All that is stored of a
 -- secret is ciphertext under the app's seal key, which no process of the plane has.
 SET LOCAL ROLE rd_owner;

@@ -94,7 +94,7 @@ static int open_head(const encl_documents *documents, const rd_genesis *genesis,
                      encl_app *app, rd_err *err)
 {
     rd_envelope envelope = { 0 };
-    rd_head head;
+    rd_head head = { 0 };
     rd_head_check check = { .genesis = genesis, .app = &app->id, .now_us = &now_us, .class = &class };
     int outcome = rd_envelope_parse(rd_buf_bytes(&documents->head), &envelope, err);
     if (outcome == 0)
