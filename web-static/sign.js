@@ -49,6 +49,7 @@ export async function deployHere(name, source, settings, measurements) {
   if (!owners.includes(f.b64u(await f.publicBytes(pair.publicKey)))) throw new Error("Another key owns this app. Approve it in the terminal of its owner instead");
   const before = await currentHead(app.id, owners);
   if (before && before.document.class !== "simulated") throw new Error("This app runs on hardware: its owner signs in the terminal");
+  if (before?.document.kms.length) throw new Error("This app has a key service: a head made here would drop it with the secrets. Deploy it with redoubt deploy");
   const bundle = bundleOf(source);
   const code = f.digestText(await f.sha256(bundle));
   await call("PUT", `/v1/blobs/${code.slice(7)}`, bundle);

@@ -49,7 +49,7 @@ test("every page", { timeout: 280000 }, async (t) => {
   await page.waitForSelector(".checks, .cols .note.refused");
   assert.ok(await page.locator(".checks").count(), await page.locator("main").textContent());
   await t.test("invoke", () => inEveryLook("invoke"));
-  const paths = ["/apps", ...["overview", "instances", "deployments", "releases", "logs", "settings"].map((tab) => `/apps/${app.id}?tab=${tab}`), `/instances/${instance.id}`, "/receipts",
+  const paths = ["/apps", ...["overview", "instances", "deployments", "releases", "secrets", "logs", "settings"].map((tab) => `/apps/${app.id}?tab=${tab}`), `/instances/${instance.id}`, "/receipts",
     ...[1, 2, 3, 4].map((step) => `/deploy?step=${step}`), "/hosts", "/hosts?show=free", `/hosts/${host.id}`, "/nothing-here"];
   for (const path of paths) {
     await t.test(path, async () => {

@@ -1,6 +1,6 @@
 import { h, icon, age, clock, idCode, digestCode, short, shortDigest, plural, sizeText } from "../dom.js";
 import { mark, shape, verdictOf, worst, marks, firstExpiry } from "../marks.js";
-import { table, panel, facts, stats, terminal, confirmName, dialog, toast, toastProblem, roleButton, note } from "../widgets.js";
+import { empty, table, panel, facts, stats, terminal, confirmName, dialog, toast, toastProblem, roleButton, note } from "../widgets.js";
 import { get, list, post, patch, remove, may } from "../api.js";
 import { go } from "../router.js";
 import * as f from "../formats.js";
@@ -71,6 +71,19 @@ function releasesPart(app, releases, head, running) {
   }));
 }
 
+// What the plane stores of secrets: names, versions and ciphertexts; the key of sealed code is one of them.
+function secretsPart(app, secrets, head) {
+  const document = head ? JSON.parse(f.text(f.unb64u(head.document))) : null, kms = document?.kms[0];
+  const set = `redoubt secrets set ${app.name} NAME`;
+  if (!kms) return [empty("No key service", "The owner's head names none, so this app has no secrets and its code is public. Trust a key service in the terminal, then set a secret.", null, "redoubt kms list"), terminal(set)];
+  const [keys, named] = [secrets.filter((secret) => secret.name.startsWith("redoubt.")), secrets.filter((secret) => !secret.name.startsWith("redoubt."))];
+  return [panel("Secrets", h("span.help", {}, "sealed on the owner's machine, opened in verified instances"), named.length
+    ? table("Secrets", ["Name", "Version", "Standing", ["Size", "hide-s"], ["Sealed", "hide-s"]], named.map((secret) => h("tr", {}, h("th", { scope: "row" }, h("code", {}, secret.name)), h("td.num", {}, secret.version),
+      h("td", {}, secret.current ? "in the current head" : "not in the current head"), h("td.hide-s.num", {}, sizeText(secret.size_bytes)), h("td.hide-s", {}, age(secret.created_at)))))
+    : h("p.none", {}, "None yet."), h("footer", {}, h("dl.facts", {}, h("dt", {}, "Key service"), h("dd", {}, idCode(kms)), h("dt", {}, "Code"), h("dd", {}, keys.some((key) => key.current) ? "sealed" : "public")))),
+  terminal(set)];
+}
+
 function settings(app, latest) {
   const isDeveloper = may("developer");
   const line = (title, text, ...buttons) => h("div.pad.row.between", {}, h("div", {}, h("h3", {}, title), h("p.help", {}, text)), h("div.row", {}, buttons));
@@ -92,7 +105,7 @@ export async function appPage({ id, query }) {
   const latest = deployments[0] ? await get(`/v1/deployments/${deployments[0].id}`) : null;
   const numbers = new Map(releases.map((release) => [release.digest, release.number])), hostOf = new Map(hosts.map((host) => [host.id, host]));
   const serving = instances.filter((instance) => instance.serving);
-  const tabs = [["overview", "Overview"], ["instances", "Instances", instances.length], ["deployments", "Deployments", deployments.length], ["releases", "Releases", releases.length], ["logs", "Logs"], ["settings", "Settings"]];
+  const tabs = [["overview", "Overview"], ["instances", "Instances", instances.length], ["deployments", "Deployments", deployments.length], ["releases", "Releases", releases.length], ["secrets", "Secrets"], ["logs", "Logs"], ["settings", "Settings"]];
   const nav = h("nav.tabs", { "aria-label": "Parts of the app" }, tabs.map(([key, label, count]) => h("a", { href: `/apps/${id}${key === "overview" ? "" : `?tab=${key}`}`, "aria-current": key === tab ? "page" : null }, label, count ? h("span.help", {}, " ", count) : null)));
   const current = latest ? panel(numbers.get(latest.release) ? `Release ${numbers.get(latest.release)}` : deploymentTitle(latest), [h("span.help", {}, deploymentFacts(latest)), h("span.tag", {}, latest.state)],
     timeline(latest), tookText(latest) ? h("footer", {}, tookText(latest), ". ", h("a", { href: `/apps/${id}?tab=deployments` }, "All deployments")) : null) : null;
@@ -103,6 +116,7 @@ export async function appPage({ id, query }) {
     instances: () => [instances.length ? panel("Instances", marks(instances.map(verdictOf)), instanceTable(instances, hostOf)) : panel("Instances", null, h("p.none", {}, "None. Deploy a release to get one.")), terminal(`redoubt verify ${app.name}`, "Check them without us")],
     deployments: () => [current, latest ? why(latest, hosts.length) : null, panel("Deployments", null, deployments.length ? deploymentTable(deployments, numbers) : h("p.none", {}, "None yet.")), terminal(`redoubt deployments list ${app.name}`)],
     releases: async () => [panel("Releases", null, releasesPart(app, releases, app.head ? await get(`${base}/heads/current`) : null, app.deployment?.release)), terminal(`redoubt apps show ${app.name}`)],
+    secrets: async () => secretsPart(app, await list(`${base}/secrets`), app.head ? await get(`${base}/heads/current`) : null),
     logs: () => { logs = logViewer(app); return [logs.content, terminal(`redoubt logs ${app.name} --follow`)]; },
     settings: () => settings(app, latest),
   };
