@@ -7,7 +7,7 @@ import { launch, open, signIn, visit, axe, assertClean } from "../support/browse
 
 let stack, browser, page, app, instance, host;
 before(async () => {
-  stack = await Stack.start({ hosts: 1 });
+  stack = await Stack.start({ hosts: 1, kms: true });
   browser = await launch();
   page = await open(browser, stack.api);
 }, { timeout: 120000 });
@@ -40,7 +40,10 @@ test("sign-in and empty pages", { timeout: 120000 }, async () => {
 });
 
 test("every page", { timeout: 280000 }, async (t) => {
+  assert.equal((await stack.cli("kms", "trust", await stack.kmsId(), "--yes")).code, 0);
   await stack.deploy("seen", 'export default { async fetch() { console.warn("a line"); return Response.json({ seen: true }); } };', { resources: { cpu_m: 1000, memory_bytes: 64 << 20 } });
+  const set = await stack.cli("secrets", "set", "seen", "API_KEY", { input: "not to be seen" });
+  assert.equal(set.code, 0, set.stderr);
   [app] = (await stack.rest("GET", "/v1/apps")).items;
   [instance] = (await stack.rest("GET", `/v1/apps/${app.id}/instances`)).items;
   [host] = await stack.hosts();
