@@ -275,12 +275,24 @@ static int seal_code(cli_deploy_job *job, rd_err *err)
                             err);
 }
 
+/* A text of the manifest would stand in the place of the secret, and the function read the wrong one. */
+static int check_names(const cli_deploy_job *job, rd_err *err)
+{
+    const rd_release *release = &job->manifest.release;
+    for (size_t i = 0; i < release->env_count; i++)
+        if (cli_secrets_find(&job->secrets, release->env[i].name))
+            return rd_err_set(err, RD_E_CLI_MANIFEST,
+                              "env.%s is the name of a secret, too: rename it, or: %s secrets unset",
+                              release->env[i].name, job->context->program);
+    return 0;
+}
+
 static int prepare_kms(cli_deploy_job *job, rd_err *err)
 {
     if (!job->has_kms)
         return 0;
     if (cli_kms_demand(job->context, job->client, &job->kms_id, &job->kms, err) < 0 ||
-        cli_secrets_fetch(job->client, &job->current, &job->secrets, err) < 0)
+        cli_secrets_fetch(job->client, &job->current, &job->secrets, err) < 0 || check_names(job, err) < 0)
         return -1;
     return job->is_sealed ? seal_code(job, err) : 0;
 }

@@ -56,6 +56,7 @@ test("code is sealed by default, a secret is read by the function, and an argume
   await stack.deploy("private", source(), { env: { GREETING: "hello" } });
   assert.deepEqual(await ask(), { has: SECRET.length, sum: sum(SECRET), mark: CODE.length, greeting: "hello" });
   assert.deepEqual((await stack.json("secrets", "list", "private")).filter((s) => !s.code).map((s) => [s.name, s.version]), [["API_KEY", 1]]);
+  await assert.rejects(stack.deploy("private", source(), { env: { API_KEY: "hello" } }), /env.API_KEY is the name of a secret/);
   const verified = await stack.cli("verify", "private");
   assert.equal(verified.code, 0, verified.stderr + verified.stdout);
 });
