@@ -1,6 +1,7 @@
 #include "cli/cmd.h"
 
 #include "cli/dev_serve.h"
+#include "cli/local_http.h"
 #include "cli/signals.h"
 #include "common/base/mem.h"
 #include "common/base/text.h"
@@ -197,7 +198,7 @@ static int run_dev(cli_context *context, const cli_args *args, rd_err *err)
     self.inotify_fd = inotify_init1(IN_CLOEXEC);
     if (self.inotify_fd < 0)
         return rd_err_set_errno(err, RD_E_IO, errno, "inotify");
-    if (cli_dev_listen(port, &self.listen_fd, &port, err) < 0)
+    if (cli_local_listen(port, &self.listen_fd, &port, err) < 0)
         return rd_err_wrap(err, "another --port may be free");
     cli_note(
         &context->out,

@@ -152,7 +152,6 @@ static int start(cli_watch *watch, void *context, rd_err *err)
 static int publish_head(rollback *r, rd_err *err)
 {
     RD_CLEANUP(rd_free_p) cli_secret_list *list = rd_alloc(sizeof *list);
-    RD_CLEANUP(rd_buf_done) rd_buf body = { 0 };
     if (cli_secrets_fetch(r->client, &r->current, list, err) < 0)
         return -1;
     const cli_head_request request = {
@@ -163,19 +162,7 @@ static int publish_head(rollback *r, rd_err *err)
         .kms = r->current.head.kms_count > 0 ? &r->current.head.kms[0] : NULL,
         .secrets = list,
     };
-    cli_signed_head head = { .seq = 0 };
-    RD_CLEANUP(rd_free_p) char *path = rd_asprintf("/v1/apps/%s/heads", r->id);
-    int status = cli_head_sign(r->context, &request, &head, err);
-    if (status == 0)
-        status = cli_secrets_head_body(&head.envelope, list, &body, err);
-    if (status == 0)
-        status = cli_post_once(r->client, path, rd_buf_bytes(&body), NULL, err);
-    const rd_head_known known = { head.seq, head.digest };
-    if (status == 0)
-        status =
-            cli_head_remember(cli_profile_get(r->context->profile, CLI_SET_STATE_DIR), &r->current.app, &known, err);
-    rd_buf_done(&head.envelope);
-    return status;
+    return cli_head_publish(r->context, r->client, &request, err);
 }
 
 static int carry_out(rollback *r, bool is_detached, rd_err *err)

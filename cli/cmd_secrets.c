@@ -135,20 +135,7 @@ static int publish(work *w, rd_err *err)
                                        .keeps_releases = true,
                                        .kms = &w->kms.id,
                                        .secrets = &w->list };
-    cli_signed_head head = { .seq = 0 };
-    RD_CLEANUP(rd_free_p) char *path = rd_asprintf("/v1/apps/%s/heads", w->id);
-    RD_CLEANUP(rd_buf_done) rd_buf body = { 0 };
-    int status = cli_head_sign(w->context, &request, &head, err);
-    if (status == 0)
-        status = cli_secrets_head_body(&head.envelope, &w->list, &body, err);
-    if (status == 0)
-        status = cli_post_once(w->client, path, rd_buf_bytes(&body), NULL, err);
-    const rd_head_known known = { head.seq, head.digest };
-    if (status == 0)
-        status =
-            cli_head_remember(cli_profile_get(w->context->profile, CLI_SET_STATE_DIR), &w->current.app, &known, err);
-    rd_buf_done(&head.envelope);
-    return status;
+    return cli_head_publish(w->context, w->client, &request, err);
 }
 
 static void print_done(const work *w, const char *name, uint64_t version)

@@ -1,6 +1,7 @@
 #include "cli/deploy_sign.h"
 
 #include "cli/apps.h"
+#include "cli/docs.h"
 #include "common/base/mem.h"
 #include "common/base/text.h"
 #include "common/model/envelope.h"
@@ -136,6 +137,26 @@ int cli_head_sign(cli_context *context, const cli_head_request *request, cli_sig
         status = seal_envelope(&document, request->key, RD_SIGN_HEAD, &ret->envelope, err);
     }
     rd_buf_done(&document);
+    return status;
+}
+
+int cli_head_publish(cli_context *context, cli_client *client, const cli_head_request *request, rd_err *err)
+{
+    const rd_app_id *app = &request->current->app;
+    char id[RD_APP_ID_TEXT_SIZE];
+    rd_app_id_format(app, id);
+    cli_signed_head head = { .seq = 0 };
+    RD_CLEANUP(rd_free_p) char *path = rd_asprintf("/v1/apps/%s/heads", id);
+    RD_CLEANUP(rd_buf_done) rd_buf body = { 0 };
+    int status = cli_head_sign(context, request, &head, err);
+    if (status == 0)
+        status = cli_secrets_head_body(&head.envelope, request->secrets, &body, err);
+    if (status == 0)
+        status = cli_post_once(client, path, rd_buf_bytes(&body), NULL, err);
+    const rd_head_known known = { head.seq, head.digest };
+    if (status == 0)
+        status = cli_head_remember(cli_profile_get(context->profile, CLI_SET_STATE_DIR), app, &known, err);
+    rd_buf_done(&head.envelope);
     return status;
 }
 

@@ -49,6 +49,9 @@ int cli_release_number_next(cli_client *client, const rd_app_id *app, uint32_t *
 int cli_policy_fill(const cli_profile *profile, rd_class class, rd_policy *ret, rd_err *err) RD_NODISCARD;
 int cli_head_sign(cli_context *context, const cli_head_request *request, cli_signed_head *ret,
                   rd_err *err) RD_NODISCARD;
+/* Signs the head, hands it to the plane with the list of its secrets, and remembers that it was the newest. */
+int cli_head_publish(cli_context *context, cli_client *client, const cli_head_request *request,
+                     rd_err *err) RD_NODISCARD;
 int cli_deploy_sign(cli_context *context, const cli_deploy_request *request, cli_signed_deploy *ret,
                     rd_err *err) RD_NODISCARD;
 void cli_signed_deploy_done(cli_signed_deploy *deploy);

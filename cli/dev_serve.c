@@ -39,23 +39,6 @@ typedef struct dev {
     size_t dialled_count;
 } dev;
 
-int cli_dev_listen(uint16_t port, int *ret_fd, uint16_t *ret_port, rd_err *err)
-{
-    struct sockaddr_in address = { .sin_family = AF_INET,
-                                   .sin_port = htons(port),
-                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-    socklen_t size = sizeof address;
-    const int yes = 1;
-    RD_CLEANUP(rd_close_p) int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
-    if (fd < 0 || bind(fd, (const struct sockaddr *)&address, size) < 0 || listen(fd, 64) < 0 ||
-        getsockname(fd, (struct sockaddr *)&address, &size) < 0)
-        return rd_err_set_errno(err, RD_E_IO, errno, "127.0.0.1:%u", port);
-    *ret_port = ntohs(address.sin_port);
-    *ret_fd = rd_fd_take(&fd);
-    return 0;
-}
-
 /* --- what the engine asks of its host --------------------------------------------------------------------------- */
 
 static int64_t wall_us(void *context RD_UNUSED)

@@ -9,9 +9,6 @@
 #include "cli/out.h"
 #include "common/model/code_bundle.h"
 
-/* Listens on 127.0.0.1; port 0: the system chooses. */
-int cli_dev_listen(uint16_t port, int *ret_fd, uint16_t *ret_port, rd_err *err) RD_NODISCARD;
-
 /* Loads and serves until it is killed; never returns. secrets: {"NAME":"value"}, or NULL. A handler that does not load
  * is said so here and in every answer. */
 void cli_dev_serve(const cli_out *out, const cli_manifest *manifest, const rd_code_bundle *code, const json_t *secrets,

@@ -8,6 +8,7 @@
 #include "common/model/canonical.h"
 #include "common/model/problem.h"
 #include "enclave/runtime/sealed.h"
+#include "enclave/world/field.h"
 
 #define EVIDENCE_PATH RD_RUNTIME_PREFIX "evidence"
 #define DOCS_PATH     RD_RUNTIME_PREFIX "docs"
@@ -233,7 +234,7 @@ static int write_response(encl_conn *conn, const encl_http_request *request, con
         const encl_header *header = &response->headers[i];
         if (encl_http_is_reserved(header->name))
             continue;
-        if (encl_http_name_equal(header->name, "content-type"))
+        if (encl_field_is_named(header->name, "content-type"))
             *ret_type = header->value;
         rd_buf_append_bytes(&conn->head, header->name);
         rd_buf_append_str(&conn->head, ": ");

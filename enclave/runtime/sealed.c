@@ -6,6 +6,7 @@
 
 #include "common/base/mem.h"
 #include "common/model/bhttp.h"
+#include "enclave/world/field.h"
 
 #define OWN_LINES 4                 /* salt, error code, content type, receipt */
 #define OWN_BYTES ((size_t)8 << 10) /* of them: a receipt has at most 4 KiB */
@@ -58,7 +59,7 @@ static void read_head(rd_bytes head, rd_buf *names, rd_bhttp_message *ret)
         rd_bytes name = rd_bytes_of(line, (size_t)(colon - line));
         rd_bytes value = trim(colon + 1, stop);
         line = stop + 1;
-        if (encl_http_name_equal(name, "content-length") || encl_http_name_equal(name, "connection"))
+        if (encl_field_is_named(name, "content-length") || encl_field_is_named(name, "connection"))
             continue;
         uint8_t *lower = rd_buf_reserve(names, name.size);
         for (size_t i = 0; i < name.size; i++)

@@ -6,11 +6,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <unistd.h>
 
 #include "common/base/mem.h"
 #include "enclave/world/answer.h"
+#include "enclave/world/field.h"
 #include "enclave/world/http.h"
 #include "enclave/world/tls.h"
 
@@ -140,31 +140,6 @@ static void fail(encl_egress *egress, egress_line *line, const char *why)
 
 /* --- the request -------------------------------------------------------------------------------------------------- */
 
-static bool is_token(rd_bytes text)
-{
-    for (size_t i = 0; i < text.size; i++) {
-        uint8_t c = text.data[i];
-        bool is_plain = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-        if (!is_plain && (c == 0 || strchr("!#$%&'*+-.^_`|~", c) == NULL))
-            return false;
-    }
-    return text.size > 0;
-}
-
-static bool is_text(rd_bytes text)
-{
-    for (size_t i = 0; i < text.size; i++) {
-        if ((text.data[i] < 0x20 && text.data[i] != '\t') || text.data[i] == 0x7f)
-            return false;
-    }
-    return true;
-}
-
-static bool is_named(rd_bytes name, const char *text)
-{
-    return name.size == strlen(text) && strncasecmp((const char *)name.data, text, name.size) == 0;
-}
-
 /* What the runtime says itself, or what would change the framing (RFC 9110, 7.6.1; RFC 9112, 6). */
 static bool is_ours(rd_bytes name)
 {
@@ -173,7 +148,7 @@ static bool is_ours(rd_bytes name)
                                          "trailer",    "transfer-encoding",   "upgrade" };
 
     for (size_t i = 0; i < RD_ARRAY_LEN(names); i++) {
-        if (is_named(name, names[i]))
+        if (encl_field_is_named(name, names[i]))
             return true;
     }
     return false;
@@ -187,11 +162,11 @@ static int put_headers(const encl_fetch *fetch, rd_buf *out, rd_err *err)
         return rd_err_set(err, RD_E_EGRESS_REFUSED, "more than %d headers", HEADERS_MAX);
     for (size_t i = 0; i < fetch->headers_count; i++) {
         rd_bytes name = fetch->headers[2 * i], value = fetch->headers[2 * i + 1];
-        if (!is_token(name) || !is_text(value))
+        if (!encl_field_is_token(name) || !encl_field_is_text(value))
             return rd_err_set(err, RD_E_EGRESS_REFUSED, "header %zu is malformed", i);
         if (is_ours(name))
             continue;
-        has_encoding = has_encoding || is_named(name, "accept-encoding");
+        has_encoding = has_encoding || encl_field_is_named(name, "accept-encoding");
         rd_buf_append_bytes(out, name);
         rd_buf_append_str(out, ": ");
         rd_buf_append_bytes(out, value);
@@ -205,10 +180,10 @@ static int put_headers(const encl_fetch *fetch, rd_buf *out, rd_err *err)
 static int write_request(const encl_fetch *fetch, rd_buf *out, rd_err *err)
 {
     const rd_egress_entry *entry = fetch->entry;
-    bool is_bare = is_named(fetch->method, "GET") || is_named(fetch->method, "HEAD");
+    bool is_bare = encl_field_is_named(fetch->method, "GET") || encl_field_is_named(fetch->method, "HEAD");
 
-    if (!is_token(fetch->method) || fetch->method.size > 32 || is_named(fetch->method, "CONNECT") ||
-        is_named(fetch->method, "TRACE"))
+    if (!encl_field_is_token(fetch->method) || fetch->method.size > 32 ||
+        encl_field_is_named(fetch->method, "CONNECT") || encl_field_is_named(fetch->method, "TRACE"))
         return rd_err_set(err, RD_E_EGRESS_REFUSED, "the method is not one to send");
     if (!encl_http_is_target(fetch->target))
         return rd_err_set(err, RD_E_EGRESS_REFUSED, "the path is malformed");
@@ -260,7 +235,7 @@ static int start(encl_egress *egress, const encl_fetch *fetch, uint32_t *ret_id,
     line->id = *ret_id = ++egress->last_id;
     line->dial_id = ++egress->last_dial;
     line->entry = fetch->entry;
-    encl_answer_init(&line->answer, is_named(fetch->method, "HEAD"),
+    encl_answer_init(&line->answer, encl_field_is_named(fetch->method, "HEAD"),
                      RD_MIN(ENCL_EGRESS_BODY_MAX, ENCL_EGRESS_CALL_MAX - egress->received));
     return 0;
 }

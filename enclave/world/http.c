@@ -4,36 +4,9 @@
 #include <strings.h>
 
 #include "common/base/text.h"
+#include "enclave/world/field.h"
 
 #define METHOD_MAX 32
-
-/* RFC 9110, 5.6.2: tchar */
-static bool is_token_char(uint8_t c)
-{
-    if ((c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'))
-        return true;
-    return c != 0 && strchr("!#$%&'*+-.^_`|~", c) != NULL;
-}
-
-static bool is_token(rd_bytes text)
-{
-    for (size_t i = 0; i < text.size; i++) {
-        if (!is_token_char(text.data[i]))
-            return false;
-    }
-    return text.size > 0;
-}
-
-/* RFC 9110, 5.5: field-vchar, space and tab */
-static bool is_value(rd_bytes text)
-{
-    for (size_t i = 0; i < text.size; i++) {
-        uint8_t c = text.data[i];
-        if (c == 0x7f || (c < 0x20 && c != '\t'))
-            return false;
-    }
-    return true;
-}
 
 /* RFC 9112, 3.2.1: origin form. Only visible ASCII, no fragment. */
 bool encl_http_is_target(rd_bytes text)
@@ -59,15 +32,10 @@ bool encl_http_is_host(rd_bytes text)
     return text.size <= 255;
 }
 
-bool encl_http_name_equal(rd_bytes text, const char *name)
-{
-    return text.size == strlen(name) && strncasecmp((const char *)text.data, name, text.size) == 0;
-}
-
 const encl_http_header *encl_http_find(const encl_http_request *request, const char *name)
 {
     for (size_t i = 0; i < request->headers_count; i++) {
-        if (encl_http_name_equal(request->headers[i].name, name))
+        if (encl_field_is_named(request->headers[i].name, name))
             return &request->headers[i];
     }
     return NULL;
@@ -80,7 +48,7 @@ bool encl_http_is_reserved(rd_bytes name)
         "trailer",    "transfer-encoding", "upgrade",    "proxy-authenticate", "proxy-authorization"
     };
     for (size_t i = 0; i < RD_ARRAY_LEN(reserved); i++) {
-        if (encl_http_name_equal(name, reserved[i]))
+        if (encl_field_is_named(name, reserved[i]))
             return true;
     }
     return name.size >= 8 && strncasecmp((const char *)name.data, "redoubt-", 8) == 0;
@@ -114,7 +82,7 @@ static int parse_line(rd_bytes line, encl_http_request *ret, rd_err *err)
         return rd_err_set(err, RD_E_HTTP_SYNTAX, "request line without a version");
     ret->target = rd_bytes_of(rest.data, (size_t)(second - rest.data));
     rd_bytes version = rd_bytes_of(second + 1, rest.size - ret->target.size - 1);
-    if (!is_token(ret->method) || ret->method.size > METHOD_MAX)
+    if (!encl_field_is_token(ret->method) || ret->method.size > METHOD_MAX)
         return rd_err_set(err, RD_E_HTTP_SYNTAX, "the method is not a token of at most %d bytes", METHOD_MAX);
     if (!encl_http_is_target(ret->target))
         return rd_err_set(err, RD_E_HTTP_SYNTAX, "the target is not in origin form");
@@ -144,10 +112,10 @@ static int parse_header(rd_bytes line, encl_http_request *ret, rd_err *err)
     const uint8_t *colon = memchr(line.data, ':', line.size);
     encl_http_header header = { 0 };
     header.name = rd_bytes_of(line.data, colon == NULL ? line.size : (size_t)(colon - line.data));
-    if (colon == NULL || !is_token(header.name))
+    if (colon == NULL || !encl_field_is_token(header.name))
         return rd_err_set(err, RD_E_HTTP_SYNTAX, "a header line is not a name, a colon and a value");
     header.value = trim(rd_bytes_of(colon + 1, line.size - header.name.size - 1));
-    if (!is_value(header.value))
+    if (!encl_field_is_text(header.value))
         return rd_err_set(err, RD_E_HTTP_SYNTAX, "a header value holds control characters");
     ret->headers[ret->headers_count++] = header;
     return 0;
@@ -159,7 +127,7 @@ static bool list_holds(rd_bytes list, const char *word)
     while (list.size > 0) {
         const uint8_t *comma = memchr(list.data, ',', list.size);
         rd_bytes item = rd_bytes_of(list.data, comma == NULL ? list.size : (size_t)(comma - list.data));
-        if (encl_http_name_equal(trim(item), word))
+        if (encl_field_is_named(trim(item), word))
             return true;
         size_t step = comma == NULL ? list.size : item.size + 1;
         list.data += step;
@@ -185,15 +153,15 @@ static int read_length(const encl_http_header *header, head_facts *facts, encl_h
 
 static int read_meaning(const encl_http_header *header, head_facts *facts, encl_http_request *ret, rd_err *err)
 {
-    if (encl_http_name_equal(header->name, "content-length"))
+    if (encl_field_is_named(header->name, "content-length"))
         return read_length(header, facts, ret, err);
-    if (encl_http_name_equal(header->name, "transfer-encoding"))
+    if (encl_field_is_named(header->name, "transfer-encoding"))
         return rd_err_set(err, RD_E_HTTP_LENGTH_REQUIRED, "Transfer-Encoding is not taken");
-    if (encl_http_name_equal(header->name, "expect"))
+    if (encl_field_is_named(header->name, "expect"))
         return rd_err_set(err, RD_E_HTTP_EXPECTATION, "Expect is not met");
-    if (encl_http_name_equal(header->name, "connection") && list_holds(header->value, "close"))
+    if (encl_field_is_named(header->name, "connection") && list_holds(header->value, "close"))
         ret->keeps_alive = false;
-    if (encl_http_name_equal(header->name, "host")) {
+    if (encl_field_is_named(header->name, "host")) {
         /* RFC 9112, 3.2: exactly one Host */
         if (facts->has_host || !encl_http_is_host(header->value))
             return rd_err_set(err, RD_E_HTTP_SYNTAX, "Host stands twice or is not a host");
@@ -230,7 +198,7 @@ static int parse_head(rd_bytes head, encl_http_request *ret, rd_err *err)
 
 int encl_http_parse(rd_bytes input, size_t *scanned, encl_http_request *ret, rd_err *err)
 {
-    if (input.size > 0 && !is_token_char(input.data[0]))
+    if (input.size > 0 && !encl_field_is_token_char(input.data[0]))
         return rd_err_set(err, RD_E_HTTP_SYNTAX, "the request does not begin with a method");
     size_t from = *scanned >= 3 ? *scanned - 3 : 0;
     const uint8_t *end = input.size < 4 ? NULL : memmem(input.data + from, input.size - from, "\r\n\r\n", 4);

@@ -49,7 +49,5 @@ const encl_http_header *encl_http_find(const encl_http_request *request, const c
 bool encl_http_is_reserved(rd_bytes name);
 /* A status's reason phrase, "" for unknown ones. */
 const char *encl_http_reason(unsigned status);
-/* Whether the text equals the name, letters compared without case. */
-bool encl_http_name_equal(rd_bytes text, const char *name);
 
 #endif
