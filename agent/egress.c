@@ -95,6 +95,9 @@ static void on_plane(uv_getaddrinfo_t *resolve, int status, struct addrinfo *fou
     plane_name *name = resolve->data;
     for (const struct addrinfo *one = found; status == 0 && one != NULL; one = one->ai_next)
         agent_egress_rules_plane(&name->egress->rules, one->ai_addr);
+    if (status < 0)
+        rd_log(RD_WARN, "plane_not_guarded", RD_STR("meaning", "functions that declare the plane's address reach it"),
+               RD_STR("reason", uv_strerror(status)), RD_STR("hint", "start the agent again once its name resolves"));
     uv_freeaddrinfo(found);
     name->egress->resolving--;
     free_when_done(name->egress);

@@ -62,6 +62,8 @@ size_t api_agents_count(const api_agents *agents);
 rd_link *api_agents_link(const api_agents *agents, const rd_id *host);
 /* The index-th open link of a host that carries a key service, or NULL. */
 rd_link *api_agents_kms_link(const api_agents *agents, const rd_kms_id *kms, size_t index);
+/* The key services are gone: nothing is asked of them from now on. */
+void api_agents_drop_kms(api_agents *agents);
 /* A key service can be asked again: instances that wait for a grant of it are looked at. */
 void api_agents_kms_ready(api_agents *agents, const rd_kms_id *kms);
 /* There may be work for this host in PostgreSQL; nothing happens when its link is not here. */

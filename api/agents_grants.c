@@ -381,6 +381,11 @@ void api_grants_second(api_host_link *host)
     work(host);
 }
 
+void api_agents_drop_kms(api_agents *agents)
+{
+    agents->options.kms = NULL;
+}
+
 void api_agents_kms_ready(api_agents *agents, const rd_kms_id *kms)
 {
     for (api_host_link *host = agents->first; host; host = host->next) {

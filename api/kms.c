@@ -35,8 +35,9 @@ typedef struct service {
     rd_kms_id id;
     rd_link_stream *stream;
     bool is_open;
-    size_t way; /* of the pipe, or to try next */
-    ask *now;   /* in flight */
+    size_t way;    /* of the pipe, or to try next */
+    bool may_turn; /* past the last way, begin again with the first */
+    ask *now;      /* in flight */
     size_t written;
     ask *first, *last; /* waiting */
     size_t waiting;
@@ -152,12 +153,20 @@ static void lose(service *s, const rd_err *error)
         ask_end(one, RD_BYTES_NULL, error);
 }
 
+/* A way that failed a question is the last to be asked again: whoever carries a service may be hostile. */
+static void next_way(service *s)
+{
+    s->may_turn = s->is_open;
+    s->way++;
+}
+
 static void drop_pipe(service *s, rd_code code, const char *why)
 {
     rd_err err = RD_ERR_INIT;
     (void)rd_err_set(&err, code, "key service: %s", why);
     if (s->stream)
         rd_link_stream_reset(s->stream, true);
+    next_way(s);
     forget_pipe(s);
     lose(s, &err);
 }
@@ -249,19 +258,23 @@ static void on_response(rd_link_stream *stream, void *context, int status)
     (void)stream;
     service *s = context;
     s->is_open = status == 200;
-    if (s->is_open)
-        pump(s);
+    if (!s->is_open)
+        return; /* its end follows */
+    rd_timer_stop(s->timer);
+    pump(s);
 }
 
 static void on_closed(rd_link_stream *stream, void *context, const rd_err *error)
 {
     (void)stream;
     service *s = context;
-    bool was_open = s->is_open;
     rd_err err = RD_ERR_INIT;
     (void)rd_err_set(&err, RD_E_UNAVAILABLE, "key service: %s", error ? error->text : "the pipe was closed");
+    if (s->is_open && !s->now)
+        s->way = 0;
+    else
+        next_way(s);
     forget_pipe(s);
-    s->way = was_open ? 0 : s->way + 1;
     lose(s, &err);
     pump(s);
 }
@@ -276,10 +289,17 @@ static void open_pipe(service *s)
     rd_err err = RD_ERR_INIT;
     for (;; s->way++) {
         rd_link *link = options->find_way(options->context, &s->id, s->way, authority);
+        if (!link && s->may_turn && s->way > 0) {
+            s->may_turn = false;
+            s->way = 0;
+            link = options->find_way(options->context, &s->id, 0, authority);
+        }
         if (!link)
             break;
-        if (rd_link_connect(link, authority, &events, s, &s->stream, &err) == 0)
+        if (rd_link_connect(link, authority, &events, s, &s->stream, &err) == 0) {
+            rd_timer_start(s->timer, ASK_US, 0); /* until it is open; then for each question */
             return;
+        }
     }
     s->way = 0;
     s->stream = NULL;
@@ -336,7 +356,7 @@ static void pump(service *s)
 
 static service *service_of(api_kms *all, const rd_kms_id *id)
 {
-    if (all->is_closing)
+    if (!all || all->is_closing)
         return NULL; /* what fails now may ask again, and services go one by one */
     service *s = rd_table_get(all->services, RD_BYTES_ARRAY(id->b));
     if (s)
@@ -364,6 +384,35 @@ static int put(service *s, rd_kms_type type, rd_bytes payload, api_kms_fn fn, vo
     return 0;
 }
 
+static service *find_idle(const api_kms *all)
+{
+    size_t iterator = 0;
+    void *value;
+    while (rd_table_next(all->services, &iterator, NULL, &value)) {
+        service *s = value;
+        if (!s->stream && !s->now && !s->first)
+            return s;
+    }
+    return NULL;
+}
+
+static void service_free(service *s)
+{
+    rd_timer_free(s->timer);
+    rd_buf_done(&s->in);
+    free(s);
+}
+
+/* Whoever may ask names any id: those that no way leads to make room again. */
+static void sweep(api_kms *all)
+{
+    service *s;
+    while (rd_table_count(all->services) > API_KMS_MAX / 2 && (s = find_idle(all)) != NULL) {
+        (void)rd_table_remove(all->services, RD_BYTES_ARRAY(s->id.b));
+        service_free(s);
+    }
+}
+
 /* Once a turn, so that answers never come before their question has returned. */
 static void on_flush(void *context)
 {
@@ -375,6 +424,7 @@ static void on_flush(void *context)
     void *value;
     while (rd_table_next(all->services, &iterator, NULL, &value))
         pump(value);
+    sweep(all);
 }
 
 int api_kms_ask(api_kms *all, const rd_kms_id *kms, rd_kms_type type, rd_bytes payload, api_kms_fn fn, void *context,
@@ -465,9 +515,7 @@ api_kms *api_kms_free(api_kms *all)
         forget_pipe(s);
         lose(s, &err);
         fail_waiting(s, &err);
-        rd_timer_free(s->timer);
-        rd_buf_done(&s->in);
-        free(s);
+        service_free(s);
     }
     rd_table_free(all->services);
     free(all);

@@ -577,6 +577,8 @@ api_links *api_links_stop(api_links *links)
     send_beat(links, 3);
     api_apps_stop(links->apps);
     links->kms = api_kms_free(links->kms);
+    if (links->agents)
+        api_agents_drop_kms(links->agents);
     links->peers = api_peers_free(links->peers);
     links->agents = api_agents_free(links->agents);
     turn_until_written(links);

@@ -61,6 +61,16 @@ test("code is sealed by default, a secret is read by the function, and an argume
   assert.equal(verified.code, 0, verified.stderr + verified.stdout);
 });
 
+test("names of key services that nobody carries take no place for good", { timeout: 180000 }, async () => {
+  const alphabet = "abcdefghijklmnopqrstuvwxyz234567";
+  for (let i = 0; i < 300; i++) {
+    const id = "kms_" + [...randomBytes(51)].map((byte) => alphabet[byte % 32]).join("") + "a";
+    const answer = await stack.request("GET", `/v1/kms/${id}/seal-key?app=${app}&version=1`);
+    assert.deepEqual([answer.status, answer.body.detail], [503, "no link leads to the key service"]);
+  }
+  assert.equal((await stack.json("kms", "show", kms)).verified, true);
+});
+
 test("a rotated secret is what the next start reads; one that is unset is gone", { timeout: 180000 }, async () => {
   const next = SECRET.split("").reverse().join("");
   const rotated = await stack.cli("secrets", "rotate", "private", "API_KEY", "--json", { input: next });
