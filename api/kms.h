@@ -38,7 +38,8 @@ typedef void (*api_kms_fn)(void *context, rd_bytes payload, const rd_err *error)
 int api_kms_ask(api_kms *all, const rd_kms_id *kms, rd_kms_type type, rd_bytes payload, api_kms_fn fn, void *context,
                 rd_err *err) RD_NODISCARD;
 
-/* A nonce fetched in advance, given out once; all may be NULL. False: none is at hand; some were asked for, on_nonces tells. */
+/* A nonce fetched in advance, given out once; all may be NULL. False: none is at hand; some were asked for, on_nonces
+ * tells. */
 bool api_kms_take_nonce(api_kms *all, const rd_kms_id *kms, uint8_t out[API_KMS_NONCE_SIZE]);
 void api_kms_metrics(void *all, rd_buf *out);
 

@@ -353,7 +353,12 @@ int cli_client_find_app(cli_client *client, const char *name_or_id, json_t **ret
     RD_CLEANUP(rd_free_p) char *escaped = cli_url_escape(name_or_id);
     if (rd_starts_with(name_or_id, "app_")) {
         RD_CLEANUP(rd_free_p) char *path = rd_asprintf("/v1/apps/%s", escaped);
-        return cli_client_json(client, "GET", path, NULL, ret, err);
+        if (cli_client_json(client, "GET", path, NULL, ret, err) < 0)
+            return -1;
+        const char *id = cli_text(*ret, "id");
+        return id && strcmp(id, name_or_id) == 0
+                   ? 0
+                   : rd_err_set(err, RD_E_ID_FORMAT, "the control plane answered with another app");
     }
     RD_CLEANUP(rd_free_p) char *path = rd_asprintf("/v1/apps?name=%s", escaped);
     json_t *page = NULL;

@@ -20,7 +20,9 @@ static int run_list(cli_context *context, const cli_args *args, rd_err *err)
         return -1;
     cli_client *client = cli_context_client(context, err);
     RD_CLEANUP(rd_json_free_p) json_t *items = NULL;
-    if (!client || cli_client_list(client, "/v1/kms", 1000, &items, err) < 0)
+    RD_CLEANUP(rd_json_free_p) json_t *trusted = NULL;
+    if (!client || cli_kms_trusted(context, &trusted, err) < 0 ||
+        cli_client_list(client, "/v1/kms", 1000, &items, err) < 0)
         return -1;
     size_t count = json_array_size(items);
     RD_CLEANUP(rd_free_p) const char **cells = rd_alloc_array(count * 4 + 1, sizeof *cells);
@@ -30,8 +32,7 @@ static int run_list(cli_context *context, const cli_args *args, rd_err *err)
         const char *id = cli_text(item, "id");
         rd_kms_id kms;
         rd_err ignored = RD_ERR_INIT;
-        bool is_trusted =
-            id && rd_kms_id_parse(id, strlen(id), &kms, &ignored) == 0 && cli_kms_is_trusted(context, &kms);
+        bool is_trusted = id && rd_kms_id_parse(id, strlen(id), &kms, &ignored) == 0 && cli_kms_is_in(trusted, &kms);
         (void)json_object_set_new(item, "trusted", json_boolean(is_trusted));
         (void)snprintf(numbers[i], sizeof numbers[i], "%lld",
                        (long long)json_integer_value(json_object_get(item, "linked")));
@@ -49,14 +50,16 @@ static int run_list(cli_context *context, const cli_args *args, rd_err *err)
 }
 
 /* Fetched and attested now; printed whatever the outcome. */
-static int show(cli_context *context, const rd_kms_id *id, cli_kms *kms, rd_err *err)
+static int show(cli_context *context, const rd_kms_id *id, cli_kms *kms, bool *ret_trusted, rd_err *err)
 {
     RD_CLEANUP(rd_json_free_p) json_t *steps = json_array();
+    RD_CLEANUP(rd_json_free_p) json_t *trusted = NULL;
     cli_client *client = cli_context_client(context, err);
-    if (!client || cli_kms_fetch(client, id, kms, err) < 0)
+    if (!client || cli_kms_trusted(context, &trusted, err) < 0 || cli_kms_fetch(client, id, kms, err) < 0)
         return -1;
     int status = cli_kms_attest(context, client, kms, steps, err);
-    bool is_trusted = cli_kms_is_trusted(context, id);
+    bool is_trusted = cli_kms_is_in(trusted, id);
+    *ret_trusted = is_trusted;
     if (context->out.form == CLI_JSON) {
         RD_CLEANUP(rd_json_free_p)
         json_t *document =
@@ -77,20 +80,21 @@ static int run_show(cli_context *context, const cli_args *args, rd_err *err)
 {
     rd_kms_id id;
     cli_kms kms;
+    bool is_trusted;
     if (cli_args_expect(args, 1, 1, "ID", err) < 0 || parse_id(args->positional[0], &id, err) < 0)
         return -1;
-    return show(context, &id, &kms, err);
+    return show(context, &id, &kms, &is_trusted, err);
 }
 
 static int run_trust(cli_context *context, const cli_args *args, rd_err *err)
 {
     rd_kms_id id;
     cli_kms kms;
-    bool is_yes = context->out.assume_yes;
+    bool is_yes = context->out.assume_yes, is_trusted = false;
     if (cli_args_expect(args, 1, 1, "ID", err) < 0 || parse_id(args->positional[0], &id, err) < 0 ||
-        show(context, &id, &kms, err) < 0)
+        show(context, &id, &kms, &is_trusted, err) < 0)
         return -1;
-    if (cli_kms_is_trusted(context, &id))
+    if (is_trusted)
         return 0;
     if (!is_yes && cli_confirm(&context->out, "Trust it with the secrets of your apps?", false, &is_yes, err) < 0)
         return -1;

@@ -5,6 +5,7 @@
 #include "cli/docs.h"
 #include "cli/keys.h"
 #include "cli/secrets.h"
+#include "cli/signals.h"
 #include "common/base/mem.h"
 #include "common/base/text.h"
 
@@ -43,13 +44,18 @@ static int read_hidden(const cli_out *out, const char *name, rd_buf *ret, rd_err
         return rd_err_set_errno(err, RD_E_IO, errno, "terminal");
     struct termios quiet = before;
     quiet.c_lflag &= ~(tcflag_t)ECHO;
+    cli_interrupt_terminal(&before);
     (void)tcsetattr(STDIN_FILENO, TCSAFLUSH, &quiet);
-    bool is_there = fgets(line, sizeof line, stdin) != NULL;
+    ssize_t size = read(STDIN_FILENO, line, sizeof line); /* a line at a time, and no copy in a stream's buffer */
     (void)tcsetattr(STDIN_FILENO, TCSAFLUSH, &before);
-    if (is_there)
-        (void)rd_buf_append(ret, line, strcspn(line, "\r\n"));
+    cli_interrupt_terminal(NULL);
+    bool is_there = size > 0, is_whole = is_there && line[size - 1] == '\n';
+    if (is_whole)
+        (void)rd_buf_append(ret, line, (size_t)size - 1);
     rd_wipe(line, sizeof line);
-    return is_there ? 0 : rd_err_set(err, RD_E_CANCELLED, "nothing was typed");
+    if (!is_there)
+        return rd_err_set(err, RD_E_CANCELLED, "nothing was typed");
+    return is_whole ? 0 : rd_err_set(err, RD_E_USAGE, "too long to be typed: give a file with --file");
 }
 
 static int read_value(cli_context *context, const cli_args *args, const char *name, rd_buf *ret, rd_err *err)
@@ -97,6 +103,8 @@ static int open_app(work *w, const char *name, rd_err *err)
     rd_app_id_format(&w->current.app, w->id);
     if (cli_current_fetch(w->context, w->client, &w->current.app, &w->current, err) < 0)
         return -1;
+    if (cli_current_check_sole_owner(&w->current, name, err) < 0)
+        return -1;
     return cli_secrets_fetch(w->client, &w->current, &w->list, err);
 }
 
@@ -111,9 +119,12 @@ static rd_class class_of(const work *w)
 static int open_kms(work *w, rd_err *err)
 {
     rd_kms_id id;
+    bool is_found = false;
     if (w->current.has_head && w->current.head.kms_count > 0)
         id = w->current.head.kms[0];
-    else if (!cli_kms_choose(w->context, w->client, class_of(w), &id))
+    else if (cli_kms_choose(w->context, w->client, class_of(w), &is_found, &id, err) < 0)
+        return -1;
+    else if (!is_found)
         return rd_err_set(err, RD_E_KMS_UNKNOWN, "no key service is trusted here; see: %s kms list",
                           w->context->program);
     return cli_kms_demand(w->context, w->client, &id, &w->kms, err);

@@ -86,8 +86,10 @@ static int check_kms(const cli_context *context, const cli_docs *docs, json_t *s
         return 0;
     char text[RD_KMS_ID_TEXT_SIZE];
     rd_kms_id_format(&docs->head.kms[0], text);
-    RD_CLEANUP(rd_json_free_p) json_t *trusted = cli_kms_trusted(context);
-    if (cli_kms_is_trusted(context, &docs->head.kms[0])) {
+    RD_CLEANUP(rd_json_free_p) json_t *trusted = NULL;
+    if (cli_kms_trusted(context, &trusted, err) < 0)
+        return cli_step_failed(steps, "key service", err);
+    if (cli_kms_is_in(trusted, &docs->head.kms[0])) {
         cli_step(steps, "key service", true, "%s, trusted here", text);
         return 0;
     }

@@ -70,6 +70,18 @@ int cli_current_check_owner(const cli_current *current, const rd_signing_key *ke
                       "this owner key does not own the app; use the key that created it (key_file)");
 }
 
+int cli_current_check_sole_owner(const cli_current *current, const char *name, rd_err *err)
+{
+    if (current->genesis.owners_count == 1 || rd_starts_with(name, "app_"))
+        return 0;
+    char id[RD_APP_ID_TEXT_SIZE];
+    rd_app_id_format(&current->app, id);
+    return rd_err_set(
+        err, RD_E_SIGNATURE,
+        "%s has %u owners, who all could read what is sealed to it; if it is yours, name it by its id: %s", name,
+        current->genesis.owners_count, id);
+}
+
 static int fetch_release(cli_client *client, const cli_current *current, cli_version *ret, rd_err *err)
 {
     char id[RD_APP_ID_TEXT_SIZE];

@@ -29,6 +29,10 @@ int cli_current_fetch(cli_context *context, cli_client *client, const rd_app_id 
                       rd_err *err) RD_NODISCARD;
 /* SIGNATURE unless the key is one of the app's owners. */
 int cli_current_check_owner(const cli_current *current, const rd_signing_key *key, rd_err *err) RD_NODISCARD;
+/* SIGNATURE when others own the app, too: a plane that answers with an app of its own choice, of which our public key
+ * is one owner among others, would have them read what is sealed to it. Not for an app that the user named by its id.
+ */
+int cli_current_check_sole_owner(const cli_current *current, const char *name, rd_err *err) RD_NODISCARD;
 /* The release of that digest, signed by the owners, and its code. Call cli_version_done also after a failure. */
 int cli_version_fetch(cli_client *client, const cli_current *current, const rd_digest *digest, cli_version *ret,
                       rd_err *err) RD_NODISCARD;

@@ -350,14 +350,18 @@ int cli_deploy_job_launch(cli_deploy_job *job, bool is_detached, rd_err *err)
 
 /* The one that the head names already, else the one that is trusted here: then code is sealed unless the manifest says
  * that it is public. */
-static void choose_kms(cli_deploy_job *job)
+static int choose_kms(cli_deploy_job *job, rd_err *err)
 {
     job->has_kms = job->current.has_head && job->current.head.kms_count > 0;
     if (job->has_kms)
         job->kms_id = job->current.head.kms[0];
-    else
-        job->has_kms = cli_kms_choose(job->context, job->client, job->class, &job->kms_id);
+    else if (cli_kms_choose(job->context, job->client, job->class, &job->has_kms, &job->kms_id, err) < 0) {
+        if (!job->manifest.is_public_code)
+            return rd_err_wrap(err, "the code would be public (public_code: true says that it may)");
+        *err = (rd_err)RD_ERR_INIT;
+    }
     job->is_sealed = job->has_kms && !job->manifest.is_public_code;
+    return job->is_sealed && !job->is_new ? cli_current_check_sole_owner(&job->current, job->manifest.name, err) : 0;
 }
 
 int cli_deploy_job_prepare(cli_deploy_job *job, rd_err *err)
@@ -371,7 +375,8 @@ int cli_deploy_job_prepare(cli_deploy_job *job, rd_err *err)
     if (!job->is_new && (cli_current_fetch(job->context, job->client, &job->current.app, &job->current, err) < 0 ||
                          cli_release_number_next(job->client, &job->current.app, &job->number, err) < 0))
         return -1;
-    choose_kms(job);
+    if (choose_kms(job, err) < 0)
+        return -1;
     return job->is_new ? 0 : compare(job, err);
 }
 

@@ -7,6 +7,8 @@
 #include "common/crypto/random.h"
 #include "common/model/secret_seal.h"
 
+#include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -112,26 +114,37 @@ static char *trust_path(const cli_context *context)
     return rd_asprintf("%s/kms.json", cli_profile_get(context->profile, CLI_SET_STATE_DIR));
 }
 
-json_t *cli_kms_trusted(const cli_context *context)
+int cli_kms_trusted(const cli_context *context, json_t **ret, rd_err *err)
 {
     RD_CLEANUP(rd_free_p) char *path = trust_path(context);
-    json_t *document = json_load_file(path, JSON_REJECT_DUPLICATES, NULL);
-    json_t *list = json_incref(json_object_get(document, "trusted"));
+    *ret = NULL;
+    FILE *file = fopen(path, "re");
+    if (!file && errno == ENOENT) {
+        *ret = json_array();
+        return 0;
+    }
+    if (!file)
+        return rd_err_set_errno(err, RD_E_CONFIG, errno, "%s", path);
+    json_t *document = json_loadf(file, JSON_REJECT_DUPLICATES, NULL);
+    (void)fclose(file);
+    json_t *list = json_object_get(document, "trusted");
+    if (json_is_array(list))
+        *ret = json_incref(list);
     json_decref(document);
-    return json_is_array(list) ? list : (json_decref(list), json_array());
+    return *ret ? 0
+                : rd_err_set(err, RD_E_CONFIG, "%s is not the list of trusted key services that this program wrote",
+                             path);
 }
 
-bool cli_kms_is_trusted(const cli_context *context, const rd_kms_id *id)
+bool cli_kms_is_in(const json_t *trusted, const rd_kms_id *id)
 {
     char text[RD_KMS_ID_TEXT_SIZE];
     rd_kms_id_format(id, text);
-    json_t *list = cli_kms_trusted(context);
     bool is_there = false;
-    for (size_t i = 0; i < json_array_size(list); i++) {
-        const char *one = json_string_value(json_array_get(list, i));
+    for (size_t i = 0; i < json_array_size(trusted); i++) {
+        const char *one = json_string_value(json_array_get(trusted, i));
         is_there |= one && strcmp(one, text) == 0;
     }
-    json_decref(list);
     return is_there;
 }
 
@@ -139,14 +152,16 @@ int cli_kms_trust(const cli_context *context, const rd_kms_id *id, rd_err *err)
 {
     char text[RD_KMS_ID_TEXT_SIZE];
     rd_kms_id_format(id, text);
-    if (cli_kms_is_trusted(context, id))
+    RD_CLEANUP(rd_json_free_p) json_t *list = NULL;
+    if (cli_kms_trusted(context, &list, err) < 0)
+        return -1;
+    if (cli_kms_is_in(list, id))
         return 0;
     RD_CLEANUP(rd_json_free_p) json_t *document = json_object();
-    json_t *list = cli_kms_trusted(context);
     (void)json_array_append_new(list, json_string(text));
     while (json_array_size(list) > TRUSTED_MAX)
         (void)json_array_remove(list, 0);
-    (void)json_object_set_new(document, "trusted", list);
+    (void)json_object_set(document, "trusted", list);
     RD_CLEANUP(rd_free_p) char *path = trust_path(context);
     RD_CLEANUP(rd_free_p) char *content = json_dumps(document, JSON_INDENT(2));
     const char *dir = cli_profile_get(context->profile, CLI_SET_STATE_DIR);
@@ -176,11 +191,16 @@ void cli_kms_note(const cli_out *out, const cli_kms *kms)
     cli_note(out, "  witnesses  none: no log shows what it grants");
 }
 
+/* Only a person, or the verb that names the id, gives trust: --yes answers smaller questions. */
 static int ask_first(cli_context *context, const cli_kms *kms, rd_err *err)
 {
-    bool is_yes = context->out.assume_yes;
+    bool is_yes = false;
     cli_kms_note(&context->out, kms);
-    if (!is_yes && cli_confirm(&context->out, "Trust it with the secrets of your apps?", false, &is_yes, err) < 0)
+    if (context->out.assume_yes || !context->out.may_ask)
+        return rd_err_set(err, RD_E_KMS_UNKNOWN,
+                          "no key service is trusted here yet; if this one is yours: %s kms trust %s", context->program,
+                          kms->text);
+    if (cli_confirm(&context->out, "Trust it with the secrets of your apps?", false, &is_yes, err) < 0)
         return -1;
     if (!is_yes)
         return rd_err_set(err, RD_E_CANCELLED, "not trusted; nothing was sealed");
@@ -190,12 +210,13 @@ static int ask_first(cli_context *context, const cli_kms *kms, rd_err *err)
 int cli_kms_demand(cli_context *context, cli_client *client, const rd_kms_id *id, cli_kms *ret, rd_err *err)
 {
     RD_CLEANUP(rd_json_free_p) json_t *steps = json_array();
-    if (cli_kms_fetch(client, id, ret, err) < 0 || cli_kms_attest(context, client, ret, steps, err) < 0)
+    RD_CLEANUP(rd_json_free_p) json_t *trusted = NULL;
+    if (cli_kms_trusted(context, &trusted, err) < 0 || cli_kms_fetch(client, id, ret, err) < 0 ||
+        cli_kms_attest(context, client, ret, steps, err) < 0)
         return -1;
-    if (cli_kms_is_trusted(context, id))
+    if (cli_kms_is_in(trusted, id))
         return 0;
-    RD_CLEANUP(rd_json_free_p) json_t *known = cli_kms_trusted(context);
-    if (json_array_size(known) == 0)
+    if (json_array_size(trusted) == 0)
         return ask_first(context, ret, err);
     cli_kms_note(&context->out, ret);
     return rd_err_set(err, RD_E_KMS_UNKNOWN,
@@ -203,19 +224,26 @@ int cli_kms_demand(cli_context *context, cli_client *client, const rd_kms_id *id
                       context->program, ret->text);
 }
 
-bool cli_kms_choose(cli_context *context, cli_client *client, rd_class class, rd_kms_id *ret)
+int cli_kms_choose(cli_context *context, cli_client *client, rd_class class, bool *ret_found, rd_kms_id *ret,
+                   rd_err *err)
 {
-    json_t *trusted = cli_kms_trusted(context);
-    bool is_found = false;
-    for (size_t i = json_array_size(trusted); !is_found && i > 0; i--) {
+    RD_CLEANUP(rd_json_free_p) json_t *trusted = NULL;
+    *ret_found = false;
+    if (cli_kms_trusted(context, &trusted, err) < 0)
+        return -1;
+    int outcome = 0;
+    for (size_t i = json_array_size(trusted); !*ret_found && i > 0; i--) {
         const char *text = json_string_value(json_array_get(trusted, i - 1));
-        rd_err ignored = RD_ERR_INIT;
         cli_kms kms;
-        is_found = text && rd_kms_id_parse(text, strlen(text), ret, &ignored) == 0 &&
-                   cli_kms_fetch(client, ret, &kms, &ignored) == 0 && kms.genesis.class == class;
+        rd_err why = RD_ERR_INIT;
+        if (!text || rd_kms_id_parse(text, strlen(text), ret, &why) < 0 || cli_kms_fetch(client, ret, &kms, &why) < 0) {
+            outcome = -1;
+            *err = why;
+        } else {
+            *ret_found = kms.genesis.class == class;
+        }
     }
-    json_decref(trusted);
-    return is_found;
+    return *ret_found || outcome == 0 ? 0 : rd_err_wrap(err, "the key service that is trusted here");
 }
 
 int cli_kms_seal_key(cli_client *client, const cli_kms *kms, const rd_app_id *app, uint8_t out[32], rd_err *err)

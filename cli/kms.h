@@ -21,9 +21,9 @@ int cli_kms_fetch(cli_client *client, const rd_kms_id *id, cli_kms *ret, rd_err 
 int cli_kms_attest(cli_context *context, cli_client *client, const cli_kms *kms, json_t *steps,
                    rd_err *err) RD_NODISCARD;
 
-/* The ids that this machine trusts, oldest first; a new array of texts. */
-json_t *cli_kms_trusted(const cli_context *context);
-bool cli_kms_is_trusted(const cli_context *context, const rd_kms_id *id);
+/* The ids that this machine trusts, oldest first; a new array of texts. CONFIG: a list is there and cannot be read. */
+int cli_kms_trusted(const cli_context *context, json_t **ret, rd_err *err) RD_NODISCARD;
+bool cli_kms_is_in(const json_t *trusted, const rd_kms_id *id);
 int cli_kms_trust(const cli_context *context, const rd_kms_id *id, rd_err *err) RD_NODISCARD;
 /* Whose it is: class, who can bring the root back, machines; as notes. */
 void cli_kms_note(const cli_out *out, const cli_kms *kms);
@@ -31,8 +31,10 @@ void cli_kms_note(const cli_out *out, const cli_kms *kms);
  * until `kms trust ID`. */
 int cli_kms_demand(cli_context *context, cli_client *client, const rd_kms_id *id, cli_kms *ret,
                    rd_err *err) RD_NODISCARD;
-/* The newest trusted one that the plane has of this class; false: none. */
-bool cli_kms_choose(cli_context *context, cli_client *client, rd_class class, rd_kms_id *ret);
+/* The newest trusted one of this class. -1 when none was found and one could not be looked at: a plane that hides it
+ * must not make sealed code public. */
+int cli_kms_choose(cli_context *context, cli_client *client, rd_class class, bool *ret_found, rd_kms_id *ret,
+                   rd_err *err) RD_NODISCARD;
 /* The app's seal key, under the signature of the genesis's root. */
 int cli_kms_seal_key(cli_client *client, const cli_kms *kms, const rd_app_id *app, uint8_t out[32],
                      rd_err *err) RD_NODISCARD;

@@ -1,7 +1,10 @@
 // Secrets and sealed code from the owner's machine to the function: read there, and nowhere on the way.
 import test, { before, after } from "node:test";
 import assert from "node:assert/strict";
-import { randomBytes } from "node:crypto";
+import { generateKeyPairSync, randomBytes } from "node:crypto";
+import { readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { canonical } from "../../web-static/formats.js";
 import { Stack, until } from "../support/stack.mjs";
 
 const SECRET = "secret-marker-" + randomBytes(12).toString("hex");
@@ -84,4 +87,34 @@ test("a rotated secret is what the next start reads; one that is unset is gone",
   const listed = await stack.rest("GET", `/v1/apps/${app}/secrets`);
   assert.equal(listed.items.some((s) => s.name === "API_KEY"), false);
   assert.notEqual((await stack.cli("secrets", "rotate", "private", "API_KEY", { input: "x" })).code, 0);
+});
+
+test("a plane that hides the trusted key service makes no code public, and a list that cannot be read trusts nobody", { timeout: 180000 }, async () => {
+  const list = join(stack.dir, "cli", "state", "kms.json"), kept = readFileSync(list, "utf8");
+  writeFileSync(list, JSON.stringify({ trusted: ["kms_" + "a".repeat(52)] }));
+  await assert.rejects(stack.deploy("hidden", source()), /the code would be public/);
+  assert.equal((await stack.rest("GET", "/v1/apps?name=hidden")).items.length, 0);
+  writeFileSync(list, kept.slice(0, -3));
+  for (const words of [["kms", "show", kms], ["verify", "private"], ["secrets", "set", "private", "OTHER"]]) {
+    const refused = await stack.cli(...words, { input: SECRET });
+    assert.notEqual(refused.code, 0);
+    assert.match(refused.stdout + refused.stderr, /not the list of trusted key services/);
+  }
+  rmSync(list);
+  const refused = await stack.cli("secrets", "set", "private", "OTHER", "--yes", { input: SECRET });
+  assert.match(refused.stderr, /no key service is trusted here yet/);
+  writeFileSync(list, kept);
+});
+
+test("nothing is sealed to an app of several owners that the plane names for us", { timeout: 60000 }, async () => {
+  const response = await fetch(`${stack.api}/v1/apps/${app}/genesis`, { headers: { authorization: "Bearer " + stack.token } });
+  const genesis = await response.json();
+  const other = generateKeyPairSync("ed25519").publicKey.export({ format: "jwk" }).x;
+  genesis.owners = [...genesis.owners, { ...genesis.owners[0], key: other }].sort((a, b) => (a.key < b.key ? -1 : 1));
+  const { id } = await stack.rest("POST", "/v1/apps", { name: "shared", genesis: Buffer.from(canonical(genesis)).toString("base64url") });
+  const refused = await stack.cli("secrets", "set", "shared", "API_KEY", { input: SECRET });
+  assert.equal(refused.code, 6, refused.stderr);
+  assert.match(refused.stderr, /has 2 owners/);
+  const named = await stack.cli("secrets", "set", id, "API_KEY", { input: SECRET });
+  assert.doesNotMatch(named.stderr, /has 2 owners/);
 });
