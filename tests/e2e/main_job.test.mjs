@@ -41,7 +41,7 @@ test("a saved receipt verifies offline, and each spoiled part of it is refused w
   const offline = { env: { REDOUBT_API: "http://127.0.0.1:9" } };
   assert.equal((await stack.cli("verify", saved, offline)).code, 0);
   const good = JSON.parse(readFileSync(saved, "utf8"));
-  const flip = (text) => (text[4] === "A" ? "B" : "A") + text.slice(1);
+  const flip = (text) => (text[0] === "A" ? "B" : "A") + text.slice(1);
   const spoiled = {
     response_body: flip(good.response_body), request_body: flip(good.request_body), salt: flip(good.salt), nonce: flip(good.nonce), status: 201, target: "/other", method: "PUT",
     receipt: good.receipt.slice(0, 200) + flip(good.receipt.slice(200)), evidence: good.evidence.slice(0, 1000) + flip(good.evidence.slice(1000)), app: good.app.replace(/.$/, (c) => (c === "a" ? "q" : "a")),
