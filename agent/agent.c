@@ -27,6 +27,7 @@
 #define RUN_DIR_MAX    60
 #define EVIDENCE_BYTES (UINT64_C(64) << 20)
 #define LOG_BYTES      ((size_t)1 << 20)
+#define RECEIPT_BYTES  ((size_t)16 << 20)
 #define STATUS_US      1000000
 #define KMS_WAIT_US    10000000 /* the first hello waits so long for the key service */
 #define SWEEP_US       600000000
@@ -40,6 +41,7 @@ typedef struct agent_process {
     agent_jobs *jobs;
     agent_reports *reports;
     agent_logs *logs;
+    agent_receipts *receipts;
     agent_journal *journal;
     bool has_lost_journal; /* it was damaged and lies aside */
     agent_egress *egress;
@@ -84,6 +86,13 @@ static void on_log(void *context, const char *instance, uint64_t epoch, const ch
 {
     agent_process *self = context;
     agent_logs_add(self->logs, instance, epoch, level, text, rd_clock_wall_us(rd_clock_system()));
+    wake_uplink(self);
+}
+
+static void on_receipts(void *context, const char *instance, uint64_t epoch, rd_bytes record)
+{
+    agent_process *self = context;
+    agent_receipts_add(self->receipts, instance, epoch, record);
     wake_uplink(self);
 }
 
@@ -225,6 +234,7 @@ static int open_stores(agent_process *self, rd_err *err)
     self->jobs = agent_jobs_new();
     self->reports = agent_reports_new(incarnation);
     self->logs = agent_logs_new(LOG_BYTES);
+    self->receipts = agent_receipts_new(RECEIPT_BYTES);
     agent_journal_config config = { .path = journal,
                                     .size_max = options->journal_bytes,
                                     .incarnation = incarnation,
@@ -342,6 +352,7 @@ static void start_uplink(agent_process *self)
                                          .blobs = self->blobs,
                                          .evidence = self->evidence,
                                          .logs = self->logs,
+                                         .receipts = self->receipts,
                                          .kms = &self->kms,
                                          .capacity = self->capacity,
                                          .endpoints = self->endpoints,
@@ -413,6 +424,7 @@ static int start_instances(agent_process *self, rd_err *err)
                                             .on_report = on_report,
                                             .on_grant_wanted = on_grant_wanted,
                                             .on_log = on_log,
+                                            .on_receipts = on_receipts,
                                             .on_empty = on_empty };
     self->instances = agent_instances_new(&config);
     apply_known_jobs(self);
@@ -516,6 +528,7 @@ static void stop(agent_process *self)
     agent_jobs_free(self->jobs);
     agent_reports_free(self->reports);
     agent_logs_free(self->logs);
+    agent_receipts_free(self->receipts);
     agent_blobs_free(self->blobs);
     agent_blobs_free(self->evidence);
     rd_tls_context_free(self->tls);

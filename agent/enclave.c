@@ -15,6 +15,7 @@
 #include "common/base/mem.h"
 #include "common/base/text.h"
 #include "common/model/json.h"
+#include "common/model/receipt_record.h"
 
 #define FRAME_MAX  ((size_t)1 << 20) /* evidence is the longest: 64 KiB */
 #define STOP_MS    1000
@@ -42,7 +43,8 @@ enum {
     FROM_DRAINED,
     FROM_STATE,
     FROM_EGRESS,
-    FROM_GRANT_WANTED
+    FROM_GRANT_WANTED,
+    FROM_RECEIPTS
 };
 
 const char *agent_enclave_state_name(agent_enclave_state state)
@@ -370,6 +372,16 @@ static int hear_grant_wanted(agent_enclave *enclave, rd_bytes payload, rd_err *e
     return 0;
 }
 
+/* Passed on unopened: who keeps it looks at it. */
+static int hear_receipts(agent_enclave *enclave, rd_bytes payload, rd_err *err)
+{
+    if (payload.size == 0 || payload.size > RD_RECEIPT_RECORD_SIZE_MAX)
+        return rd_err_set(err, RD_E_CONTROL_FRAME, "a record of receipts of %zu bytes", payload.size);
+    if (enclave->events != NULL && enclave->events->on_receipts != NULL)
+        enclave->events->on_receipts(enclave->context, enclave, payload);
+    return 0;
+}
+
 static int hear(agent_enclave *enclave, uint8_t type, rd_bytes payload, rd_err *err)
 {
     switch (type) {
@@ -393,6 +405,8 @@ static int hear(agent_enclave *enclave, uint8_t type, rd_bytes payload, rd_err *
         return hear_egress(enclave, payload, err);
     case FROM_GRANT_WANTED:
         return hear_grant_wanted(enclave, payload, err);
+    case FROM_RECEIPTS:
+        return hear_receipts(enclave, payload, err);
     default:
         return rd_err_set(err, RD_E_CONTROL_FRAME, "control frame of unknown type %u", type);
     }

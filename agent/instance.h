@@ -32,6 +32,8 @@ typedef struct agent_instances_config {
     /* An enclave wishes for a grant: agent_instances_next_grant has it. */
     void (*on_grant_wanted)(void *context);
     void (*on_log)(void *context, const char *instance, uint64_t epoch, const char *level, rd_bytes text);
+    /* A burst of receipts to be kept. */
+    void (*on_receipts)(void *context, const char *instance, uint64_t epoch, rd_bytes record);
     /* The last one has ended (for an orderly stop). */
     void (*on_empty)(void *context);
 } agent_instances_config;

@@ -399,6 +399,14 @@ static void on_log(void *context, agent_enclave *enclave, const char *level, rd_
     all->config.on_log(all->config.context, one->job.instance_text, one->job.epoch, level, text);
 }
 
+static void on_receipts(void *context, agent_enclave *enclave, rd_bytes record)
+{
+    (void)enclave;
+    life *one = context;
+    agent_instances *all = one->owner;
+    all->config.on_receipts(all->config.context, one->job.instance_text, one->job.epoch, record);
+}
+
 static void on_drained(void *context, agent_enclave *enclave)
 {
     (void)enclave;
@@ -419,6 +427,7 @@ const agent_enclave_events life_enclave_events = {
     .on_evidence = on_evidence,
     .on_grant_wanted = on_grant_wanted,
     .on_log = on_log,
+    .on_receipts = on_receipts,
     .on_drained = on_drained,
     .on_ended = on_ended,
 };

@@ -41,6 +41,8 @@ typedef struct agent_enclave_events {
     void (*on_grant_wanted)(void *context, agent_enclave *enclave, rd_bytes bundle);
     /* One line of the tenant's output, or of the runtime: for the plane's log stream, never for the agent's own log. */
     void (*on_log)(void *context, agent_enclave *enclave, const char *level, rd_bytes text);
+    /* The record of a burst of receipts, for the plane to keep. */
+    void (*on_receipts)(void *context, agent_enclave *enclave, rd_bytes record);
     /* Drained: every request was answered, it is about to exit. */
     void (*on_drained)(void *context, agent_enclave *enclave);
     /* Gone, whatever the cause ("exit 0", "signal 31 (SIGSYS)", "killed", "launch failed: …"). The last call; the

@@ -303,6 +303,8 @@ static const struct route {
     { "PUT", "/events/ack", false, false, uplink_on_ack },
     { "GET", "/evidence/", true, false, on_evidence },
     { "GET", "/logs", false, false, uplink_on_logs },
+    { "GET", "/receipts", false, false, uplink_on_receipts },
+    { "PUT", "/receipts/ack", false, false, uplink_on_receipts_ack },
     { "PUT", "/state", false, false, on_state },
     { "POST", "/evidence-requests", false, false, on_evidence_request },
     { "GET", "/grants", false, false, uplink_on_grants },
@@ -441,6 +443,7 @@ void agent_uplink_wake(agent_uplink *uplink)
     for (uplink_session *of = uplink->sessions; of; of = of->next) {
         uplink_pump_events(uplink, of);
         uplink_pump_logs(uplink, of);
+        uplink_pump_receipts(uplink, of);
         uplink_pump_grants(uplink, of);
     }
 }

@@ -8,6 +8,7 @@
 #include "agent/journal.h"
 #include "agent/kms.h"
 #include "agent/logs.h"
+#include "agent/receipts.h"
 #include "agent/state.h"
 #include "common/io/link.h"
 
@@ -21,6 +22,7 @@ typedef struct agent_uplink_config {
     agent_instances *instances;
     agent_blobs *blobs, *evidence;
     agent_logs *logs;
+    agent_receipts *receipts;
     agent_kms *kms; /* NULL: none */
     agent_capacity capacity;
     const rd_endpoint *endpoints;
@@ -35,7 +37,7 @@ int agent_uplink_new(const agent_uplink_config *config, agent_uplink **ret, rd_e
  * to the next start. Free the uplink after the journal was closed and the loop freed: both still call it. */
 void agent_uplink_close(agent_uplink *uplink);
 agent_uplink *agent_uplink_free(agent_uplink *uplink);
-/* More reports are durable, there are new log lines, or an enclave wishes for a grant. */
+/* More reports are durable, there are new log lines or receipts, or an enclave wishes for a grant. */
 void agent_uplink_wake(agent_uplink *uplink);
 /* The key service serves: whoever was greeted without it is greeted anew, on a fresh link; that ends what is under way
  * on the old one. A restart of the key service costs no link. */

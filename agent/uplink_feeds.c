@@ -33,6 +33,19 @@ void uplink_pump_logs(agent_uplink *uplink, uplink_session *of)
     }
 }
 
+void uplink_pump_receipts(agent_uplink *uplink, uplink_session *of)
+{
+    while (of->receipts) {
+        rd_err err = RD_ERR_INIT;
+        uint64_t number = of->sent_receipt;
+        rd_bytes line = agent_receipts_after(uplink->config.receipts, &number);
+        if (line.size == 0 || line.size > rd_link_stream_room(of->receipts) ||
+            rd_link_stream_write(of->receipts, line, &err) < 0)
+            return;
+        of->sent_receipt = number;
+    }
+}
+
 static uplink_session *session_of(rd_link_stream *stream)
 {
     return rd_link_context(rd_link_stream_link(stream));
@@ -48,6 +61,11 @@ static void on_logs_room(rd_link_stream *stream, void *context)
     uplink_pump_logs(context, session_of(stream));
 }
 
+static void on_receipts_room(rd_link_stream *stream, void *context)
+{
+    uplink_pump_receipts(context, session_of(stream));
+}
+
 static void on_feed_closed(rd_link_stream *stream, void *context, const rd_err *error)
 {
     (void)context;
@@ -59,6 +77,8 @@ static void on_feed_closed(rd_link_stream *stream, void *context, const rd_err *
         of->events = NULL;
     if (of->logs == stream)
         of->logs = NULL;
+    if (of->receipts == stream)
+        of->receipts = NULL;
 }
 
 static void on_feed_end(rd_link_stream *stream, void *context)
@@ -74,6 +94,12 @@ static const rd_link_stream_events events_feed = {
 };
 static const rd_link_stream_events logs_feed = {
     .on_room = on_logs_room,
+    .on_end = on_feed_end,
+    .on_closed = on_feed_closed,
+};
+
+static const rd_link_stream_events receipts_feed = {
+    .on_room = on_receipts_room,
     .on_end = on_feed_end,
     .on_closed = on_feed_closed,
 };
@@ -106,6 +132,47 @@ void uplink_on_logs(agent_uplink *uplink, uplink_session *of, rd_link_stream *st
     of->logs = stream;
     rd_link_accept(stream, &logs_feed, uplink);
     uplink_pump_logs(uplink, of);
+}
+
+/* All that is kept, from its begin: what this reader does not acknowledge stays for the next. */
+void uplink_on_receipts(agent_uplink *uplink, uplink_session *of, rd_link_stream *stream,
+                        const rd_link_exchange *exchange, const char *rest)
+{
+    (void)exchange;
+    (void)rest;
+    if (of->receipts)
+        rd_link_stream_end(of->receipts);
+    of->receipts = stream;
+    of->sent_receipt = 0;
+    rd_link_accept(stream, &receipts_feed, uplink);
+    uplink_pump_receipts(uplink, of);
+}
+
+typedef struct receipts_ack {
+    uint64_t number;
+} receipts_ack;
+
+static const rd_json_field receipts_ack_fields[] = {
+    { .name = "n", .kind = RD_JSON_U64, .offset = offsetof(receipts_ack, number) },
+    RD_JSON_END,
+};
+
+void uplink_on_receipts_ack(agent_uplink *uplink, uplink_session *of, rd_link_stream *stream,
+                            const rd_link_exchange *exchange, const char *rest)
+{
+    (void)rest;
+    rd_err err = RD_ERR_INIT;
+    receipts_ack body = { 0 };
+    if (rd_json_load(exchange->body, NULL, receipts_ack_fields, RD_UNKNOWN_IGNORED, &body, &err) < 0) {
+        rd_link_answer_error(stream, &err);
+        return;
+    }
+    if (body.number > of->sent_receipt) {
+        uplink_answer_code(stream, RD_E_CLI_CONFLICT, "the acknowledgement is ahead of what was sent on this link");
+        return;
+    }
+    agent_receipts_forget(uplink->config.receipts, body.number);
+    rd_link_answer(stream, 204, RD_BYTES_NULL);
 }
 
 typedef struct ack {

@@ -16,6 +16,8 @@ typedef struct uplink_session {
     rd_link_stream *events;
     uint64_t sent_seq;
     rd_link_stream *logs;
+    rd_link_stream *receipts;
+    uint64_t sent_receipt; /* number of the last record told */
     rd_link_stream *grants;
     uint64_t sent_grant; /* serial of the last wish told */
 } uplink_session;
@@ -63,6 +65,11 @@ void uplink_on_ack(agent_uplink *uplink, uplink_session *of, rd_link_stream *str
                    const char *rest);
 void uplink_on_logs(agent_uplink *uplink, uplink_session *of, rd_link_stream *stream, const rd_link_exchange *exchange,
                     const char *rest);
+void uplink_on_receipts(agent_uplink *uplink, uplink_session *of, rd_link_stream *stream,
+                        const rd_link_exchange *exchange, const char *rest);
+void uplink_on_receipts_ack(agent_uplink *uplink, uplink_session *of, rd_link_stream *stream,
+                            const rd_link_exchange *exchange, const char *rest);
+void uplink_pump_receipts(agent_uplink *uplink, uplink_session *of);
 void uplink_pump_events(agent_uplink *uplink, uplink_session *of);
 void uplink_pump_logs(agent_uplink *uplink, uplink_session *of);
 

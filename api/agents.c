@@ -41,6 +41,7 @@ static void host_free(api_host_link *host)
     rd_table_free(host->strays);
     api_events_free(host);
     api_grants_free(host);
+    api_receipts_free(host);
     if (host->next)
         host->next->previous = host->previous;
     *(host->previous ? &host->previous->next : &agents->first) = host->next;
@@ -166,6 +167,7 @@ static void on_down(void *context, rd_link *link, const char *reason)
     host->events = NULL;
     host->logs = NULL;
     host->grants = NULL;
+    host->receipts = NULL;
     bool was_open = host->state == API_ATTACH_OPEN;
     host->state = API_ATTACH_DOWN;
     if (rd_table_get(agents->hosts, RD_BYTES_ARRAY(host->host.b)) == host)
@@ -379,6 +381,7 @@ static void on_second(void *context)
             continue;
         api_events_second(host);
         api_grants_second(host);
+        api_receipts_second(host);
         api_renew_second(host);
     }
     if (agents->seconds % KEYS_EVERY_S == 0)
@@ -464,8 +467,9 @@ void api_agents_metrics(void *context, rd_buf *out)
                         "# TYPE redoubt_certificates_renewed_total counter\n"
                         "redoubt_certificates_renewed_total %" PRIu64 "\n"
                         "# TYPE redoubt_grants_total counter\nredoubt_grants_total{result=\"given\"} %" PRIu64 "\n"
-                        "redoubt_grants_total{result=\"refused\"} %" PRIu64 "\n",
+                        "redoubt_grants_total{result=\"refused\"} %" PRIu64 "\n"
+                        "# TYPE redoubt_receipt_records_total counter\nredoubt_receipt_records_total %" PRIu64 "\n",
                         agents->count, open, agents->attached, agents->refused, agents->jobs_sent, agents->jobs_failed,
                         agents->events_taken, agents->blobs_sent, agents->strays_unknown, agents->renewed,
-                        agents->grants, agents->grants_refused);
+                        agents->grants, agents->grants_refused, agents->receipts_kept);
 }

@@ -50,6 +50,7 @@ typedef struct api_agents_options {
 extern const rd_pg_stmts api_attach_stmts;
 extern const rd_pg_stmts api_jobs_stmts;
 extern const rd_pg_stmts api_grants_stmts;
+extern const rd_pg_stmts api_receipts_stmts;
 
 int api_agents_new(const api_agents_options *options, api_agents **ret, rd_err *err) RD_NODISCARD;
 /* Says closing, ends the links and notes them down in PostgreSQL (submitted; the connection sends it before it ends).

@@ -292,6 +292,7 @@ static void on_compared(void *context, rd_pg_outcome outcome, rd_pg_result **res
     api_events_begin(host);
     api_logs_begin(host);
     api_grants_begin(host);
+    api_receipts_begin(host);
     api_jobs_need(host, host->needs, 0);
     api_jobs_want(host);
     api_host_release(host);

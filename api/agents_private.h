@@ -1,5 +1,6 @@
 /* agents_private: one host's link and the parts that work on it: agents.c (life), agents_attach.c, agents_jobs.c,
- * agents_events.c (events and evidence), agents_grants.c (grants of key services), agents_renew.c (certificate, logs).
+ * agents_events.c (events and evidence), agents_grants.c (grants of key services), agents_receipts.c (receipts to be
+ * kept), agents_renew.c (certificate, logs).
  * Nobody else includes this.
  * A host link is freed when its link is down and the last callback that holds it has come. */
 #ifndef API_AGENTS_PRIVATE_H
@@ -119,6 +120,14 @@ struct api_host_link {
     size_t want_count;
     unsigned grants_working;
     bool is_grants_paused;
+    /* receipts */
+    rd_link_stream *receipts;
+    struct api_receipts_waiting *first_receipts, *last_receipts;
+    size_t receipts_in_flight; /* the first of them are with PostgreSQL */
+    size_t receipt_bytes;
+    int64_t receipt_tokens;
+    uint64_t receipt_seen; /* number of the newest one */
+    bool is_receipts_paused;
     /* logs, renewal */
     rd_link_stream *logs;
     int64_t cert_begin_us, cert_end_us;
@@ -146,7 +155,7 @@ struct api_agents {
     rd_timer *second;
     unsigned seconds;
     uint64_t attached, refused, jobs_sent, jobs_failed, events_taken, blobs_sent, strays_unknown, renewed, grants,
-        grants_refused;
+        grants_refused, receipts_kept;
 };
 
 typedef struct api_lease_key {
@@ -204,6 +213,11 @@ void api_events_ask(api_host_link *host, api_host_lease *lease);
 void api_grants_begin(api_host_link *host);
 void api_grants_second(api_host_link *host);
 void api_grants_free(api_host_link *host);
+
+/* agents_receipts.c */
+void api_receipts_begin(api_host_link *host);
+void api_receipts_second(api_host_link *host);
+void api_receipts_free(api_host_link *host);
 
 /* agents_renew.c */
 void api_renew_second(api_host_link *host);

@@ -6,6 +6,7 @@
 #include "common/io/link.h"
 #include "common/model/evidence.h"
 #include "common/model/json.h"
+#include "common/model/receipt_record.h"
 
 /* --- hello --- */
 
@@ -216,6 +217,34 @@ int api_grant_line_read(rd_bytes line, api_grant_line *ret, rd_err *err)
 void api_grant_line_done(api_grant_line *line)
 {
     rd_buf_done(&line->bundle);
+}
+
+/* --- receipts --- */
+
+static const rd_json_field receipts_fields[] = {
+    { .name = "n", .kind = RD_JSON_U64, .offset = offsetof(api_receipts_line, number), .min = 1 },
+    { .name = "instance",
+      .kind = RD_JSON_ID,
+      .offset = offsetof(api_receipts_line, instance),
+      .text = RD_PREFIX_INSTANCE },
+    { .name = "epoch", .kind = RD_JSON_U64, .offset = offsetof(api_receipts_line, epoch) },
+    { .name = "record",
+      .kind = RD_JSON_B64_BUF,
+      .offset = offsetof(api_receipts_line, record),
+      .min = 1,
+      .max = (int64_t)RD_RECEIPT_RECORD_SIZE_MAX },
+    RD_JSON_END,
+};
+
+int api_receipts_line_read(rd_bytes line, api_receipts_line *ret, rd_err *err)
+{
+    static const rd_json_limits limits = { .size_max = RD_LINK_LINE_MAX };
+    return rd_json_load(line, &limits, receipts_fields, RD_UNKNOWN_IGNORED, ret, err);
+}
+
+void api_receipts_line_done(api_receipts_line *line)
+{
+    rd_buf_done(&line->record);
 }
 
 /* --- a certificate request --- */

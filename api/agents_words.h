@@ -70,6 +70,17 @@ typedef struct api_grant_line {
 int api_grant_line_read(rd_bytes line, api_grant_line *ret, rd_err *err) RD_NODISCARD;
 void api_grant_line_done(api_grant_line *line);
 
+/* The record of a burst of receipts (receipt_record.h), not looked into. */
+typedef struct api_receipts_line {
+    uint64_t number; /* the agent's */
+    rd_id instance;
+    uint64_t epoch;
+    rd_buf record;
+} api_receipts_line;
+
+int api_receipts_line_read(rd_bytes line, api_receipts_line *ret, rd_err *err) RD_NODISCARD;
+void api_receipts_line_done(api_receipts_line *line);
+
 /* The request in PEM; *ret is the caller's, untouched on failure. */
 int api_csr_read(rd_bytes body, char **ret, rd_err *err) RD_NODISCARD;
 

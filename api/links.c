@@ -373,7 +373,8 @@ static void start_connections(api_links *links)
                                     api_routes_stmts,
                                     api_sleep_stmts,
                                     api_collateral_follow_stmts,
-                                    api_grants_stmts };
+                                    api_grants_stmts,
+                                    api_receipts_stmts };
     _Static_assert(sizeof control == sizeof links->control_tables, "one slot for each table of statements");
     memcpy(links->control_tables, control, sizeof control);
     links->control = connect_pg(links, "redoubt-api-links", links->control_tables, RD_ARRAY_LEN(control));

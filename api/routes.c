@@ -72,6 +72,8 @@ const api_route api_routes[] = {
     { "GET", "/v1/evidence/by-digest/{digest}", WORK(VIEWER, api_evidence_by_digest) },
     { "GET", "/v1/apps/{app}/records", WORK(VIEWER, api_records_list) },
     { "GET", "/v1/records/{digest}", WORK(VIEWER, api_records_get) },
+    { "GET", "/v1/apps/{app}/receipts", WORK(VIEWER, api_receipts_list) },
+    { "GET", "/v1/instances/{ins}/receipts", WORK(VIEWER, api_receipts_chain) },
     { "GET", "/v1/events", LOOP(VIEWER, api_events) },
     { "GET", "/v1/apps/{app}/logs", LOOP(DEVELOPER, api_logs) },
 

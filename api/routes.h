@@ -48,6 +48,9 @@ API_HANDLER(api_evidence_verify);
 API_HANDLER(api_evidence_by_digest);
 API_HANDLER(api_records_list);
 API_HANDLER(api_records_get);
+/* routes_receipts.c */
+API_HANDLER(api_receipts_list);
+API_HANDLER(api_receipts_chain);
 /* routes_apps.c */
 API_HANDLER(api_apps_create);
 API_HANDLER(api_apps_list);

@@ -9,7 +9,8 @@ void api_store_all(rd_pg_stmts out[API_STORE_COUNT])
 {
     const rd_pg_stmts list[API_STORE_COUNT] = { api_store_apps,       api_store_deployments, api_store_fleet,
                                                 api_store_hosts,      api_store_orgs,        api_store_changes,
-                                                api_store_collateral, api_store_records,     api_store_secrets };
+                                                api_store_collateral, api_store_records,     api_store_receipts,
+                                                api_store_secrets };
     memcpy(out, list, sizeof(list));
 }
 

@@ -12,9 +12,9 @@
 
 /* The tables of prepared statements, one of each store. */
 extern const rd_pg_stmts api_store_apps, api_store_deployments, api_store_fleet, api_store_hosts, api_store_orgs,
-    api_store_changes, api_store_collateral, api_store_records, api_store_secrets;
+    api_store_changes, api_store_collateral, api_store_records, api_store_receipts, api_store_secrets;
 /* All of them, for the connection. */
-#define API_STORE_COUNT 9
+#define API_STORE_COUNT 10
 void api_store_all(rd_pg_stmts out[API_STORE_COUNT]);
 
 /* One statement in a transaction of its own under an organisation: one write, one read. FAILED with err, NONE or SOME;

@@ -8,6 +8,10 @@
 #define RD_CLAIMS_TYPE       "redoubt/receipt/v1"
 #define RD_RECEIPT_ROOT_TYPE "redoubt/receipt-root/v1"
 
+/* A record (receipt_record.h) begins with its version; each leaf with its kind. */
+#define RD_RECEIPT_RECORD_VERSION 1
+enum { RD_LEAF_CLAIMS, RD_LEAF_SEALED };
+
 extern const rd_json_field rd_receipt_claims_fields[];
 
 /* Appends the base64url text of the JWS protected header: exactly alg, kid, typ (RFC 7515, 5.1). */

@@ -3,6 +3,7 @@
 #include "common/base/mem.h"
 #include "common/base/text.h"
 #include "common/model/canonical.h"
+#include "common/model/receipt_record.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -17,8 +18,11 @@ struct rd_receipt_signer {
     rd_buf protected_text;
     rd_buf claims;                       /* texts of a burst, one after the other */
     size_t ends[RD_TREE_LEAVES_MAX + 1]; /* text i is ends[i]..ends[i + 1] */
-    rd_buf root;                         /* root statement */
-    rd_buf signed_text;                  /* protected '.' payload (RFC 7515, 5.1) */
+    rd_digest leaves[RD_TREE_LEAVES_MAX];
+    size_t count; /* of the last burst */
+    rd_signature signature;
+    rd_buf root;        /* root statement */
+    rd_buf signed_text; /* protected '.' payload (RFC 7515, 5.1) */
     rd_buf receipt;
 };
 
@@ -66,8 +70,9 @@ static rd_bytes claims_text(const rd_receipt_signer *signer, size_t index)
     return rd_bytes_of(signer->claims.data + start, signer->ends[index + 1] - start);
 }
 
-static void write_claims(rd_receipt_signer *signer, rd_receipt_claims *claims, size_t count, rd_digest *leaves)
+static void write_claims(rd_receipt_signer *signer, rd_receipt_claims *claims, size_t count)
 {
+    signer->count = 0; /* until it is signed */
     rd_buf_clear(&signer->claims);
     signer->ends[0] = 0;
     for (size_t i = 0; i < count; i++) {
@@ -75,11 +80,11 @@ static void write_claims(rd_receipt_signer *signer, rd_receipt_claims *claims, s
         claims[i].seq = signer->next_seq + i;
         (void)rd_receipt_claims_encode(&claims[i], &signer->claims);
         signer->ends[i + 1] = signer->claims.size;
-        rd_tree_leaf(claims_text(signer, i), &leaves[i]);
+        rd_tree_leaf(claims_text(signer, i), &signer->leaves[i]);
     }
 }
 
-static int sign_root(rd_receipt_signer *signer, const rd_digest *tree, size_t count, rd_signature *ret, rd_err *err)
+static int sign_root(rd_receipt_signer *signer, const rd_digest *tree, size_t count, rd_err *err)
 {
     rd_receipt_root root = { .first = signer->next_seq,
                              .count = (uint32_t)count,
@@ -94,7 +99,7 @@ static int sign_root(rd_receipt_signer *signer, const rd_digest *tree, size_t co
     (void)rd_buf_append_u8(&signer->signed_text, '.');
     if (!rd_buf_append_base64url(&signer->signed_text, rd_buf_bytes(&signer->root)))
         return rd_err_set(err, RD_E_TOO_LARGE, "receipt root");
-    return rd_ed25519_sign(signer->key, rd_buf_bytes(&signer->signed_text), ret, err);
+    return rd_ed25519_sign(signer->key, rd_buf_bytes(&signer->signed_text), &signer->signature, err);
 }
 
 static void put_path(rd_buf *out, const rd_tree_path *path)
@@ -108,8 +113,7 @@ static void put_path(rd_buf *out, const rd_tree_path *path)
     }
 }
 
-static bool put_receipt(rd_receipt_signer *signer, size_t index, const rd_tree_path *path,
-                        const rd_signature *signature, rd_buf *out)
+static bool put_receipt(rd_receipt_signer *signer, size_t index, const rd_tree_path *path, rd_buf *out)
 {
     rd_buf *receipt = &signer->receipt;
     size_t header_size = signer->protected_text.size;
@@ -126,7 +130,7 @@ static bool put_receipt(rd_receipt_signer *signer, size_t index, const rd_tree_p
     (void)rd_buf_append_str(receipt, "\",\"protected\":\"");
     (void)rd_buf_append(receipt, signed_text.data, header_size);
     (void)rd_buf_append_str(receipt, "\",\"signature\":\"");
-    (void)rd_buf_append_base64url(receipt, RD_BYTES_ARRAY(signature->b));
+    (void)rd_buf_append_base64url(receipt, RD_BYTES_ARRAY(signer->signature.b));
     return rd_buf_append_str(receipt, "\"}}") && rd_buf_append_base64url(out, rd_buf_bytes(receipt));
 }
 
@@ -135,21 +139,41 @@ int rd_receipt_sign_burst(rd_receipt_signer *signer, rd_receipt_claims *claims, 
 {
     if (count < 1 || count > RD_TREE_LEAVES_MAX)
         return rd_err_set(err, RD_E_INTERNAL, "a burst of %zu answers, not 1..%d", count, RD_TREE_LEAVES_MAX);
-    rd_digest leaves[RD_TREE_LEAVES_MAX];
     rd_tree_path paths[RD_TREE_LEAVES_MAX];
     rd_digest tree;
-    rd_signature signature;
-    write_claims(signer, claims, count, leaves);
-    rd_tree_build(leaves, count, &tree, paths);
-    if (sign_root(signer, &tree, count, &signature, err) < 0)
+    write_claims(signer, claims, count);
+    rd_tree_build(signer->leaves, count, &tree, paths);
+    if (sign_root(signer, &tree, count, err) < 0)
         return rd_err_wrap(err, "receipts");
     bool is_written = true;
     for (size_t i = 0; i < count; i++)
         if (out[i])
-            is_written = put_receipt(signer, i, &paths[i], &signature, out[i]) && is_written;
+            is_written = put_receipt(signer, i, &paths[i], out[i]) && is_written;
     /* The numbers are used up: a root with them is signed, whether or not every receipt found its place. */
     signer->next_seq += count;
+    signer->count = count;
     signer->has_prev = true;
     rd_receipt_root_chain(rd_buf_bytes(&signer->root), &signer->prev);
     return is_written ? 0 : rd_err_set(err, RD_E_TOO_LARGE, "no room for a receipt");
+}
+
+static bool put_leaf(const rd_receipt_signer *signer, size_t index, bool is_sealed, rd_buf *out)
+{
+    if (is_sealed)
+        return rd_buf_append_u8(out, RD_LEAF_SEALED) &&
+               rd_buf_append_bytes(out, RD_BYTES_ARRAY(signer->leaves[index].b));
+    rd_bytes claims = claims_text(signer, index);
+    return rd_buf_append_u8(out, RD_LEAF_CLAIMS) && rd_buf_append_u16be(out, (uint16_t)claims.size) &&
+           rd_buf_append_bytes(out, claims);
+}
+
+bool rd_receipt_signer_record(const rd_receipt_signer *signer, const bool *is_sealed, rd_buf *out)
+{
+    bool fits = signer->count > 0 && rd_buf_append_u8(out, RD_RECEIPT_RECORD_VERSION) &&
+                rd_buf_append_bytes(out, RD_BYTES_ARRAY(signer->signature.b)) &&
+                rd_buf_append_u16be(out, (uint16_t)signer->root.size) &&
+                rd_buf_append_bytes(out, rd_buf_bytes(&signer->root));
+    for (size_t i = 0; fits && i < signer->count; i++)
+        fits = put_leaf(signer, i, is_sealed[i], out);
+    return fits && out->size <= RD_RECEIPT_RECORD_SIZE_MAX;
 }

@@ -31,6 +31,7 @@ typedef enum encl_control_type {
     ENCL_CONTROL_STATE = 0x86,
     ENCL_CONTROL_EGRESS = 0x87,
     ENCL_CONTROL_GRANT_WANTED = 0x88,
+    ENCL_CONTROL_RECEIPTS = 0x89,
 } encl_control_type;
 
 typedef enum encl_control_state {

@@ -87,6 +87,11 @@ static void function_log(void *context, const char *level, rd_bytes line)
     encl_uplink_log(&((encl_instance *)context)->uplink, level, line);
 }
 
+static void server_burst(void *context, rd_bytes record)
+{
+    encl_uplink_receipts(&((encl_instance *)context)->uplink, record);
+}
+
 static int function_dial(void *context, uint64_t id, const rd_egress_entry *entry, rd_err *err)
 {
     return encl_lines_ask(&((encl_instance *)context)->lines, id, entry, err);
@@ -232,7 +237,9 @@ static int open_server(encl_instance *instance, rd_err *err)
                                       .receipts = instance->receipts,
                                       .seal = instance->seal,
                                       .app = &instance->app,
-                                      .documents = &instance->documents };
+                                      .documents = &instance->documents,
+                                      .on_burst = server_burst,
+                                      .context = instance };
     if (encl_server_new(&parts, &instance->server, err) < 0)
         return -1;
     return encl_uplink_listen(&instance->uplink, err);

@@ -11,6 +11,7 @@ struct encl_receipts {
     rd_receipt_claims common; /* what is the same in every claim */
     rd_receipt_claims burst[ENCL_BURST_MAX];
     rd_buf *out[ENCL_BURST_MAX];
+    bool is_sealed[ENCL_BURST_MAX];
     size_t waiting;
 };
 
@@ -66,6 +67,7 @@ bool encl_receipts_add(encl_receipts *receipts, const encl_receipt_wish *wish, c
     claims->egress_failed = wish->egress_failed;
     claims->host_time_us = encl_platform_time_us(receipts->platform);
     receipts->out[receipts->waiting] = out;
+    receipts->is_sealed[receipts->waiting] = wish->is_sealed;
     receipts->waiting++;
     return true;
 }
@@ -82,4 +84,9 @@ int encl_receipts_sign(encl_receipts *receipts, rd_err *err)
     if (count == 0)
         return 0;
     return rd_receipt_sign_burst(receipts->signer, receipts->burst, count, receipts->out, err);
+}
+
+bool encl_receipts_record(const encl_receipts *receipts, rd_buf *out)
+{
+    return rd_receipt_signer_record(receipts->signer, receipts->is_sealed, out);
 }

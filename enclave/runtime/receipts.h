@@ -6,7 +6,7 @@
 #ifndef ENCL_RECEIPTS_H
 #define ENCL_RECEIPTS_H
 
-#include "common/model/receipt.h"
+#include "common/model/receipt_record.h"
 #include "enclave/runtime/identity.h"
 
 /* Answers signed together at most (enclave.md). */
@@ -25,6 +25,7 @@ typedef struct encl_receipt_wish {
     uint8_t salt[RD_SALT_SIZE];
     uint8_t nonce[RD_NONCE_SIZE];
     uint32_t egress_asked, egress_failed; /* not the caller's: what the function asked of others for this answer */
+    bool is_sealed;                       /* nor this: what is kept of the receipt says nothing of the answer */
 } encl_receipt_wish;
 
 /* Draws a salt when the caller sent none; the answer then carries it. */
@@ -38,5 +39,7 @@ bool encl_receipts_add(encl_receipts *receipts, const encl_receipt_wish *wish, c
 size_t encl_receipts_waiting(const encl_receipts *receipts);
 /* One signature for the burst; 0 also when nothing waits. */
 int encl_receipts_sign(encl_receipts *receipts, rd_err *err) RD_NODISCARD;
+/* The burst that was signed last, to be kept by the plane; before the next answer is added. */
+bool encl_receipts_record(const encl_receipts *receipts, rd_buf *out) RD_NODISCARD;
 
 #endif

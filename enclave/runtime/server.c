@@ -32,6 +32,7 @@ struct encl_server {
     size_t parked_count;
     int64_t sweep_us; /* when deadlines are looked at next; 0: none is set */
     uint64_t answers;
+    rd_buf record;             /* scratch: of the burst that is leaving */
     encl_http_request request; /* scratch */
 };
 
@@ -69,6 +70,7 @@ encl_server *encl_server_free(encl_server *server)
     if (server != NULL) {
         for (size_t i = 0; i < CONNS_MAX; i++)
             encl_conn_close(&server->conns[i]);
+        rd_buf_done(&server->record);
         free(server);
     }
     return NULL;
@@ -298,6 +300,8 @@ static void sign_burst(encl_server *server)
     memcpy(burst, server->burst, count * sizeof(encl_conn *));
     server->burst_count = 0; /* writing may bring the first answers of a next burst */
     int outcome = encl_receipts_sign(server->parts.receipts, &err);
+    rd_buf_clear(&server->record);
+    bool is_kept = outcome == 0 && count > 0 && encl_receipts_record(server->parts.receipts, &server->record);
     for (size_t i = 0; i < count; i++) {
         if (outcome < 0) {
             drop(server, burst[i]); /* an answer without its receipt must not leave */
@@ -306,6 +310,8 @@ static void sign_burst(encl_server *server)
         server->answers++;
         leave(server, burst[i]);
     }
+    if (is_kept)
+        server->parts.on_burst(server->parts.context, rd_buf_bytes(&server->record));
 }
 
 static void queue_answer(encl_server *server, encl_conn *conn, encl_exchange_outcome outcome)

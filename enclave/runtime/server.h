@@ -22,6 +22,9 @@ typedef struct encl_server_parts {
     encl_seal *seal;
     const encl_app *app;
     const encl_documents *documents;
+    /* After a burst's answers have left: its record (receipt_record.h), borrowed. */
+    void (*on_burst)(void *context, rd_bytes record);
+    void *context;
 } encl_server_parts;
 
 /* First tag that the server gives its descriptors in epoll's data.u32; the listener has ENCL_SERVER_TAG itself. */

@@ -11,10 +11,11 @@
 #include "common/base/text.h"
 #include "common/model/canonical.h"
 
-#define BACKLOG_MAX ((size_t)512 << 10)
-#define LOG_BACKLOG ((size_t)64 << 10)
-#define LINE_MAX    ((size_t)8 << 10)
-#define READ_MAX    ((size_t)64 << 10)
+#define BACKLOG_MAX      ((size_t)512 << 10)
+#define LOG_BACKLOG      ((size_t)64 << 10)
+#define RECEIPTS_BACKLOG ((size_t)256 << 10)
+#define LINE_MAX         ((size_t)8 << 10)
+#define READ_MAX         ((size_t)64 << 10)
 
 static int watch(const encl_uplink *uplink, int operation, int fd, uint32_t events, uint32_t tag)
 {
@@ -175,6 +176,12 @@ void encl_uplink_log(encl_uplink *uplink, const char *level, rd_bytes line)
     put_text(&text, rd_bytes_of(line.data, RD_MIN(line.size, LINE_MAX)));
     rd_buf_append_u8(&text, '}');
     encl_uplink_send(uplink, ENCL_CONTROL_LOG, rd_buf_bytes(&text));
+}
+
+void encl_uplink_receipts(encl_uplink *uplink, rd_bytes record)
+{
+    if (uplink->out.size + record.size <= RECEIPTS_BACKLOG)
+        encl_uplink_send(uplink, ENCL_CONTROL_RECEIPTS, record);
 }
 
 void encl_uplink_phase(encl_uplink *uplink, const char *phase, const char *reason, const char *detail)

@@ -39,6 +39,8 @@ bool encl_uplink_has_controller(const encl_uplink *uplink);
 void encl_uplink_send(encl_uplink *uplink, encl_control_type type, rd_bytes payload);
 /* One log line; dropped when more than 64 KiB wait. */
 void encl_uplink_log(encl_uplink *uplink, const char *level, rd_bytes line);
+/* A burst's record; lost when more than 256 KiB wait or nobody listens, which its numbers will show. */
+void encl_uplink_receipts(encl_uplink *uplink, rd_bytes record);
 /* PHASE with reason and detail ("" for none). */
 void encl_uplink_phase(encl_uplink *uplink, const char *phase, const char *reason, const char *detail);
 /* Writes on when the socket takes more. */

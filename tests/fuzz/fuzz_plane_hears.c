@@ -1,6 +1,6 @@
 // link: api_core
-/* What an agent says to the plane: first byte picks hello, a stream's lines, a wish for a grant, or a certificate
- * request. */
+/* What an agent says to the plane: first byte picks hello, a stream's lines, a wish for a grant, a record of receipts,
+ * or a certificate request. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -51,6 +51,14 @@ static void hear_grant(rd_bytes line)
     api_grant_line_done(&wish);
 }
 
+static void hear_receipts(rd_bytes bytes)
+{
+    api_receipts_line line = { .epoch = 0 };
+    if (api_receipts_line_read(bytes, &line, NULL) == 0 && (line.number == 0 || line.record.size == 0))
+        abort();
+    api_receipts_line_done(&line);
+}
+
 static void hear_csr(rd_bytes body)
 {
     RD_CLEANUP(rd_free_p) char *text = NULL;
@@ -77,6 +85,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         break;
     case 4:
         hear_grant(rest);
+        break;
+    case 5:
+        hear_receipts(rest);
         break;
     default:
         hear_csr(rest);

@@ -51,6 +51,7 @@ typedef struct world {
     agent_jobs *jobs;
     agent_reports *reports;
     agent_logs *logs;
+    agent_receipts *receipts;
     agent_journal *journal;
     agent_blobs *blobs, *evidence;
     agent_launcher_ops ops;
@@ -133,6 +134,7 @@ static void start_agent(world *w)
     w->jobs = agent_jobs_new();
     w->reports = agent_reports_new(77);
     w->logs = agent_logs_new(4096);
+    w->receipts = agent_receipts_new(4096);
     const agent_journal_config journal = { .path = path,
                                            .incarnation = 77,
                                            .jobs = w->jobs,
@@ -170,6 +172,7 @@ static void start_agent(world *w)
                                          .blobs = w->blobs,
                                          .evidence = w->evidence,
                                          .logs = w->logs,
+                                         .receipts = w->receipts,
                                          .kms = &w->kms,
                                          .capacity = { 4000, 1 << 30, 8 },
                                          .endpoints = &at,
@@ -216,6 +219,7 @@ static int teardown(void **state)
     agent_jobs_free(w->jobs);
     agent_reports_free(w->reports);
     agent_logs_free(w->logs);
+    agent_receipts_free(w->receipts);
     agent_blobs_free(w->blobs);
     agent_blobs_free(w->evidence);
     rd_tls_context_free(w->server);
@@ -430,6 +434,30 @@ static void test_logs(void **state)
     assert_non_null(strstr(rd_buf_text(&w->lines), "a line ? of output"));
 }
 
+/* Told again on each stream until the plane says that it keeps them. */
+static void test_receipts(void **state)
+{
+    world *w = *state;
+    rd_err err = RD_ERR_INIT;
+    rd_link_stream *stream = NULL;
+    greet(w, 1);
+    agent_receipts_add(w->receipts, INSTANCE, 1, RD_BYTES_LIT("one"));
+    agent_receipts_add(w->receipts, INSTANCE, 1, RD_BYTES_LIT("two"));
+    assert_int_equal(409, ask(w, "PUT", "/receipts/ack", "{\"n\":1}")); /* nothing was told on this link */
+    assert_int_equal(0, rd_link_lines(w->link, "/receipts", &line_events, w, &stream, &err));
+    WAIT(w, w->line_count == 2);
+    assert_non_null(strstr(rd_buf_text(&w->lines), "\"n\":1,\"record\":\"b25l\""));
+    assert_int_equal(409, ask(w, "PUT", "/receipts/ack", "{\"n\":3}"));
+    assert_int_equal(422, ask(w, "PUT", "/receipts/ack", "{}"));
+    assert_int_equal(204, ask(w, "PUT", "/receipts/ack", "{\"n\":1}"));
+    agent_receipts_add(w->receipts, INSTANCE, 1, RD_BYTES_LIT("three"));
+    agent_uplink_wake(w->uplink);
+    WAIT(w, w->line_count == 3);
+    assert_int_equal(0, rd_link_lines(w->link, "/receipts", &line_events, w, &stream, &err));
+    WAIT(w, w->line_count == 5); /* two and three once more */
+    WAIT(w, w->lines_closed == 1);
+}
+
 static void test_blobs_and_evidence(void **state)
 {
     world *w = *state;
@@ -514,6 +542,7 @@ int main(void)
         ROW(test_jobs_in_one_go),
         ROW(test_events),
         ROW(test_logs),
+        ROW(test_receipts),
         ROW(test_blobs_and_evidence),
         ROW(test_small_refusals),
     };

@@ -158,6 +158,31 @@ static void test_other_answer(void **state)
     rd_receipt_done(&receipt);
 }
 
+/* What the plane may keep: the claims of a plain answer, and of a sealed one its leaf alone. */
+static void test_record(void **state)
+{
+    fixture *f = *state;
+    rd_err err = RD_ERR_INIT;
+    rd_buf out[2] = { { 0 } };
+    RD_CLEANUP(rd_buf_done) rd_buf bytes = { 0 };
+    assert_false(encl_receipts_record(f->receipts, &bytes));
+    for (size_t i = 0; i < 2; i++) {
+        const encl_receipt_wish wish = { .has_salt = true, .salt = { 9 }, .is_sealed = i == 1 };
+        assert_true(encl_receipts_add(f->receipts, &wish, &exchange, &out[i]));
+    }
+    assert_int_equal(encl_receipts_sign(f->receipts, &err), 0);
+    assert_true(encl_receipts_record(f->receipts, &bytes));
+    rd_receipt_record record;
+    const rd_signing_key *key = encl_identity_receipt_key(f->identity);
+    assert_int_equal(rd_receipt_record_parse(rd_buf_bytes(&bytes), &record, &err), 0);
+    assert_int_equal(rd_receipt_record_verify(&record, rd_signing_key_public(key), &err), 0);
+    assert_int_equal(record.root.count, 2);
+    assert_true(record.leaves[0].claims.size > 0);
+    assert_int_equal(record.leaves[1].claims.size, 0);
+    rd_buf_done(&out[0]);
+    rd_buf_done(&out[1]);
+}
+
 /* Renewed evidence does not change what receipts name, and other purposes are refused. */
 static void test_identity(void **state)
 {
@@ -187,6 +212,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_chain, setup, teardown),
         cmocka_unit_test_setup_teardown(test_other_answer, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_record, setup, teardown),
         cmocka_unit_test_setup_teardown(test_identity, setup, teardown),
     };
     return cmocka_run_group_tests_name("receipts", tests, NULL, NULL);

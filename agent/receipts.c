@@ -1,0 +1,107 @@
+#include "agent/receipts.h"
+
+#include "common/base/log.h"
+#include "common/base/mem.h"
+#include "common/base/text.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct line {
+    struct line *next;
+    uint64_t number;
+    size_t size;
+    uint8_t text[];
+} line;
+
+struct agent_receipts {
+    line *head, **tail;
+    line *last_told; /* where the reader goes on, most of the time */
+    size_t size, size_max;
+    uint64_t number, lost;
+};
+
+agent_receipts *agent_receipts_new(size_t size_max)
+{
+    agent_receipts *receipts = rd_alloc(sizeof *receipts);
+    receipts->tail = &receipts->head;
+    receipts->size_max = size_max;
+    return receipts;
+}
+
+static void drop_first(agent_receipts *receipts)
+{
+    line *first = receipts->head;
+    receipts->head = first->next;
+    if (!receipts->head)
+        receipts->tail = &receipts->head;
+    if (receipts->last_told == first)
+        receipts->last_told = NULL;
+    receipts->size -= first->size;
+    free(first);
+}
+
+agent_receipts *agent_receipts_free(agent_receipts *receipts)
+{
+    if (!receipts)
+        return NULL;
+    while (receipts->head)
+        drop_first(receipts);
+    free(receipts);
+    return NULL;
+}
+
+/* Said at the first one and at each doubling, so that a plane that is away does not fill the log. */
+static void note_loss(agent_receipts *receipts)
+{
+    receipts->lost++;
+    if ((receipts->lost & (receipts->lost - 1)) == 0)
+        rd_log(RD_WARN, "receipts_lost", RD_U64("records", receipts->lost),
+               RD_STR("meaning", "the plane takes them too slowly; the answers had theirs"));
+}
+
+void agent_receipts_add(agent_receipts *receipts, const char *instance, uint64_t epoch, rd_bytes record)
+{
+    RD_CLEANUP(rd_buf_done) rd_buf out = { 0 };
+    uint64_t number = ++receipts->number;
+    (void)rd_buf_printf(&out, "{\"epoch\":%" PRIu64 ",\"instance\":\"%s\",\"n\":%" PRIu64 ",\"record\":\"", epoch,
+                        instance, number);
+    (void)rd_buf_append_base64url(&out, record);
+    (void)rd_buf_append_str(&out, "\"}\n");
+    line *one = rd_alloc(sizeof *one + out.size);
+    one->number = number;
+    one->size = out.size;
+    memcpy(one->text, out.data, out.size);
+    *receipts->tail = one;
+    receipts->tail = &one->next;
+    receipts->size += one->size;
+    while (receipts->size > receipts->size_max && receipts->head) {
+        drop_first(receipts);
+        note_loss(receipts);
+    }
+}
+
+rd_bytes agent_receipts_after(agent_receipts *receipts, uint64_t *number)
+{
+    line *one = receipts->last_told;
+    one = one && one->number <= *number ? one : receipts->head;
+    while (one && one->number <= *number)
+        one = one->next;
+    if (!one)
+        return RD_BYTES_NULL;
+    receipts->last_told = one;
+    *number = one->number;
+    return rd_bytes_of(one->text, one->size);
+}
+
+void agent_receipts_forget(agent_receipts *receipts, uint64_t number)
+{
+    while (receipts->head && receipts->head->number <= number)
+        drop_first(receipts);
+}
+
+uint64_t agent_receipts_lost(const agent_receipts *receipts)
+{
+    return receipts->lost;
+}
