@@ -35,6 +35,7 @@ extern const cli_command cli_status_commands[];
 extern const cli_command cli_invoke_commands[];
 extern const cli_command cli_verify_commands[];
 extern const cli_command cli_evidence_commands[];
+extern const cli_command cli_receipts_commands[];
 extern const cli_command cli_records_commands[];
 extern const cli_command cli_policy_commands[];
 extern const cli_command cli_collateral_commands[];

@@ -11,6 +11,7 @@ const cli_command *const cli_all_commands[] = {
     cli_invoke_commands,
     cli_verify_commands,
     cli_evidence_commands,
+    cli_receipts_commands,
     cli_records_commands,
     cli_policy_commands,
     cli_collateral_commands,

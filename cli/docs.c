@@ -107,8 +107,8 @@ int cli_docs_open(const json_t *docs, const rd_app_id *app, const char *state_di
              ret->genesis.owners_count == 1 ? "" : "s");
     if (open_head(docs, state_dir, now_us, ret, err) < 0)
         return cli_step_failed(steps, "head", err);
-    cli_step(steps, "head", true, "number %llu, signed by the owner, not older than any seen here",
-             (unsigned long long)ret->head.seq);
+    cli_step(steps, "head", true, "number %llu, signed by the owner%s", (unsigned long long)ret->head.seq,
+             state_dir ? ", not older than any seen here" : "");
     if (open_release(docs, ret, err) < 0)
         return cli_step_failed(steps, "release", err);
     rd_digest_format(&ret->release_digest, text);

@@ -41,6 +41,9 @@ function rows(given) {
     ["verify", ["echo"], null],
     ["evidence show", [given.evidence], null],
     ["evidence verify", [given.evidence], null, { code: 6 }],
+    ["receipts list", ["echo"], null],
+    ["receipts get", [given.receipt, "--save", join(stack.dir, "kept.json")], null],
+    ["receipts verify", [given.receipt], null],
     ["records list", ["echo"], "[Record]"],
     ["records show", [given.record], null],
     ["policy check", [given.policy], null],
@@ -85,6 +88,12 @@ function rows(given) {
   ];
 }
 
+// An answer's receipt is kept a moment after the answer.
+async function keptReceipt() {
+  await stack.json("invoke", "echo", "--data", "x");
+  return until("a receipt is kept", async () => (await stack.json("receipts", "list", "echo"))[0]?.id);
+}
+
 async function verbs() {
   const overview = (await stack.cli("--help")).stdout.split("Verbs:\n")[1].split("\n\n")[0];
   return overview.split("\n").filter((line) => /^ {2}[a-z]/.test(line)).map((line) => line.trim().split(/ {2,}/)[0]);
@@ -97,7 +106,7 @@ test("--json of every verb: documents in the words of the REST description, noth
   const given = {
     kms: await stack.kmsId(), instance: instance.id, host: instance.host, deployment: deployment.id, policy: join(stack.dir, "policy.json"),
     evidence: join(stack.dir, "quote.bin"), collateral: join(stack.dir, "pki", "collateral.json"),
-    record: (await stack.json("records", "list", "echo"))[0].digest, token: (await stack.json("tokens", "create", "short-lived")).id,
+    receipt: await keptReceipt(), record: (await stack.json("records", "list", "echo"))[0].digest, token: (await stack.json("tokens", "create", "short-lived")).id,
   };
   const evidence = await stack.rest("GET", `/v1/instances/${instance.id}/evidence`);
   writeFileSync(given.evidence, Buffer.from(evidence.quote, "base64url"));
