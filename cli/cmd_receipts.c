@@ -30,7 +30,7 @@ static json_t *row_of(const json_t *item, const rd_receipt_record *record, uint3
     const rd_receipt_leaf *leaf = &record->leaves[index];
     const char *instance = cli_text(item, "instance"), *at = cli_text(item, "at"), *app = cli_text(item, "app");
     json_int_t epoch = json_integer_value(json_object_get(item, "epoch"));
-    json_int_t seq = (json_int_t)(record->root.first + index);
+    json_int_t seq = (json_int_t)record->root.first + index;
     json_t *claims =
         leaf->claims.size > 0 ? json_loadb((const char *)leaf->claims.data, leaf->claims.size, 0, NULL) : json_null();
     json_t *row = json_pack("{s:s?, s:s?, s:I, s:I, s:s?, s:b, s:o}", "app", app, "instance", instance, "epoch", epoch,
