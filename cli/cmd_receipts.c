@@ -21,6 +21,7 @@
 typedef struct listing {
     size_t limit;
     json_t *rows;   /* newest first */
+    json_t *seen;   /* chain.first of the records so far: one that two replicas wrote at once comes twice */
     json_t *lowest; /* chain → number of the lowest record so far */
     json_t *gaps;   /* {"chain","first","last"} between records that were listed */
 } listing;
@@ -64,6 +65,10 @@ static int add_record(listing *list, const json_t *item, rd_err *err)
     RD_CLEANUP(rd_free_p)
     char *chain = rd_asprintf("%s.%lld", instance ? instance : "?",
                               (long long)json_integer_value(json_object_get(item, "epoch")));
+    RD_CLEANUP(rd_free_p) char *key = rd_asprintf("%s.%" PRIu64, chain, record->root.first);
+    if (json_object_get(list->seen, key))
+        return 0;
+    (void)json_object_set_new(list->seen, key, json_true());
     note_gap(list, chain, &record->root);
     for (uint32_t i = record->root.count; i > 0 && json_array_size(list->rows) < list->limit; i--)
         (void)json_array_append_new(list->rows, row_of(item, record, i - 1));
@@ -141,11 +146,16 @@ static int run_list(cli_context *context, const cli_args *args, rd_err *err)
     RD_CLEANUP(rd_json_free_p) json_t *app = NULL;
     if (!client || cli_client_find_app(client, args->positional[0], &app, err) < 0)
         return -1;
-    listing list = { .limit = (size_t)number, .rows = json_array(), .lowest = json_object(), .gaps = json_array() };
+    listing list = { .limit = (size_t)number,
+                     .rows = json_array(),
+                     .seen = json_object(),
+                     .lowest = json_object(),
+                     .gaps = json_array() };
     int status = fetch_list(client, args, cli_text(app, "id"), &list, err);
     if (status == 0)
         status = print_list(context, args->positional[0], &list, err);
     json_decref(list.rows);
+    json_decref(list.seen);
     json_decref(list.lowest);
     json_decref(list.gaps);
     return status;
@@ -202,10 +212,9 @@ static void print_verdict(const cli_out *out, const char *what, const cli_kept_v
                           bool is_verified)
 {
     if (out->form == CLI_JSON) {
-        json_t *document =
-            json_pack("{s:b, s:b, s:I, s:b, s:O, s:O}", "verified", is_verified, "simulated", verdict->is_simulated,
-                      "receipts", (json_int_t)verdict->count, "complete",
-                      is_verified && json_array_size(verdict->gaps) == 0, "gaps", verdict->gaps, "steps", steps);
+        json_t *document = json_pack("{s:b, s:b, s:I, s:b, s:O, s:O}", "verified", is_verified, "simulated",
+                                     verdict->is_simulated, "receipts", (json_int_t)verdict->count, "complete",
+                                     is_verified && verdict->is_complete, "gaps", verdict->gaps, "steps", steps);
         cli_print_json(out, document);
         json_decref(document);
         return;
@@ -222,10 +231,13 @@ static int run_verify(cli_context *context, const cli_args *args, rd_err *err)
     if (cli_args_expect(args, 1, 1, "FILE|RECEIPT", err) < 0 || read_instant(context, args, &now_us, err) < 0)
         return -1;
     int status = read_kept(context, args->positional[0], &kept, err);
-    if (status == 0) {
+    bool is_complete = cli_args_has(args, "complete");
+    if (status == 0 && is_complete && kept.seq > 0) {
+        status = rd_err_set(err, RD_E_USAGE, "--complete asks for all of a launch (ins_….EPOCH), not for one receipt");
+    } else if (status == 0) {
         RD_CLEANUP(rd_json_free_p) json_t *steps = json_array();
         cli_kept_verdict verdict;
-        status = cli_kept_verify(context->profile, &kept, now_us, cli_args_has(args, "complete"), steps, &verdict, err);
+        status = cli_kept_verify(context->profile, &kept, now_us, is_complete, steps, &verdict, err);
         print_verdict(&context->out, args->positional[0], &verdict, steps, status == 0);
         json_decref(verdict.gaps);
         if (status < 0)

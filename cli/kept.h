@@ -37,8 +37,9 @@ int cli_kept_load(const char *path, cli_kept *ret, rd_err *err) RD_NODISCARD;
 
 typedef struct cli_kept_verdict {
     bool is_simulated;
-    uint64_t count; /* receipts that verified */
-    json_t *gaps;   /* [{"first","last"}]: numbers that are not there */
+    bool is_complete; /* a whole chain, and no number up to its last one is missing */
+    uint64_t count;   /* receipts that verified */
+    json_t *gaps;     /* [{"first","last"}]: numbers that are not there */
 } cli_kept_verdict;
 
 /* Documents, evidence, then every record: signature, place and chain. A gap fails only when is_complete is asked for.

@@ -79,7 +79,11 @@ static int check_record(walk *w, const char *text, rd_err *err)
 static int check_asked(const walk *w, rd_err *err)
 {
     uint64_t seq = w->kept->seq;
-    if (seq == 0 || (seq < w->next && seq + w->verdict->count >= w->next))
+    if (seq == 0)
+        return 0;
+    if (json_array_size(w->kept->records) != 1)
+        return rd_err_set(err, RD_E_RECEIPT_RECORD, "one receipt was asked for, and there is more than its record");
+    if (seq < w->next && seq + w->verdict->count >= w->next)
         return 0;
     return rd_err_set(err, RD_E_CLI_NOT_FOUND, "receipt %" PRIu64 " is not kept; the next one that is comes later",
                       seq);
@@ -91,6 +95,7 @@ static int tell_gaps(const walk *w, bool is_complete, json_t *steps, rd_err *err
     size_t count = json_array_size(w->verdict->gaps);
     if (w->kept->seq > 0)
         return 0;
+    w->verdict->is_complete = count == 0;
     if (count == 0) {
         cli_step(steps, "complete", true, "no number up to %" PRIu64 " is missing", w->next - 1);
         return 0;

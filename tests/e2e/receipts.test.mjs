@@ -78,7 +78,10 @@ test("a launch's receipts verify without the plane", async () => {
   assert.equal((await stack.json("receipts", "verify", `${instance}.${epoch}`)).receipts, 5);
   await stack.json("receipts", "get", list[2].id, "--save", file("one.json"));
   const one = JSON.parse((await verify("one.json")).stdout);
-  assert.deepEqual([one.verified, one.receipts], [true, 1]);
+  assert.deepEqual([one.verified, one.complete, one.receipts], [true, false, 1], "one receipt says nothing of the others");
+  assert.equal((await verify("one.json", "--complete")).code, 2);
+  writeFileSync(file("two.json"), JSON.stringify({ ...read("one.json"), records: read("launch.json").records.slice(2, 4) }));
+  assert.equal((await verify("two.json")).code, 6, "more than was asked for");
   assert.equal((await stack.cli("receipts", "get", `${instance}.${epoch}.999`, "--save", file("none.json"))).code, 3);
   assert.equal((await stack.cli("receipts", "get", `${instance}.99`, "--save", file("none.json"))).code, 3);
   assert.equal((await stack.cli("receipts", "get", "ins_x.1", "--save", file("none.json"))).code, 2);
@@ -123,6 +126,9 @@ test("records that the plane had not written when it died come again; those that
   const { instance, epoch } = list[0];
   const whole = await stack.json("receipts", "verify", `${instance}.${epoch}`, "--complete");
   assert.deepEqual([whole.receipts, whole.gaps], [15, []]);
+  stack.sql("INSERT INTO receipt_log (org_id, app_id, instance_id, epoch, first, count, record) SELECT org_id, app_id, instance_id, epoch, first, count, record FROM receipt_log WHERE first = 4");
+  assert.deepEqual((await listed()).filter((one) => one.seq === 4).length, 1, "what two replicas wrote at once is one");
+  assert.equal((await stack.json("receipts", "verify", `${instance}.${epoch}`, "--complete")).receipts, 15);
   stack.sql("DELETE FROM receipt_log WHERE first = 3");
   const shown = await stack.cli("receipts", "list", "kept");
   assert.match(shown.stderr, /\.\d+: 3 to 3 are missing/);
