@@ -135,3 +135,24 @@ test("records that the plane had not written when it died come again; those that
   assert.deepEqual((await stack.json("receipts", "verify", `${instance}.${epoch}`)).gaps, [{ first: 3, last: 3 }]);
   assert.equal((await stack.cli("receipts", "verify", `${instance}.${epoch}`, "--complete")).code, 6);
 });
+
+test("what agent and replica had in memory when both were killed is a hole, and the chain goes on behind it", { timeout: 120000 }, async () => {
+  const open = (await stack.deploy("lossy", source, { open: true })).app;
+  const call = async (text) => assert.equal((await stack.invoke(open, "/", { body: text })).status, 200);
+  const all = () => stack.json("receipts", "list", "lossy");
+  await call("kept");
+  const [{ instance, epoch }] = await until("the first one is kept", async () => { const some = await all(); return some.length && some; });
+  stack.stopPostgres("immediate");
+  for (const text of ["x", "y", "z"]) await call(text);
+  await stack.agent().kill();
+  await stack.apiProcess.kill();
+  stack.startPostgres();
+  await stack.apiProcess.start();
+  await stack.apiReady();
+  await stack.agent().start();
+  await stack.hostsReady(1);
+  await until("it serves again", async () => (await stack.invoke(open, "/", { body: "kept" })).status === 200, 30000);
+  await until("a later one is kept", async () => (await all()).some((one) => one.seq > 4), 30000);
+  const verdict = await stack.json("receipts", "verify", `${instance}.${epoch}`);
+  assert.deepEqual([verdict.verified, verdict.complete, verdict.gaps], [true, false, [{ first: 2, last: 4 }]]);
+});
