@@ -66,11 +66,11 @@ void encl_grant_asked(encl_grant *grant, const uint8_t nonce[RD_NONCE_SIZE], rd_
 
 static void hold(encl_grant *grant, rd_grant *opened)
 {
-    const rd_grant_payload *payload = &opened->payload;
-    int64_t term_us = payload->not_after_us - payload->not_before_us;
+    const rd_grant_payload *payload = &grant->held.payload;
     rd_grant_done(&grant->held);
     grant->held = *opened;
     *opened = (rd_grant){ .payload = { .secrets_count = 0 } };
+    int64_t term_us = payload->not_after_us - payload->not_before_us;
     grant->is_held = true;
     grant->is_asked = false;
     grant->renew_us = grant->asked_us + term_us / 3;
