@@ -12,6 +12,7 @@
 #include "common/model/evidence.h"
 #include "common/model/head.h"
 #include "common/model/release.h"
+#include "common/model/secret_seal.h"
 
 typedef struct test_app {
     rd_signing_key *owner;
@@ -36,6 +37,7 @@ typedef struct test_app_spec {
     bool other_code;   /* the code is not what the release names */
     bool other_signer; /* the head is signed by a stranger */
     bool is_sealed_only;
+    const rd_kms_id *kms; /* NULL: none */
 } test_app_spec;
 
 static inline void test_app_done(test_app *app)
@@ -122,6 +124,11 @@ static inline int test_app_head(test_app *app, const test_app_spec *spec, rd_err
                      .not_before_us = spec->not_before_us > 0 ? spec->not_before_us : INT64_C(1700000000000000),
                      .has_expires = spec->expires_us > 0,
                      .expires_us = spec->expires_us };
+    if (spec->kms != NULL) {
+        head.kms[0] = *spec->kms;
+        head.kms_count = 1;
+        rd_secrets_root(NULL, 0, &head.secrets_root);
+    }
     if (spec->lists_other_release)
         head.releases[0].b[0] ^= 1;
     if (rd_head_encode(&head, &document, err) < 0)
@@ -137,7 +144,7 @@ static inline int test_app_make(test_app *app, const test_app_spec *spec, rd_err
     if (test_app_genesis(app, err) < 0 || test_app_release(app, spec, err) < 0 || test_app_head(app, spec, err) < 0)
         return -1;
     rd_launch_header header = { .app = app->id, .release = app->release_digest };
-    rd_kms_set_digest(NULL, 0, &header.kms_set);
+    rd_kms_set_digest(spec->kms, spec->kms != NULL, &header.kms_set);
     rd_launch_header_encode(&header, app->header);
     return 0;
 }

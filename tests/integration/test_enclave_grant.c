@@ -1,0 +1,258 @@
+// link: agent_core rd_attest rd_io rd_model rd_crypto rd_base PkgConfig::uv
+/* Real enclaves whose agent and key service the test is: a grant's whole life, and what a hostile agent does with it.
+ */
+#include "agent/enclave_priv.h"
+#include "enclave/runtime/control.h"
+#include "tests/support/enclave_path.h"
+#include "tests/support/own_kms.h"
+
+#define SHORT_US 4500000 /* a third of it is time enough for everything at once */
+
+static const char hello[] = "export default () => new Response('hello');";
+
+typedef struct granted {
+    heard h;
+    test_app app;
+    own_kms kms;
+    uint8_t nonce[32];
+} granted;
+
+static void wait_done(fixture *f, granted *g)
+{
+    g->h.is_done = false;
+    run_until(f, &g->h.is_done);
+}
+
+static void wait_wish(fixture *f, granted *g, unsigned count)
+{
+    while (g->h.wishes < count) {
+        assert_false(g->h.is_failed || g->h.is_ended);
+        wait_done(f, g);
+    }
+}
+
+static void wait_ended(fixture *f, granted *g)
+{
+    run_until(f, &g->h.is_ended);
+}
+
+/* Up to the wish with evidence, over a nonce that was asked for first. */
+static void begin(fixture *f, granted *g)
+{
+    char id[RD_KMS_ID_TEXT_SIZE];
+    rd_err err = RD_ERR_INIT;
+    uint8_t nonce[32];
+    *g = (granted){ .nonce = { 0 } };
+    own_kms_init(&g->kms, rd_clock_wall_us(rd_clock_system()) + INT64_C(86400000000));
+    rd_kms_id_format(&g->kms.id, id);
+    take_blank(f, &g->h);
+    make_app(f, &g->app, (test_app_spec){ .source = hello, .kms = &g->kms.id });
+    specialise(&g->h, &g->app, (agent_specialise){ .kms = rd_buf_bytes(&g->kms.genesis), .kms_id = id }, nonce);
+    wait_wish(f, g, 1);
+    assert_int_equal(g->h.wish.size, 0);
+    rd_random_bytes(g->nonce, sizeof g->nonce);
+    assert_int_equal(agent_enclave_nonce(g->h.enclave, g->nonce, &err), 0);
+    wait_wish(f, g, 2);
+    assert_true(g->h.wish.size > 0);
+}
+
+/* The key service's answer to the wish at hand. */
+static void answer(granted *g, int64_t term_us, uint64_t requests_max, rd_buf *ret)
+{
+    RD_CLEANUP(rd_buf_done) rd_buf statement = { 0 };
+    const own_grant what = { .head_seq = 1,
+                             .not_before_us = rd_clock_wall_us(rd_clock_system()),
+                             .term_us = term_us,
+                             .requests_max = requests_max };
+    statement_of(rd_buf_bytes(&g->h.wish), &statement);
+    own_kms_grant(&g->kms, rd_buf_bytes(&statement), &what, ret);
+}
+
+static void give(granted *g, int64_t term_us, uint64_t requests_max)
+{
+    rd_err err = RD_ERR_INIT;
+    RD_CLEANUP(rd_buf_done) rd_buf grant = { 0 };
+    answer(g, term_us, requests_max, &grant);
+    assert_int_equal(agent_enclave_grant(g->h.enclave, rd_buf_bytes(&grant), &err), 0);
+}
+
+static void wait_serving(fixture *f, granted *g)
+{
+    while (!g->h.is_serving) {
+        if (g->h.is_failed || g->h.is_ended)
+            fail_msg("%s %s", g->h.reason, g->h.how);
+        wait_done(f, g);
+    }
+}
+
+static void finish(granted *g)
+{
+    agent_enclave_forget(g->h.enclave);
+    rd_buf_done(&g->h.evidence);
+    rd_buf_done(&g->h.wish);
+    test_app_done(&g->app);
+    own_kms_done(&g->kms);
+}
+
+static void call(granted *g)
+{
+    reply *r = rd_alloc(sizeof(*r));
+    int fd = dial(agent_enclave_socket(g->h.enclave));
+    send_request(fd, "GET", "/", NULL, NULL, NULL);
+    read_reply(fd, r);
+    assert_int_equal(r->status, 200);
+    assert_string_equal(rd_buf_text(&r->body), "hello");
+    (void)close(fd);
+    rd_buf_done(&r->body);
+    free(r);
+}
+
+/* Past the agent's own order of things: one raw frame. */
+static void push(granted *g, encl_control_type type, rd_bytes payload)
+{
+    uv_os_fd_t fd = -1;
+    RD_CLEANUP(rd_buf_done) rd_buf frame = { 0 };
+    assert_int_equal(uv_fileno((uv_handle_t *)&g->h.enclave->control, &fd), 0);
+    (void)rd_buf_append_u32be(&frame, (uint32_t)payload.size + 1);
+    (void)rd_buf_append_u8(&frame, (uint8_t)type);
+    (void)rd_buf_append_bytes(&frame, payload);
+    assert_int_equal(send(fd, frame.data, frame.size, MSG_NOSIGNAL), (ssize_t)frame.size);
+}
+
+static int group_setup(void **state)
+{
+    if (setup(state) < 0)
+        return -1;
+    fixture *f = *state;
+    open_launcher(f);
+    f->pool = agent_pool_new(f->launcher, &(agent_pool_options){ .size = 2 });
+    return 0;
+}
+
+static int group_teardown(void **state)
+{
+    fixture *f = *state;
+    agent_pool_close(f->pool, NULL, NULL);
+    close_launcher(f, true);
+    return teardown(state);
+}
+
+/* R32: a plane that withholds renewals ends the instance at the term's end and not one that was renewed beside it; a
+ * grant for so many requests ends after them. The wish to renew comes by itself, at a third of the term. */
+static void test_terms(void **state)
+{
+    fixture *f = *state;
+    granted *withheld = rd_alloc(sizeof *withheld), *renewed = rd_alloc(sizeof *renewed),
+            *counted = rd_alloc(sizeof *counted);
+    rd_err err = RD_ERR_INIT;
+    begin(f, counted);
+    give(counted, 3600000000, 2);
+    begin(f, withheld);
+    give(withheld, SHORT_US, 0);
+    wait_serving(f, withheld);
+    begin(f, renewed);
+    give(renewed, SHORT_US, 0);
+    wait_serving(f, renewed);
+    wait_serving(f, counted);
+
+    call(counted);
+    assert_false(counted->h.is_failed);
+    call(counted);
+    wait_ended(f, counted);
+    assert_string_equal(counted->h.reason, "grant_expired");
+
+    wait_wish(f, renewed, 3);
+    assert_int_equal(renewed->h.wish.size, 0); /* over a nonce of its own */
+    assert_int_equal(agent_enclave_nonce(renewed->h.enclave, withheld->nonce, &err), 0);
+    wait_wish(f, renewed, 4);
+    give(renewed, 3600000000, 0);
+
+    /* What another instance was given extends nothing. */
+    wait_wish(f, withheld, 3);
+    rd_random_bytes(withheld->nonce, 32);
+    assert_int_equal(agent_enclave_nonce(withheld->h.enclave, withheld->nonce, &err), 0);
+    wait_wish(f, withheld, 4);
+    RD_CLEANUP(rd_buf_done) rd_buf foreign = { 0 };
+    answer(renewed, 3600000000, 0, &foreign);
+    assert_int_equal(agent_enclave_grant(withheld->h.enclave, rd_buf_bytes(&foreign), &err), 0);
+    wait_ended(f, withheld);
+    assert_string_equal(withheld->h.reason, "grant_expired");
+    assert_string_equal(withheld->h.how, "exit 1");
+
+    assert_false(renewed->h.is_failed);
+    call(renewed);
+    agent_enclave_stop(renewed->h.enclave);
+    wait_ended(f, renewed);
+    finish(withheld);
+    finish(renewed);
+    finish(counted);
+    free(withheld);
+    free(renewed);
+    free(counted);
+}
+
+/* R20: an enclave that runs one app is given another, by every frame that could begin it; it refuses and is gone. */
+static void test_specialised_twice(void **state)
+{
+    fixture *f = *state;
+    granted *g = rd_alloc(sizeof *g);
+    static const encl_control_type frames[] = { ENCL_CONTROL_HEADER, ENCL_CONTROL_START };
+    for (size_t i = 0; i < RD_ARRAY_LEN(frames); i++) {
+        uint8_t header[RD_LAUNCH_HEADER_SIZE] = { 1 };
+        begin(f, g);
+        if (i == 0) {
+            give(g, 3600000000, 0);
+            wait_serving(f, g);
+            call(g);
+        }
+        push(g, frames[i], RD_BYTES_ARRAY(header));
+        wait_ended(f, g);
+        assert_true(g->h.is_failed);
+        assert_string_equal(g->h.reason, "control_order");
+        assert_string_equal(g->h.how, "exit 1");
+        finish(g);
+    }
+    free(g);
+}
+
+/* R1: what the key service did not seal for this question starts nothing. */
+static void test_nothing_starts(void **state)
+{
+    fixture *f = *state;
+    granted *g = rd_alloc(sizeof *g), *other = rd_alloc(sizeof *other);
+    rd_err err = RD_ERR_INIT;
+    begin(f, other);
+    for (int i = 0; i < 3; i++) {
+        static const char *const reasons[] = { "grant_signature", "grant_signature", "grant_format" };
+        RD_CLEANUP(rd_buf_done) rd_buf grant = { 0 };
+        begin(f, g);
+        answer(i == 0 ? other : g, 3600000000, 0, &grant);
+        if (i == 1)
+            grant.data[grant.size / 2] ^= 1; /* in the certificate or the record behind it */
+        if (i == 2)
+            grant.size = 3;
+        assert_int_equal(agent_enclave_grant(g->h.enclave, rd_buf_bytes(&grant), &err), 0);
+        wait_ended(f, g);
+        assert_true(g->h.is_failed);
+        assert_false(g->h.is_serving);
+        assert_string_equal(g->h.reason, reasons[i]);
+        finish(g);
+    }
+    agent_enclave_stop(other->h.enclave);
+    wait_ended(f, other);
+    finish(other);
+    free(other);
+    free(g);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc > 1 && strcmp(argv[1], "sim-tee") == 0)
+        return agent_sim_tee_main(argc - 1, argv + 1);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_terms),
+        cmocka_unit_test(test_specialised_twice),
+        cmocka_unit_test(test_nothing_starts),
+    };
+    return cmocka_run_group_tests_name("enclave_grant", tests, group_setup, group_teardown);
+}
