@@ -3,11 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/crypto/hash.h"
 #include "enclave/engine/engine_priv.h"
-#include "enclave/engine/platform_source.h"
 
-#define STACK_SIZE  ((uint32_t)256 << 10)
 #define HEAP_MAX    ((size_t)192 << 20)
 #define HEAP_MIN    ((size_t)2 << 20)
 #define KEEP_OUTPUT ((size_t)256 << 10)
@@ -26,11 +23,9 @@ static const encl_engine_limits default_limits = {
 
 static int set_heap(encl_engine *engine, size_t size, rd_err *err)
 {
-    uint32_t ret;
-
     if (engine->state != ENCL_ENGINE_BLANK)
         return rd_err_set(err, RD_E_ENGINE_LIMITS, "the heap's size is part of the snapshot");
-    return encl_engine_enter(engine, ENCL_FN_HEAP, (uint32_t)size, 0, 0, &ret, err);
+    return encl_machine_set_heap(engine->machine, size, err);
 }
 
 static int set_limits(encl_engine *engine, const encl_engine_limits *given, rd_err *err)
@@ -57,7 +52,7 @@ static int set_limits(encl_engine *engine, const encl_engine_limits *given, rd_e
     if (limits.request_size > ((size_t)64 << 20) || limits.output_size > ((size_t)64 << 20) ||
         limits.log_line_size > ((size_t)1 << 20) || limits.response_header_count > 10000)
         return rd_err_set(err, RD_E_ENGINE_LIMITS, "a size limit is above 64 MiB, 1 MiB a line or 10000 headers");
-    if (engine->guest && limits.heap_size != engine->limits.heap_size && set_heap(engine, limits.heap_size, err) < 0)
+    if (engine->machine && limits.heap_size != engine->limits.heap_size && set_heap(engine, limits.heap_size, err) < 0)
         return -1;
     engine->limits = limits;
     free(engine->headers);
@@ -65,31 +60,10 @@ static int set_limits(encl_engine *engine, const encl_engine_limits *given, rd_e
     return 0;
 }
 
-static int load_platform(encl_engine *engine, rd_err *err)
-{
-    uint32_t state;
-
-    encl_engine_start_limits(engine, engine->limits.load_time_us);
-    if (encl_engine_enter(engine, ENCL_FN_INIT, (uint32_t)engine->limits.heap_size, STACK_SIZE, 0,
-                          &engine->result_address, err) < 0)
-        return -1;
-    if (!engine->result_address)
-        return rd_err_set(err, RD_E_ENGINE_MEMORY_LIMIT, "no room for the virtual machine");
-    for (const encl_platform_file *file = encl_platform_files; file->name; file++) {
-        if (encl_engine_give(engine, ENCL_FN_PLATFORM, file->name, file->source, &state, err) < 0)
-            return rd_err_wrap(err, "platform %s", file->name);
-        if (state == ENCL_GUEST_FAILED) {
-            (void)encl_engine_guest_error(engine, err);
-            return rd_err_wrap(err, "platform %s", file->name);
-        }
-    }
-    return 0;
-}
-
 int encl_engine_new(const encl_engine_host *host, const encl_engine_limits *limits, encl_engine **ret, rd_err *err)
 {
     RD_CLEANUP(encl_engine_free_p) encl_engine *engine = rd_alloc(sizeof(*engine));
-    encl_guest_imports imports = encl_engine_imports(engine);
+    encl_machine_host host_of_machine = encl_engine_host_of(engine);
 
     engine->host = *host;
     engine->subtle = encl_subtle_new(encl_engine_draw, engine);
@@ -97,13 +71,11 @@ int encl_engine_new(const encl_engine_host *host, const encl_engine_limits *limi
     if (set_limits(engine, limits ? limits : &default_limits, err) < 0)
         return -1;
     rd_buf_init(&engine->output, engine->limits.output_size + 4096);
-    if (encl_guest_new(&imports, &engine->guest, err) < 0)
+    if (encl_subtle_warm_up(err) < 0)
         return -1;
-    int outcome = encl_subtle_warm_up(err);
-    if (outcome == 0)
-        outcome = load_platform(engine, err);
-    encl_guest_alarm(engine->guest, 0);
-    if (outcome < 0)
+    /* No alarm: this is our own code. */
+    engine->deadline_us = engine->host.monotonic_us(engine->host.context) + engine->limits.load_time_us;
+    if (encl_machine_new(&host_of_machine, engine->limits.heap_size, &engine->machine, err) < 0)
         return -1;
     *ret = RD_TAKE(engine);
     return 0;
@@ -117,7 +89,7 @@ encl_engine *encl_engine_free(encl_engine *engine)
     rd_buf_wipe(&engine->reply);
     encl_subtle_free(engine->subtle);
     free(engine->headers);
-    encl_guest_free(engine->guest);
+    encl_machine_free(engine->machine);
     free(engine);
     return NULL;
 }
@@ -162,7 +134,7 @@ void encl_engine_reset(encl_engine *engine)
 {
     if (engine->state != ENCL_ENGINE_USED)
         return;
-    encl_guest_restore(engine->guest);
+    encl_machine_reset(engine->machine);
     empty(&engine->output, engine->limits.output_size + 4096);
     empty(&engine->reply, REPLY_MAX);
     encl_subtle_reset(engine->subtle);
@@ -173,27 +145,39 @@ void encl_engine_reset(encl_engine *engine)
     engine->state = ENCL_ENGINE_PRISTINE;
 }
 
+static bool has_image(const encl_engine *engine)
+{
+    return engine->state == ENCL_ENGINE_PRISTINE || engine->state == ENCL_ENGINE_USED;
+}
+
 int encl_engine_image_digest(const encl_engine *engine, uint8_t ret_digest[32], rd_err *err)
 {
-    rd_hasher hasher;
-    uint8_t global[4];
-    uint32_t value;
+    size_t size;
 
-    if (engine->state != ENCL_ENGINE_PRISTINE && engine->state != ENCL_ENGINE_USED)
+    if (!has_image(engine))
         return rd_err_set(err, RD_E_ENGINE_STATE, "no handler is loaded");
-    value = encl_guest_image_global(engine->guest);
-    for (int i = 0; i < 4; i++)
-        global[i] = (uint8_t)(value >> 8 * i);
-    rd_hasher_init(&hasher, RD_SHA256);
-    rd_hasher_update(&hasher, RD_BYTES_ARRAY(global));
-    rd_hasher_update(&hasher, encl_guest_image(engine->guest));
-    rd_hasher_final(&hasher, ret_digest);
+    encl_machine_image(engine->machine, ret_digest, &size);
     return 0;
 }
 
 size_t encl_engine_image_size(const encl_engine *engine)
 {
-    return encl_guest_image(engine->guest).size;
+    uint8_t digest[32];
+    size_t size = 0;
+
+    if (has_image(engine))
+        encl_machine_image(engine->machine, digest, &size);
+    return size;
+}
+
+const char *encl_engine_name(void)
+{
+    return encl_machine_name();
+}
+
+int encl_engine_host_run(int (*run)(void *context), void *context)
+{
+    return encl_machine_host_run(run, context);
 }
 
 uint64_t encl_engine_generation(const encl_engine *engine)
@@ -203,5 +187,5 @@ uint64_t encl_engine_generation(const encl_engine *engine)
 
 rd_bytes encl_engine_memory(const encl_engine *engine)
 {
-    return encl_guest_memory(engine->guest);
+    return encl_machine_memory(engine->machine);
 }

@@ -16,19 +16,17 @@ static int sleep_until(encl_engine *engine, int64_t until_us)
     }
 }
 
-/* Runs the guest until the response, or its background work, is done. */
+/* Runs the machine until the response, or its background work, is done. */
 static int run(encl_engine *engine, bool wants_background, rd_err *err)
 {
-    uint32_t state;
-
     for (;;) {
-        if (encl_engine_enter(engine, ENCL_FN_RUN, wants_background, 0, 0, &state, err) < 0)
+        if (encl_machine_run(engine->machine, wants_background, &engine->result, err) < 0)
             return -1;
-        if (state == ENCL_GUEST_DONE)
+        if (engine->result.state == ENCL_GUEST_DONE)
             return 0;
-        if (state != ENCL_GUEST_WAITING)
-            return encl_engine_guest_error(engine, err);
-        int64_t due_us = encl_engine_result(engine).due_us;
+        if (engine->result.state != ENCL_GUEST_WAITING)
+            return encl_engine_machine_error(engine, err);
+        int64_t due_us = engine->result.due_us;
         bool is_pending = engine->host.is_pending && engine->host.is_pending(engine->host.context);
         if (is_pending && (due_us < 0 || due_us > engine->deadline_us))
             due_us = engine->deadline_us;
@@ -45,21 +43,20 @@ static int run(encl_engine *engine, bool wants_background, rd_err *err)
     }
 }
 
-/* Copies the output out of the guest, so that later guest code cannot change what was checked. */
+/* Copies the output out of the machine, so that later code of the script cannot change what was checked. */
 static int take_response(encl_engine *engine, encl_response *ret, rd_err *err)
 {
-    encl_guest_result result = encl_engine_result(engine);
-    const uint8_t *from = encl_guest_at(engine->guest, result.out, result.out_size);
+    rd_bytes out = engine->result.out;
 
-    if (!from)
+    if (!out.data)
         return rd_err_set(err, RD_E_ENGINE_BAD_RESPONSE, "the response lies outside the engine's memory");
-    if (result.out_size > engine->limits.output_size || !rd_buf_append(&engine->output, from, result.out_size))
+    if (out.size > engine->limits.output_size || !rd_buf_append(&engine->output, out.data, out.size))
         return rd_err_set(err, RD_E_ENGINE_OUTPUT_LIMIT, "the response is larger than %zu bytes",
                           engine->limits.output_size);
     if (encl_wire_response_read(rd_buf_bytes(&engine->output), engine->headers, engine->limits.response_header_count,
                                 ret, err) < 0)
         return -1;
-    engine->has_background = result.background > 0;
+    engine->has_background = engine->result.background > 0;
     ret->has_background = engine->has_background;
     ret->generation = engine->generation;
     return 0;
@@ -67,17 +64,10 @@ static int take_response(encl_engine *engine, encl_response *ret, rd_err *err)
 
 static int call(encl_engine *engine, const encl_request *request, size_t size, encl_response *ret, rd_err *err)
 {
-    uint32_t address, state;
-    uint8_t *room;
-
-    if (encl_engine_room(engine, size, &address, &room, err) < 0)
+    if (encl_machine_start(engine->machine, request, size, engine->limits.output_size, &engine->result, err) < 0)
         return -1;
-    encl_wire_request_write(request, room);
-    if (encl_engine_enter(engine, ENCL_FN_START, address, (uint32_t)size, (uint32_t)engine->limits.output_size, &state,
-                          err) < 0)
-        return -1;
-    if (state == ENCL_GUEST_FAILED)
-        return encl_engine_guest_error(engine, err);
+    if (engine->result.state == ENCL_GUEST_FAILED)
+        return encl_engine_machine_error(engine, err);
     if (run(engine, false, err) < 0)
         return -1;
     return take_response(engine, ret, err);
@@ -96,7 +86,7 @@ int encl_engine_call(encl_engine *engine, const encl_request *request, encl_resp
     engine->state = ENCL_ENGINE_USED;
     encl_engine_start_limits(engine, engine->limits.time_us);
     int outcome = call(engine, request, size, ret, err);
-    encl_guest_alarm(engine->guest, 0);
+    encl_machine_alarm(engine->machine, 0);
     if (outcome < 0)
         encl_engine_reset(engine);
     return outcome;
@@ -114,6 +104,6 @@ int encl_engine_finish(encl_engine *engine, rd_err *err)
         return rd_err_set(err, RD_E_ENGINE_TIME_LIMIT, "the time limit was reached before the background work");
     encl_engine_arm(engine, left_us);
     int outcome = run(engine, true, err);
-    encl_guest_alarm(engine->guest, 0);
+    encl_machine_alarm(engine->machine, 0);
     return outcome;
 }

@@ -53,20 +53,14 @@ static int check_modules(const encl_module *modules, size_t count, rd_err *err)
 static int evaluate(encl_engine *engine, const encl_module *modules, size_t count, const char *main, rd_bytes env_json,
                     rd_err *err)
 {
-    uint32_t ret;
-
-    for (size_t i = 0; i < count; i++) {
-        if (encl_engine_give(engine, ENCL_FN_MODULE, modules[i].name, modules[i].source, &ret, err) < 0)
-            return -1;
-    }
-    if (encl_engine_give(engine, ENCL_FN_LOAD, main, env_json, &ret, err) < 0)
+    if (encl_machine_load(engine->machine, modules, count, main, env_json, &engine->result, err) < 0)
         return -1;
-    if (ret == ENCL_GUEST_FAILED)
-        return encl_engine_guest_error(engine, err);
-    if (encl_engine_enter(engine, ENCL_FN_SEAL, 0, 0, 0, &ret, err) < 0)
+    if (engine->result.state == ENCL_GUEST_FAILED)
+        return encl_engine_machine_error(engine, err);
+    if (encl_machine_seal(engine->machine, err) < 0)
         return -1;
     encl_subtle_seal(engine->subtle);
-    return encl_guest_snapshot(engine->guest, err);
+    return 0;
 }
 
 int encl_engine_load(encl_engine *engine, const encl_module *modules, size_t module_count, const char *main,
@@ -80,7 +74,7 @@ int encl_engine_load(encl_engine *engine, const encl_module *modules, size_t mod
         return rd_err_set(err, RD_E_ENGINE_MODULE, "the env is no JSON text");
     encl_engine_start_limits(engine, engine->limits.load_time_us);
     int outcome = evaluate(engine, modules, module_count, main, env_json, err);
-    encl_guest_alarm(engine->guest, 0);
+    encl_machine_alarm(engine->machine, 0);
     engine->state = outcome < 0 ? ENCL_ENGINE_DEAD : ENCL_ENGINE_PRISTINE;
     return outcome;
 }

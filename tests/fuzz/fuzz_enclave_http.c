@@ -1,4 +1,4 @@
-// link: enclave_core
+// link: enclave_core encl_engine
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,4 +1,4 @@
-// link: enclave_core
+// link: enclave_core encl_engine
 /* The gateway's door: strangers' bytes never open; and what an honest seal holds is read as a request or refused. */
 #include <stdlib.h>
 #include <string.h>

@@ -1,4 +1,4 @@
-// link: encl_world
+// link: encl_world encl_engine
 /* A response of a hostile server, cut where its first byte says: no crash, and a body within its bound. */
 #include <stdlib.h>
 

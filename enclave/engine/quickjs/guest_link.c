@@ -1,4 +1,4 @@
-#include "enclave/engine/guest_link.h"
+#include "enclave/engine/quickjs/guest_link.h"
 
 #include <errno.h>
 #include <setjmp.h>
@@ -24,7 +24,7 @@
 
 struct encl_guest {
     Z_rd_instance_t instance;
-    encl_guest_imports imports;
+    encl_machine_host imports;
     int trap;
     uint8_t *image;
     size_t image_size;
@@ -217,7 +217,7 @@ void encl_guest_alarm(encl_guest *guest, int64_t delay_us)
     door.has_expired = 0;
 }
 
-int encl_guest_new(const encl_guest_imports *imports, encl_guest **ret, rd_err *err)
+int encl_guest_new(const encl_machine_host *imports, encl_guest **ret, rd_err *err)
 {
     void *probe;
 

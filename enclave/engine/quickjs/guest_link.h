@@ -1,24 +1,12 @@
 /* guest_link: the only door to the WebAssembly guest: enters it, catches its traps, snapshots and restores it.
- * Used by engine. All names that wasm2c generates (Z_…) stand in guest_link.c.
+ * Used by machine_quickjs. All names that wasm2c generates (Z_…) stand in guest_link.c.
  * Believes nothing that the guest says: every address is checked against the memory's size. */
 #ifndef ENCL_GUEST_LINK_H
 #define ENCL_GUEST_LINK_H
 
-#include "common/base/bytes.h"
-#include "common/base/err.h"
+#include "enclave/engine/machine.h"
 
 typedef struct encl_guest encl_guest;
-
-/* What the guest's five imports do (take is the question ENCL_ASK_REPLY). They must return. */
-typedef struct encl_guest_imports {
-    uint64_t (*clock)(void *context, uint32_t kind); /* ENCL_CLOCK_…; microseconds */
-    bool (*interrupt)(void *context);                /* true: the time is up */
-    void (*log)(void *context, uint32_t level, rd_bytes line);
-    int (*random)(void *context, uint8_t *out, size_t size);        /* -1 traps */
-    uint32_t (*ask)(void *context, uint32_t op, rd_bytes question); /* size of the answer */
-    int (*take)(void *context, uint8_t *out, size_t size);          /* the answer, all of it; -1 traps */
-    void *context;
-} encl_guest_imports;
 
 typedef enum encl_guest_fn {
     ENCL_FN_ALLOC,    /* (size) → address or 0 */
@@ -35,9 +23,9 @@ typedef enum encl_guest_fn {
 /* Outcomes of encl_guest_call besides 0. */
 enum { ENCL_GUEST_TRAPPED = 1, ENCL_GUEST_EXPIRED = 2 };
 
-/* One guest a process at a time. Errors: ENGINE_STATE (there is one), NO_MEMORY (no 8 GiB of address space),
- * ENGINE_TRAP. */
-int encl_guest_new(const encl_guest_imports *imports, encl_guest **ret, rd_err *err) RD_NODISCARD;
+/* imports: the guest's five. One guest a process at a time. Errors: ENGINE_STATE (there is one), NO_MEMORY (no 8 GiB of
+ * address space), ENGINE_TRAP. */
+int encl_guest_new(const encl_machine_host *imports, encl_guest **ret, rd_err *err) RD_NODISCARD;
 encl_guest *encl_guest_free(encl_guest *guest);
 
 /* Runs one export. 0: it returned *ret. ENCL_GUEST_TRAPPED: it broke a rule of WebAssembly, overran a stack or aborted.

@@ -100,7 +100,7 @@ static int on_take(void *context, uint8_t *out, size_t size)
     return 0;
 }
 
-encl_guest_imports encl_engine_imports(encl_engine *engine)
+encl_machine_host encl_engine_host_of(encl_engine *engine)
 {
-    return (encl_guest_imports){ on_clock, on_interrupt, on_log, encl_engine_draw, on_ask, on_take, engine };
+    return (encl_machine_host){ on_clock, on_interrupt, on_log, encl_engine_draw, on_ask, on_take, engine };
 }
