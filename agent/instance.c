@@ -1,6 +1,7 @@
 #include "agent/instance_life.h"
 
 #include "common/base/clock.h"
+#include "common/base/failpoint.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
 #include "common/model/json.h"
@@ -339,8 +340,11 @@ int agent_instances_grant(agent_instances *all, const char *instance, uint64_t e
     life *one = find_enclave(all, instance, epoch, err);
     if (!one)
         return -1;
+    (void)RD_FP(AGENT_BEFORE_GRANT);
     life_clear_grant(one);
-    return agent_enclave_grant(one->enclave, grant, err);
+    int outcome = agent_enclave_grant(one->enclave, grant, err);
+    (void)RD_FP(AGENT_AFTER_GRANT);
+    return outcome;
 }
 
 int agent_instances_grant_refused(agent_instances *all, const char *instance, uint64_t epoch, const char *code,

@@ -1,5 +1,6 @@
 #include "api/agents_private.h"
 
+#include "common/base/failpoint.h"
 #include "common/model/envelope.h"
 #include "common/model/evidence.h"
 #include "common/model/json.h"
@@ -231,6 +232,7 @@ static void on_granted(void *context, rd_bytes payload, const rd_err *error)
     }
     api_host_lease *lease = api_host_lease_of(w->host, &w->instance, w->epoch);
     if (!error) {
+        (void)RD_FP(GRANT_GIVEN);
         w->host->agents->grants++;
         if (lease)
             lease->grant_nonces = 0;

@@ -15,8 +15,8 @@ const PROCESSES = { API: "api", scheduler: "scheduler-1", agent: "agent", KMS: "
 const BOUND_MS = 5000;
 
 const text = readFileSync(join(ROOT, "common/base/failpoints.def"), "utf8");
-// A deployment reaches all but these, which tests/integration/collateral_refresh.test.mjs and test_kms.c walk.
-const ELSEWHERE = ["refresh.fetched", "refresh.adopted", "kms.before_state", "kms.after_state"];
+// A deployment reaches all but these, which collateral_refresh.test.mjs and test_kms.c in tests/integration and grants_killed.test.mjs walk.
+const ELSEWHERE = ["refresh.fetched", "refresh.adopted", "kms.before_state", "kms.after_state", "grant.given", "agent.before_grant", "agent.after_grant"];
 const points = [...text.matchAll(/^RD_FAILPOINT\(\w+,\s+"([^"]+)",\s+"(\w+): ([^"]+)"\)/gm)].map(([, name, where, what]) => ({ name, where, what }));
 
 test("the list was read whole", () => {

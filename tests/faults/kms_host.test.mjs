@@ -3,7 +3,7 @@ import { test, before, after } from "node:test";
 import assert from "node:assert/strict";
 import { createHash, generateKeyPairSync } from "node:crypto";
 import { connect } from "node:net";
-import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Stack, until } from "../support/stack.mjs";
@@ -44,18 +44,7 @@ function ask(type, payload = Buffer.alloc(0)) {
   });
 }
 
-// The processes of this key service: main first, then root and front, by the folder in main's arguments.
-function pids() {
-  const all = readdirSync("/proc").filter((name) => /^\d+$/.test(name)).flatMap((pid) => {
-    try {
-      const parent = Number(readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1].split(" ")[1]);
-      return [{ pid: Number(pid), parent, command: readFileSync(`/proc/${pid}/cmdline`, "utf8") }];
-    } catch { return []; }
-  });
-  const ours = all.filter((p) => p.command.includes(join(dir, "kms")) && p.command.startsWith("redoubt-kms"));
-  const main = ours.find((p) => !ours.some((other) => other.pid === p.parent));
-  return main ? [main.pid, ...ours.filter((p) => p.parent === main.pid).map((p) => p.pid)] : [];
-}
+const pids = () => stack.kmsPids(join(dir, "kms"));
 
 const readGenesis = async () => (await ask(12)).payload.toString();
 const comesBack = async (old) => {

@@ -392,6 +392,13 @@ export class Stack {
     return this.dir ? this.#processes().filter((p) => p.command.includes("sim-tee") && p.command.includes(this.dir)).map((p) => p.pid) : [];
   }
 
+  // The processes of a key service: main first, then root and front, by the folder in main's arguments.
+  kmsPids(folder = join(this.dir, "kms")) {
+    const ours = this.#processes().filter((p) => p.command.startsWith("redoubt-kms") && p.command.includes(folder));
+    const main = ours.find((p) => !ours.some((other) => other.pid === p.parent));
+    return main ? [main.pid, ...ours.filter((p) => p.parent === main.pid).map((p) => p.pid)] : [];
+  }
+
   // The simulators' children of which the enclaves are copies; a key service is a child, too.
   zygotePids() {
     const simulators = new Set(this.simulatorPids());
