@@ -177,6 +177,15 @@ static int write_body(JSContext *ctx, struct writer *w, JSValueConst body)
         write_u32(w, 0);
         return 0;
     }
+    if (JS_IsString(body)) {
+        const char *text = JS_ToCStringLen(ctx, &size, body);
+        if (!text)
+            return -1;
+        write_u32(w, (uint32_t)size);
+        write_bytes(w, text, size);
+        JS_FreeCString(ctx, text);
+        return 0;
+    }
     buffer = JS_GetTypedArrayBuffer(ctx, body, &offset, &size, NULL);
     if (JS_IsException(buffer))
         return -1;

@@ -22,13 +22,13 @@
     };
 
     const settle = () => { native.background(--pending); };
-    const context = () => ({
+    class ExecutionContext {
         waitUntil(work) {
             native.background(++pending);
             call(then, resolve(work), [settle, (e) => { hooks.report(e); settle(); }]);
-        },
-        passThroughOnException() {},
-    });
+        }
+        passThroughOnException() {}
+    }
     const describe = (v) => (v === null ? 'null' : typeof v === 'object' ? `an object of ${v.constructor?.name ?? 'no class'}` : `a value of type ${typeof v}`);
     const finish = (value) => {
         try {
@@ -39,16 +39,17 @@
         }
     };
 
+    const reject = (e) => native.fail(REJECTED, e);
     hooks.start = (method, url, headers, body) => {
         hooks.startClock();
         hooks.currentUrl = url;
         let answer;
         try {
-            answer = call(handler, self, [hooks.newRequest(method, url, headers, body), env, context()]);
+            answer = call(handler, self, [hooks.newRequest(method, url, headers, body), env, new ExecutionContext()]);
         } catch (e) {
             native.fail(EXCEPTION, e);
             return;
         }
-        call(then, resolve(answer), [finish, (e) => native.fail(REJECTED, e)]);
+        call(then, resolve(answer), [finish, reject]);
     };
 })

@@ -58,6 +58,10 @@
         *keys() { for (const [k] of this.entries()) yield k; }
         *values() { for (const [, v] of this.entries()) yield v; }
         [Symbol.iterator]() { return this.entries(); }
+        // What the platform itself sets, unless the script did: known to be a name and a value.
+        static preset(headers, name, value) {
+            if (!headers.#map.has(name)) headers.#map.set(name, [value]);
+        }
         static flat(headers) {
             const out = [];
             for (const [name, list] of headers.#map) {
@@ -67,8 +71,9 @@
             return out;
         }
     }
-    const flat = Headers.flat;
+    const { flat, preset } = Headers;
     delete Headers.flat;
+    delete Headers.preset;
 
     // A body is null, a text that is not encoded yet, or bytes.
     const extract = (body) => {
@@ -116,18 +121,17 @@
     const setBody = (target, headers, body) => {
         const [content, type] = extract(body);
         put(target, content);
-        if (type !== null && !headers.has('content-type')) headers.set('content-type', type);
+        if (type !== null) preset(headers, 'content-type', type);
     };
 
     class Request extends Body {
-        #method; #url; #headers; #signal; #redirect = 'follow';
+        #method; #url; #headers = null; #given; #signal = null; #redirect = 'follow';
         constructor(input, init = {}, mark) {
             super();
             if (mark === own) {
                 this.#method = init.method;
                 this.#url = input;
-                this.#headers = new Headers(init.headers, own);
-                this.#signal = hooks.newSignal();
+                this.#given = init.headers;
                 put(this, init.body);
                 return;
             }
@@ -139,7 +143,7 @@
             this.#headers = new Headers(init.headers ?? from?.headers);
             this.#redirect = `${init.redirect ?? from?.redirect ?? 'follow'}`;
             if (!['follow', 'error', 'manual'].includes(this.#redirect)) throw new TypeError(`"${this.#redirect}" is no redirect mode`);
-            this.#signal = init.signal ?? from?.signal ?? hooks.newSignal();
+            this.#signal = init.signal ?? from?.signal ?? null;
             if (init.body != null) {
                 if (this.#method === 'GET' || this.#method === 'HEAD') throw new TypeError(`${this.#method} has no body`);
                 setBody(this, this.#headers, init.body);
@@ -151,12 +155,13 @@
         }
         get method() { return this.#method; }
         get url() { return this.#url; }
-        get headers() { return this.#headers; }
-        get signal() { return this.#signal; }
+        // Made when they are asked for: most handlers read one header or none.
+        get headers() { return (this.#headers ??= new Headers(this.#given, own)); }
+        get signal() { return (this.#signal ??= hooks.newSignal()); }
         get redirect() { return this.#redirect; }
         clone() {
             if (this.bodyUsed) throw new TypeError('the body was read already');
-            const copy = new Request(this.#url, { method: this.#method, headers: this.#headers, signal: this.#signal, redirect: this.#redirect });
+            const copy = new Request(this.#url, { method: this.#method, headers: this.headers, signal: this.signal, redirect: this.#redirect });
             put(copy, peek(this));
             return copy;
         }
@@ -189,7 +194,7 @@
             const text = JSON.stringify(data);
             if (text === undefined) throw new TypeError('the value has no JSON form');
             const headers = new Headers(init?.headers);
-            if (!headers.has('content-type')) headers.set('content-type', 'application/json');
+            preset(headers, 'content-type', 'application/json');
             return new Response(text, { ...init, headers });
         }
         static redirect(url, status = 302) {
@@ -234,6 +239,7 @@
     hooks.isResponse = (v) => v instanceof Response;
     hooks.send = (response) => {
         if (response.bodyUsed) throw new TypeError('the response was read already and cannot be sent');
-        native.respond(response.status, flat(response.headers), bytesOfBody(peek(response)));
+        const body = peek(response);
+        native.respond(response.status, flat(response.headers), typeof body === 'string' ? body.toWellFormed() : body);
     };
 })

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/time.h>
+#include <time.h>
 
 #include "wasm-rt.h"
 #include "rd_guest.h"
@@ -21,6 +22,8 @@
 /* A signal stack with room for AddressSanitizer's bookkeeping in siglongjmp. */
 #define SIGNAL_STACK    ((size_t)64 << 10)
 #define ALARM_REPEAT_US 20000
+#define PAGE            ((size_t)4096)
+#define COOL_AFTER      1024 /* restores after which the written pages are learned anew */
 
 struct encl_guest {
     Z_rd_instance_t instance;
@@ -28,6 +31,8 @@ struct encl_guest {
     int trap;
     uint8_t *image;
     size_t image_size;
+    bool *is_hot; /* of each page of the image: it is writable, and a restore copies it */
+    unsigned restores;
     Z_rd_instance_t image_instance;
     wasm_rt_funcref_t *image_table;
 };
@@ -38,7 +43,9 @@ static struct {
     encl_guest *guest;
     volatile sig_atomic_t is_inside; /* guest code is running, not an import of ours */
     volatile sig_atomic_t has_expired;
-    uint8_t *signal_stack; /* for the life of the process */
+    volatile int64_t deadline_us; /* of the call under way; 0: none */
+    volatile int64_t alarm_us;    /* when the timer goes off; 0: it is not armed */
+    uint8_t *signal_stack;        /* for the life of the process */
 } door;
 
 void encl_guest_on_trap(int code) RD_NORETURN;
@@ -49,22 +56,65 @@ void encl_guest_on_trap(int code)
     siglongjmp(door.jump, code);
 }
 
-/* A fault in guest code is a trap: guard pages are its bounds checks, and the end of the C stack its depth limit.
- * Any other fault is ours and kills the process as it should. */
+/* After the snapshot its pages are read-only until the first write to each. That a page is copied is noted before it
+ * can be written, so an alarm between the two loses nothing. */
+static bool heat(encl_guest *guest, const uint8_t *address)
+{
+    uint8_t *memory = guest->instance.w2c_memory.data;
+    if (!guest->image || address < memory || address >= memory + guest->image_size)
+        return false;
+    size_t page = (size_t)(address - memory) / PAGE;
+    guest->is_hot[page] = true;
+    return mprotect(memory + page * PAGE, PAGE, PROT_READ | PROT_WRITE) == 0;
+}
+
+/* A fault in guest code is a trap, unless it is the first write to a page: guard pages are its bounds checks, and the
+ * end of the C stack its depth limit. Any other fault is ours and kills the process as it should. */
 static void on_fault(int signal, siginfo_t *info, void *ucontext)
 {
+    int kept = errno;
     (void)ucontext;
+    if (info->si_code == SEGV_ACCERR && door.guest && heat(door.guest, info->si_addr)) {
+        errno = kept;
+        return;
+    }
     if (door.is_inside)
         encl_guest_on_trap(info->si_code == SEGV_ACCERR ? WASM_RT_TRAP_OOB : WASM_RT_TRAP_EXHAUSTION);
     (void)sigaction(signal, &(struct sigaction){ .sa_handler = SIG_DFL }, NULL);
 }
 
+static int64_t now_us(void)
+{
+    struct timespec now;
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+static void arm(int64_t delay_us, int64_t repeat_us)
+{
+    struct itimerval timer = { .it_value = { delay_us / 1000000, delay_us % 1000000 },
+                               .it_interval = { .tv_usec = repeat_us } };
+    (void)setitimer(ITIMER_REAL, &timer, NULL);
+}
+
+/* The timer of an earlier call may go off in a later one, or in none: it goes on to the deadline of this one. */
 static void on_alarm(int signal)
 {
+    int kept = errno;
+    int64_t left_us = door.deadline_us == 0 ? 0 : door.deadline_us - now_us();
     (void)signal;
+    if (!door.has_expired && (door.deadline_us == 0 || left_us > 0)) {
+        door.alarm_us = door.deadline_us;
+        arm(left_us, 0);
+        errno = kept;
+        return;
+    }
+    if (!door.has_expired)
+        arm(ALARM_REPEAT_US, ALARM_REPEAT_US);
     door.has_expired = 1;
     if (door.is_inside)
         encl_guest_on_trap(EXPIRED);
+    errno = kept;
 }
 
 /* SA_NODEFER: leaving by siglongjmp without a saved mask must not leave the signal blocked. */
@@ -95,6 +145,15 @@ static void enter(void)
     door.is_inside = 1;
     if (door.has_expired)
         encl_guest_on_trap(EXPIRED);
+}
+
+/* What a system call is to write must be writable: the kernel does not fault, it fails. */
+static void touch(volatile uint8_t *out, size_t size)
+{
+    for (size_t i = 0; i < size; i += RD_MIN(PAGE, size - i))
+        out[i] = 0;
+    if (size > 0)
+        out[size - 1] = 0;
 }
 
 u64 Z_envZ_clock(struct Z_env_instance_t *env, u32 kind)
@@ -133,6 +192,7 @@ void Z_envZ_random(struct Z_env_instance_t *env, u32 address, u32 size)
 
     if (!out)
         encl_guest_on_trap(WASM_RT_TRAP_OOB);
+    touch(out, size);
     if (guest->imports.random(guest->imports.context, out, size) < 0)
         encl_guest_on_trap(TRAP_RANDOM);
     enter();
@@ -203,18 +263,18 @@ const char *encl_guest_trap_text(const encl_guest *guest)
     return guest->trap == EXPIRED ? "time limit" : wasm_rt_strerror((wasm_rt_trap_t)guest->trap);
 }
 
+/* A call costs no system call here while the timer of one before it runs on to an earlier time. Before the snapshot
+ * each is exact: a process that is forked has no timer. */
 void encl_guest_alarm(encl_guest *guest, int64_t delay_us)
 {
-    struct itimerval timer = { 0 };
-
-    (void)guest;
-    if (delay_us > 0) {
-        timer.it_value.tv_sec = delay_us / 1000000;
-        timer.it_value.tv_usec = delay_us % 1000000;
-        timer.it_interval.tv_usec = ALARM_REPEAT_US;
-    }
-    (void)setitimer(ITIMER_REAL, &timer, NULL);
+    int64_t deadline_us = delay_us > 0 ? now_us() + delay_us : 0;
+    bool is_lazy = guest->image && !door.has_expired;
+    door.deadline_us = deadline_us;
     door.has_expired = 0;
+    if (is_lazy && (deadline_us == 0 || (door.alarm_us != 0 && door.alarm_us <= deadline_us)))
+        return;
+    door.alarm_us = deadline_us;
+    arm(RD_MAX(delay_us, (int64_t)0), 0);
 }
 
 int encl_guest_new(const encl_machine_host *imports, encl_guest **ret, rd_err *err)
@@ -244,7 +304,7 @@ encl_guest *encl_guest_free(encl_guest *guest)
 {
     if (!guest)
         return NULL;
-    encl_guest_alarm(guest, 0);
+    arm(0, 0);
     if (guest->instance.w2c_memory.data)
         (void)munmap(guest->instance.w2c_memory.data, RESERVATION);
     wasm_rt_free_funcref_table(&guest->instance.w2c_T0);
@@ -254,6 +314,7 @@ encl_guest *encl_guest_free(encl_guest *guest)
         (void)munmap(guest->image, guest->image_size);
     }
     free(guest->image_table);
+    free(guest->is_hot);
     free(guest);
     /* The handlers stay: outside a guest they only restore the default, and a sandbox may forbid to change them now. */
     door.guest = NULL;
@@ -286,17 +347,31 @@ int encl_guest_snapshot(encl_guest *guest, rd_err *err)
     if (image == MAP_FAILED)
         return rd_err_set_errno(err, RD_E_NO_MEMORY, errno, "a snapshot of %u bytes", memory->size);
     memcpy(image, memory->data, memory->size);
-    /* Nothing may change the image any more, this process included. */
-    if (mprotect(image, memory->size, PROT_READ) < 0) {
+    /* Nothing may change the image any more, this process included; and nothing the memory without being noted. */
+    if (mprotect(image, memory->size, PROT_READ) < 0 || mprotect(memory->data, memory->size, PROT_READ) < 0) {
         (void)munmap(image, memory->size);
         return rd_err_set_errno(err, RD_E_INTERNAL, errno, "the snapshot cannot be made read-only");
     }
     guest->image = image;
     guest->image_size = memory->size;
+    guest->is_hot = rd_alloc_array(memory->size / PAGE, sizeof *guest->is_hot);
     guest->image_instance = guest->instance;
     guest->image_table = rd_alloc_array(table->size, sizeof(*table->data));
     memcpy(guest->image_table, table->data, table->size * sizeof(*table->data));
     return 0;
+}
+
+/* A request writes to a tenth of the pages, and the next one to the same. */
+static void copy_hot(encl_guest *guest, uint8_t *memory)
+{
+    size_t pages = guest->image_size / PAGE;
+    for (size_t from = 0, to; from < pages; from = to + 1) {
+        for (to = from; to < pages && guest->is_hot[to]; to++)
+            ;
+        memcpy(memory + from * PAGE, guest->image + from * PAGE, (to - from) * PAGE);
+    }
+    if (++guest->restores % COOL_AFTER == 0 && mprotect(memory, guest->image_size, PROT_READ) == 0)
+        memset(guest->is_hot, 0, pages * sizeof *guest->is_hot);
 }
 
 void encl_guest_restore(encl_guest *guest)
@@ -311,7 +386,7 @@ void encl_guest_restore(encl_guest *guest)
         (void)madvise(memory + guest->image_size, size - guest->image_size, MADV_DONTNEED);
         (void)mprotect(memory + guest->image_size, size - guest->image_size, PROT_NONE);
     }
-    memcpy(memory, guest->image, guest->image_size);
+    copy_hot(guest, memory);
     guest->instance = guest->image_instance;
     memcpy(guest->instance.w2c_T0.data, guest->image_table, guest->instance.w2c_T0.size * sizeof(*guest->image_table));
     guest->trap = 0;

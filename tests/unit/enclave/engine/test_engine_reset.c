@@ -1,8 +1,16 @@
 #include "tests/unit/enclave/engine/engine_fixture.h"
 
 #include <stdlib.h>
+#include <sys/random.h>
 
 #define RESETS 1000
+#define LEARNT 1100 /* more than after which the engine learns anew which pages a request writes */
+
+static int system_random(void *context, uint8_t *out, size_t size)
+{
+    (void)context;
+    return getrandom(out, size, 0) == (ssize_t)size ? 0 : -1;
+}
 
 static int compare_words(const void *a, const void *b)
 {
@@ -128,6 +136,64 @@ static void test_reset_restores_every_byte(void **state)
     fixture_close(&f);
 }
 
+/* Also those that a request wrote first, that a system call filled, and that one request in many writes. */
+static void test_reset_restores_rarely_written_pages(void **state)
+{
+    fixture f = { 0 };
+    rd_err err = RD_ERR_INIT;
+    encl_response response;
+    encl_engine_host host = fixture_host(&f);
+
+    (void)state;
+    host.random = system_random;
+    fixture_start(
+        &f, NULL,
+        "const big = new Uint8Array(400000); let i = 0; export default (r) => { const at = "
+        "Number(r.url.split('/').at(-1)); const was = big[at * 360]; big[at * 360] = 255; if (at % 100 === 0) "
+        "crypto.getRandomValues(big.subarray(at, at + 65000)); return new Response(`${i++} ${was}`); }");
+    assert_int_equal(encl_engine_configure(f.engine, &host, NULL, &err), 0);
+    size_t size = encl_engine_image_size(f.engine);
+    uint8_t *before = rd_alloc(size);
+    memcpy(before, encl_engine_memory(f.engine).data, size);
+    for (int i = 0; i < LEARNT; i++) {
+        char path[16];
+        (void)snprintf(path, sizeof(path), "/%d", i);
+        if (fixture_call(&f, path, "", &response, &err) < 0)
+            fail_msg("%s", err.text);
+        assert_memory_equal(response.body.data, "0 0", 3);
+        encl_engine_reset(f.engine);
+        if (i % 50 == 0 || i >= RESETS)
+            assert_memory_equal(encl_engine_memory(f.engine).data, before, size);
+    }
+    free(before);
+    fixture_close(&f);
+}
+
+/* One timer serves many calls, and still ends each at its own limit. */
+static void test_a_call_ends_at_its_own_limit(void **state)
+{
+    static const encl_engine_limits shorter = { .time_us = 100000 }, longer = { .time_us = 300000 };
+    fixture f = { 0 };
+
+    (void)state;
+    fixture_start(&f, NULL,
+                  "export default (r) => { while (r.url.endsWith('loop')) ; return new "
+                  "Response('ok') }");
+    for (int i = 0; i < 3; i++) {
+        rd_err err = RD_ERR_INIT;
+        encl_response response;
+        fixture_expect(&f, "/a", "", "ok");
+        assert_int_equal(encl_engine_configure(f.engine, NULL, i % 2 ? &longer : &shorter, &err), 0);
+        fixture_expect(&f, "/a", "", "ok");
+        int64_t start_us = fixture_mono(&f);
+        assert_int_equal(fixture_call(&f, "/loop", "", &response, &err), -1);
+        assert_int_equal(err.code, RD_E_ENGINE_TIME_LIMIT);
+        assert_true(fixture_mono(&f) - start_us >= (i % 2 ? longer.time_us : shorter.time_us));
+    }
+    fixture_expect(&f, "/a", "", "ok");
+    fixture_close(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -135,6 +201,8 @@ int main(void)
         cmocka_unit_test(test_state_does_not_leak),
         cmocka_unit_test(test_grown_memory_is_gone),
         cmocka_unit_test(test_reset_restores_every_byte),
+        cmocka_unit_test(test_reset_restores_rarely_written_pages),
+        cmocka_unit_test(test_a_call_ends_at_its_own_limit),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
