@@ -578,20 +578,6 @@ int agent_enclave_specialise(agent_enclave *enclave, const agent_specialise *wit
     return 0;
 }
 
-int agent_enclave_renew(agent_enclave *enclave, const uint8_t nonce[32], rd_err *err)
-{
-    if (enclave->state != AGENT_ENCLAVE_SERVING && enclave->state != AGENT_ENCLAVE_DRAINING)
-        return rd_err_set(err, RD_E_UNAVAILABLE, "enclave %s is %s", enclave->tag_text,
-                          agent_enclave_state_name(enclave->state));
-    RD_CLEANUP(rd_buf_done) rd_buf text = { 0 };
-    rd_buf_append_str(&text, "{\"nonce\":\"");
-    rd_buf_append_base64url(&text, rd_bytes_of(nonce, 32));
-    rd_buf_append_str(&text, "\",\"purpose\":\"status\"}");
-    sent *message = new_message();
-    put_frame(&message->bytes, TO_EVIDENCE, rd_buf_bytes(&text));
-    return send_frames(enclave, message, err);
-}
-
 static int send_payload(agent_enclave *enclave, uint8_t type, rd_bytes payload, rd_err *err)
 {
     if (enclave->state < AGENT_ENCLAVE_LAUNCHING || enclave->state > AGENT_ENCLAVE_DRAINING)
@@ -602,9 +588,24 @@ static int send_payload(agent_enclave *enclave, uint8_t type, rd_bytes payload, 
     return send_frames(enclave, message, err);
 }
 
-int agent_enclave_nonce(agent_enclave *enclave, const uint8_t nonce[32], rd_err *err)
+int agent_enclave_renew(agent_enclave *enclave, const uint8_t nonce[32], rd_err *err)
 {
-    return send_payload(enclave, TO_NONCE, rd_bytes_of(nonce, 32), err);
+    if (enclave->state != AGENT_ENCLAVE_SERVING && enclave->state != AGENT_ENCLAVE_DRAINING)
+        return rd_err_set(err, RD_E_UNAVAILABLE, "enclave %s is %s", enclave->tag_text,
+                          agent_enclave_state_name(enclave->state));
+    RD_CLEANUP(rd_buf_done) rd_buf text = { 0 };
+    rd_buf_append_str(&text, "{\"nonce\":\"");
+    rd_buf_append_base64url(&text, rd_bytes_of(nonce, 32));
+    rd_buf_append_str(&text, "\",\"purpose\":\"status\"}");
+    return send_payload(enclave, TO_EVIDENCE, rd_buf_bytes(&text), err);
+}
+
+int agent_enclave_nonce(agent_enclave *enclave, const uint8_t nonce[32], rd_bytes head, rd_err *err)
+{
+    RD_CLEANUP(rd_buf_done) rd_buf payload = { 0 };
+    (void)rd_buf_append(&payload, nonce, 32);
+    (void)rd_buf_append_bytes(&payload, head);
+    return send_payload(enclave, TO_NONCE, rd_buf_bytes(&payload), err);
 }
 
 int agent_enclave_grant(agent_enclave *enclave, rd_bytes grant, rd_err *err)

@@ -326,13 +326,13 @@ static life *find_enclave(const agent_instances *all, const char *instance, uint
 }
 
 int agent_instances_grant_nonce(agent_instances *all, const char *instance, uint64_t epoch, const uint8_t nonce[32],
-                                rd_err *err)
+                                rd_bytes head, rd_err *err)
 {
     life *one = find_enclave(all, instance, epoch, err);
     if (!one)
         return -1;
     life_clear_grant(one); /* it asks again, with evidence */
-    return agent_enclave_nonce(one->enclave, nonce, err);
+    return agent_enclave_nonce(one->enclave, nonce, head, err);
 }
 
 int agent_instances_grant(agent_instances *all, const char *instance, uint64_t epoch, rd_bytes grant, rd_err *err)

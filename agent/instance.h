@@ -70,9 +70,9 @@ typedef struct agent_grant_wish {
 
 /* The first wish after a serial; false: there is none. Borrowed until the next call of anything. */
 bool agent_instances_next_grant(const agent_instances *instances, uint64_t after, agent_grant_wish *ret);
-/* What comes for such a wish. EPOCH_STALE: not the newest, or unknown. */
+/* What comes for such a wish; head as in agent_enclave_nonce. EPOCH_STALE: not the newest, or unknown. */
 int agent_instances_grant_nonce(agent_instances *instances, const char *instance, uint64_t epoch,
-                                const uint8_t nonce[32], rd_err *err) RD_NODISCARD;
+                                const uint8_t nonce[32], rd_bytes head, rd_err *err) RD_NODISCARD;
 int agent_instances_grant(agent_instances *instances, const char *instance, uint64_t epoch, rd_bytes grant,
                           rd_err *err) RD_NODISCARD;
 /* It gets none: what has not served fails with this code, what serves goes on until its grant ends. */

@@ -126,8 +126,9 @@ int agent_enclave_specialise(agent_enclave *enclave, const agent_specialise *wit
 /* Asks a serving enclave for fresh status evidence. */
 int agent_enclave_renew(agent_enclave *enclave, const uint8_t nonce[32], rd_err *err) RD_NODISCARD;
 /* For an enclave that wants a grant: a nonce to make evidence over, and the key service's answer, opened by nobody on
- * the way. Errors: UNAVAILABLE when it does not run, TOO_LARGE. */
-int agent_enclave_nonce(agent_enclave *enclave, const uint8_t nonce[32], rd_err *err) RD_NODISCARD;
+ * the way. head: the app's newest, an envelope, under which one that serves may go on; or no data. Errors: UNAVAILABLE
+ * when it does not run, TOO_LARGE. */
+int agent_enclave_nonce(agent_enclave *enclave, const uint8_t nonce[32], rd_bytes head, rd_err *err) RD_NODISCARD;
 int agent_enclave_grant(agent_enclave *enclave, rd_bytes grant, rd_err *err) RD_NODISCARD;
 /* Refuse new requests, finish the rest, exit. The caller bounds it with a timer and agent_enclave_kill. */
 void agent_enclave_drain(agent_enclave *enclave);

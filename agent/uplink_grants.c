@@ -2,6 +2,7 @@
 
 #include "common/base/mem.h"
 #include "common/base/text.h"
+#include "common/model/envelope.h"
 #include "common/model/json.h"
 
 #include <stdlib.h>
@@ -96,12 +97,23 @@ static void answer(rd_link_stream *stream, int outcome, const rd_err *err)
 
 typedef struct grant_nonce {
     uint8_t nonce[32];
+    rd_buf head;
 } grant_nonce;
 
 static const rd_json_field nonce_fields[] = {
+    { .name = "head",
+      .kind = RD_JSON_B64_BUF,
+      .offset = offsetof(grant_nonce, head),
+      .flags = RD_OPTIONAL,
+      .max = (int64_t)RD_ENVELOPE_SIZE_MAX },
     { .name = "nonce", .kind = RD_JSON_B64, .offset = offsetof(grant_nonce, nonce), .max = 32 },
     RD_JSON_END,
 };
+
+static void grant_nonce_done(grant_nonce *body)
+{
+    rd_buf_done(&body->head);
+}
 
 void uplink_on_grant_nonce(agent_uplink *uplink, uplink_session *of, rd_link_stream *stream,
                            const rd_link_exchange *exchange, const char *rest)
@@ -109,13 +121,15 @@ void uplink_on_grant_nonce(agent_uplink *uplink, uplink_session *of, rd_link_str
     (void)of;
     char instance[RD_ID_TEXT_SIZE];
     uint64_t epoch = 0;
-    grant_nonce body = { { 0 } };
+    static const rd_json_limits limits = { .size_max = 2 * RD_ENVELOPE_SIZE_MAX };
+    RD_CLEANUP(grant_nonce_done) grant_nonce body = { .nonce = { 0 } };
     rd_err err = RD_ERR_INIT;
     int outcome = parse_lease(rest, instance, &epoch, &err);
     if (outcome == 0)
-        outcome = rd_json_load(exchange->body, NULL, nonce_fields, RD_UNKNOWN_IGNORED, &body, &err);
+        outcome = rd_json_load(exchange->body, &limits, nonce_fields, RD_UNKNOWN_IGNORED, &body, &err);
     if (outcome == 0)
-        outcome = agent_instances_grant_nonce(uplink->config.instances, instance, epoch, body.nonce, &err);
+        outcome = agent_instances_grant_nonce(uplink->config.instances, instance, epoch, body.nonce,
+                                              rd_buf_bytes(&body.head), &err);
     answer(stream, outcome, &err);
 }
 

@@ -30,6 +30,7 @@ static const rd_pg_stmt stmts[] = {
       " AND s.name = x.name AND s.version = x.version WHERE h.app_id = $1 AND h.digest = $2"
       " ORDER BY s.name COLLATE \"C\" LIMIT 64",
       2 },
+    { "grants_newest", "SELECT envelope FROM heads WHERE app_id = $1 ORDER BY seq DESC LIMIT 1", 1 },
 };
 const rd_pg_stmts api_grants_stmts = { stmts, RD_ARRAY_LEN(stmts) };
 
@@ -49,6 +50,7 @@ struct api_grant_want {
     rd_buf bundle, bundle_next;
     bool has_next; /* it has asked again meanwhile: what comes for the old question is dropped */
     rd_kms_id kms;
+    uint8_t nonce[API_KMS_NONCE_SIZE]; /* on its way to the instance */
     unsigned tries;
     int64_t retry_us; /* boot time */
     struct api_grant_want *next;
@@ -165,13 +167,40 @@ static void tell(want *w, const char *method, const char *what, rd_bytes body, b
         on_told(w, 0, RD_BYTES_NULL, &err);
 }
 
-static void tell_nonce(want *w, const uint8_t nonce[API_KMS_NONCE_SIZE])
+static void tell_nonce(want *w, rd_bytes head)
 {
     RD_CLEANUP(rd_json_free_p) json_t *object = json_object();
     RD_CLEANUP(rd_buf_done) rd_buf body = { 0 };
-    rd_json_set_b64(object, "nonce", rd_bytes_of(nonce, API_KMS_NONCE_SIZE));
+    if (head.size > 0)
+        rd_json_set_b64(object, "head", head);
+    rd_json_set_b64(object, "nonce", RD_BYTES_ARRAY(w->nonce));
     (void)rd_json_dump(object, &body);
     tell(w, "POST", "grants", rd_buf_bytes(&body), false);
+}
+
+static void on_newest(void *context, rd_pg_outcome outcome, rd_pg_result **results, size_t count, size_t failed,
+                      const rd_err *pg_err)
+{
+    (void)failed;
+    (void)pg_err; /* without the head the key service says whether it was needed */
+    want *w = context;
+    bool has_head = (outcome == RD_PG_SOME || outcome == RD_PG_NONE) && count == 1 && rd_pg_rows(results[0]) == 1;
+    tell_nonce(w, has_head ? rd_pg_get_bytes(results[0], 0, 0) : RD_BYTES_NULL);
+}
+
+/* w is WORKING. What serves already goes on under a newer head that it fits: with the nonce it gets the newest. */
+static void send_nonce(want *w)
+{
+    const api_host_lease *lease = api_host_lease_of(w->host, &w->instance, w->epoch);
+    rd_err err = RD_ERR_INIT;
+    if (!lease || lease->phase != RD_PHASE_SERVING) {
+        tell_nonce(w, RD_BYTES_NULL);
+        return;
+    }
+    rd_pg_batch *batch = rd_pg_batch_new(NULL);
+    rd_pg_batch_call(batch, "grants_newest", rd_pg_bytes(RD_BYTES_ARRAY(lease->app.b)));
+    if (rd_pg_async_submit(w->host->agents->options.pg, batch, on_newest, w, &err) < 0)
+        tell_nonce(w, RD_BYTES_NULL);
 }
 
 static void tell_refusal(want *w, const rd_err *err)
@@ -207,11 +236,10 @@ static void give_up_for_now(want *w, const rd_err *err)
 /* The nonce was used, or is not known any more: the instance makes evidence over another. */
 static void ask_for_evidence(want *w)
 {
-    uint8_t nonce[API_KMS_NONCE_SIZE];
     rd_buf_clear(&w->bundle);
     w->has_bundle = false;
-    if (api_kms_take_nonce(w->host->agents->options.kms, &w->kms, nonce)) {
-        tell_nonce(w, nonce);
+    if (api_kms_take_nonce(w->host->agents->options.kms, &w->kms, w->nonce)) {
+        send_nonce(w);
         return;
     }
     api_host_link *host = w->host;
@@ -343,16 +371,15 @@ static void load(want *w, const api_host_lease *lease)
 static void drive(want *w)
 {
     const api_host_lease *lease = api_host_lease_of(w->host, &w->instance, w->epoch);
-    uint8_t nonce[API_KMS_NONCE_SIZE];
     if (!lease || !lease->is_live || lease->want == RD_WANT_STOP || (!w->has_bundle && !lease->has_kms)) {
         drop(w); /* nobody asked for this instance, or not any more */
     } else if (w->has_bundle) {
         load(w, lease);
     } else {
         w->kms = lease->kms;
-        if (api_kms_take_nonce(w->host->agents->options.kms, &w->kms, nonce)) {
+        if (api_kms_take_nonce(w->host->agents->options.kms, &w->kms, w->nonce)) {
             begin_work(w);
-            tell_nonce(w, nonce);
+            send_nonce(w);
         }
     }
 }

@@ -16,6 +16,7 @@ struct encl_grant {
     /* asked */
     bool is_asked;
     uint8_t nonce[RD_NONCE_SIZE];
+    uint64_t head_seq;
     rd_buf statement;
     int64_t asked_us;
     /* held */
@@ -55,11 +56,13 @@ const uint8_t *encl_grant_public(const encl_grant *grant)
     return grant->public;
 }
 
-void encl_grant_asked(encl_grant *grant, const uint8_t nonce[RD_NONCE_SIZE], rd_bytes statement, int64_t now_us)
+void encl_grant_asked(encl_grant *grant, const uint8_t nonce[RD_NONCE_SIZE], uint64_t head_seq, rd_bytes statement,
+                      int64_t now_us)
 {
     memcpy(grant->nonce, nonce, sizeof(grant->nonce));
     rd_buf_clear(&grant->statement);
     (void)rd_buf_append_bytes(&grant->statement, statement);
+    grant->head_seq = head_seq;
     grant->asked_us = now_us;
     grant->is_asked = true;
 }
@@ -94,7 +97,7 @@ int encl_grant_take(encl_grant *grant, rd_bytes answer, int64_t now_us, rd_err *
     rd_grant *opened = rd_alloc(sizeof(*opened));
     int outcome = rd_grant_open(answer, &check, opened, err);
     const rd_grant_payload *payload = &opened->payload;
-    if (outcome == 0 && payload->head_seq != app->head_seq)
+    if (outcome == 0 && payload->head_seq != grant->head_seq)
         outcome =
             rd_err_set(err, RD_E_GRANT_MISMATCH, "the grant is for head %llu", (unsigned long long)payload->head_seq);
     if (outcome == 0 && (payload->not_after_us <= payload->not_before_us ||

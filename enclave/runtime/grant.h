@@ -19,8 +19,10 @@ encl_grant *encl_grant_free(encl_grant *grant);
 
 /* The public half, for the statement. 32 bytes, borrowed. */
 const uint8_t *encl_grant_public(const encl_grant *grant);
-/* Evidence was made over a nonce of the key service; statement is its canonical form. What was asked before is void. */
-void encl_grant_asked(encl_grant *grant, const uint8_t nonce[RD_NONCE_SIZE], rd_bytes statement, int64_t now_us);
+/* Evidence was made over a nonce of the key service, under the head of this number; statement is its canonical form.
+ * What was asked before is void. */
+void encl_grant_asked(encl_grant *grant, const uint8_t nonce[RD_NONCE_SIZE], uint64_t head_seq, rd_bytes statement,
+                      int64_t now_us);
 /* The answer to what was asked last. Errors: those of rd_grant_open; CONTROL_ORDER when nothing was asked. After a
  * failure the grant before, if any, goes on. */
 int encl_grant_take(encl_grant *grant, rd_bytes answer, int64_t now_us, rd_err *err) RD_NODISCARD;

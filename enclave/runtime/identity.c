@@ -63,7 +63,7 @@ int encl_identity_new(encl_platform *platform, encl_seal *seal, const uint8_t he
                                           .has_ohttp = true,
                                           .app = app->id,
                                           .release = app->release,
-                                          .head = app->head,
+                                          .head = app->head.digest,
                                           .instance = *instance,
                                           .epoch = epoch,
                                           .kms = { app->kms },
@@ -136,11 +136,12 @@ int encl_identity_app_evidence(encl_identity *identity, const uint8_t user[32], 
     return attest(identity, &statement, &text, ret, err);
 }
 
-int encl_identity_grant_evidence(encl_identity *identity, const uint8_t grant_key[32],
+int encl_identity_grant_evidence(encl_identity *identity, const uint8_t grant_key[32], const rd_digest *head,
                                  const uint8_t nonce[RD_NONCE_SIZE], rd_buf *ret_statement, rd_buf *ret, rd_err *err)
 {
     rd_statement statement = identity->statement;
     statement.purpose = RD_PURPOSE_GRANT;
+    statement.head = *head;
     statement.has_ohttp = false; /* a grant answers to its own key alone */
     statement.has_grant_key = true;
     memcpy(statement.grant_key, grant_key, sizeof(statement.grant_key));

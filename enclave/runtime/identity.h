@@ -30,8 +30,9 @@ void encl_identity_free_p(encl_identity **identity);
  * receipts name as their evidence. Errors: TEE_UNAVAILABLE, TEE_REFUSED. */
 int encl_identity_evidence(encl_identity *identity, rd_purpose purpose, const uint8_t nonce[RD_NONCE_SIZE], rd_buf *ret,
                            rd_err *err) RD_NODISCARD;
-/* Evidence with purpose grant and the key that the grant is sealed to; ret_statement gets the canonical statement. */
-int encl_identity_grant_evidence(encl_identity *identity, const uint8_t grant_key[32],
+/* Evidence with purpose grant, under a head, and with the key that the grant is sealed to; ret_statement gets the
+ * canonical statement. */
+int encl_identity_grant_evidence(encl_identity *identity, const uint8_t grant_key[32], const rd_digest *head,
                                  const uint8_t nonce[RD_NONCE_SIZE], rd_buf *ret_statement, rd_buf *ret,
                                  rd_err *err) RD_NODISCARD;
 /* Evidence of purpose app, with a nonce of its own and 32 bytes of the function in `user`: all that application code

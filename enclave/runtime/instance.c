@@ -40,6 +40,7 @@ typedef struct encl_instance {
     encl_documents documents;
     encl_start start;
     encl_app app;
+    rd_head_known asked; /* the head that the last wish for a grant named */
     encl_seal *seal;
     encl_grant *grant;   /* NULL: the app has no key service */
     encl_app_keys *keys; /* out of the grant */
@@ -167,10 +168,10 @@ static int wish_for_grant(encl_instance *instance, const uint8_t nonce[RD_NONCE_
     RD_CLEANUP(rd_buf_done) rd_buf statement = { 0 };
     int64_t now = boot_us();
     rd_buf_append_u8(&wish, 1);
-    if (encl_identity_grant_evidence(instance->identity, encl_grant_public(instance->grant), nonce, &statement, &wish,
-                                     err) < 0)
+    if (encl_identity_grant_evidence(instance->identity, encl_grant_public(instance->grant), &instance->asked.digest,
+                                     nonce, &statement, &wish, err) < 0)
         return rd_err_wrap(err, "evidence for a grant");
-    encl_grant_asked(instance->grant, nonce, rd_buf_bytes(&statement), now);
+    encl_grant_asked(instance->grant, nonce, instance->asked.seq, rd_buf_bytes(&statement), now);
     encl_uplink_send(&instance->uplink, ENCL_CONTROL_GRANT_WANTED, rd_buf_bytes(&wish));
     return 0;
 }
@@ -271,6 +272,7 @@ static int specialise(encl_instance *instance, rd_bytes start, rd_err *err)
     if (encl_grant_new(instance->platform, &instance->app, &instance->grant, err) < 0)
         return -1;
     instance->phase = PHASE_GRANT;
+    instance->asked = instance->app.head;
     if (instance->start.has_grant_nonce)
         return wish_for_grant(instance, instance->start.grant_nonce, err);
     wish_for_nonce(instance);
@@ -284,10 +286,12 @@ static int take_grant(encl_instance *instance, rd_bytes answer, rd_err *err)
         return rd_err_set(err, RD_E_CONTROL_ORDER, "a grant for an app without a key service");
     int outcome = encl_grant_take(instance->grant, answer, boot_us(), err);
     if (instance->phase != PHASE_GRANT) {
-        if (outcome < 0)
+        if (outcome < 0) {
             encl_uplink_log(&instance->uplink, "warn", rd_bytes_str(err->text));
-        else
+        } else {
             encl_grant_forget_secrets(instance->grant);
+            instance->app.head = instance->asked;
+        }
         return 0;
     }
     const uint8_t *key = NULL;
@@ -298,11 +302,24 @@ static int take_grant(encl_instance *instance, rd_bytes answer, rd_err *err)
     return outcome < 0 ? -1 : begin_serving(instance, err);
 }
 
-static int take_nonce(encl_instance *instance, rd_bytes nonce, rd_err *err)
+/* Evidence for callers and receipts name the head that the instance started under, which they have verified; a grant is
+ * asked under the newest that the instance fits. What it does not fit changes nothing: the key service will say so. */
+static void consider_head(encl_instance *instance, rd_bytes envelope)
+{
+    rd_err err = RD_ERR_INIT;
+    if (envelope.size > 0 && instance->phase != PHASE_GRANT &&
+        encl_app_next_head(&instance->documents, &instance->app, envelope, encl_platform_time_us(instance->platform),
+                           &instance->asked, &err) < 0)
+        encl_uplink_log(&instance->uplink, "warn", rd_bytes_str(err.text));
+}
+
+static int take_nonce(encl_instance *instance, rd_bytes payload, rd_err *err)
 {
     if (instance->grant == NULL)
         return rd_err_set(err, RD_E_CONTROL_ORDER, "a nonce for an app without a key service");
-    return wish_for_grant(instance, nonce.data, err);
+    instance->asked = instance->app.head;
+    consider_head(instance, rd_bytes_of(payload.data + RD_NONCE_SIZE, payload.size - RD_NONCE_SIZE));
+    return wish_for_grant(instance, payload.data, err);
 }
 
 /* --- the control stream ----------------------------------------------------------------------------------------- */

@@ -6,7 +6,6 @@
 #include "common/model/code_seal.h"
 #include "common/model/envelope.h"
 #include "common/model/genesis.h"
-#include "common/model/head.h"
 #include "common/model/kms_genesis.h"
 
 void encl_documents_done(encl_documents *documents)
@@ -98,19 +97,52 @@ static int open_head(const encl_documents *documents, const rd_genesis *genesis,
     rd_head_check check = { .genesis = genesis, .app = &app->id, .now_us = &now_us, .class = &class };
     int outcome = rd_envelope_parse(rd_buf_bytes(&documents->head), &envelope, err);
     if (outcome == 0)
-        outcome = rd_head_accept(&envelope, &check, &head, &app->head, err);
+        outcome = rd_head_accept(&envelope, &check, &head, &app->head.digest, err);
     if (outcome == 0 && !rd_head_lists(&head, &app->release))
         outcome = rd_err_set(err, RD_E_RELEASE_NOT_ALLOWED, "head %llu does not list the release",
                              (unsigned long long)head.seq);
     rd_envelope_done(&envelope);
     if (outcome < 0)
         return rd_err_wrap(err, "head");
-    app->head_seq = head.seq;
+    app->head.seq = head.seq;
     app->has_kms = head.kms_count > 0;
     if (app->has_kms)
         app->kms = head.kms[0];
     app->secrets_count = head.secrets_count;
     app->secrets_root = head.secrets_root;
+    return 0;
+}
+
+/* Whatever was started under the app's own head goes on unchanged under this one. */
+static int check_next(const encl_app *app, const rd_head *head, rd_err *err)
+{
+    if (!rd_head_lists(head, &app->release))
+        return rd_err_set(err, RD_E_RELEASE_NOT_ALLOWED, "it does not list the release");
+    if (head->kms_count != 1 || !rd_kms_id_equal(&head->kms[0], &app->kms))
+        return rd_err_set(err, RD_E_KMS_SET, "it names another key service");
+    if (head->secrets_count != app->secrets_count ||
+        (head->secrets_count > 0 && !rd_digest_equal(&head->secrets_root, &app->secrets_root)))
+        return rd_err_set(err, RD_E_SECRETS_INCOMPLETE, "its secrets are others than those that were read here");
+    return 0;
+}
+
+int encl_app_next_head(const encl_documents *documents, const encl_app *app, rd_bytes envelope, int64_t now_us,
+                       rd_head_known *ret, rd_err *err)
+{
+    RD_CLEANUP(rd_envelope_done) rd_envelope parsed = { 0 };
+    rd_genesis genesis;
+    rd_head head;
+    rd_digest digest;
+    const rd_head_check check = { .genesis = &genesis,
+                                  .app = &app->id,
+                                  .known = &app->head,
+                                  .now_us = &now_us,
+                                  .class = &app->class };
+    if (rd_genesis_open(rd_buf_bytes(&documents->genesis), &app->id, &genesis, err) < 0 ||
+        rd_envelope_parse(envelope, &parsed, err) < 0 || rd_head_accept(&parsed, &check, &head, &digest, err) < 0 ||
+        check_next(app, &head, err) < 0)
+        return rd_err_wrap(err, "newer head");
+    *ret = (rd_head_known){ .seq = head.seq, .digest = digest };
     return 0;
 }
 

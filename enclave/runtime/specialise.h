@@ -8,6 +8,7 @@
 #include "common/model/class.h"
 #include "common/model/code_bundle.h"
 #include "common/model/evidence.h"
+#include "common/model/head.h"
 #include "common/model/release.h"
 #include "common/model/statement.h"
 
@@ -47,9 +48,8 @@ int encl_evidence_order_parse(rd_bytes json, uint8_t ret_nonce[RD_NONCE_SIZE], r
 typedef struct encl_app {
     rd_app_id id;
     rd_digest release;
-    rd_digest head;
+    rd_head_known head; /* that it was granted under last */
     rd_class class;
-    uint64_t head_seq;
     bool has_kms; /* then it starts with a grant of this one */
     rd_kms_id kms;
     rd_buf kms_genesis;
@@ -67,6 +67,11 @@ void encl_app_done(encl_app *app);
  * those of parsing. Call encl_app_done also after a failure. */
 int encl_app_open(const encl_documents *documents, const encl_start *start, rd_class class, int64_t now_us,
                   encl_app *ret, rd_err *err) RD_NODISCARD;
+/* Accepts the envelope when the app may go on under it as it is: the owner's, in its time, not older than the app's and
+ * no other of its number, with the same release, key service and secrets. Codes: those of rd_head_accept,
+ * RELEASE_NOT_ALLOWED, KMS_SET, SECRETS_INCOMPLETE. ret is changed on success alone. */
+int encl_app_next_head(const encl_documents *documents, const encl_app *app, rd_bytes envelope, int64_t now_us,
+                       rd_head_known *ret, rd_err *err) RD_NODISCARD;
 /* Opens sealed code with the key out of the grant. SEAL, CODE_BUNDLE and those of parsing. */
 int encl_app_open_code(const encl_documents *documents, const uint8_t key[32], encl_app *app, rd_err *err) RD_NODISCARD;
 

@@ -1,7 +1,9 @@
 // link: agent_core rd_attest rd_io rd_model rd_crypto rd_base PkgConfig::uv
+// needs: redoubt-enclave
 /* Real enclaves whose agent and key service the test is: a grant's whole life, and what a hostile agent does with it.
  */
 #include "agent/enclave_priv.h"
+#include "common/model/receipt.h"
 #include "enclave/runtime/control.h"
 #include "tests/support/enclave_path.h"
 #include "tests/support/own_kms.h"
@@ -51,21 +53,26 @@ static void begin(fixture *f, granted *g)
     wait_wish(f, g, 1);
     assert_int_equal(g->h.wish.size, 0);
     rd_random_bytes(g->nonce, sizeof g->nonce);
-    assert_int_equal(agent_enclave_nonce(g->h.enclave, g->nonce, &err), 0);
+    assert_int_equal(agent_enclave_nonce(g->h.enclave, g->nonce, RD_BYTES_NULL, &err), 0);
     wait_wish(f, g, 2);
     assert_true(g->h.wish.size > 0);
 }
 
 /* The key service's answer to the wish at hand. */
-static void answer(granted *g, int64_t term_us, uint64_t requests_max, rd_buf *ret)
+static void answer_under(granted *g, uint64_t head_seq, int64_t term_us, uint64_t requests_max, rd_buf *ret)
 {
     RD_CLEANUP(rd_buf_done) rd_buf statement = { 0 };
-    const own_grant what = { .head_seq = 1,
+    const own_grant what = { .head_seq = head_seq,
                              .not_before_us = rd_clock_wall_us(rd_clock_system()),
                              .term_us = term_us,
                              .requests_max = requests_max };
     statement_of(rd_buf_bytes(&g->h.wish), &statement);
     own_kms_grant(&g->kms, rd_buf_bytes(&statement), &what, ret);
+}
+
+static void answer(granted *g, int64_t term_us, uint64_t requests_max, rd_buf *ret)
+{
+    answer_under(g, 1, term_us, requests_max, ret);
 }
 
 static void give(granted *g, int64_t term_us, uint64_t requests_max)
@@ -163,14 +170,14 @@ static void test_terms(void **state)
 
     wait_wish(f, renewed, 3);
     assert_int_equal(renewed->h.wish.size, 0); /* over a nonce of its own */
-    assert_int_equal(agent_enclave_nonce(renewed->h.enclave, withheld->nonce, &err), 0);
+    assert_int_equal(agent_enclave_nonce(renewed->h.enclave, withheld->nonce, RD_BYTES_NULL, &err), 0);
     wait_wish(f, renewed, 4);
     give(renewed, 3600000000, 0);
 
     /* What another instance was given extends nothing. */
     wait_wish(f, withheld, 3);
     rd_random_bytes(withheld->nonce, 32);
-    assert_int_equal(agent_enclave_nonce(withheld->h.enclave, withheld->nonce, &err), 0);
+    assert_int_equal(agent_enclave_nonce(withheld->h.enclave, withheld->nonce, RD_BYTES_NULL, &err), 0);
     wait_wish(f, withheld, 4);
     RD_CLEANUP(rd_buf_done) rd_buf foreign = { 0 };
     answer(renewed, 3600000000, 0, &foreign);
@@ -245,6 +252,138 @@ static void test_nothing_starts(void **state)
     free(g);
 }
 
+/* --- a newer head --- */
+
+/* The head that evidence names. */
+static rd_digest head_of(const rd_buf *bundle)
+{
+    RD_CLEANUP(rd_buf_done) rd_buf bytes = { 0 };
+    rd_statement statement;
+    statement_of(rd_buf_bytes(bundle), &bytes);
+    assert_int_equal(rd_statement_parse(rd_buf_bytes(&bytes), &statement, NULL), 0);
+    return statement.head;
+}
+
+static void assert_head(const rd_buf *bundle, const rd_digest *head)
+{
+    rd_digest named = head_of(bundle);
+    assert_true(rd_digest_equal(&named, head));
+}
+
+/* A nonce with a head beside it; the wish that follows is in g->h.wish. */
+static void offer(fixture *f, granted *g, rd_bytes head)
+{
+    rd_err err = RD_ERR_INIT;
+    unsigned known = g->h.wishes;
+    g->nonce[0]++;
+    assert_int_equal(agent_enclave_nonce(g->h.enclave, g->nonce, head, &err), 0);
+    wait_wish(f, g, known + 1);
+}
+
+static void show(fixture *f, granted *g)
+{
+    rd_err err = RD_ERR_INIT;
+    unsigned known = g->h.evidence_count;
+    assert_int_equal(agent_enclave_renew(g->h.enclave, g->nonce, &err), 0);
+    while (g->h.evidence_count == known)
+        wait_done(f, g);
+}
+
+/* The receipt of a call names head and evidence of this status bundle. */
+static void call_under(granted *g, const rd_buf *status)
+{
+    reply *r = rd_alloc(sizeof(*r));
+    static char text[32768];
+    rd_err err = RD_ERR_INIT;
+    RD_CLEANUP(rd_buf_done) rd_buf statement = { 0 };
+    statement_of(rd_buf_bytes(status), &statement);
+    rd_bytes bytes = rd_buf_bytes(&statement);
+    int fd = dial(agent_enclave_socket(g->h.enclave));
+    send_request(fd, "GET", "/", NULL, NULL, NULL);
+    read_reply(fd, r);
+    assert_non_null(header_of(r, "Redoubt-Receipt", text, sizeof(text)));
+    rd_receipt receipt = { 0 };
+    if (rd_receipt_parse_header(text, strlen(text), &receipt, &err) < 0)
+        fail_msg("%s", err.text);
+    const rd_receipt_expect expect = { .statement = &bytes };
+    if (rd_receipt_verify(&receipt, &expect, NULL, &err) < 0)
+        fail_msg("%s", err.text);
+    rd_receipt_done(&receipt);
+    send_request(fd, "GET", "/.well-known/redoubt/docs", NULL, NULL, NULL);
+    read_reply(fd, r);
+    assert_non_null(strstr(rd_buf_text(&r->body), (const char *)rd_buf_text(&g->app.head)));
+    (void)close(fd);
+    rd_buf_done(&r->body);
+    free(r);
+}
+
+static void make_next(const test_app *app, test_app_spec spec, test_app *ret)
+{
+    rd_err err = RD_ERR_INIT;
+    *ret = *app;
+    ret->head = (rd_buf){ 0 };
+    if (test_app_head(ret, &spec, &err) < 0)
+        fail_msg("%s", err.text);
+}
+
+/* Renewal under the newest head, and R4: what is no head of this app, release, key service and set of secrets, or an
+ * older one, changes nothing. */
+static void test_newer_head(void **state)
+{
+    fixture *f = *state;
+    granted *g = rd_alloc(sizeof *g);
+    test_app next, other;
+    rd_err err = RD_ERR_INIT;
+    RD_CLEANUP(rd_buf_done) rd_buf grant = { 0 };
+    RD_CLEANUP(rd_buf_done) rd_buf first = { 0 }; /* the evidence that receipts name */
+    begin(f, g);
+    give(g, 3600000000, 0);
+    wait_serving(f, g);
+    (void)rd_buf_append_bytes(&first, rd_buf_bytes(&g->h.evidence));
+    const test_app_spec rows[] = {
+        { .kms = &g->kms.id, .seq = 2, .other_signer = true },
+        { .kms = &g->kms.id, .seq = 2, .lists_other_release = true },
+        { .kms = &g->kms.id, .seq = 2, .secrets = 1 },
+        { .kms = &g->kms.id, .seq = 2, .expires_us = INT64_C(1700000001000000) },
+        { .kms = &g->kms.id, .seq = 2, .not_before_us = INT64_C(4000000000000000) },
+        { .kms = &g->kms.id, .seq = 1, .not_before_us = INT64_C(1700000002000000) }, /* a fork */
+        { .seq = 2 },                                                                /* no key service */
+    };
+    for (size_t i = 0; i < RD_ARRAY_LEN(rows); i++) {
+        make_next(&g->app, rows[i], &other);
+        offer(f, g, rd_buf_bytes(&other.head));
+        assert_head(&g->h.wish, &g->app.head_digest);
+        rd_buf_done(&other.head);
+    }
+    offer(f, g, RD_BYTES_LIT("{}"));
+    assert_head(&g->h.wish, &g->app.head_digest);
+
+    make_next(&g->app, (test_app_spec){ .kms = &g->kms.id, .seq = 2 }, &next);
+    offer(f, g, rd_buf_bytes(&next.head));
+    assert_head(&g->h.wish, &next.head_digest);
+    show(f, g); /* asked for, not granted */
+    assert_head(&g->h.evidence, &g->app.head_digest);
+    call_under(g, &first);
+
+    /* Granted or not, callers see the head that they have verified. */
+    answer_under(g, 2, 3600000000, 0, &grant);
+    assert_int_equal(agent_enclave_grant(g->h.enclave, rd_buf_bytes(&grant), &err), 0);
+    show(f, g);
+    assert_head(&g->h.evidence, &g->app.head_digest);
+    call_under(g, &first);
+    rd_buf_done(&next.head);
+
+    /* Never back: the grant is asked under the newest that one was given under. */
+    offer(f, g, rd_buf_bytes(&g->app.head));
+    assert_head(&g->h.wish, &next.head_digest);
+    offer(f, g, RD_BYTES_NULL);
+    assert_head(&g->h.wish, &next.head_digest);
+    agent_enclave_stop(g->h.enclave);
+    wait_ended(f, g);
+    finish(g);
+    free(g);
+}
+
 int main(int argc, char **argv)
 {
     if (argc > 1 && strcmp(argv[1], "sim-tee") == 0)
@@ -252,6 +391,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_terms),
         cmocka_unit_test(test_specialised_twice),
+        cmocka_unit_test(test_newer_head),
         cmocka_unit_test(test_nothing_starts),
     };
     return cmocka_run_group_tests_name("enclave_grant", tests, group_setup, group_teardown);

@@ -424,6 +424,8 @@ static void test_epochs(void **state RD_UNUSED)
     RD_CLEANUP(rd_signing_key_free_p) rd_signing_key *key = rd_signing_key_new();
     assert_int_equal(ask_epoch(&instance, 5, rd_signing_key_public(key)), RD_OK);
     assert_int_equal(ask_epoch(&instance, 5, rd_signing_key_public(key)), RD_OK); /* renewal */
+    next_head(app);
+    assert_int_equal(ask_epoch(&instance, 5, rd_signing_key_public(key)), RD_OK); /* under the next head */
     assert_int_equal(ask_epoch(&instance, 5, NULL), RD_E_EPOCH_STALE);            /* two of one lease */
     assert_int_equal(ask_epoch(&instance, 4, NULL), RD_E_EPOCH_STALE);
     assert_int_equal(ask_epoch(&instance, 6, NULL), RD_OK);

@@ -38,6 +38,8 @@ typedef struct test_app_spec {
     bool other_signer; /* the head is signed by a stranger */
     bool is_sealed_only;
     const rd_kms_id *kms; /* NULL: none */
+    uint64_t seq;         /* of the head; 0: 1, else it follows app->head_digest */
+    uint32_t secrets;     /* that the head names */
 } test_app_spec;
 
 static inline void test_app_done(test_app *app)
@@ -116,7 +118,9 @@ static inline int test_app_head(test_app *app, const test_app_spec *spec, rd_err
     if (spec->mrtd != NULL && rd_policy_add_mrtd(&app->policy, spec->mrtd) < 0)
         return rd_err_set(err, RD_E_INTERNAL, "measurements");
     rd_head head = { .app = app->id,
-                     .seq = 1,
+                     .seq = spec->seq > 0 ? spec->seq : 1,
+                     .has_prev = spec->seq > 1,
+                     .prev = app->head_digest,
                      .class = spec->is_hardware ? RD_CLASS_HARDWARE : RD_CLASS_SIMULATED,
                      .releases = { app->release_digest },
                      .releases_count = 1,
@@ -128,6 +132,7 @@ static inline int test_app_head(test_app *app, const test_app_spec *spec, rd_err
         head.kms[0] = *spec->kms;
         head.kms_count = 1;
         rd_secrets_root(NULL, 0, &head.secrets_root);
+        head.secrets_count = spec->secrets;
     }
     if (spec->lists_other_release)
         head.releases[0].b[0] ^= 1;

@@ -84,10 +84,11 @@ int agent_enclave_specialise(agent_enclave *enclave, const agent_specialise *wit
     return 0;
 }
 
-int agent_enclave_nonce(agent_enclave *enclave, const uint8_t nonce[32], rd_err *err)
+int agent_enclave_nonce(agent_enclave *enclave, const uint8_t nonce[32], rd_bytes head, rd_err *err)
 {
     (void)nonce;
     (void)err;
+    assert_true(rd_bytes_equal(head, RD_BYTES_LIT("head")));
     enclave->nonces++;
     return 0;
 }
@@ -642,7 +643,7 @@ static void test_grant_is_wished_for_and_given(void **state)
     assert_true(agent_instances_next_grant(w->all, 0, &seen));
     assert_int_equal(0, seen.bundle.size);
     uint64_t first = seen.serial;
-    assert_int_equal(0, agent_instances_grant_nonce(w->all, INSTANCE, 3, nonce, &err));
+    assert_int_equal(0, agent_instances_grant_nonce(w->all, INSTANCE, 3, nonce, RD_BYTES_LIT("head"), &err));
     assert_int_equal(1, enclave->nonces);
     assert_false(agent_instances_next_grant(w->all, 0, &seen));
     wish(enclave, RD_BYTES_LIT("evidence"));

@@ -11,10 +11,11 @@
 #define GOOD "HGdrcS" /* the frames of a good launch, a letter each */
 
 /* A frame by its letter: H header, G genesis, d head, r release, c code, S start, E evidence, D drain, X stop; 5 and 7
- * headers of 95 and 97 bytes; e an empty genesis, B one past its bound, s a drain with a payload, ? an unknown type. */
+ * headers of 95 and 97 bytes; e an empty genesis, B one past its bound, s a drain with a payload, ? an unknown type;
+ * N a nonce, n one of 31 bytes, w one with the largest head behind it, W one byte more, g a grant. */
 static void put(rd_buf *out, char letter)
 {
-    static const uint8_t bytes[97];
+    static const uint8_t bytes[33 + (96 << 10)];
     switch (letter) {
     case 'H':
         encl_control_put(out, ENCL_CONTROL_HEADER, rd_bytes_of(bytes, 96));
@@ -43,6 +44,12 @@ static void put(rd_buf *out, char letter)
         break;
     case 'n':
         encl_control_put(out, ENCL_CONTROL_NONCE, rd_bytes_of(bytes, 31));
+        break;
+    case 'w':
+        encl_control_put(out, ENCL_CONTROL_NONCE, rd_bytes_of(bytes, 32 + (96 << 10)));
+        break;
+    case 'W':
+        encl_control_put(out, ENCL_CONTROL_NONCE, rd_bytes_of(bytes, 33 + (96 << 10)));
         break;
     case 'g':
         encl_control_put(out, ENCL_CONTROL_GRANT, RD_BYTES_LIT("grant"));
@@ -105,6 +112,8 @@ static void test_rows(void **state)
         { "good and orders", GOOD "EEDX", 10, RD_OK },
         { "good and grants", GOOD "NgENg", 11, RD_OK },
         { "nonce of 31 bytes", GOOD "n", 6, RD_E_CONTROL_FRAME },
+        { "nonce and the largest head", GOOD "wN", 8, RD_OK },
+        { "nonce and more than a head", GOOD "W", 6, RD_E_CONTROL_FRAME },
         { "nonce before start", "HGdrcN", 5, RD_E_CONTROL_ORDER },
         { "grant before start", "HGdrcg", 5, RD_E_CONTROL_ORDER },
         { "grant before header", "g", 0, RD_E_CONTROL_ORDER },
