@@ -22,6 +22,14 @@ size_t rd_kms_request_max(uint8_t type)
         return (size_t)1 << 20;
     case RD_KMS_GRANT:
         return RD_KMS_GRANT_MAX;
+    case RD_KMS_ADMIT:
+        return RD_NONCE_SIZE;
+    case RD_KMS_JOIN:
+        return RD_KMS_JOIN_MAX;
+    case RD_KMS_ROOT:
+        return RD_EVIDENCE_SIZE_MAX;
+    case RD_KMS_JOINED:
+        return RD_KMS_ROOT_MAX;
     default:
         return 0;
     }
@@ -38,6 +46,14 @@ size_t rd_kms_answer_max(uint8_t type)
         return RD_X25519_SIZE + RD_SIGNATURE_SIZE;
     case RD_KMS_GRANT:
         return RD_GRANT_SIZE_MAX;
+    case RD_KMS_JOIN_NONCE:
+        return RD_NONCE_SIZE;
+    case RD_KMS_ADMIT:
+        return RD_NONCE_SIZE + RD_EVIDENCE_SIZE_MAX;
+    case RD_KMS_JOIN:
+        return RD_EVIDENCE_SIZE_MAX;
+    case RD_KMS_ROOT:
+        return RD_KMS_ROOT_MAX;
     case RD_KMS_GENESIS:
         return RD_JSON_SIZE_MAX;
     default:
@@ -67,7 +83,7 @@ int rd_kms_head_request(const uint8_t bytes[RD_KMS_FRAME_HEAD], rd_kms_head *ret
 {
     if (head(bytes, ret, err) < 0)
         return -1;
-    bool is_request = (ret->type >= RD_KMS_NONCE && ret->type <= RD_KMS_GRANT) || ret->type == RD_KMS_GENESIS;
+    bool is_request = (ret->type >= RD_KMS_NONCE && ret->type <= RD_KMS_JOINED) || ret->type == RD_KMS_GENESIS;
     if (!is_request)
         return rd_err_set(err, RD_E_KMS_FRAME, "no request has type 0x%02x", ret->type);
     if (ret->size > rd_kms_request_max(ret->type))
@@ -124,6 +140,26 @@ int rd_kms_grant_message_parse(rd_bytes bytes, rd_kms_grant_message *ret, rd_err
     ret->secrets = take_part(&cursor, RD_KMS_SECRETS_MAX);
     if (!rd_cursor_is_done(&cursor))
         return rd_err_set(err, RD_E_KMS_FRAME, "the parts of the message do not fill it, or one is too large");
+    return 0;
+}
+
+/* --- the join message --- */
+
+int rd_kms_join_message_encode(const rd_kms_join_message *message, rd_buf *out, rd_err *err)
+{
+    bool is_ok = put_part(out, message->genesis) && rd_buf_append_bytes(out, message->nonce) &&
+                 rd_buf_append_bytes(out, message->evidence);
+    return is_ok ? 0 : rd_err_set(err, RD_E_TOO_LARGE, "no room for what a join is asked with");
+}
+
+int rd_kms_join_message_parse(rd_bytes bytes, rd_kms_join_message *ret, rd_err *err)
+{
+    rd_cursor cursor = rd_cursor_of(bytes);
+    ret->genesis = take_part(&cursor, RD_DOCUMENT_SIZE_MAX);
+    ret->nonce = rd_cursor_take(&cursor, RD_NONCE_SIZE);
+    ret->evidence = rd_cursor_rest(&cursor);
+    if (!rd_cursor_is_ok(&cursor) || ret->evidence.size == 0 || ret->evidence.size > RD_EVIDENCE_SIZE_MAX)
+        return rd_err_set(err, RD_E_KMS_FRAME, "a genesis, a nonce and evidence make up a join");
     return 0;
 }
 

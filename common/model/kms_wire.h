@@ -13,7 +13,12 @@ typedef enum rd_kms_type {
     RD_KMS_SEAL_KEY,
     RD_KMS_COLLATERAL,
     RD_KMS_GRANT,
-    RD_KMS_GENESIS = 12, /* empty; the genesis. 6 to 11 are kept for replicas that join and for recovery */
+    RD_KMS_JOIN_NONCE,   /* of a replica that waits: empty; a nonce for the one that admits */
+    RD_KMS_ADMIT,        /* that nonce; a nonce and evidence of purpose admit */
+    RD_KMS_JOIN,         /* rd_kms_join_message; evidence of purpose join */
+    RD_KMS_ROOT,         /* that evidence; the root, sealed and signed */
+    RD_KMS_JOINED,       /* the root; empty once it is durable */
+    RD_KMS_GENESIS = 12, /* empty; the genesis. 11 is kept for recovery */
     RD_KMS_TYPE_END,
     RD_KMS_ANSWER = 0x80, /* of a type: added to it */
     RD_KMS_REFUSAL = 0xff,
@@ -22,6 +27,8 @@ typedef enum rd_kms_type {
 #define RD_KMS_FRAME_HEAD  5
 #define RD_KMS_NONCES_MAX  64
 #define RD_KMS_GRANT_MAX   ((size_t)768 << 10)
+#define RD_KMS_ROOT_MAX    ((size_t)512 << 10) /* a root that goes over, with what its replica remembers */
+#define RD_KMS_JOIN_MAX    ((size_t)160 << 10)
 #define RD_KMS_SECRETS_MAX ((size_t)540 << 10) /* a set with names and sizes */
 
 /* Most bytes of a request's payload; 0: no request has this type. */
@@ -55,6 +62,16 @@ typedef struct rd_kms_grant_message {
 /* Each u32be size ‖ bytes, in this order. */
 int rd_kms_grant_message_encode(const rd_kms_grant_message *message, rd_buf *out, rd_err *err) RD_NODISCARD;
 int rd_kms_grant_message_parse(rd_bytes bytes, rd_kms_grant_message *ret, rd_err *err) RD_NODISCARD;
+
+/* What a replica is shown that wants the root: u32be size ‖ genesis, nonce, 32, evidence of purpose admit over the
+ * replica's own nonce. Borrowed. */
+typedef struct rd_kms_join_message {
+    rd_bytes genesis;
+    rd_bytes nonce; /* 32: of whoever admits */
+    rd_bytes evidence;
+} rd_kms_join_message;
+int rd_kms_join_message_encode(const rd_kms_join_message *message, rd_buf *out, rd_err *err) RD_NODISCARD;
+int rd_kms_join_message_parse(rd_bytes bytes, rd_kms_join_message *ret, rd_err *err) RD_NODISCARD;
 
 /* A refusal: u16be size ‖ code, u16be size ‖ detail, and for a grant the record's envelope. */
 typedef struct rd_kms_refusal {

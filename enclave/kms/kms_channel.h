@@ -1,24 +1,38 @@
-/* kms_channel: questions of fixed layout between the processes of a key service, over one socket pair.
- * Used by main and the front, which ask, and by the root, which answers. Both ends are one program, so a question is a
- * struct of bytes and integers and what its sizes say follows; whoever answers checks every one. */
+/* kms_channel: questions of fixed layout between the processes of a key service, over a socket pair.
+ * Used by main and the front, which ask the root, and by the root, which asks the judge. Both ends are one program, so
+ * a question is a struct of bytes and integers and what its sizes say follows; whoever answers checks every one. */
 #ifndef KMS_CHANNEL_H
 #define KMS_CHANNEL_H
 
 #include "common/model/grant.h"
 #include "common/model/kms_genesis.h"
 
-#define KMS_CHANNEL_MAX ((size_t)1 << 20)
+#define KMS_CHANNEL_MAX ((size_t)2 << 20)
 
-typedef enum kms_op { KMS_OP_OPEN = 1, KMS_OP_SEAL_KEY, KMS_OP_GRANT, KMS_OP_RECORD, KMS_OP_COUNT } kms_op;
+typedef enum kms_op {
+    KMS_OP_OPEN = 1,
+    KMS_OP_SEAL_KEY,
+    KMS_OP_GRANT,
+    KMS_OP_RECORD,
+    KMS_OP_NONCE,  /* for the other side of a join: a fresh one, in the place of any before */
+    KMS_OP_EXPORT, /* the root, for a replica that joins */
+    KMS_OP_MEET,   /* of a replica that waits: the one that admits */
+    KMS_OP_IMPORT, /* of a replica that waits: the root */
+    KMS_OP_JUDGE,  /* of the judge: evidence of the other side */
+    KMS_OP_COUNT
+} kms_op;
 
-/* What a genesis says, but for its root key: fixed when the root is made, compared with it afterwards. One replica and
- * no recovery set: replicas that join, and shares, are not part of this version. */
+/* What a genesis says, but for its root key: fixed when the root is made, compared with it afterwards. */
 typedef struct kms_ask_open {
     uint8_t has_file; /* the sealed root follows */
     uint8_t class_;
     uint8_t has_sim_root;
+    uint8_t waits;           /* there is no root: that of the key service kms will come */
+    uint8_t platforms_count; /* of the genesis beside this one */
+    uint8_t kms[32];
     uint8_t measurement[RD_KMS_MEASUREMENT_SIZE]; /* of this replica */
     uint8_t platform[32];
+    uint8_t platforms[RD_KMS_REPLICAS_MAX - 1][32];
     uint8_t sim_root[32];
     uint8_t record[32];
     uint64_t record_number; /* the last that is durable */
@@ -68,6 +82,43 @@ typedef struct kms_told_record {
     uint64_t record_number;
     uint8_t record[32];
 } kms_told_record;
+
+/* Followed by the genesis, the evidence and the collateral set. Answered with kms_told_judge and the statement, or the
+ * verifier's refusal. */
+typedef struct kms_ask_judge {
+    uint8_t purpose; /* rd_purpose: join or admit */
+    uint8_t nonce[32];
+    uint8_t kms[32];
+    uint8_t measurement[RD_KMS_MEASUREMENT_SIZE];
+    uint32_t genesis_size, evidence_size, collateral_size;
+} kms_ask_judge;
+
+typedef struct kms_told_judge {
+    uint8_t platform[32];
+    uint8_t grant_key[RD_X25519_SIZE]; /* of purpose join */
+} kms_told_judge;
+
+/* Followed by genesis, evidence, collateral. Answered with the X25519 key that the root is to be sealed to. */
+typedef struct kms_ask_meet {
+    uint32_t genesis_size, evidence_size, collateral_size;
+} kms_ask_meet;
+
+/* Followed by the statement of purpose admit, the evidence of purpose join, the collateral, and what the newcomer is to
+ * remember. Answered with kms_told_record, then the signature and the sealed root. */
+typedef struct kms_ask_export {
+    int64_t now_us;
+    uint32_t statement_size, evidence_size, collateral_size, memory_size;
+} kms_ask_export;
+
+/* Followed by the statement of purpose join, and signature and sealed root. Answered with what is kept and what is to
+ * be remembered. */
+typedef struct kms_ask_import {
+    uint32_t statement_size, root_size;
+} kms_ask_import;
+
+typedef struct kms_told_import {
+    uint32_t sealed_size, memory_size;
+} kms_told_import;
 
 /* Asks and waits. Appends what follows the fixed part of the answer. The error is the other side's own; CONTROL_LOST
  * when it is gone. */

@@ -230,11 +230,10 @@ static int give(kms_front *front, decision *d, rd_buf *ret, rd_err *err)
     return 0;
 }
 
-/* A refusal without a record would be one that nobody sees: when it cannot be kept, that is what is said. */
-static void record_refusal(kms_front *front, decision *d, rd_buf *ret_record, rd_err *err)
+void kms_front_record_refusal(kms_front *front, const kms_ask_record *known, rd_buf *ret_record, rd_err *err)
 {
     kms_told_record told;
-    kms_ask_record ask = d->known;
+    kms_ask_record ask = *known;
     rd_err why = RD_ERR_INIT;
     if (front->is_behind)
         return;
@@ -258,7 +257,7 @@ int kms_front_grant(kms_front *front, rd_bytes message, rd_buf *ret, rd_buf *ret
     if (check_all(front, d, &why) == 0 && give(front, d, ret, &why) == 0)
         return 0;
     rd_buf_clear(ret);
-    record_refusal(front, d, ret_record, &why);
+    kms_front_record_refusal(front, &d->known, ret_record, &why);
     *err = why;
     return -1;
 }

@@ -13,6 +13,11 @@
 
 int kms_front_init(kms_front *front, rd_err *err)
 {
+    front->collateral = rd_collateral_set_new();
+    front->cache = rd_attest_cache_new(0);
+    encl_platform_raise_floor(front->platform, front->state.floor_us);
+    if (front->waits)
+        return 0;
     rd_kms_genesis_id(rd_buf_bytes(&front->genesis_document), &front->id);
     if (rd_kms_genesis_parse(rd_buf_bytes(&front->genesis_document), &front->genesis, err) < 0)
         return -1;
@@ -21,9 +26,6 @@ int kms_front_init(kms_front *front, rd_err *err)
         rd_anchors_init(&front->anchors);
     else if (front->genesis.has_sim_root && rd_anchors_add_simulated(&front->anchors, front->genesis.sim_root, err) < 0)
         return -1;
-    front->collateral = rd_collateral_set_new();
-    front->cache = rd_attest_cache_new(0);
-    encl_platform_raise_floor(front->platform, front->state.floor_us);
     return 0;
 }
 
@@ -34,6 +36,7 @@ void kms_front_done(kms_front *front)
     kms_state_done(&front->state);
     kms_store_done(&front->store);
     rd_buf_done(&front->genesis_document);
+    rd_buf_done(&front->join_statement);
     encl_platform_free(front->platform);
     rd_wipe(front->state_key, sizeof(front->state_key));
 }
@@ -115,25 +118,31 @@ static int answer_nonce(kms_front *front, rd_bytes payload, rd_buf *ret, rd_err 
     return 0;
 }
 
-static int answer_evidence(kms_front *front, rd_bytes payload, rd_buf *ret, rd_err *err)
+int kms_front_quote(kms_front *front, rd_statement *statement, rd_buf *ret_statement, rd_buf *ret_bundle, rd_err *err)
 {
     uint8_t header[RD_LAUNCH_HEADER_SIZE], report_data[RD_REPORT_DATA_SIZE];
-    RD_CLEANUP(rd_buf_done) rd_buf text = { 0 };
     RD_CLEANUP(rd_buf_done) rd_buf quote = { 0 };
-    if (payload.size != RD_NONCE_SIZE)
-        return rd_err_set(err, RD_E_KMS_FRAME, "a nonce has %d bytes", RD_NONCE_SIZE);
-    rd_statement statement = {
-        .purpose = RD_PURPOSE_KMS, .class = front->genesis.class, .kms = { front->id }, .kms_count = 1, .has_user = true
-    };
-    memcpy(statement.nonce, payload.data, RD_NONCE_SIZE);
-    memcpy(statement.user, front->id.b, sizeof(statement.user));
-    if (rd_statement_encode(&statement, &text, err) < 0)
+    statement->kms[0] = front->id;
+    statement->kms_count = 1;
+    statement->has_user = true;
+    memcpy(statement->user, front->id.b, sizeof(statement->user));
+    if (rd_statement_encode(statement, ret_statement, err) < 0)
         return -1;
-    rd_statement_report_data(rd_buf_bytes(&text), report_data);
+    rd_statement_report_data(rd_buf_bytes(ret_statement), report_data);
     rd_kms_launch_header(&front->id, header);
     if (encl_platform_quote(front->platform, report_data, &quote, err) < 0)
         return -1;
-    return rd_evidence_encode(rd_buf_bytes(&quote), rd_buf_bytes(&text), header, ret, err);
+    return rd_evidence_encode(rd_buf_bytes(&quote), rd_buf_bytes(ret_statement), header, ret_bundle, err);
+}
+
+static int answer_evidence(kms_front *front, rd_bytes payload, rd_buf *ret, rd_err *err)
+{
+    RD_CLEANUP(rd_buf_done) rd_buf text = { 0 };
+    rd_statement statement = { .purpose = RD_PURPOSE_KMS, .class = front->genesis.class };
+    if (payload.size != RD_NONCE_SIZE)
+        return rd_err_set(err, RD_E_KMS_FRAME, "a nonce has %d bytes", RD_NONCE_SIZE);
+    memcpy(statement.nonce, payload.data, RD_NONCE_SIZE);
+    return kms_front_quote(front, &statement, &text, ret, err);
 }
 
 static int answer_seal_key(kms_front *front, rd_bytes payload, rd_buf *ret, rd_err *err)
@@ -172,26 +181,46 @@ static int answer_genesis(kms_front *front, rd_bytes payload, rd_buf *ret, rd_er
                : rd_err_set(err, RD_E_TOO_LARGE, "genesis");
 }
 
-typedef int (*answer_fn)(kms_front *front, rd_bytes payload, rd_buf *ret, rd_err *err);
+typedef struct answerer {
+    int (*answer)(kms_front *front, rd_bytes payload, rd_buf *ret, rd_err *err);
+    bool of_open, of_waiting; /* whom it may be asked */
+} answerer;
 
-static const answer_fn answers[RD_KMS_TYPE_END] = { [RD_KMS_NONCE] = answer_nonce,
-                                                    [RD_KMS_EVIDENCE] = answer_evidence,
-                                                    [RD_KMS_SEAL_KEY] = answer_seal_key,
-                                                    [RD_KMS_COLLATERAL] = answer_collateral,
-                                                    [RD_KMS_GENESIS] = answer_genesis };
+static const answerer answerers[RD_KMS_TYPE_END] = { [RD_KMS_NONCE] = { answer_nonce, true, false },
+                                                     [RD_KMS_EVIDENCE] = { answer_evidence, true, false },
+                                                     [RD_KMS_SEAL_KEY] = { answer_seal_key, true, false },
+                                                     [RD_KMS_COLLATERAL] = { answer_collateral, true, true },
+                                                     [RD_KMS_GRANT] = { NULL, true, false },
+                                                     [RD_KMS_JOIN_NONCE] = { kms_front_join_nonce, false, true },
+                                                     [RD_KMS_ADMIT] = { kms_front_admit, true, false },
+                                                     [RD_KMS_JOIN] = { kms_front_join, false, true },
+                                                     [RD_KMS_ROOT] = { NULL, true, false },
+                                                     [RD_KMS_JOINED] = { kms_front_joined, false, true },
+                                                     [RD_KMS_GENESIS] = { answer_genesis, true, false } };
+
+static int check_state(const kms_front *front, uint8_t type, rd_err *err)
+{
+    if (front->is_finished)
+        return rd_err_set(err, RD_E_KMS_WAITS, "this replica has its root now, and starts again with it");
+    if (front->waits && !answerers[type].of_waiting)
+        return rd_err_set(err, RD_E_KMS_WAITS, "this replica waits for the root of its key service");
+    if (!front->waits && !answerers[type].of_open)
+        return rd_err_set(err, RD_E_KMS_JOIN, "this replica has its root already");
+    return 0;
+}
 
 bool kms_front_answer(kms_front *front, uint8_t type, rd_bytes payload, rd_buf *out)
 {
     rd_err err = RD_ERR_INIT;
     RD_CLEANUP(rd_buf_done) rd_buf answer = { .size_max = RD_KMS_GRANT_MAX };
     RD_CLEANUP(rd_buf_done) rd_buf record = { 0 };
-    int outcome;
-    if (type == RD_KMS_GRANT)
+    int outcome = check_state(front, type, &err);
+    if (outcome == 0 && type == RD_KMS_GRANT)
         outcome = kms_front_grant(front, payload, &answer, &record, &err);
-    else if (answers[type] != NULL)
-        outcome = answers[type](front, payload, &answer, &err);
-    else
-        outcome = rd_err_set(&err, RD_E_UNSUPPORTED, "requests of type %u come later", type);
+    else if (outcome == 0 && type == RD_KMS_ROOT)
+        outcome = kms_front_root(front, payload, &answer, &record, &err);
+    else if (outcome == 0)
+        outcome = answerers[type].answer(front, payload, &answer, &err);
     if (outcome == 0)
         outcome = rd_kms_frame((uint8_t)(RD_KMS_ANSWER | type), rd_buf_bytes(&answer), out, &err);
     if (outcome == 0)

@@ -22,6 +22,10 @@ typedef struct kms_front {
     uint8_t state_key[32];
     kms_state state;
     kms_nonces nonces;
+    bool waits;            /* for a root that another replica has: no genesis yet */
+    bool is_finished;      /* the root has come and is durable: the process ends, and starts again with it */
+    int joined_fd;         /* where it is kept; of one that waits */
+    rd_buf join_statement; /* our own in the join that is on its way */
     rd_buf genesis_document;
     rd_kms_genesis genesis;
     rd_kms_id id;
@@ -31,8 +35,8 @@ typedef struct kms_front {
     rd_attest_cache *cache;
 } kms_front;
 
-/* By the genesis: id, anchors (a simulated one trusts its own simulation root alone), empty collateral, and the floor
- * of the state under the platform's time. */
+/* By the genesis (one that waits has none, and its id was set): id, anchors (a simulated one trusts its own simulation
+ * root alone), empty collateral, and the floor of the state under the platform's time. */
 int kms_front_init(kms_front *front, rd_err *err) RD_NODISCARD;
 void kms_front_done(kms_front *front);
 
@@ -48,6 +52,22 @@ int kms_front_time(kms_front *front, int64_t *ret_us, rd_err *err) RD_NODISCARD;
 int kms_front_save(kms_front *front, uint64_t record_number, const uint8_t record[32], rd_err *err) RD_NODISCARD;
 /* A record of the start; durable. */
 int kms_front_record_start(kms_front *front, rd_err *err) RD_NODISCARD;
+
+/* Fills in the id, quotes the statement, appends it and the bundle of both. */
+int kms_front_quote(kms_front *front, rd_statement *statement, rd_buf *ret_statement, rd_buf *ret_bundle,
+                    rd_err *err) RD_NODISCARD;
+
+struct kms_ask_record;
+/* A record of why something was refused, with what is known of who asked; appends its envelope. A refusal without a
+ * record would be one that nobody sees: when it cannot be kept, that is what err says. */
+void kms_front_record_refusal(kms_front *front, const struct kms_ask_record *known, rd_buf *ret_record, rd_err *err);
+
+/* kms_admit.c: the messages of a join (docs/protocol/kms.md), in their order. */
+int kms_front_join_nonce(kms_front *front, rd_bytes payload, rd_buf *ret, rd_err *err) RD_NODISCARD;
+int kms_front_admit(kms_front *front, rd_bytes payload, rd_buf *ret, rd_err *err) RD_NODISCARD;
+int kms_front_join(kms_front *front, rd_bytes payload, rd_buf *ret, rd_err *err) RD_NODISCARD;
+int kms_front_root(kms_front *front, rd_bytes evidence, rd_buf *ret, rd_buf *ret_record, rd_err *err) RD_NODISCARD;
+int kms_front_joined(kms_front *front, rd_bytes payload, rd_buf *ret, rd_err *err) RD_NODISCARD;
 
 /* kms_decide.c: appends the grant, or the envelope of the refusal's record. */
 int kms_front_grant(kms_front *front, rd_bytes message, rd_buf *ret, rd_buf *ret_record, rd_err *err) RD_NODISCARD;

@@ -81,6 +81,14 @@ int kms_keys_unseal(rd_bytes sealed, const uint8_t seal_key[32], kms_keys *ret, 
     return take_genesis(ret, genesis, err);
 }
 
+int kms_keys_take(rd_bytes root, const uint8_t signer_seed[RD_SEED_SIZE], rd_bytes genesis, kms_keys *ret, rd_err *err)
+{
+    *ret = (kms_keys){ .root = rd_secret_copy(root),
+                       .signer = rd_signing_key_from_seed(signer_seed),
+                       .replica = rd_signing_key_new() };
+    return take_genesis(ret, genesis, err);
+}
+
 /* --- keys of apps --- */
 
 rd_secret *kms_keys_app_root(const kms_keys *keys, const rd_app_id *app)

@@ -3,98 +3,99 @@
 #include <string.h>
 
 #include "common/base/mem.h"
-#include "enclave/kms/kms_channel.h"
-#include "enclave/kms/kms_keys.h"
+#include "enclave/kms/kms_root_priv.h"
 
 #define SEAL_LABEL          "redoubt/kms-root"
 #define CERTIFICATE_TERM_US (INT64_C(30) * 86400 * 1000000)
-
-typedef struct root {
-    encl_platform *platform; /* NULL once the root is there */
-    kms_keys keys;
-    bool is_open;
-    uint8_t measurement[RD_KMS_MEASUREMENT_SIZE], platform_id[32];
-    uint64_t record_number;
-    rd_digest record;
-    rd_buf certificate;
-    int64_t certificate_until_us;
-    rd_buf more; /* what follows the fixed part of an answer */
-} root;
 
 /* --- opening --- */
 
 static int genesis_of(const kms_ask_open *ask, rd_kms_genesis *ret, rd_err *err)
 {
+    if (ask->platforms_count > RD_ARRAY_LEN(ask->platforms))
+        return rd_err_set(err, RD_E_CONFIG, "a key service has at most %d machines", RD_KMS_REPLICAS_MAX);
+    uint32_t replicas = 1u + ask->platforms_count;
     *ret = (rd_kms_genesis){ .class = (rd_class)ask->class_,
                              .measurements_count = 1,
-                             .platforms_count = 1,
-                             .replicas = 1,
-                             .quorum = 1,
+                             .platforms_count = replicas,
+                             .replicas = replicas,
+                             .quorum = replicas / 2 + 1,
                              .has_sim_root = ask->has_sim_root != 0 };
     if (!rd_class_name(ret->class))
         return rd_err_set(err, RD_E_CONFIG, "a genesis of this shape cannot be made");
     memcpy(ret->measurements[0], ask->measurement, sizeof(ask->measurement));
     memcpy(ret->platforms[0], ask->platform, sizeof(ask->platform));
+    memcpy(ret->platforms[1], ask->platforms, (size_t)ask->platforms_count * 32);
     memcpy(ret->sim_root, ask->sim_root, sizeof(ret->sim_root));
     return 0;
 }
 
-static int make_root(root *self, const kms_ask_open *ask, const uint8_t seal_key[32], rd_err *err)
+static int make_root(kms_root *self, const uint8_t seal_key[32], rd_err *err)
 {
     rd_kms_genesis genesis;
-    if (genesis_of(ask, &genesis, err) < 0 || kms_keys_make(&genesis, &self->keys, err) < 0)
+    if (genesis_of(&self->place, &genesis, err) < 0 || kms_keys_make(&genesis, &self->keys, err) < 0)
         return -1;
     return kms_keys_seal(&self->keys, seal_key, &self->more, err);
 }
 
-static int check_place(const root *self, const kms_ask_open *ask, rd_err *err)
+int kms_root_check_place(const kms_root *self, rd_err *err)
 {
+    const kms_ask_open *place = &self->place;
     const rd_kms_genesis *genesis = &self->keys.genesis;
-    if (genesis->class != (rd_class)ask->class_)
+    if (genesis->class != (rd_class)place->class_)
         return rd_err_set(err, RD_E_CLASS_MISMATCH, "the root was made in the other class");
-    if (!rd_kms_genesis_lists_build(genesis, ask->measurement))
+    if (!rd_kms_genesis_lists_build(genesis, place->measurement))
         return rd_err_set(err, RD_E_KMS_BUILD, "this build is none of the genesis");
-    if (!rd_kms_genesis_lists_platform(genesis, ask->platform))
+    if (!rd_kms_genesis_lists_platform(genesis, place->platform))
         return rd_err_set(err, RD_E_KMS_PLATFORM, "this machine is none of the genesis");
+    for (size_t i = 0; i < place->platforms_count && i < RD_ARRAY_LEN(place->platforms); i++)
+        if (!rd_kms_genesis_lists_platform(genesis, place->platforms[i]))
+            return rd_err_set(err, RD_E_KMS_PLATFORM,
+                              "kms-platforms names a machine that the genesis does not list; a genesis never changes");
     return 0;
 }
 
-static int get_root(root *self, const kms_ask_open *ask, rd_bytes sealed, rd_err *err)
+/* The sealing key stays while it waits: nothing that runs later could have it again. */
+static int get_root(kms_root *self, rd_bytes sealed, rd_err *err)
 {
     uint8_t seal_key[32];
+    int outcome = 0;
     if (encl_platform_seal_key(self->platform, SEAL_LABEL, seal_key, err) < 0)
         return -1;
-    int outcome =
-        ask->has_file ? kms_keys_unseal(sealed, seal_key, &self->keys, err) : make_root(self, ask, seal_key, err);
+    if (self->place.waits)
+        self->seal_key = rd_secret_copy(RD_BYTES_ARRAY(seal_key));
+    else if (self->place.has_file)
+        outcome = kms_keys_unseal(sealed, seal_key, &self->keys, err);
+    else
+        outcome = make_root(self, seal_key, err);
     rd_wipe(seal_key, sizeof(seal_key));
-    return outcome < 0 ? -1 : check_place(self, ask, err);
+    return outcome == 0 && !self->place.waits ? kms_root_check_place(self, err) : outcome;
 }
 
-static int answer_open(root *self, int fd, rd_bytes question, rd_err *err)
+static int answer_open(kms_root *self, int fd, rd_bytes question, rd_err *err)
 {
-    kms_ask_open ask;
-    if (self->is_open || question.size < sizeof(ask))
-        return rd_err_set(err, RD_E_CONTROL_ORDER, "the root is opened once");
-    memcpy(&ask, question.data, sizeof(ask));
-    if (get_root(self, &ask, rd_bytes_of(question.data + sizeof(ask), question.size - sizeof(ask)), err) < 0)
+    if (question.size < sizeof(self->place))
+        return rd_err_set(err, RD_E_CONTROL_FRAME, "open");
+    kms_keys_done(&self->keys);
+    memcpy(&self->place, question.data, sizeof(self->place));
+    size_t at = sizeof(self->place);
+    if (get_root(self, rd_bytes_of(question.data + at, question.size - at), err) < 0)
         return -1;
     self->platform = encl_platform_free(self->platform);
-    self->is_open = true;
-    self->record_number = ask.record_number;
-    memcpy(self->record.b, ask.record, sizeof(self->record.b));
-    memcpy(self->measurement, ask.measurement, sizeof(self->measurement));
-    memcpy(self->platform_id, ask.platform, sizeof(self->platform_id));
+    self->phase = self->place.waits ? KMS_ROOT_WAITS : KMS_ROOT_OPEN;
+    self->record_number = self->place.record_number;
+    memcpy(self->record.b, self->place.record, sizeof(self->record.b));
     kms_told_open told = { .sealed_size = (uint32_t)self->more.size,
                            .genesis_size = (uint32_t)self->keys.document.size };
-    memcpy(told.replica, rd_signing_key_public(self->keys.replica)->b, sizeof(told.replica));
+    if (self->phase == KMS_ROOT_OPEN)
+        memcpy(told.replica, rd_signing_key_public(self->keys.replica)->b, sizeof(told.replica));
     rd_buf_append_bytes(&self->more, rd_buf_bytes(&self->keys.document));
     return kms_channel_tell(fd, rd_bytes_of(&told, sizeof(told)), rd_buf_bytes(&self->more));
 }
 
 /* --- records --- */
 
-/* Numbers and signs; the chain moves on only when that worked. Appends the envelope. */
-static int chain_record(root *self, rd_kms_record *record, rd_buf *ret, rd_err *err)
+int kms_root_chain(kms_root *self, rd_kms_record *record, rd_buf *ret, rd_err *err)
 {
     rd_digest digest;
     record->kms = self->keys.id;
@@ -109,14 +110,14 @@ static int chain_record(root *self, rd_kms_record *record, rd_buf *ret, rd_err *
     return 0;
 }
 
-static int tell_record(const root *self, int fd)
+int kms_root_tell_record(const kms_root *self, int fd)
 {
     kms_told_record told = { .record_number = self->record_number };
     memcpy(told.record, self->record.b, sizeof(told.record));
     return kms_channel_tell(fd, rd_bytes_of(&told, sizeof(told)), rd_buf_bytes(&self->more));
 }
 
-static int answer_record(root *self, int fd, rd_bytes question, rd_err *err)
+static int answer_record(kms_root *self, int fd, rd_bytes question, rd_err *err)
 {
     kms_ask_record ask;
     if (question.size != sizeof(ask))
@@ -139,12 +140,12 @@ static int answer_record(root *self, int fd, rd_bytes question, rd_err *err)
     memcpy(record.instance.b, ask.instance, sizeof(ask.instance));
     memcpy(record.reason, ask.reason, sizeof(record.reason));
     record.reason[sizeof(record.reason) - 1] = '\0';
-    return chain_record(self, &record, &self->more, err) < 0 ? -1 : tell_record(self, fd);
+    return kms_root_chain(self, &record, &self->more, err) < 0 ? -1 : kms_root_tell_record(self, fd);
 }
 
 /* --- seal keys --- */
 
-static int answer_seal_key(root *self, int fd, rd_bytes question, rd_err *err)
+static int answer_seal_key(kms_root *self, int fd, rd_bytes question, rd_err *err)
 {
     kms_ask_seal_key ask;
     kms_told_seal_key told;
@@ -165,15 +166,15 @@ static int answer_seal_key(root *self, int fd, rd_bytes question, rd_err *err)
 
 /* --- grants --- */
 
-static int certify(root *self, int64_t now_us, rd_err *err)
+static int certify(kms_root *self, int64_t now_us, rd_err *err)
 {
     if (self->certificate.size > 0 && now_us < self->certificate_until_us - CERTIFICATE_TERM_US / 2)
         return 0;
     rd_kms_certificate certificate = { .kms = self->keys.id,
                                        .key = *rd_signing_key_public(self->keys.replica),
                                        .not_after_us = now_us + CERTIFICATE_TERM_US };
-    memcpy(certificate.measurement, self->measurement, sizeof(certificate.measurement));
-    memcpy(certificate.platform, self->platform_id, sizeof(certificate.platform));
+    memcpy(certificate.measurement, self->place.measurement, sizeof(certificate.measurement));
+    memcpy(certificate.platform, self->place.platform, sizeof(certificate.platform));
     rd_buf_clear(&self->certificate);
     self->certificate_until_us = certificate.not_after_us;
     return rd_kms_certificate_sign(&certificate, self->keys.signer, &self->certificate, err);
@@ -232,7 +233,7 @@ static void record_of_grant(const kms_ask_grant *ask, rd_bytes statement, rd_kms
     rd_statement_digest(statement, &ret->statement);
 }
 
-static int fill_payload(root *self, const kms_ask_grant *ask, const rd_secret_set *set, rd_grant_payload *payload,
+static int fill_payload(kms_root *self, const kms_ask_grant *ask, const rd_secret_set *set, rd_grant_payload *payload,
                         rd_buf *values, rd_err *err)
 {
     rd_public_key receipt_key;
@@ -252,7 +253,7 @@ static int fill_payload(root *self, const kms_ask_grant *ask, const rd_secret_se
     return open_secrets(app_root, set, payload, values, err);
 }
 
-static int seal_grant(root *self, const kms_ask_grant *ask, rd_bytes statement, const rd_grant_payload *payload,
+static int seal_grant(kms_root *self, const kms_ask_grant *ask, rd_bytes statement, const rd_grant_payload *payload,
                       rd_err *err)
 {
     RD_CLEANUP(rd_buf_wipe) rd_buf plain = { .size_max = RD_GRANT_PAYLOAD_MAX };
@@ -265,7 +266,7 @@ static int seal_grant(root *self, const kms_ask_grant *ask, rd_bytes statement, 
     if (rd_grant_payload_encode(payload, &plain, err) < 0 ||
         rd_grant_seal(&request, ask->grant_key, rd_buf_bytes(&plain), self->keys.replica, rd_random_system(), &sealed,
                       &signature, err) < 0 ||
-        certify(self, ask->not_before_us, err) < 0 || chain_record(self, &record, &envelope, err) < 0)
+        certify(self, ask->not_before_us, err) < 0 || kms_root_chain(self, &record, &envelope, err) < 0)
         return -1;
     const rd_grant_answer answer = { .sealed = rd_buf_bytes(&sealed),
                                      .signature = RD_BYTES_ARRAY(signature.b),
@@ -280,7 +281,7 @@ static void payload_free_p(rd_grant_payload **payload)
     rd_free_p(payload);
 }
 
-static int answer_grant(root *self, int fd, rd_bytes question, rd_err *err)
+static int answer_grant(kms_root *self, int fd, rd_bytes question, rd_err *err)
 {
     kms_ask_grant ask;
     if (question.size < sizeof(ask))
@@ -297,33 +298,45 @@ static int answer_grant(root *self, int fd, rd_bytes question, rd_err *err)
     RD_CLEANUP(rd_buf_wipe) rd_buf values = { .size_max = RD_SECRETS_SEALED_MAX };
     if (rd_secret_set_parse(secrets, set, err) < 0 || fill_payload(self, &ask, set, payload, &values, err) < 0)
         return -1;
-    return seal_grant(self, &ask, statement, payload, err) < 0 ? -1 : tell_record(self, fd);
+    return seal_grant(self, &ask, statement, payload, err) < 0 ? -1 : kms_root_tell_record(self, fd);
 }
 
 /* --- the loop --- */
 
-typedef int (*answer_fn)(root *self, int fd, rd_bytes question, rd_err *err);
+typedef struct answerer {
+    int (*answer)(kms_root *self, int fd, rd_bytes question, rd_err *err);
+    unsigned phases; /* in which it may be asked */
+} answerer;
 
-static const answer_fn answers[KMS_OP_COUNT] = { [KMS_OP_OPEN] = answer_open,
-                                                 [KMS_OP_SEAL_KEY] = answer_seal_key,
-                                                 [KMS_OP_GRANT] = answer_grant,
-                                                 [KMS_OP_RECORD] = answer_record };
+static const answerer answerers[KMS_OP_COUNT] = {
+    [KMS_OP_OPEN] = { answer_open, KMS_ROOT_NEW },
+    [KMS_OP_SEAL_KEY] = { answer_seal_key, KMS_ROOT_OPEN },
+    [KMS_OP_GRANT] = { answer_grant, KMS_ROOT_OPEN },
+    [KMS_OP_RECORD] = { answer_record, KMS_ROOT_OPEN },
+    [KMS_OP_NONCE] = { kms_join_nonce, KMS_ROOT_OPEN | KMS_ROOT_WAITS },
+    [KMS_OP_EXPORT] = { kms_join_export, KMS_ROOT_OPEN },
+    [KMS_OP_MEET] = { kms_join_meet, KMS_ROOT_WAITS },
+    [KMS_OP_IMPORT] = { kms_join_import, KMS_ROOT_WAITS },
+    [KMS_OP_JUDGE] = { NULL, 0 },
+};
 
 /* 0: answered; -1: the channel is of no use any more. */
-static int answer_one(root *self, int fd, uint8_t op, rd_bytes question)
+static int answer_one(kms_root *self, int fd, uint8_t op, rd_bytes question)
 {
     rd_err err = RD_ERR_INIT;
     rd_buf_clear(&self->more);
-    if (op != KMS_OP_OPEN && !self->is_open)
-        (void)rd_err_set(&err, RD_E_CONTROL_ORDER, "the root is not open yet");
-    else if (answers[op](self, fd, question, &err) == 0)
+    if ((answerers[op].phases & (unsigned)self->phase) == 0)
+        (void)rd_err_set(&err, RD_E_CONTROL_ORDER, "not asked of a root in this state");
+    else if (answerers[op].answer(self, fd, question, &err) == 0)
         return 0;
     return err.code == RD_OK ? -1 : kms_channel_refuse(fd, &err);
 }
 
-int kms_root_run(int channel_fd, encl_platform *platform)
+int kms_root_run(int channel_fd, int judge_fd, encl_platform *platform)
 {
-    root self = { .platform = platform, .more = { .size_max = KMS_CHANNEL_MAX } };
+    kms_root self = {
+        .platform = platform, .judge_fd = judge_fd, .phase = KMS_ROOT_NEW, .more = { .size_max = KMS_CHANNEL_MAX }
+    };
     int outcome = 0;
     while (outcome == 0) {
         uint8_t op;
@@ -333,6 +346,8 @@ int kms_root_run(int channel_fd, encl_platform *platform)
             outcome = answer_one(&self, channel_fd, op, rd_buf_bytes(&question));
     }
     kms_keys_done(&self.keys);
+    kms_join_done(&self.join);
+    self.seal_key = rd_secret_free(self.seal_key);
     rd_buf_done(&self.certificate);
     rd_buf_done(&self.more);
     encl_platform_free(self.platform);

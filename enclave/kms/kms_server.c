@@ -177,6 +177,14 @@ static void drop_slow(server *self)
     }
 }
 
+static bool has_pending(const server *self)
+{
+    for (size_t i = 0; i < CONNECTIONS_MAX; i++)
+        if (self->connections[i].fd >= 0 && self->connections[i].out.size > 0)
+            return true;
+    return false;
+}
+
 static void turn(server *self)
 {
     struct pollfd watched[FIXED + CONNECTIONS_MAX] = { { .fd = self->listen_fd, .events = POLLIN },
@@ -203,6 +211,8 @@ static void turn(server *self)
             read_connection(self, one);
     }
     drop_slow(self);
+    if (self->front->is_finished && !has_pending(self))
+        _exit(0); /* nothing to tidy up: the next start is another process */
     if (self->front->is_behind) {
         rd_log(RD_ERROR, "state_not_kept", RD_STR("next", "ends, and starts again from what is durable"));
         exit(1);

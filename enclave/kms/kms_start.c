@@ -16,11 +16,13 @@
 #include "common/base/mem.h"
 #include "enclave/confine/confine.h"
 #include "enclave/kms/kms_channel.h"
+#include "enclave/kms/kms_judge.h"
 #include "enclave/kms/kms_root.h"
 #include "enclave/kms/kms_server.h"
 
 #define STATE_LABEL "redoubt/kms-state"
 #define READY       "ready"
+#define WAITS       "waits for the root of its key service: redoubt kms join"
 #define LOG_LINE    4096
 
 typedef struct start {
@@ -28,8 +30,9 @@ typedef struct start {
     encl_platform *platform;
     kms_front front; /* what the front will be */
     uint8_t measurement[RD_KMS_MEASUREMENT_SIZE], platform_id[32];
-    int root_pidfd, front_pidfd;
-    int life_fd; /* what the front writes for its log comes out here */
+    int root_pidfd, front_pidfd, judge_pidfd;
+    int judge_fd; /* the root's end of the channel to the judge, until the root is there */
+    int life_fd;  /* what the front writes for its log comes out here */
 } start;
 
 /* Libraries fetch and initialise lazily and from files; a confined process has none, so it happens here. */
@@ -84,19 +87,34 @@ static int find_place(start *self, rd_err *err)
     return 0;
 }
 
-/* --- the root's process --- */
+/* --- the judge's process and the root's --- */
 
-static int run_root(const encl_confine_profile *profile, encl_confine_child *child, int channel_fd, int tee_fd)
+static int run_judge(const encl_confine_profile *profile, encl_confine_child *child, int channel_fd)
 {
     encl_confine_report report;
     rd_err err = RD_ERR_INIT;
-    const int keep[] = { channel_fd, tee_fd };
-    if (encl_confine_apply(profile, child, keep, RD_ARRAY_LEN(keep), &report, &err) < 0)
+    if (encl_confine_apply(profile, child, &channel_fd, 1, &report, &err) < 0)
         return 70;
-    return kms_root_run(3, encl_platform_sim_new(4));
+    return kms_judge_run(3);
 }
 
-static int start_root(start *self, rd_err *err)
+static int run_root(start *self, const encl_confine_profile *profile, encl_confine_child *child, int channel_fd)
+{
+    encl_confine_report report;
+    rd_err err = RD_ERR_INIT;
+    const int keep[] = { channel_fd, self->options->tee_fd, self->judge_fd };
+    if (encl_confine_apply(profile, child, keep, RD_ARRAY_LEN(keep), &report, &err) < 0)
+        return 70;
+    return kms_root_run(3, 5, encl_platform_sim_new(4));
+}
+
+static int run_part(start *self, bool is_judge, const encl_confine_profile *profile, encl_confine_child *child, int fd)
+{
+    return is_judge ? run_judge(profile, child, fd) : run_root(self, profile, child, fd);
+}
+
+/* One of the two that have no files: its channel's other end, and its pidfd. */
+static int start_part(start *self, bool is_judge, int *ret_fd, int *ret_pidfd, rd_err *err)
 {
     int pair[2];
     encl_confine_profile profile;
@@ -104,15 +122,24 @@ static int start_root(start *self, rd_err *err)
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
         return rd_err_set_errno(err, RD_E_IO, errno, "channel");
     RD_CLEANUP(rd_close_p) int theirs = pair[1];
-    self->front.root_fd = pair[0];
+    *ret_fd = pair[0];
     if (encl_confine_profile_init(&profile, 0, self->options->insecure_unsandboxed, err) < 0)
         return -1;
     int outcome = encl_confine_fork(&profile, &child, err);
     if (outcome == 0)
-        _exit(run_root(&profile, &child, theirs, self->options->tee_fd));
-    self->root_pidfd = child.pidfd;
+        _exit(run_part(self, is_judge, &profile, &child, theirs));
+    *ret_pidfd = child.pidfd;
     encl_confine_profile_done(&profile);
     return outcome < 0 ? -1 : 0;
+}
+
+static int start_root(start *self, rd_err *err)
+{
+    int outcome = start_part(self, true, &self->judge_fd, &self->judge_pidfd, err);
+    if (outcome == 0)
+        outcome = start_part(self, false, &self->front.root_fd, &self->root_pidfd, err);
+    rd_close_p(&self->judge_fd); /* the root's alone: with the root the judge ends */
+    return outcome;
 }
 
 /* --- the root, the genesis, the state --- */
@@ -123,10 +150,14 @@ static void fill_open(const start *self, bool has_file, kms_ask_open *ret)
     *ret = (kms_ask_open){ .has_file = has_file,
                            .class_ = RD_CLASS_SIMULATED,
                            .has_sim_root = options->has_sim_root,
+                           .waits = !has_file && options->has_join,
+                           .platforms_count = (uint8_t)options->platforms_count,
                            .record_number = self->front.state.record_number,
                            .now_us = encl_platform_time_us(self->platform) };
     memcpy(ret->measurement, self->measurement, sizeof(ret->measurement));
     memcpy(ret->platform, self->platform_id, sizeof(ret->platform));
+    memcpy(ret->kms, options->join.b, sizeof(ret->kms));
+    memcpy(ret->platforms, options->platforms, sizeof(ret->platforms));
     memcpy(ret->sim_root, options->sim_root, sizeof(ret->sim_root));
     memcpy(ret->record, self->front.state.record.b, sizeof(ret->record));
 }
@@ -140,6 +171,18 @@ static int keep_root(start *self, rd_bytes sealed, rd_err *err)
     return kms_store_write(self->options->dir, KMS_FILE_ROOT, 0600, sealed, err);
 }
 
+static int take_genesis(start *self, rd_bytes genesis, rd_err *err)
+{
+    kms_front *front = &self->front;
+    const kms_options *options = self->options;
+    (void)rd_buf_append_bytes(&front->genesis_document, genesis);
+    rd_kms_genesis_id(genesis, &front->id);
+    if (options->has_join && !rd_kms_id_equal(&front->id, &options->join))
+        return rd_err_set(err, RD_E_CONFIG, "%s holds the root of another key service than kms-join names",
+                          options->dir);
+    return kms_store_write(options->dir, KMS_FILE_GENESIS, 0644, genesis, err);
+}
+
 static int open_root(start *self, rd_bytes sealed_root, bool has_root, rd_err *err)
 {
     kms_ask_open ask;
@@ -149,13 +192,30 @@ static int open_root(start *self, rd_bytes sealed_root, bool has_root, rd_err *e
     if (kms_channel_ask(self->front.root_fd, KMS_OP_OPEN, rd_bytes_of(&ask, sizeof(ask)), sealed_root, &told,
                         sizeof(told), &more, err) < 0)
         return -1;
+    if (ask.waits) {
+        self->front.waits = true;
+        self->front.id = self->options->join;
+        return kms_store_open_joined(self->options->dir, &self->front.joined_fd, err);
+    }
     if ((size_t)told.sealed_size + told.genesis_size > more.size)
         return rd_err_set(err, RD_E_CONTROL_LOST, "the root's answer is cut off");
-    rd_bytes genesis = rd_bytes_of(more.data + told.sealed_size, told.genesis_size);
     if (!has_root && keep_root(self, rd_bytes_of(more.data, told.sealed_size), err) < 0)
         return -1;
-    (void)rd_buf_append_bytes(&self->front.genesis_document, genesis);
-    return kms_store_write(self->options->dir, KMS_FILE_GENESIS, 0644, genesis, err);
+    return take_genesis(self, rd_bytes_of(more.data + told.sealed_size, told.genesis_size), err);
+}
+
+static int check_folder(const start *self, bool has_root, bool has_state, rd_err *err)
+{
+    const char *dir = self->options->dir;
+    if (has_root && !has_state)
+        return rd_err_set(err, RD_E_KMS_STATE, "there is a root in %s and no state that opens beside it", dir);
+    if (!has_root && self->front.state.record_number > 0 && !self->options->has_join)
+        return rd_err_set(err, RD_E_KMS_STATE,
+                          "%s has the state of a key service and no " KMS_FILE_ROOT ": put that back, join another "
+                          "replica of it (kms-join), or begin a new key service in another folder; what was sealed for "
+                          "the old one stays closed to it",
+                          dir);
+    return 0;
 }
 
 static int open_folder(start *self, rd_err *err)
@@ -164,21 +224,16 @@ static int open_folder(start *self, rd_err *err)
     RD_CLEANUP(rd_buf_done) rd_buf root = { 0 };
     RD_CLEANUP(rd_buf_done) rd_buf state = { .size_max = KMS_STATE_MAX };
     kms_front *front = &self->front;
-    if (kms_store_open(self->options->dir, &front->store, err) < 0 ||
+    const char *dir = self->options->dir;
+    if (kms_store_open(dir, &front->store, err) < 0 ||
         encl_platform_seal_key(self->platform, STATE_LABEL, front->state_key, err) < 0 ||
         kms_store_load(&front->store, front->state_key, &state, &has_state, err) < 0 ||
-        kms_store_read(self->options->dir, KMS_FILE_ROOT, (size_t)256 << 10, &root, &has_root, err) < 0)
+        kms_store_adopt_joined(dir, err) < 0 ||
+        kms_store_read(dir, KMS_FILE_ROOT, KMS_ROOT_FILE_MAX, &root, &has_root, err) < 0)
         return -1;
-    if (has_root && !has_state)
-        return rd_err_set(err, RD_E_KMS_STATE, "there is a root in %s and no state that opens beside it",
-                          self->options->dir);
-    if (has_state && kms_state_parse(rd_buf_bytes(&state), &front->state, err) < 0)
+    if ((has_state && kms_state_parse(rd_buf_bytes(&state), &front->state, err) < 0) ||
+        check_folder(self, has_root, has_state, err) < 0)
         return -1;
-    if (!has_root && front->state.record_number > 0)
-        return rd_err_set(err, RD_E_KMS_STATE,
-                          "%s has the state of a key service and no " KMS_FILE_ROOT ": put that back, or begin a new "
-                          "key service in another folder; what was sealed for the old one stays closed to it",
-                          self->options->dir);
     return open_root(self, rd_buf_bytes(&root), has_root, err);
 }
 
@@ -194,7 +249,6 @@ static int extend_event(encl_platform *platform, const char *name, rd_bytes payl
 static int measure(start *self, rd_err *err)
 {
     uint8_t header[RD_LAUNCH_HEADER_SIZE];
-    rd_kms_genesis_id(rd_buf_bytes(&self->front.genesis_document), &self->front.id);
     rd_kms_launch_header(&self->front.id, header);
     if (extend_event(self->platform, RD_EVENT_APP, RD_BYTES_ARRAY(header), err) < 0 ||
         extend_event(self->platform, RD_EVENT_CLOSED, RD_BYTES_NULL, err) < 0)
@@ -225,7 +279,8 @@ static int run_front(start *self, const encl_confine_profile *profile, encl_conf
                          front->store.slots[0],
                          front->store.slots[1],
                          life_fd,
-                         ready_fd };
+                         ready_fd,
+                         front->waits ? front->joined_fd : life_fd };
     if (encl_confine_apply(profile, child, keep, RD_ARRAY_LEN(keep), &report, &err) < 0)
         return 70;
     rd_log_init("kms", RD_INFO, 8);
@@ -237,15 +292,16 @@ static int run_front(start *self, const encl_confine_profile *profile, encl_conf
     front->store.lock_fd = -1; /* main's */
     front->life_fd = 8;
     front->ticket_key = self->options->ticket_key;
-    if (kms_front_init(front, &err) < 0 || kms_front_record_start(front, &err) < 0) {
+    front->joined_fd = 10;
+    if (kms_front_init(front, &err) < 0 || (!front->waits && kms_front_record_start(front, &err) < 0)) {
         rd_log(RD_ERROR, "kms_failed", RD_ERR(&err));
         return 1;
     }
     char id[RD_KMS_ID_TEXT_SIZE];
     rd_kms_id_format(&front->id, id);
-    rd_log(RD_INFO, "kms_ready", RD_STR("kms", id), RD_STR("missing", report.missing));
+    rd_log(RD_INFO, front->waits ? "kms_waits" : "kms_ready", RD_STR("kms", id), RD_STR("missing", report.missing));
     if (self->options->ready_fd >= 0)
-        tell_ready(9, READY);
+        tell_ready(9, front->waits ? WAITS : READY);
     return kms_server_run(front, 5);
 }
 
@@ -277,8 +333,9 @@ static void end_child(int pidfd, const char *part)
     if (pidfd < 0)
         return;
     if (waitid(P_PIDFD, (id_t)pidfd, &info, WEXITED | WNOHANG) == 0 && info.si_pid != 0) {
-        rd_log(RD_ERROR, "kms_part_ended", RD_STR("part", part), RD_BOOL("exited", info.si_code == CLD_EXITED),
-               RD_I64("status", info.si_status));
+        bool is_orderly = info.si_code == CLD_EXITED && info.si_status == 0;
+        rd_log(is_orderly ? RD_INFO : RD_ERROR, "kms_part_ended", RD_STR("part", part),
+               RD_BOOL("exited", info.si_code == CLD_EXITED), RD_I64("status", info.si_status));
         return;
     }
     (void)syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
@@ -289,21 +346,25 @@ static void start_done(start *self)
 {
     rd_close_p(&self->life_fd);
     end_child(self->front_pidfd, "front");
+    end_child(self->judge_pidfd, "judge"); /* before the root, whose end it would follow */
     end_child(self->root_pidfd, "root");
+    rd_close_p(&self->judge_pidfd);
     rd_close_p(&self->front_pidfd);
     rd_close_p(&self->root_pidfd);
     rd_close_p(&self->front.root_fd);
+    if (self->front.waits)
+        rd_close_p(&self->front.joined_fd);
     kms_front_done(&self->front);
 }
 
 /* 0: an orderly end; 1: one of the two ended. Passes on what the front logs. */
 static int watch(const start *self, int signal_fd)
 {
-    struct pollfd watched[] = { { .fd = signal_fd, .events = POLLIN },
-                                { .fd = self->root_pidfd, .events = POLLIN },
-                                { .fd = self->front_pidfd, .events = POLLIN },
-                                { .fd = self->life_fd, .events = POLLIN },
-                                { .fd = self->options->tee_fd, .events = 0 } }; /* without its TEE it is nobody */
+    struct pollfd watched[] = {
+        { .fd = signal_fd, .events = POLLIN },         { .fd = self->root_pidfd, .events = POLLIN },
+        { .fd = self->front_pidfd, .events = POLLIN }, { .fd = self->life_fd, .events = POLLIN },
+        { .fd = self->judge_pidfd, .events = POLLIN }, { .fd = self->options->tee_fd, .events = 0 }
+    }; /* without its TEE it is nobody */
     char line[LOG_LINE];
     for (;;) {
         if (poll(watched, RD_ARRAY_LEN(watched), -1) < 0 && errno != EINTR)
@@ -313,7 +374,7 @@ static int watch(const start *self, int signal_fd)
             (void)!write(STDERR_FILENO, line, (size_t)got);
         if (watched[0].revents != 0)
             return 0;
-        if (got <= 0 && (watched[1].revents | watched[2].revents | watched[4].revents) != 0)
+        if (got <= 0 && (watched[1].revents | watched[2].revents | watched[4].revents | watched[5].revents) != 0)
             return 1;
     }
 }
@@ -344,7 +405,8 @@ int kms_start(const kms_options *options)
     rd_err err = RD_ERR_INIT;
     RD_CLEANUP(rd_free_p) start *self = rd_alloc(sizeof(*self));
     self->options = options;
-    self->root_pidfd = self->front_pidfd = self->life_fd = self->front.root_fd = -1;
+    self->root_pidfd = self->front_pidfd = self->judge_pidfd = self->judge_fd = -1;
+    self->life_fd = self->front.root_fd = -1;
     self->front.store = (kms_store){ .slots = { -1, -1 }, .lock_fd = -1 };
     RD_CLEANUP(rd_close_p) int signal_fd = open_signals();
     int status = 1;

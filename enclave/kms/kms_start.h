@@ -14,6 +14,10 @@ typedef struct kms_options {
     bool has_sim_root;
     uint8_t sim_root[32];
     rd_public_key ticket_key;
+    bool has_join;
+    rd_kms_id join;                                 /* whose root this one waits for, as long as it has none */
+    uint8_t platforms[RD_KMS_REPLICAS_MAX - 1][32]; /* of a genesis that is made now, beside this machine */
+    size_t platforms_count;
     bool insecure_unsandboxed;
 } kms_options;
 

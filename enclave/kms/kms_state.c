@@ -131,6 +131,18 @@ int kms_state_learn_head(kms_state *state, const rd_app_id *app, const rd_head_k
     return 0;
 }
 
+int kms_state_learn(kms_state *state, const kms_state *theirs, rd_err *err)
+{
+    for (size_t i = 0; i < theirs->apps_count; i++)
+        if (kms_state_learn_head(state, &theirs->apps[i].app, &theirs->apps[i].head, err) < 0)
+            return -1;
+    state->floor_us = RD_MAX(state->floor_us, theirs->floor_us);
+    state->evaluation_number = RD_MAX(state->evaluation_number, theirs->evaluation_number);
+    state->pck_crl_number = RD_MAX(state->pck_crl_number, theirs->pck_crl_number);
+    state->root_crl_number = RD_MAX(state->root_crl_number, theirs->root_crl_number);
+    return 0;
+}
+
 /* --- epochs --- */
 
 static kms_seen_instance *find_instance(const kms_state *state, const rd_id *instance)

@@ -41,6 +41,8 @@ bool kms_state_encode(const kms_state *state, rd_buf *out);
 const rd_head_known *kms_state_head(const kms_state *state, const rd_app_id *app);
 /* Raises what is known of an app; NO_CAPACITY for one too many. */
 int kms_state_learn_head(kms_state *state, const rd_app_id *app, const rd_head_known *head, rd_err *err) RD_NODISCARD;
+/* Raises heads and floors to those of another replica; its instances and records are its own. */
+int kms_state_learn(kms_state *state, const kms_state *theirs, rd_err *err) RD_NODISCARD;
 
 /* EPOCH_STALE for an epoch below the highest seen, and for the same one with another receipt key: two of one lease. */
 int kms_state_check_epoch(const kms_state *state, const rd_id *instance, uint64_t epoch, const rd_public_key *key,

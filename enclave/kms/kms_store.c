@@ -11,6 +11,7 @@
 #include "common/base/cursor.h"
 #include "common/base/mem.h"
 #include "common/crypto/aead.h"
+#include "common/crypto/hash.h"
 #include "common/crypto/random.h"
 
 #define MAGIC     "redoubt/kms-state/v1"
@@ -188,4 +189,46 @@ int kms_store_write(const char *dir, const char *name, unsigned mode, rd_bytes b
     if (folder < 0 || write_beside(draft, mode, bytes) < 0 || rename(draft, path) < 0 || fsync(folder) < 0)
         return rd_err_set_errno(err, RD_E_IO, errno, "%s", path);
     return 0;
+}
+
+/* --- a root that came: sealed root ‖ SHA-256 of it --- */
+
+int kms_store_open_joined(const char *dir, int *ret_fd, rd_err *err)
+{
+    *ret_fd = open_in(dir, KMS_FILE_JOINED, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    RD_CLEANUP(rd_close_p) int folder = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (*ret_fd < 0 || folder < 0 || fsync(folder) < 0)
+        return rd_err_set_errno(err, RD_E_IO, errno, "%s/" KMS_FILE_JOINED, dir);
+    return 0;
+}
+
+int kms_store_write_joined(int fd, rd_bytes sealed, rd_err *err)
+{
+    uint8_t digest[RD_SHA256_SIZE];
+    RD_CLEANUP(rd_buf_done) rd_buf whole = { 0 };
+    rd_sha256(sealed, digest);
+    rd_buf_append_bytes(&whole, sealed);
+    rd_buf_append(&whole, digest, sizeof(digest));
+    if (write_slot(fd, rd_buf_bytes(&whole)) < 0)
+        return rd_err_set_errno(err, RD_E_KMS_AUDIT, errno, "the root that came could not be kept");
+    return 0;
+}
+
+int kms_store_adopt_joined(const char *dir, rd_err *err)
+{
+    bool has_joined = false;
+    uint8_t digest[RD_SHA256_SIZE];
+    RD_CLEANUP(rd_buf_done) rd_buf whole = { 0 };
+    if (kms_store_read(dir, KMS_FILE_JOINED, KMS_ROOT_FILE_MAX, &whole, &has_joined, err) < 0)
+        return -1;
+    if (!has_joined || whole.size <= sizeof(digest))
+        return 0;
+    rd_bytes sealed = rd_bytes_of(whole.data, whole.size - sizeof(digest));
+    rd_sha256(sealed, digest);
+    if (memcmp(digest, sealed.data + sealed.size, sizeof(digest)) != 0)
+        return 0;
+    RD_CLEANUP(rd_free_p) char *joined = rd_asprintf("%s/" KMS_FILE_JOINED, dir);
+    if (kms_store_write(dir, KMS_FILE_ROOT, 0600, sealed, err) < 0)
+        return -1;
+    return unlink(joined) < 0 ? rd_err_set_errno(err, RD_E_IO, errno, "%s", joined) : 0;
 }

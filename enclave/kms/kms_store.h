@@ -8,9 +8,11 @@
 #include "common/base/bytes.h"
 #include "common/base/err.h"
 
-#define KMS_FILE_ROOT    "root.sealed"
-#define KMS_FILE_GENESIS "genesis.json"
-#define KMS_STATE_MAX    ((size_t)4 << 20)
+#define KMS_FILE_ROOT     "root.sealed"
+#define KMS_FILE_GENESIS  "genesis.json"
+#define KMS_FILE_JOINED   "root.joined" /* a root that came, until the next start takes it as its own */
+#define KMS_ROOT_FILE_MAX ((size_t)256 << 10)
+#define KMS_STATE_MAX     ((size_t)4 << 20)
 
 typedef struct kms_store {
     int slots[2];
@@ -31,5 +33,12 @@ int kms_store_save(kms_store *store, const uint8_t key[32], rd_bytes state, rd_e
 int kms_store_read(const char *dir, const char *name, size_t size_max, rd_buf *ret, bool *ret_found,
                    rd_err *err) RD_NODISCARD;
 int kms_store_write(const char *dir, const char *name, unsigned mode, rd_bytes bytes, rd_err *err) RD_NODISCARD;
+
+/* For a replica that waits: an empty file, held open, that a confined process then writes the sealed root to, durably.
+ * KMS_AUDIT when that fails. */
+int kms_store_open_joined(const char *dir, int *ret_fd, rd_err *err) RD_NODISCARD;
+int kms_store_write_joined(int fd, rd_bytes sealed, rd_err *err) RD_NODISCARD;
+/* What was written whole takes its place as KMS_FILE_ROOT; what was cut off was never acknowledged and is nothing. */
+int kms_store_adopt_joined(const char *dir, rd_err *err) RD_NODISCARD;
 
 #endif

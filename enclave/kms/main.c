@@ -18,6 +18,8 @@ static const char help[] =
     "  --ready-fd N               is told when it serves, or why it does not\n"
     "  --sim-root HEX             the simulation root that it rests on, SHA-256 of its certificate\n"
     "  --ticket-key KEY           the plane's record key, base64url: who says which starts are wanted\n"
+    "  --join KMS                 without a root: wait for that of this key service, from another replica\n"
+    "  --platform HEX             of a new key service: a further machine that may carry it (platform id); repeatable\n"
     "\n"
     "  --insecure-unsandboxed     go on where namespaces or seccomp are missing, and say so\n"
     "  --version                  print the version\n"
@@ -30,6 +32,8 @@ enum {
     OPTION_READY,
     OPTION_SIM_ROOT,
     OPTION_TICKET_KEY,
+    OPTION_JOIN,
+    OPTION_PLATFORM,
     OPTION_INSECURE,
     OPTION_VERSION,
     OPTION_HELP
@@ -41,6 +45,8 @@ static const struct option options[] = { { "dir", required_argument, NULL, OPTIO
                                          { "ready-fd", required_argument, NULL, OPTION_READY },
                                          { "sim-root", required_argument, NULL, OPTION_SIM_ROOT },
                                          { "ticket-key", required_argument, NULL, OPTION_TICKET_KEY },
+                                         { "join", required_argument, NULL, OPTION_JOIN },
+                                         { "platform", required_argument, NULL, OPTION_PLATFORM },
                                          { "insecure-unsandboxed", no_argument, NULL, OPTION_INSECURE },
                                          { "version", no_argument, NULL, OPTION_VERSION },
                                          { "help", no_argument, NULL, OPTION_HELP },
@@ -66,6 +72,15 @@ static int read_key(const char *option, const char *value, uint8_t out[32])
     return rd_base64url_decode(value, strlen(value), out, 32) == 32 ? 0 : refuse(option, value, "32 bytes, base64url");
 }
 
+static int read_platform(const char *value, kms_options *ret)
+{
+    if (ret->platforms_count == RD_ARRAY_LEN(ret->platforms))
+        return refuse("platform", value, "needed: a key service has at most 7 machines");
+    return rd_hex_decode(value, strlen(value), ret->platforms[ret->platforms_count++], 32) == 0
+               ? 0
+               : refuse("platform", value, "64 hex digits");
+}
+
 static int read_option(int option, const char *value, kms_options *ret)
 {
     rd_err err = RD_ERR_INIT;
@@ -87,6 +102,13 @@ static int read_option(int option, const char *value, kms_options *ret)
         if (read_key("ticket-key", value, ret->ticket_key.b) < 0)
             return -1;
         return rd_public_key_check(&ret->ticket_key, &err) == 0 ? 0 : refuse("ticket-key", value, "an Ed25519 key");
+    case OPTION_JOIN:
+        ret->has_join = true;
+        return rd_kms_id_parse(value, strlen(value), &ret->join, &err) == 0
+                   ? 0
+                   : refuse("join", value, "an id of a key service");
+    case OPTION_PLATFORM:
+        return read_platform(value, ret);
     case OPTION_INSECURE:
         ret->insecure_unsandboxed = true;
         return 0;

@@ -48,11 +48,11 @@ const pids = () => stack.kmsPids(join(dir, "kms"));
 
 const readGenesis = async () => (await ask(12)).payload.toString();
 const comesBack = async (old) => {
-  await until("another key service serves", async () => pids().length === 3 && pids()[0] !== old && await readGenesis().catch(() => "") === genesis, 20000);
+  await until("another key service serves", async () => pids().length === 4 && pids()[0] !== old && await readGenesis().catch(() => "") === genesis, 20000);
 };
 
 test("it serves, made once, with evidence of itself", async () => {
-  await until("it serves", () => existsSync(join(dir, "kms", "genesis.json")) && pids().length === 3, 20000);
+  await until("it serves", () => existsSync(join(dir, "kms", "genesis.json")) && pids().length === 4, 20000);
   genesis = await readGenesis();
   assert.equal(JSON.parse(genesis).type, "redoubt/kms-genesis/v1");
   assert.equal(JSON.parse(genesis).sim_root, stack.simulationRoot);
@@ -69,8 +69,8 @@ test("its main process is killed", async () => {
   await comesBack(main);
 });
 
-test("what holds the root is killed, and what serves", async () => {
-  for (const part of [1, 2]) {
+test("what judges is killed, what holds the root, and what serves", async () => {
+  for (const part of [1, 2, 3]) {
     const old = pids();
     process.kill(old[part], "SIGKILL");
     await comesBack(old[0]);

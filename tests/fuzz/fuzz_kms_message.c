@@ -38,6 +38,17 @@ static void read_message(rd_bytes bytes)
         same(bytes, &again);
 }
 
+static void read_join(rd_bytes bytes)
+{
+    RD_CLEANUP(rd_buf_done) rd_buf again = { 0 };
+    rd_kms_join_message message;
+    if (rd_kms_join_message_parse(bytes, &message, NULL) < 0)
+        return;
+    if (rd_kms_join_message_encode(&message, &again, NULL) < 0)
+        abort();
+    same(bytes, &again);
+}
+
 static void read_payload(rd_bytes bytes)
 {
     RD_CLEANUP(rd_free_p) rd_grant_payload *payload = rd_alloc(sizeof *payload);
@@ -74,6 +85,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         (void)!rd_kms_head_answer(data, RD_KMS_GRANT, &head, NULL);
     }
     read_message(bytes);
+    read_join(bytes);
     read_set(bytes);
     read_payload(bytes);
     read_signed(bytes);

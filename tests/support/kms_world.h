@@ -85,6 +85,8 @@ typedef struct kms_world {
     rd_signing_key *plane;
     uint8_t sim_root[32];
     const char *failpoints;
+    const char *extra[16]; /* further words of its command line, ended by NULL */
+    bool is_beside;        /* pki and plane are another world's */
     kms_process process;
     int fd; /* a connection to it */
     rd_buf genesis;
@@ -152,8 +154,12 @@ static void exec_kms(const kms_world *world, int tee_fd, int ready_fd)
     (void)fcntl(world->process.listen_fd, F_SETFD, 0);
     if (world->failpoints)
         (void)setenv("REDOUBT_FAILPOINTS", world->failpoints, 1);
-    (void)execl(program(), "redoubt-kms", "--dir", world->kms_dir, "--tee-fd", tee, "--listen-fd", listener,
-                "--ready-fd", ready, "--sim-root", root, "--ticket-key", ticket, (char *)NULL);
+    const char *argv[32] = { "redoubt-kms", "--dir",        world->kms_dir, "--tee-fd", tee,
+                             "--listen-fd", listener,       "--ready-fd",   ready,      "--sim-root",
+                             root,          "--ticket-key", ticket };
+    for (size_t i = 0, at = 13; i < RD_ARRAY_LEN(world->extra) && world->extra[i]; i++)
+        argv[at++] = world->extra[i];
+    (void)execv(program(), (char *const *)(uintptr_t)argv);
     _exit(127);
 }
 
@@ -301,22 +307,51 @@ RD_UNUSED static void kms_begin(kms_world *world)
 
 /* --- the world --- */
 
-RD_UNUSED static kms_world *world_new(void)
+static kms_world *world_empty(void)
 {
     kms_world *world = rd_alloc(sizeof *world);
     world->fd = -1;
     memcpy(world->dir, "/tmp/redoubt-kms-XXXXXX", sizeof "/tmp/redoubt-kms-XXXXXX");
     assert_non_null(mkdtemp(world->dir));
-    world->pki = rd_asprintf("%s/pki", world->dir);
     world->platform = rd_asprintf("%s/platform", world->dir);
     world->kms_dir = rd_asprintf("%s/kms", world->dir);
     world->socket = rd_asprintf("%s/kms.sock", world->dir);
-    world->plane = rd_signing_key_new();
-    MUST(agent_sim_pki_create(world->pki, wall_us() - 3600000000, err));
+    return world;
+}
+
+static void world_begin(kms_world *world)
+{
     MUST(agent_sim_pki_issue_platform(world->pki, world->platform, wall_us() - 3600000000, err));
     MUST(agent_sim_pki_fingerprint(world->pki, world->sim_root, err));
     MUST(agent_sim_quoter_open(world->platform, &world->quoter, err));
+}
+
+RD_UNUSED static kms_world *world_new(void)
+{
+    kms_world *world = world_empty();
+    world->pki = rd_asprintf("%s/pki", world->dir);
+    world->plane = rd_signing_key_new();
+    MUST(agent_sim_pki_create(world->pki, wall_us() - 3600000000, err));
+    world_begin(world);
     return world;
+}
+
+/* Another machine under the same PKI and plane; freed before the first. */
+RD_UNUSED static kms_world *world_beside(kms_world *first)
+{
+    kms_world *world = world_empty();
+    world->is_beside = true;
+    world->pki = first->pki;
+    world->plane = first->plane;
+    world_begin(world);
+    return world;
+}
+
+/* The kms folder is lost. */
+RD_UNUSED static void lose_folder(kms_world *world)
+{
+    RD_CLEANUP(rd_free_p) char *command = rd_asprintf("rm -rf %s", world->kms_dir);
+    assert_int_equal(system(command), 0);
 }
 
 RD_UNUSED static void world_free(kms_world *world)
@@ -325,9 +360,11 @@ RD_UNUSED static void world_free(kms_world *world)
     RD_CLEANUP(rd_free_p) char *command = rd_asprintf("rm -rf %s", world->dir);
     (void)!system(command);
     agent_sim_quoter_free(world->quoter);
-    (void)rd_signing_key_free(world->plane);
+    if (!world->is_beside) {
+        (void)rd_signing_key_free(world->plane);
+        free(world->pki);
+    }
     rd_buf_done(&world->genesis);
-    free(world->pki);
     free(world->platform);
     free(world->kms_dir);
     free(world->socket);

@@ -1,0 +1,165 @@
+/* The front's part of a join: messages, quotes, and what is kept. What goes over is between the root processes. */
+#include <string.h>
+
+#include "attest/collateral_set.h"
+#include "common/base/log.h"
+#include "common/base/mem.h"
+#include "enclave/kms/kms_channel.h"
+#include "enclave/kms/kms_front.h"
+
+static int ask_nonce(kms_front *front, uint8_t out[RD_NONCE_SIZE], rd_err *err)
+{
+    return kms_channel_ask(front->root_fd, KMS_OP_NONCE, RD_BYTES_NULL, RD_BYTES_NULL, out, RD_NONCE_SIZE, NULL, err);
+}
+
+static int write_collateral(kms_front *front, rd_buf *ret, rd_err *err)
+{
+    if (rd_collateral_set_count(front->collateral) == 0)
+        return rd_err_set(err, RD_E_COLLATERAL_MISSING, "this replica was given no collateral to judge another by");
+    return rd_collateral_set_write(front->collateral, ret, err);
+}
+
+int kms_front_join_nonce(kms_front *front, rd_bytes payload, rd_buf *ret, rd_err *err)
+{
+    uint8_t nonce[RD_NONCE_SIZE];
+    if (payload.size != 0)
+        return rd_err_set(err, RD_E_KMS_FRAME, "a join begins with nothing");
+    if (ask_nonce(front, nonce, err) < 0)
+        return -1;
+    rd_buf_append(ret, nonce, sizeof(nonce));
+    return 0;
+}
+
+/* --- the replica that waits --- */
+
+static int meet(kms_front *front, const rd_kms_join_message *message, uint8_t ret_key[RD_X25519_SIZE], rd_err *err)
+{
+    RD_CLEANUP(rd_buf_done) rd_buf collateral = { .size_max = RD_COLLATERAL_SIZE_MAX };
+    RD_CLEANUP(rd_buf_done) rd_buf more = { .size_max = KMS_CHANNEL_MAX };
+    if (write_collateral(front, &collateral, err) < 0)
+        return -1;
+    const kms_ask_meet ask = { .genesis_size = (uint32_t)message->genesis.size,
+                               .evidence_size = (uint32_t)message->evidence.size,
+                               .collateral_size = (uint32_t)collateral.size };
+    rd_buf_append_bytes(&more, message->genesis);
+    rd_buf_append_bytes(&more, message->evidence);
+    rd_buf_append_bytes(&more, rd_buf_bytes(&collateral));
+    return kms_channel_ask(front->root_fd, KMS_OP_MEET, rd_bytes_of(&ask, sizeof(ask)), rd_buf_bytes(&more), ret_key,
+                           RD_X25519_SIZE, NULL, err);
+}
+
+/* The class is the one of the genesis, which the judge has opened by its id. */
+int kms_front_join(kms_front *front, rd_bytes payload, rd_buf *ret, rd_err *err)
+{
+    rd_kms_join_message message;
+    rd_kms_genesis genesis;
+    rd_statement statement = { .purpose = RD_PURPOSE_JOIN, .has_grant_key = true };
+    if (rd_kms_join_message_parse(payload, &message, err) < 0 || meet(front, &message, statement.grant_key, err) < 0 ||
+        rd_kms_genesis_open(message.genesis, &front->id, &genesis, err) < 0)
+        return -1;
+    statement.class = genesis.class;
+    memcpy(statement.nonce, message.nonce.data, sizeof(statement.nonce));
+    rd_buf_clear(&front->join_statement);
+    return kms_front_quote(front, &statement, &front->join_statement, ret, err);
+}
+
+/* Heads and floors first, then the root: a root without what it remembers never stands here. */
+static int keep(kms_front *front, rd_bytes sealed, rd_bytes memory, rd_err *err)
+{
+    static const uint8_t no_record[32];
+    kms_state theirs = { .record_number = 0 };
+    int outcome = kms_state_parse(memory, &theirs, err);
+    if (outcome == 0)
+        outcome = kms_state_learn(&front->state, &theirs, err);
+    kms_state_done(&theirs);
+    if (outcome < 0 || kms_front_save(front, 0, no_record, err) < 0)
+        return -1;
+    return kms_store_write_joined(front->joined_fd, sealed, err);
+}
+
+int kms_front_joined(kms_front *front, rd_bytes payload, rd_buf *ret, rd_err *err)
+{
+    (void)ret;
+    kms_told_import told;
+    RD_CLEANUP(rd_buf_done) rd_buf question = { .size_max = KMS_CHANNEL_MAX };
+    RD_CLEANUP(rd_buf_done) rd_buf answer = { .size_max = KMS_CHANNEL_MAX };
+    const kms_ask_import ask = { .statement_size = (uint32_t)front->join_statement.size,
+                                 .root_size = (uint32_t)payload.size };
+    rd_buf_append_bytes(&question, rd_buf_bytes(&front->join_statement));
+    rd_buf_append_bytes(&question, payload);
+    if (kms_channel_ask(front->root_fd, KMS_OP_IMPORT, rd_bytes_of(&ask, sizeof(ask)), rd_buf_bytes(&question), &told,
+                        sizeof(told), &answer, err) < 0)
+        return -1;
+    if ((uint64_t)told.sealed_size + told.memory_size != answer.size)
+        return rd_err_set(err, RD_E_CONTROL_LOST, "the root's answer is cut off");
+    if (keep(front, rd_bytes_of(answer.data, told.sealed_size),
+             rd_bytes_of(answer.data + told.sealed_size, told.memory_size), err) < 0)
+        return -1;
+    front->is_finished = true;
+    rd_log(RD_INFO, "kms_joined", RD_STR("next", "starts again with the root"));
+    return 0;
+}
+
+/* --- the replica that admits --- */
+
+int kms_front_admit(kms_front *front, rd_bytes payload, rd_buf *ret, rd_err *err)
+{
+    uint8_t nonce[RD_NONCE_SIZE];
+    rd_statement statement = { .purpose = RD_PURPOSE_ADMIT, .class = front->genesis.class };
+    if (payload.size != RD_NONCE_SIZE)
+        return rd_err_set(err, RD_E_KMS_FRAME, "a nonce has %d bytes", RD_NONCE_SIZE);
+    memcpy(statement.nonce, payload.data, RD_NONCE_SIZE);
+    if (ask_nonce(front, nonce, err) < 0)
+        return -1;
+    rd_buf_append(ret, nonce, sizeof(nonce));
+    rd_buf_clear(&front->join_statement);
+    return kms_front_quote(front, &statement, &front->join_statement, ret, err);
+}
+
+/* What a newcomer is to know: heads and floors. Instances and records are each replica's own. */
+static int write_memory(const kms_front *front, rd_buf *ret, rd_err *err)
+{
+    kms_state memory = front->state;
+    memory.record_number = 0;
+    memory.record = (rd_digest){ { 0 } };
+    memory.instances_count = memory.instances_next = 0;
+    return kms_state_encode(&memory, ret) ? 0 : rd_err_set(err, RD_E_TOO_LARGE, "memory");
+}
+
+static int export_root(kms_front *front, rd_bytes evidence, kms_told_record *told, rd_buf *ret, rd_err *err)
+{
+    RD_CLEANUP(rd_buf_done) rd_buf collateral = { .size_max = RD_COLLATERAL_SIZE_MAX };
+    RD_CLEANUP(rd_buf_done) rd_buf memory = { .size_max = RD_KMS_ROOT_MAX - 1024 };
+    RD_CLEANUP(rd_buf_done) rd_buf more = { .size_max = KMS_CHANNEL_MAX };
+    int64_t now_us;
+    if (kms_front_time(front, &now_us, err) < 0 || write_collateral(front, &collateral, err) < 0 ||
+        write_memory(front, &memory, err) < 0)
+        return -1;
+    const kms_ask_export ask = { .now_us = now_us,
+                                 .statement_size = (uint32_t)front->join_statement.size,
+                                 .evidence_size = (uint32_t)evidence.size,
+                                 .collateral_size = (uint32_t)collateral.size,
+                                 .memory_size = (uint32_t)memory.size };
+    rd_buf_append_bytes(&more, rd_buf_bytes(&front->join_statement));
+    rd_buf_append_bytes(&more, evidence);
+    rd_buf_append_bytes(&more, rd_buf_bytes(&collateral));
+    rd_buf_append_bytes(&more, rd_buf_bytes(&memory));
+    return kms_channel_ask(front->root_fd, KMS_OP_EXPORT, rd_bytes_of(&ask, sizeof(ask)), rd_buf_bytes(&more), told,
+                           sizeof(*told), ret, err);
+}
+
+int kms_front_root(kms_front *front, rd_bytes evidence, rd_buf *ret, rd_buf *ret_record, rd_err *err)
+{
+    kms_told_record told;
+    rd_err why = RD_ERR_INIT;
+    static const kms_ask_record nothing_known;
+    if (export_root(front, evidence, &told, ret, &why) == 0 &&
+        kms_front_save(front, told.record_number, told.record, &why) == 0) {
+        rd_log(RD_INFO, "admitted", RD_U64("record", told.record_number));
+        return 0;
+    }
+    rd_buf_clear(ret);
+    kms_front_record_refusal(front, &nothing_known, ret_record, &why);
+    *err = why;
+    return -1;
+}
