@@ -143,16 +143,17 @@ static void on_status(void *context)
                           : agent_journal_is_healthy(self->journal) ? "ok"
                                                                     : "failed: no new work";
     json_t *document = json_pack(
-        "{s:s, s:s, s:s, s:b, s:I, s:I, s:I, s:I, s:s, s:s, s:s, s:s, s:s, s:i}", "host", self->state.host, "journal",
-        journal, "link", self->uplink ? agent_uplink_state(self->uplink) : "starting", "connected",
+        "{s:s, s:s, s:s, s:b, s:I, s:I, s:I, s:I, s:s, s:s, s:s, s:s, s:s, s:s?, s:i}", "host", self->state.host,
+        "journal", journal, "link", self->uplink ? agent_uplink_state(self->uplink) : "starting", "connected",
         self->uplink && agent_uplink_is_up(self->uplink), "instances",
         (json_int_t)agent_instances_count(self->instances), "slots_used", (json_int_t)used.slots, "slots",
         (json_int_t)self->capacity.slots, "blanks", (json_int_t)agent_pool_ready_count(self->pool), "launcher",
         info->name, "class", info->class_, "mrtd", info->mrtd, "not_enforced", info->limits, "kms",
-        !self->kms.dir       ? "none"
-        : self->kms.is_ready ? "serving"
-                             : "not serving",
-        "pid", (int)getpid());
+        !self->kms.dir         ? "none"
+        : self->kms.is_ready   ? "serving"
+        : self->kms.is_waiting ? "waiting for its root (redoubt kms join)"
+                               : "not serving",
+        "kms_socket", self->kms.socket, "pid", (int)getpid());
     RD_CLEANUP(rd_free_p) char *text = json_dumps(document, JSON_COMPACT);
     json_decref(document);
     if (!text || (self->status_written && strcmp(self->status_written, text) == 0))
@@ -269,7 +270,7 @@ static void start_uplink(agent_process *self);
 /* Once adoption is over and the key service is there, or has had its time. */
 static void maybe_start_uplink(agent_process *self)
 {
-    bool waits = self->kms.dir && !self->kms.is_ready && !self->has_waited_for_kms;
+    bool waits = self->kms.dir && !self->kms.is_ready && !self->kms.is_waiting && !self->has_waited_for_kms;
     if (self->is_adoption_over && self->instances && !self->is_stopping && !self->uplink && !waits)
         start_uplink(self);
 }
@@ -284,9 +285,9 @@ static void on_kms_waited(void *context)
 static void on_kms(void *context, bool is_ready, const char *why)
 {
     agent_process *self = context;
-    (void)why; /* the launcher logged it */
     bool is_news = is_ready && !self->kms.is_ready;
     self->kms.is_ready = is_ready;
+    self->kms.is_waiting = strncmp(why, AGENT_KMS_WAITS, sizeof AGENT_KMS_WAITS - 1) == 0;
     if (is_news && self->uplink)
         agent_uplink_tell_kms(self->uplink);
     maybe_start_uplink(self);
@@ -298,7 +299,11 @@ static int order_kms(agent_process *self, const char *run, agent_sim_kms_order *
     agent_kms_init(&self->kms, options->kms_dir, run);
     if (!options->kms_dir)
         return 0;
-    return agent_kms_order(&self->kms, options->kms, options->kms_ticket_key, ret, err);
+    const agent_kms_wish wish = { .program = options->kms,
+                                  .ticket_key = options->kms_ticket_key,
+                                  .join = options->kms_join,
+                                  .platforms = &options->kms_platforms };
+    return agent_kms_order(&self->kms, &wish, ret, err);
 }
 
 /* The way out of the enclaves. What the operator opens is a loosening, and said so once. */

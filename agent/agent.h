@@ -23,6 +23,8 @@ typedef struct agent_options {
     const char *kms_dir; /* NULL: no key service here */
     const char *kms;     /* program; NULL: beside this one */
     const char *kms_ticket_key;
+    const char *kms_join; /* NULL: a folder without a root gets a new one */
+    rd_option_list kms_platforms;
 } agent_options;
 
 /* Runs until a signal; 0 after an orderly stop. */

@@ -58,14 +58,41 @@ static int beside_us(char out[AGENT_KMS_PATH_SIZE], rd_err *err)
     return 0;
 }
 
-int agent_kms_order(const agent_kms *kms, const char *program, const char *ticket_key, agent_sim_kms_order *ret,
-                    rd_err *err)
+static int take_join(const char *text, agent_sim_kms_order *ret, rd_err *err)
+{
+    rd_kms_id id;
+    if (!text || !text[0])
+        return 0;
+    if (rd_kms_id_parse(text, strlen(text), &id, err) < 0)
+        return rd_err_set(err, RD_E_CONFIG, "kms-join %s is no id of a key service (kms_ and 52 characters)", text);
+    rd_kms_id_format(&id, ret->join);
+    return 0;
+}
+
+static int take_platforms(const rd_option_list *list, agent_sim_kms_order *ret, rd_err *err)
+{
+    uint8_t id[32];
+    if (list->count > RD_ARRAY_LEN(ret->platforms))
+        return rd_err_set(err, RD_E_CONFIG, "kms-platforms names more than %zu further machines",
+                          RD_ARRAY_LEN(ret->platforms));
+    for (size_t i = 0; i < list->count; i++) {
+        const char *text = list->items[i];
+        if (rd_hex_decode(text, strlen(text), id, sizeof id) < 0)
+            return rd_err_set(err, RD_E_CONFIG, "kms-platforms: %s is not a platform id of 64 hex digits", text);
+        memcpy(ret->platforms[i], text, AGENT_KMS_PLATFORM_TEXT);
+    }
+    ret->platforms_count = list->count;
+    return 0;
+}
+
+int agent_kms_order(const agent_kms *kms, const agent_kms_wish *wish, agent_sim_kms_order *ret, rd_err *err)
 {
     *ret = (agent_sim_kms_order){ .program = "" };
     if (take_path(kms->dir, "kms-dir", ret->dir, err) < 0 ||
-        (program ? take_path(program, "kms", ret->program, err) : beside_us(ret->program, err)) < 0)
+        (wish->program ? take_path(wish->program, "kms", ret->program, err) : beside_us(ret->program, err)) < 0 ||
+        take_join(wish->join, ret, err) < 0 || take_platforms(wish->platforms, ret, err) < 0)
         return -1;
-    return take_key(ticket_key, "kms-ticket-key", ret->ticket_key, err);
+    return take_key(wish->ticket_key, "kms-ticket-key", ret->ticket_key, err);
 }
 
 /* --- who it says it is --- */

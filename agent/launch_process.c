@@ -252,7 +252,8 @@ static void hear_kms(process_launcher *self, rd_cursor *cursor)
     bool is_ready = rd_cursor_u8(cursor) == 1;
     rd_bytes text = rd_cursor_rest(cursor);
     (void)snprintf(why, sizeof(why), "%.*s", (int)RD_MIN(text.size, sizeof(why) - 1), (const char *)text.data);
-    rd_log(is_ready ? RD_INFO : RD_ERROR, is_ready ? "kms_ready" : "kms_not_ready", RD_STR("why", why));
+    bool waits = strncmp(why, AGENT_KMS_WAITS, sizeof AGENT_KMS_WAITS - 1) == 0;
+    rd_log(is_ready || waits ? RD_INFO : RD_ERROR, is_ready ? "kms_ready" : "kms_not_ready", RD_STR("why", why));
     if (self->on_kms != NULL && !self->is_closing)
         self->on_kms(self->kms_context, is_ready, why);
 }

@@ -49,6 +49,12 @@ static const rd_option options[] = {
       .help = "the redoubt-kms binary; default: beside this program" },
     { "kms-ticket-key", 0, RD_OPTION_STRING, FIELD(agent.kms_ticket_key), NULL, .group = "Key service",
       .help = "the control plane's record key (record_key of GET /v1/version): it says which starts are wanted" },
+    { "kms-join", 0, RD_OPTION_STRING, FIELD(agent.kms_join), NULL, .group = "Key service",
+      .help = "a folder without a root waits for that of this key service (kms_…), which runs on another host already: "
+              "redoubt kms join brings it; default: a new key service is made" },
+    { "kms-platforms", 0, RD_OPTION_LIST, FIELD(agent.kms_platforms), NULL, .group = "Key service",
+      .help = "of a new key service: the other machines that may ever carry it, at most six platform ids (platform of "
+              "GET /v1/hosts/{host}); they stand in its genesis, which never changes; default: this machine alone" },
     { "on-stop", 0, RD_OPTION_ENUM, FIELD(agent.on_stop), "kill", .names = stops, .group = "Stopping",
       .help = "what happens to enclaves at an orderly stop: kill, keep (the next agent adopts them), drain" },
     { "drain-timeout", 0, RD_OPTION_DURATION, FIELD(agent.drain_timeout_us), "30s", .group = "Stopping",

@@ -22,7 +22,7 @@
 #define BACKOFF_MAX 30000
 #define CALM_MS     10000 /* whoever ran so long begins with a short back-off again */
 #define BACKLOG     64
-#define ARGS_MAX    16
+#define ARGS_MAX    32
 
 struct agent_sim_kms {
     agent_sim_kms_place place;
@@ -41,8 +41,26 @@ struct agent_sim_kms {
 
 /* --- the order --- */
 
+static int read_platform(const json_t *item, size_t index, void *context, const char *pointer, rd_err *err)
+{
+    agent_sim_kms_order *order = context;
+    if (!json_is_string(item) || json_string_length(item) != AGENT_KMS_PLATFORM_TEXT - 1)
+        return rd_err_at(err, pointer);
+    memcpy(order->platforms[index], json_string_value(item), AGENT_KMS_PLATFORM_TEXT);
+    order->platforms_count = index + 1;
+    return 0;
+}
+
+static int read_platforms(const json_t *value, void *into, const char *pointer, rd_err *err)
+{
+    return rd_json_each(value, 0, RD_KMS_REPLICAS_MAX - 1, pointer, read_platform, into, err);
+}
+
 static const rd_json_field order_fields[] = {
     { "dir", RD_JSON_TEXT, offsetof(agent_sim_kms_order, dir), RD_REQUIRED, .min = 1, .max = AGENT_KMS_PATH_SIZE - 1 },
+    { "join", RD_JSON_TEXT, offsetof(agent_sim_kms_order, join), RD_OPTIONAL, .min = 1,
+      .max = RD_KMS_ID_TEXT_SIZE - 1 },
+    { "platforms", RD_JSON_CUSTOM, 0, RD_REQUIRED, .parse = read_platforms },
     { "program", RD_JSON_TEXT, offsetof(agent_sim_kms_order, program), RD_REQUIRED, .min = 1,
       .max = AGENT_KMS_PATH_SIZE - 1 },
     { "ticket_key", RD_JSON_TEXT, offsetof(agent_sim_kms_order, ticket_key), RD_REQUIRED, .min = AGENT_KMS_KEY_TEXT - 1,
@@ -62,6 +80,12 @@ bool agent_sim_kms_order_encode(const agent_sim_kms_order *order, rd_buf *out)
     rd_json_set_str(document, "program", order->program);
     rd_json_set_str(document, "dir", order->dir);
     rd_json_set_str(document, "ticket_key", order->ticket_key);
+    if (order->join[0] != '\0')
+        rd_json_set_str(document, "join", order->join);
+    json_t *platforms = json_array();
+    for (size_t i = 0; i < order->platforms_count; i++)
+        (void)json_array_append_new(platforms, json_string(order->platforms[i]));
+    rd_json_set(document, "platforms", platforms);
     return rd_json_dump(document, out);
 }
 
@@ -116,6 +140,8 @@ static void on_ready(uv_poll_t *watch, int status, int events)
     ssize_t got = read(kms->ready_fd, kms->why, sizeof(kms->why) - 1);
     (void)uv_poll_stop(watch);
     kms->why[got > 0 ? got : 0] = '\0';
+    if (strncmp(kms->why, AGENT_KMS_WAITS, sizeof AGENT_KMS_WAITS - 1) == 0)
+        kms->place.changed(kms->place.context, false, kms->why);
     if (strcmp(kms->why, "ready") != 0)
         return; /* its exit says the rest */
     kms->why[0] = '\0';
@@ -164,6 +190,10 @@ static pid_t fork_program(const agent_sim_kms *kms, int tee_fd, int ready_fd)
     count = put(argv, count, "--ready-fd", texts.ready);
     count = put(argv, count, "--sim-root", kms->place.sim_root);
     count = put(argv, count, "--ticket-key", order->ticket_key);
+    if (order->join[0] != '\0')
+        count = put(argv, count, "--join", order->join);
+    for (size_t i = 0; i < order->platforms_count; i++)
+        count = put(argv, count, "--platform", order->platforms[i]);
     if (kms->place.insecure_unsandboxed)
         argv[count] = (char[]){ "--insecure-unsandboxed" };
     pid_t pid = fork();
@@ -262,7 +292,8 @@ int agent_sim_kms_new(const agent_sim_kms_place *place, const agent_sim_kms_orde
 static bool is_same(const agent_sim_kms_order *a, const agent_sim_kms_order *b)
 {
     return strcmp(a->program, b->program) == 0 && strcmp(a->dir, b->dir) == 0 &&
-           strcmp(a->ticket_key, b->ticket_key) == 0;
+           strcmp(a->ticket_key, b->ticket_key) == 0 && strcmp(a->join, b->join) == 0 &&
+           a->platforms_count == b->platforms_count && memcmp(a->platforms, b->platforms, sizeof a->platforms) == 0;
 }
 
 int agent_sim_kms_follow(agent_sim_kms *kms, const agent_sim_kms_order *order, rd_err *err)

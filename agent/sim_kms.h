@@ -7,15 +7,23 @@
 #include <uv.h>
 
 #include "agent/sim_quoter.h"
+#include "common/model/kms_genesis.h"
 
-#define AGENT_KMS_SOCKET    "kms.sock"
-#define AGENT_KMS_KEY_TEXT  44 /* base64url of 32 bytes, and NUL */
-#define AGENT_KMS_PATH_SIZE 1024
+#define AGENT_KMS_SOCKET        "kms.sock"
+#define AGENT_KMS_KEY_TEXT      44 /* base64url of 32 bytes, and NUL */
+#define AGENT_KMS_PATH_SIZE     1024
+#define AGENT_KMS_PLATFORM_TEXT 65 /* hex of a platform id, and NUL */
+
+/* How a key service begins what it says when it runs, and has no root yet (enclave/kms/kms_start.c). */
+#define AGENT_KMS_WAITS "waits for the root"
 
 /* What the agent asks for; copied. */
 typedef struct agent_sim_kms_order {
     char program[AGENT_KMS_PATH_SIZE], dir[AGENT_KMS_PATH_SIZE];
     char ticket_key[AGENT_KMS_KEY_TEXT];
+    char join[RD_KMS_ID_TEXT_SIZE]; /* "": none */
+    char platforms[RD_KMS_REPLICAS_MAX - 1][AGENT_KMS_PLATFORM_TEXT];
+    size_t platforms_count;
 } agent_sim_kms_order;
 
 /* The order as the TEE's packet carries it: JSON. */

@@ -307,7 +307,7 @@ static void open_pipe(service *s)
     fail_waiting(s, &err);
 }
 
-/* ---- what goes ahead of a grant ---- */
+/* ---- what goes ahead of a grant, and of a root ---- */
 
 static void on_collateral(void *context, rd_bytes payload, const rd_err *error)
 {
@@ -343,7 +343,7 @@ static void pump(service *s)
     }
     if (!s->is_open)
         return;
-    if (s->first->type == RD_KMS_GRANT)
+    if (s->first->type == RD_KMS_GRANT || s->first->type == RD_KMS_ROOT)
         (void)push_collateral(s);
     s->now = take_first(s);
     s->written = 0;

@@ -54,6 +54,8 @@ const api_route api_routes[] = {
     { "GET", "/v1/kms/{kms}", WORK(VIEWER, api_kms_get) },
     { "GET", "/v1/kms/{kms}/evidence", LOOP(VIEWER, api_kms_evidence) },
     { "GET", "/v1/kms/{kms}/seal-key", LOOP(VIEWER, api_kms_seal_key) },
+    { "POST", "/v1/kms/{kms}/admit", LOOP(OPERATOR, api_kms_admit), BYTES(4 * KIB) },
+    { "POST", "/v1/kms/{kms}/root", LOOP(OPERATOR, api_kms_root), BYTES(64 * KIB) },
     { "PUT", "/v1/blobs/{digest}", WORK(DEVELOPER, api_blobs_put), BYTES(8 * MIB) },
     { "GET", "/v1/blobs/{digest}", WORK(VIEWER, api_blobs_get) },
 

@@ -21,6 +21,8 @@ void api_instance_evidence(struct api_request *request); /* GET /v1/instances/{i
 void api_instance_docs(struct api_request *request);     /* GET /v1/instances/{ins}/docs */
 void api_kms_evidence(struct api_request *request);      /* GET /v1/kms/{kms}/evidence */
 void api_kms_seal_key(struct api_request *request);      /* GET /v1/kms/{kms}/seal-key */
+void api_kms_admit(struct api_request *request);         /* POST /v1/kms/{kms}/admit */
+void api_kms_root(struct api_request *request);          /* POST /v1/kms/{kms}/root */
 
 /* routes_system.c, static.c: inline. */
 void api_livez(struct api_request *request);

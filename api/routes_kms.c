@@ -119,3 +119,27 @@ void api_kms_seal_key(struct api_request *request)
         ask(request, &kms, RD_KMS_SEAL_KEY, rd_buf_bytes(&payload), answer_seal_key);
     }
 }
+
+/* ---- POST /v1/kms/{kms}/admit, /root: a replica joins; the bytes of docs/protocol/kms.md as they are ---- */
+
+static void answer_bytes(api_request *request, rd_bytes payload)
+{
+    api_reply_bytes(request, 200, "application/octet-stream", payload);
+}
+
+static void pass_on(api_request *request, rd_kms_type type)
+{
+    rd_kms_id kms;
+    if (parse_kms(request, &kms))
+        ask(request, &kms, type, api_request_body(request), answer_bytes);
+}
+
+void api_kms_admit(struct api_request *request)
+{
+    pass_on(request, RD_KMS_ADMIT);
+}
+
+void api_kms_root(struct api_request *request)
+{
+    pass_on(request, RD_KMS_ROOT);
+}

@@ -1,4 +1,4 @@
-#include "cli/cmd.h"
+#include "cli/cmd_kms.h"
 
 #include "cli/kms.h"
 #include "cli/steps.h"
@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int parse_id(const char *text, rd_kms_id *ret, rd_err *err)
+int cli_kms_parse_id(const char *text, rd_kms_id *ret, rd_err *err)
 {
     if (rd_kms_id_parse(text, strlen(text), ret, err) < 0)
         return rd_err_set(err, RD_E_USAGE, "%s is no id of a key service (kms_ and 52 characters)", text);
@@ -81,7 +81,7 @@ static int run_show(cli_context *context, const cli_args *args, rd_err *err)
     rd_kms_id id;
     cli_kms kms;
     bool is_trusted;
-    if (cli_args_expect(args, 1, 1, "ID", err) < 0 || parse_id(args->positional[0], &id, err) < 0)
+    if (cli_args_expect(args, 1, 1, "ID", err) < 0 || cli_kms_parse_id(args->positional[0], &id, err) < 0)
         return -1;
     return show(context, &id, &kms, &is_trusted, err);
 }
@@ -91,7 +91,7 @@ static int run_trust(cli_context *context, const cli_args *args, rd_err *err)
     rd_kms_id id;
     cli_kms kms;
     bool is_yes = context->out.assume_yes, is_trusted = false;
-    if (cli_args_expect(args, 1, 1, "ID", err) < 0 || parse_id(args->positional[0], &id, err) < 0 ||
+    if (cli_args_expect(args, 1, 1, "ID", err) < 0 || cli_kms_parse_id(args->positional[0], &id, err) < 0 ||
         show(context, &id, &kms, &is_trusted, err) < 0)
         return -1;
     if (is_trusted)
@@ -106,7 +106,18 @@ static int run_trust(cli_context *context, const cli_args *args, rd_err *err)
     return 0;
 }
 
+static const cli_flag join_flags[] = {
+    { "socket", 0, "PATH", "kms_socket of redoubt-agent status; default /var/lib/redoubt-agent/run/kms.sock" },
+    { .name = NULL },
+};
+
 const cli_command cli_kms_commands[] = {
+    { .name = "kms join",
+      .purpose = "bring the root of a key service to this host's replica, which waits for it (kms-join)",
+      .arguments = "ID",
+      .examples = "redoubt kms join kms_…",
+      .flags = join_flags,
+      .run = cli_kms_run_join },
     { .name = "kms list",
       .purpose = "key services that hosts of the plane carry, and which are trusted here",
       .arguments = "",

@@ -20,8 +20,8 @@ before(async () => {
 after(async () => { await stack?.close(); refusing?.close(); });
 
 // Verbs that are for people and shells alone.
-// dashboard and dev run until they are ended; their documents are read in tests of their own.
-const WITHOUT_JSON = new Set(["completion", "approve", "dashboard", "dev"]);
+// dashboard and dev run until they are ended, kms join needs a second host; their documents are read in tests of their own.
+const WITHOUT_JSON = new Set(["completion", "approve", "dashboard", "dev", "kms join"]);
 const policy = { type: "redoubt/policy/v1", simulated: false, debug: false, tees: ["tdx"], tcb: ["UpToDate"], max_collateral_age_s: 604800, measurements: [{ mrtd: "44".repeat(48), rtmr0: "00".repeat(48), rtmr1: "01".repeat(48), rtmr2: "02".repeat(48) }] };
 
 // Each verb with what it takes, the schema of the REST description that its document has ("[Name]": a list of them), and

@@ -127,6 +127,7 @@ test("answers are as described", async (t) => {
     ["POST", "/v1/login", { code: link.body.code }, { authorization: null }], ["POST", "/v1/logout"],
     ["GET", base + "/secrets"], ["PUT", base + "/secrets/A/1", Buffer.from("sealed"), { "content-type": "application/octet-stream" }], ["GET", base + "/secrets"], ["GET", base + "/secrets/A/1"],
     ["DELETE", base + "/secrets/A"], ["GET", "/v1/kms"], ["GET", kms], [`GET`, kms + "/evidence?nonce=" + "A".repeat(43)], ["GET", kms + "/seal-key?app=" + app.app],
+    ["POST", kms + "/admit", Buffer.alloc(32), { "content-type": "application/octet-stream" }], ["POST", kms + "/root", Buffer.alloc(8), { "content-type": "application/octet-stream" }],
     ["PUT", "/v1/blobs/" + hex, app.code, { "content-type": "application/octet-stream" }],
     ["POST", base + "/releases", app.owner.envelope(app.releaseDocument, "release-v1")], ["POST", base + "/heads", app.owner.envelope(app.head, "head-v1")],
     ["PATCH", "/v1/apps/" + made.body.id, { name: "renamed" }, { "if-match": made.headers.get("etag") }],

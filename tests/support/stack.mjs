@@ -87,7 +87,7 @@ class Process {
 }
 
 export class Stack {
-  // options: hosts (1), schedulers (1), apis (1), kms (none; true: host 1 carries a key service), api/scheduler/agent: further flags, env: per process name; hasLinkProxies: each
+  // options: hosts (1), schedulers (1), apis (1), kms (none; true: host 1 carries a key service; or a function of n: options of that host's key service), api/scheduler/agent: further flags, env: per process name; hasLinkProxies: each
   // agent dials through a proxy of its own (linkProxies[n]); hasDatabaseProxy: so do the schedulers to PostgreSQL (databaseProxy).
   static async start(options = {}) {
     const stack = new Stack();
@@ -263,7 +263,8 @@ export class Stack {
 
   // options.kms: the first host carries a key service.
   startAgent(n = 1) {
-    const kms = this.options.kms && n === 1 ? ["--kms-dir", join(this.dir, "kms"), "--kms-ticket-key", this.recordKey] : [];
+    const kms = typeof this.options.kms === "function" ? this.options.kms(n)
+      : this.options.kms && n === 1 ? ["--kms-dir", join(this.dir, "kms"), "--kms-ticket-key", this.recordKey] : [];
     return this.#spawn(`agent-${n}`, join(BIN, "redoubt-agent"), ["run", "--state", join(this.dir, "agents", String(n)),
       "--enclave", join(BIN, "redoubt-enclave"), "--dial-jitter", "100ms", ...kms, ...this.options.agentFlags]);
   }
@@ -370,6 +371,15 @@ export class Stack {
     await Promise.all(all.filter((p) => p.name === "redis").map((p) => p.stop()));
     try { this.stopPostgres("immediate"); } catch { /* it may be dead already, on purpose */ }
     if (!process.env.REDOUBT_KEEP && this.dir) rmSync(this.dir, { recursive: true, force: true });
+  }
+
+  // A host that is gone with everything on it: its agent, its simulator, and what that had started.
+  async loseHost(n) {
+    await this.agent(n).kill();
+    const state = join(this.dir, "agents", String(n)) + "/";
+    const simulators = this.#processes().filter((p) => p.command.includes("sim-tee") && p.command.includes(state)).map((p) => p.pid);
+    const started = this.#processes().filter((p) => simulators.includes(p.parent)).map((p) => p.pid);
+    for (const pid of [...simulators, ...started]) { try { process.kill(pid, "SIGKILL"); } catch { /* gone */ } }
   }
 
   // Instances outlive their agent by design; a test's folder must not outlive the test.

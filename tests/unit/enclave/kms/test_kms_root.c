@@ -14,6 +14,7 @@
 #include "common/base/mem.h"
 #include "enclave/kms/kms_channel.h"
 #include "enclave/kms/kms_front.h"
+#include "enclave/kms/kms_judge.h"
 #include "enclave/kms/kms_keys.h"
 #include "enclave/kms/kms_root.h"
 
@@ -35,15 +36,28 @@ static const encl_platform_ops ops = {
 
 typedef struct fixture {
     int fd, theirs;
-    pthread_t thread;
+    pthread_t thread, judge;
 } fixture;
+
+static void *run_judge(void *context)
+{
+    int fd = *(int *)context;
+    (void)kms_judge_run(fd);
+    return NULL;
+}
 
 static void *run(void *context)
 {
     fixture *f = context;
     encl_platform *platform = rd_alloc(sizeof *platform);
     encl_platform_init(platform, &ops);
-    (void)kms_root_run(f->theirs, -1, platform);
+    int pair[2];
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+    assert_int_equal(pthread_create(&f->judge, NULL, run_judge, &pair[1]), 0);
+    (void)kms_root_run(f->theirs, pair[0], platform);
+    (void)close(pair[0]);
+    (void)pthread_join(f->judge, NULL);
+    (void)close(pair[1]);
     (void)close(f->theirs);
     return NULL;
 }
@@ -164,6 +178,44 @@ static void test_questions_out_of_form(void **state RD_UNUSED)
     end(&f);
 }
 
+static rd_code export_for(const fixture *f, rd_bytes evidence, rd_buf *ret)
+{
+    kms_told_record told;
+    const kms_ask_export question = { .evidence_size = (uint32_t)evidence.size };
+    return ask(f, KMS_OP_EXPORT, rd_bytes_of(&question, sizeof question), evidence, &told, sizeof told, ret);
+}
+
+/* A front that vouches for a peer of its own: the judge is asked, not it. */
+static void test_root_goes_to_nobody(void **state RD_UNUSED)
+{
+    fixture f;
+    kms_told_open told;
+    kms_ask_open question = first_open();
+    uint8_t nonce[32];
+    RD_CLEANUP(rd_buf_done) rd_buf got = { 0 };
+    begin(&f);
+    assert_int_equal(open_with(&f, &question, RD_BYTES_NULL, &told, NULL), RD_OK);
+    assert_int_equal(export_for(&f, RD_BYTES_LIT("{}"), &got), RD_E_KMS_NONCE);
+    assert_int_equal(ask(&f, KMS_OP_NONCE, RD_BYTES_NULL, RD_BYTES_NULL, nonce, sizeof nonce, NULL), RD_OK);
+    assert_int_not_equal(export_for(&f, RD_BYTES_LIT("{}"), &got), RD_OK);
+    assert_int_equal(export_for(&f, RD_BYTES_LIT("{}"), &got), RD_E_KMS_NONCE);
+    assert_int_equal(got.size, 0);
+    assert_int_equal(ask(&f, KMS_OP_IMPORT, RD_BYTES_NULL, RD_BYTES_NULL, NULL, 0, NULL), RD_E_CONTROL_ORDER);
+    assert_int_equal(ask(&f, KMS_OP_MEET, RD_BYTES_NULL, RD_BYTES_NULL, NULL, 0, NULL), RD_E_CONTROL_ORDER);
+    end(&f);
+
+    question.waits = 1;
+    begin(&f);
+    assert_int_equal(open_with(&f, &question, RD_BYTES_NULL, &told, NULL), RD_OK);
+    assert_int_equal(told.sealed_size + told.genesis_size, 0);
+    for (kms_op op = KMS_OP_SEAL_KEY; op <= KMS_OP_RECORD; op++)
+        assert_int_equal(ask(&f, op, RD_BYTES_NULL, RD_BYTES_NULL, NULL, 0, NULL), RD_E_CONTROL_ORDER);
+    kms_ask_import import = { .root_size = 3 };
+    assert_int_equal(ask(&f, KMS_OP_IMPORT, rd_bytes_of(&import, sizeof import), RD_BYTES_LIT("abc"), NULL, 0, NULL),
+                     RD_E_KMS_JOIN);
+    end(&f);
+}
+
 /* A record that the disk did not take is nobody's predecessor: no other follows it. */
 static void test_record_that_was_not_kept(void **state RD_UNUSED)
 {
@@ -225,9 +277,8 @@ static void test_derivation(void **state RD_UNUSED)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_opens_once_and_again),
-        cmocka_unit_test(test_questions_out_of_form),
-        cmocka_unit_test(test_record_that_was_not_kept),
+        cmocka_unit_test(test_opens_once_and_again), cmocka_unit_test(test_questions_out_of_form),
+        cmocka_unit_test(test_root_goes_to_nobody),  cmocka_unit_test(test_record_that_was_not_kept),
         cmocka_unit_test(test_derivation),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
