@@ -51,17 +51,17 @@ for (const [name, points] of [["api", ["grant.given"]], ["agent-1", ["agent.befo
 }
 
 // Stopped, it holds the question; killed, it never answers.
-for (const [part, name] of [[1, "what holds the root"], [2, "what serves"]]) {
+for (const [part, name] of [[2, "what holds the root"], [3, "what serves"]]) {
   test(`the key service: ${name} is killed with a grant asked`, { timeout: 180000 }, async () => {
     const launches = () => stack.agent(1).log().split('"phase":"launching"').length, known = launches();
     const old = stack.kmsPids();
-    assert.equal(old.length, 3);
-    process.kill(old[2], "SIGSTOP");
+    assert.equal(old.length, 4);
+    process.kill(old[3], "SIGSTOP");
     await another();
     await until("the instance waits for its grant", () => launches() > known, 30000);
     process.kill(old[part], "SIGKILL");
-    if (part !== 2) process.kill(old[2], "SIGCONT");
-    await until("it is another process", () => stack.kmsPids().length === 3 && stack.kmsPids()[0] !== old[0], 30000);
+    if (part !== 3) process.kill(old[3], "SIGCONT");
+    await until("it is another process", () => stack.kmsPids().length === 4 && stack.kmsPids()[0] !== old[0], 30000);
     await allServe();
   });
 }

@@ -402,7 +402,7 @@ export class Stack {
     return this.dir ? this.#processes().filter((p) => p.command.includes("sim-tee") && p.command.includes(this.dir)).map((p) => p.pid) : [];
   }
 
-  // The processes of a key service: main first, then root and front, by the folder in main's arguments.
+  // The processes of a key service: main first, then judge, root and front, by the folder in main's arguments.
   kmsPids(folder = join(this.dir, "kms")) {
     const ours = this.#processes().filter((p) => p.command.startsWith("redoubt-kms") && p.command.includes(folder));
     const main = ours.find((p) => !ours.some((other) => other.pid === p.parent));
