@@ -65,10 +65,10 @@ void agent_receipts_add(agent_receipts *receipts, const char *instance, uint64_t
 {
     RD_CLEANUP(rd_buf_done) rd_buf out = { 0 };
     uint64_t number = ++receipts->number;
-    (void)rd_buf_printf(&out, "{\"epoch\":%" PRIu64 ",\"instance\":\"%s\",\"n\":%" PRIu64 ",\"record\":\"", epoch,
-                        instance, number);
+    (void)rd_buf_printf(&out, "{\"epoch\":%" PRIu64 ",\"instance\":\"%s\",\"n\":%" PRIu64 "} ", epoch, instance,
+                        number);
     (void)rd_buf_append_base64url(&out, record);
-    (void)rd_buf_append_str(&out, "\"}\n");
+    (void)rd_buf_append_str(&out, "\n");
     line *one = rd_alloc(sizeof *one + out.size);
     one->number = number;
     one->size = out.size;
