@@ -1,15 +1,14 @@
 #include "api/agents_words.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/base/mem.h"
+#include "common/base/text.h"
 #include "common/io/link.h"
 #include "common/model/evidence.h"
 #include "common/model/json.h"
-#include "common/base/text.h"
 #include "common/model/receipt_record.h"
-
-#include <string.h>
 
 /* --- hello --- */
 
