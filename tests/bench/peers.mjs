@@ -3,10 +3,32 @@ import { spawn, spawnSync, execFileSync } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, writeFileSync, rmSync, chmodSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { freePort, until } from "../support/stack.mjs";
 
 const HELLO = (port) => `require("node:http").createServer((q, r) => r.end("hello")).listen(${port}, "127.0.0.1")`;
+const HANDLER = "export default { fetch() { return new Response('hello'); } }";
+const INSTALLED = join(dirname(fileURLToPath(import.meta.url)), "node_modules");
+
+// One worker a function, the first one behind the socket.
+const workerdConfig = (port, count) => `using Workerd = import "/workerd/workerd.capnp";
+const config :Workerd.Config = (
+  services = [${Array.from({ length: count }, (_, i) => `(name = "w${i}", worker = .hello)`).join(", ")}],
+  sockets = [(name = "http", address = "127.0.0.1:${port}", http = (), service = "w0")]
+);
+const hello :Workerd.Worker = (modules = [(name = "main.js", esModule = "${HANDLER}")], compatibilityDate = "2025-01-01");
+`;
+
+const PROGRAMS = {
+  node: (port) => [process.execPath, ["-e", HELLO(port)]],
+  bun: (port) => [join(INSTALLED, "@oven/bun-linux-x64/bin/bun"), ["-e", `Bun.serve({ port: ${port}, hostname: "127.0.0.1", fetch: () => new Response("hello") })`]],
+  workerd: (port, dir, count = 1) => {
+    writeFileSync(join(dir, "config.capnp"), workerdConfig(port, count));
+    return [join(INSTALLED, "@cloudflare/workerd-linux-64/bin/workerd"), ["serve", join(dir, "config.capnp")]];
+  },
+};
+export const runtimes = Object.keys(PROGRAMS);
 
 const answers = (port) => until("the peer answers", async () => (await fetch(`http://127.0.0.1:${port}/`)).ok, 10000, 1);
 
@@ -16,26 +38,26 @@ async function ended(child) {
   await end;
 }
 
-// From exec to the first answer of a handler that a node process serves, in milliseconds.
-export async function nodeColdStart() {
-  const port = await freePort();
+// Runs look(child) on a runtime that has answered; its second argument are the milliseconds from exec to that answer.
+async function withRuntime(name, count, look) {
+  const port = await freePort(), dir = mkdtempSync(join(tmpdir(), "rd-peer-"));
+  const [program, args] = PROGRAMS[name](port, dir, count);
   const started = performance.now();
-  const child = spawn(process.execPath, ["-e", HELLO(port)], { stdio: "ignore" });
-  await answers(port);
-  const took = performance.now() - started;
-  await ended(child);
-  return took;
+  const child = spawn(program, args, { stdio: "ignore" });
+  try {
+    await answers(port);
+    return await look(child, performance.now() - started);
+  } finally {
+    await ended(child);
+    rmSync(dir, { recursive: true, force: true });
+  }
 }
 
-// A node process that serves hello, idle: its proportional memory in MB.
-export async function nodeIdleMemory(readRollup) {
-  const port = await freePort();
-  const child = spawn(process.execPath, ["-e", HELLO(port)], { stdio: "ignore" });
-  await answers(port);
-  const megabytes = readRollup(child.pid, "Pss") / 1000;
-  await ended(child);
-  return megabytes;
-}
+// From exec to the first answer of a handler that a runtime serves, in milliseconds.
+export const coldStart = (name) => withRuntime(name, 1, (child, took) => took);
+
+// A runtime that serves hello in so many functions, idle: its proportional memory in MB.
+export const idleMemory = (name, readRollup, count = 1) => withRuntime(name, count, (child) => readRollup(child.pid, "Pss") / 1000);
 
 // nginx with one worker and upstream keep-alive in front of a node process that serves hello.
 export async function nginxToNode() {

@@ -12,7 +12,7 @@ export class Report {
 
   constructor({ rounds }) {
     this.rounds = rounds;
-    console.log(`${"name".padEnd(26)} ${"median".padStart(10)} unit   ratio   [min .. max]  against`);
+    console.log(`${"name".padEnd(34)} ${"median".padStart(10)} unit   ratio   [min .. max]  against`);
   }
 
   // One value a round; `peer` has the peer's values of the same rounds, or is a stated limit.
@@ -20,7 +20,7 @@ export class Report {
     const value = median(values), min = Math.min(...values), max = Math.max(...values);
     const ratio = value / median([].concat(peer));
     this.results.push({ name, value, unit, against, ratio, rounds: values.length, min, max });
-    console.log(`${name.padEnd(26)} ${value.toFixed(2).padStart(10)} ${unit.padEnd(5)} ${ratio.toFixed(2).padStart(6)}x  [${min.toFixed(2)} .. ${max.toFixed(2)}]  ${against}`);
+    console.log(`${name.padEnd(34)} ${value.toFixed(2).padStart(10)} ${unit.padEnd(5)} ${ratio.toFixed(2).padStart(6)}x  [${min.toFixed(2)} .. ${max.toFixed(2)}]  ${against}`);
   }
 
   note(text) { console.log(`  (${text})`); }

@@ -1,6 +1,8 @@
 // Measured figures as ratios against a named peer or limit in the same run; medians of several rounds; asserts nothing.
 // node tests/bench/run.mjs [NAME…] [--json FILE] [--rounds N]
 import { Report } from "./report.mjs";
+import * as cold from "./cold.mjs";
+import * as engine from "./engine.mjs";
 import * as serving from "./serving.mjs";
 import * as accepts from "./accepts.mjs";
 import * as invoke from "./invoke.mjs";
@@ -8,7 +10,7 @@ import * as sealed from "./sealed.mjs";
 import * as links from "./links.mjs";
 import * as verify from "./verify.mjs";
 
-const suites = [serving, accepts, invoke, sealed, links, verify];
+const suites = [engine, cold, serving, accepts, invoke, sealed, links, verify];
 
 const args = process.argv.slice(2);
 const option = (name, fallback) => {

@@ -29,9 +29,9 @@ struct encl_guest {
     Z_rd_instance_t instance;
     encl_machine_host imports;
     int trap;
-    uint8_t *image;
-    size_t image_size;
-    bool *is_hot; /* of each page of the image: it is writable, and a restore copies it */
+    uint8_t *kept;     /* where a page of the snapshot is kept once it is hot; NULL before the snapshot */
+    size_t image_size; /* of the snapshot, whole pages */
+    bool *is_hot;      /* of each of them: it is writable, and a restore puts it back */
     unsigned restores;
     Z_rd_instance_t image_instance;
     wasm_rt_funcref_t *image_table;
@@ -61,9 +61,11 @@ void encl_guest_on_trap(int code)
 static bool heat(encl_guest *guest, const uint8_t *address)
 {
     uint8_t *memory = guest->instance.w2c_memory.data;
-    if (!guest->image || address < memory || address >= memory + guest->image_size)
+    if (!guest->kept || address < memory || address >= memory + guest->image_size)
         return false;
     size_t page = (size_t)(address - memory) / PAGE;
+    if (!guest->is_hot[page])
+        memcpy(guest->kept + page * PAGE, memory + page * PAGE, PAGE);
     guest->is_hot[page] = true;
     return mprotect(memory + page * PAGE, PAGE, PROT_READ | PROT_WRITE) == 0;
 }
@@ -268,7 +270,7 @@ const char *encl_guest_trap_text(const encl_guest *guest)
 void encl_guest_alarm(encl_guest *guest, int64_t delay_us)
 {
     int64_t deadline_us = delay_us > 0 ? now_us() + delay_us : 0;
-    bool is_lazy = guest->image && !door.has_expired;
+    bool is_lazy = guest->kept && !door.has_expired;
     door.deadline_us = deadline_us;
     door.has_expired = 0;
     if (is_lazy && (deadline_us == 0 || (door.alarm_us != 0 && door.alarm_us <= deadline_us)))
@@ -308,11 +310,8 @@ encl_guest *encl_guest_free(encl_guest *guest)
     if (guest->instance.w2c_memory.data)
         (void)munmap(guest->instance.w2c_memory.data, RESERVATION);
     wasm_rt_free_funcref_table(&guest->instance.w2c_T0);
-    if (guest->image) {
-        if (mprotect(guest->image, guest->image_size, PROT_READ | PROT_WRITE) == 0)
-            rd_wipe(guest->image, guest->image_size);
-        (void)munmap(guest->image, guest->image_size);
-    }
+    if (guest->kept)
+        (void)munmap(guest->kept, guest->image_size);
     free(guest->image_table);
     free(guest->is_hot);
     free(guest);
@@ -339,22 +338,20 @@ int encl_guest_snapshot(encl_guest *guest, rd_err *err)
 {
     const wasm_rt_memory_t *memory = &guest->instance.w2c_memory;
     const wasm_rt_funcref_table_t *table = &guest->instance.w2c_T0;
-    void *image;
+    void *kept;
 
-    if (guest->image)
+    if (guest->kept)
         return rd_err_set(err, RD_E_ENGINE_STATE, "the snapshot is there already");
-    image = mmap(NULL, memory->size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (image == MAP_FAILED)
+    kept = mmap(NULL, memory->size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (kept == MAP_FAILED)
         return rd_err_set_errno(err, RD_E_NO_MEMORY, errno, "a snapshot of %u bytes", memory->size);
-    memcpy(image, memory->data, memory->size);
-    /* Nothing may change the image any more, this process included; and nothing the memory without being noted. */
-    if (mprotect(image, memory->size, PROT_READ) < 0 || mprotect(memory->data, memory->size, PROT_READ) < 0) {
-        (void)munmap(image, memory->size);
+    if (mprotect(memory->data, memory->size, PROT_READ) < 0) {
+        (void)munmap(kept, memory->size);
         return rd_err_set_errno(err, RD_E_INTERNAL, errno, "the snapshot cannot be made read-only");
     }
-    guest->image = image;
     guest->image_size = memory->size;
     guest->is_hot = rd_alloc_array(memory->size / PAGE, sizeof *guest->is_hot);
+    guest->kept = kept;
     guest->image_instance = guest->instance;
     guest->image_table = rd_alloc_array(table->size, sizeof(*table->data));
     memcpy(guest->image_table, table->data, table->size * sizeof(*table->data));
@@ -362,16 +359,18 @@ int encl_guest_snapshot(encl_guest *guest, rd_err *err)
 }
 
 /* A request writes to a tenth of the pages, and the next one to the same. */
-static void copy_hot(encl_guest *guest, uint8_t *memory)
+static void restore_hot(encl_guest *guest, uint8_t *memory)
 {
     size_t pages = guest->image_size / PAGE;
     for (size_t from = 0, to; from < pages; from = to + 1) {
         for (to = from; to < pages && guest->is_hot[to]; to++)
             ;
-        memcpy(memory + from * PAGE, guest->image + from * PAGE, (to - from) * PAGE);
+        memcpy(memory + from * PAGE, guest->kept + from * PAGE, (to - from) * PAGE);
     }
-    if (++guest->restores % COOL_AFTER == 0 && mprotect(memory, guest->image_size, PROT_READ) == 0)
+    if (++guest->restores % COOL_AFTER == 0 && mprotect(memory, guest->image_size, PROT_READ) == 0) {
         memset(guest->is_hot, 0, pages * sizeof *guest->is_hot);
+        (void)madvise(guest->kept, guest->image_size, MADV_DONTNEED);
+    }
 }
 
 void encl_guest_restore(encl_guest *guest)
@@ -386,15 +385,21 @@ void encl_guest_restore(encl_guest *guest)
         (void)madvise(memory + guest->image_size, size - guest->image_size, MADV_DONTNEED);
         (void)mprotect(memory + guest->image_size, size - guest->image_size, PROT_NONE);
     }
-    copy_hot(guest, memory);
+    restore_hot(guest, memory);
     guest->instance = guest->image_instance;
     memcpy(guest->instance.w2c_T0.data, guest->image_table, guest->instance.w2c_T0.size * sizeof(*guest->image_table));
     guest->trap = 0;
 }
 
-rd_bytes encl_guest_image(const encl_guest *guest)
+size_t encl_guest_image_size(const encl_guest *guest)
 {
-    return rd_bytes_of(guest->image, guest->image_size);
+    return guest->image_size;
+}
+
+rd_bytes encl_guest_image_page(const encl_guest *guest, size_t at)
+{
+    const uint8_t *from = guest->is_hot[at / PAGE] ? guest->kept : guest->image_instance.w2c_memory.data;
+    return rd_bytes_of(from + at, PAGE);
 }
 
 uint32_t encl_guest_image_global(const encl_guest *guest)

@@ -47,7 +47,10 @@ rd_bytes encl_guest_memory(const encl_guest *guest);
 int encl_guest_snapshot(encl_guest *guest, rd_err *err) RD_NODISCARD;
 /* Puts them back; the tail beyond the snapshot is returned to the system and reads as zeros when it grows again. */
 void encl_guest_restore(encl_guest *guest);
-rd_bytes encl_guest_image(const encl_guest *guest);
+/* Of the snapshot: its size in bytes, a multiple of a page's, and the page that begins at byte `at`, borrowed until the
+ * guest is entered or restored. */
+size_t encl_guest_image_size(const encl_guest *guest);
+rd_bytes encl_guest_image_page(const encl_guest *guest, size_t at);
 /* The globals kept with the image (the stack pointer), part of its digest. */
 uint32_t encl_guest_image_global(const encl_guest *guest);
 

@@ -194,7 +194,7 @@ void encl_machine_alarm(encl_machine *machine, int64_t delay_us)
 
 void encl_machine_image(const encl_machine *machine, uint8_t ret_digest[32], size_t *ret_size)
 {
-    rd_bytes image = encl_guest_image(machine->guest);
+    size_t size = encl_guest_image_size(machine->guest);
     uint32_t value = encl_guest_image_global(machine->guest);
     rd_hasher hasher;
     uint8_t global[4];
@@ -203,9 +203,13 @@ void encl_machine_image(const encl_machine *machine, uint8_t ret_digest[32], siz
         global[i] = (uint8_t)(value >> 8 * i);
     rd_hasher_init(&hasher, RD_SHA256);
     rd_hasher_update(&hasher, RD_BYTES_ARRAY(global));
-    rd_hasher_update(&hasher, image);
+    for (size_t at = 0; at < size;) {
+        rd_bytes page = encl_guest_image_page(machine->guest, at);
+        rd_hasher_update(&hasher, page);
+        at += page.size;
+    }
     rd_hasher_final(&hasher, ret_digest);
-    *ret_size = image.size;
+    *ret_size = size;
 }
 
 rd_bytes encl_machine_memory(const encl_machine *machine)
