@@ -187,6 +187,8 @@ typedef struct rd_expect {
     const rd_kms_id *kms; /* exactly these, in this order */
     size_t kms_count;
     const uint8_t *user; /* 32 bytes: of a key service the digest of its genesis */
+    /* 32 bytes: the tls-exporter (RFC 9266) of the verifier's own connection. Purpose channel is refused without it. */
+    const uint8_t *channel;
 } rd_expect;
 
 /* Appraises a genuine verdict: the policy's own safety, class (from the anchors) against the policy's, TEE, debug, TD

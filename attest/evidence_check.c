@@ -59,6 +59,21 @@ static int differs(const char *what, rd_err *err)
     return rd_err_set(err, RD_E_STATEMENT, "the statement names another %s", what);
 }
 
+/* What binds evidence to a connection is the exporter that this end of it computed; a nonce binds nothing. */
+static int check_channel(const rd_statement *s, const rd_expect *expect, rd_err *err)
+{
+    if (expect->purpose != RD_PURPOSE_CHANNEL)
+        return 0;
+    if (!expect->channel)
+        return rd_err_set(err, RD_E_CHANNEL, "this connection has no exporter to compare with");
+    if (!s->has_channel)
+        return rd_err_set(err, RD_E_CHANNEL, "evidence for purpose %s is bound to no connection",
+                          rd_purpose_name(s->purpose));
+    if (!rd_equal_ct(s->channel, expect->channel, RD_CHANNEL_SIZE))
+        return rd_err_set(err, RD_E_CHANNEL, "the evidence is bound to another connection than this one");
+    return 0;
+}
+
 static bool names_kms(const rd_statement *s, const rd_expect *expect)
 {
     if (s->kms_count != expect->kms_count)
@@ -96,7 +111,8 @@ static int check_names(const rd_statement *s, const rd_expect *expect, rd_err *e
 static int check_statement(run *r, rd_err *err)
 {
     const rd_statement *s = &r->evidence.statement;
-    if (check_purpose(s, &r->check->expect, r->report->verdict.claims.class, err) < 0)
+    if (check_channel(s, &r->check->expect, err) < 0 ||
+        check_purpose(s, &r->check->expect, r->report->verdict.claims.class, err) < 0)
         return -1;
     return check_names(s, &r->check->expect, err);
 }

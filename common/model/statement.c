@@ -5,7 +5,8 @@
 
 #include <string.h>
 
-#define TYPE "redoubt/statement/v1"
+#define TYPE    "redoubt/statement/v1"
+#define CHANNEL "tls-exporter"
 
 const char *const rd_purpose_names[] = { "",    "blank", "grant", "status", "client", "channel",
                                          "app", "kms",   "join",  "admit",  "enrol",  NULL };
@@ -46,9 +47,16 @@ static const rd_json_field key_fields[] = {
     RD_JSON_END,
 };
 
+/* The only binding known: RFC 9266. */
+static const rd_json_field channel_fields[] = {
+    { "type", RD_JSON_CONST, 0, RD_REQUIRED, .text = CHANNEL },
+    { "value", RD_JSON_B64, offsetof(rd_statement, channel), RD_REQUIRED, .max = RD_CHANNEL_SIZE },
+    RD_JSON_END,
+};
+
 static const rd_json_field statement_fields[] = {
     { "app", RD_JSON_APP_ID, offsetof(rd_statement, app), RD_NULLABLE, .has = RD_HAS(rd_statement, has_app) },
-    { "channel", RD_JSON_NULL, 0, RD_REQUIRED },
+    { "channel", RD_JSON_OBJECT, 0, RD_NULLABLE, .fields = channel_fields, .has = RD_HAS(rd_statement, has_channel) },
     { "class", RD_JSON_ENUM, offsetof(rd_statement, class), RD_REQUIRED, .names = rd_class_names },
     { "epoch", RD_JSON_U64, offsetof(rd_statement, epoch), RD_REQUIRED },
     { "head", RD_JSON_DIGEST, offsetof(rd_statement, head), RD_NULLABLE, .has = RD_HAS(rd_statement, has_head) },
@@ -103,10 +111,11 @@ static int check_purpose(const rd_statement *statement, rd_err *err)
     case RD_PURPOSE_JOIN:
         is_ok = is_kms && statement->has_grant_key;
         break;
-    default: /* channels come later */
+    case RD_PURPOSE_CHANNEL:
+        is_ok = is_app && !statement->has_grant_key && !statement->has_user && statement->has_tls;
         break;
     }
-    if (!is_ok) {
+    if (!is_ok || statement->has_channel != (statement->purpose == RD_PURPOSE_CHANNEL)) {
         (void)rd_err_set(err, RD_E_PURPOSE, "statement: members do not fit purpose %s",
                          rd_purpose_name(statement->purpose));
         return rd_err_at(err, "/purpose");
@@ -153,6 +162,18 @@ static json_t *kms_to_json(const rd_statement *statement)
     return list;
 }
 
+static void set_channel(json_t *document, const rd_statement *statement)
+{
+    if (!statement->has_channel) {
+        rd_json_set_null(document, "channel");
+        return;
+    }
+    json_t *channel = json_object();
+    rd_json_set_str(channel, "type", CHANNEL);
+    rd_json_set_b64(channel, "value", RD_BYTES_ARRAY(statement->channel));
+    rd_json_set(document, "channel", channel);
+}
+
 int rd_statement_encode(const rd_statement *statement, rd_buf *out, rd_err *err)
 {
     if (check_purpose(statement, err) < 0)
@@ -169,7 +190,7 @@ int rd_statement_encode(const rd_statement *statement, rd_buf *out, rd_err *err)
     rd_json_set_id(document, "instance", RD_PREFIX_INSTANCE, statement->has_instance ? &statement->instance : NULL);
     rd_json_set_int(document, "epoch", (int64_t)statement->epoch);
     rd_json_set(document, "keys", keys_to_json(statement));
-    rd_json_set_null(document, "channel");
+    set_channel(document, statement);
     set_b64_or_null(document, "user", statement->has_user, RD_BYTES_ARRAY(statement->user));
     rd_json_set_null(document, "log");
     return rd_canonical_write(document, out, err);

@@ -133,6 +133,8 @@ RD_UNUSED static rd_statement sample_statement(rd_purpose purpose)
     statement.receipt_key = sample_public_key(9);
     statement.has_ohttp = true;
     memset(statement.ohttp, 0x79, sizeof statement.ohttp);
+    statement.has_channel = purpose == RD_PURPOSE_CHANNEL;
+    memset(statement.channel, statement.has_channel ? 0x7a : 0, sizeof statement.channel);
     statement.has_user = purpose == RD_PURPOSE_APP;
     if (!statement.has_user)
         memset(statement.user, 0, sizeof statement.user);

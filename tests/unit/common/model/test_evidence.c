@@ -132,8 +132,8 @@ static void test_logs_that_do_not_fit(void **state RD_UNUSED)
 
 static void test_replay(void **state RD_UNUSED)
 {
-    static const rd_purpose launched[] = { RD_PURPOSE_STATUS, RD_PURPOSE_CLIENT, RD_PURPOSE_APP,  RD_PURPOSE_GRANT,
-                                           RD_PURPOSE_KMS,    RD_PURPOSE_JOIN,   RD_PURPOSE_ADMIT };
+    static const rd_purpose launched[] = { RD_PURPOSE_STATUS, RD_PURPOSE_CLIENT, RD_PURPOSE_APP,   RD_PURPOSE_GRANT,
+                                           RD_PURPOSE_KMS,    RD_PURPOSE_JOIN,   RD_PURPOSE_ADMIT, RD_PURPOSE_CHANNEL };
     uint8_t rtmr3[RD_RTMR_SIZE], want[RD_RTMR_SIZE], header[RD_LAUNCH_HEADER_SIZE];
     for (size_t i = 0; i < RD_ARRAY_LEN(launched); i++) {
         rd_evidence evidence = read_sample(launched[i], true);

@@ -23,7 +23,7 @@ static const spoil rows[] = {
     { "purpose app without user", "/purpose", "\"app\"", RD_E_PURPOSE },
     { "purpose grant without its key", "/purpose", "\"grant\"", RD_E_PURPOSE },
     { "purpose kms with an app", "/purpose", "\"kms\"", RD_E_PURPOSE },
-    { "purpose channel, not yet", "/purpose", "\"channel\"", RD_E_PURPOSE },
+    { "purpose channel without one", "/purpose", "\"channel\"", RD_E_PURPOSE },
     { "class missing", "/class", NULL, RD_E_JSON_MISSING },
     { "class unknown", "/class", "\"x\"", RD_E_JSON_RANGE },
     { "nonce missing", "/nonce", NULL, RD_E_JSON_MISSING },
@@ -57,7 +57,8 @@ static const spoil rows[] = {
     { "ohttp keys of 16 bytes", "/keys/ohttp", "\"AAAAAAAAAAAAAAAAAAAAAA\"", RD_E_ENCODING },
     { "tls null (ok)", "/keys/tls", "null", RD_OK },
     { "chain key missing", "/keys/chain", NULL, RD_E_JSON_MISSING },
-    { "channel, not yet", "/channel", "{}", RD_E_JSON_RANGE },
+    { "channel without members", "/channel", "{}", RD_E_JSON_MISSING },
+    { "channel under status", "/channel", "{\"type\":\"tls-exporter\",\"value\":\"" B64_ZERO_32 "\"}", RD_E_PURPOSE },
     { "channel missing", "/channel", NULL, RD_E_JSON_MISSING },
     { "user under status", "/user", "\"" B64_ZERO_32 "\"", RD_E_PURPOSE },
     { "user missing", "/user", NULL, RD_E_JSON_MISSING },
@@ -125,11 +126,35 @@ static void test_grant_and_join(void **state RD_UNUSED)
     run_spoils(rd_buf_bytes(&document), parse, join_rows, RD_ARRAY_LEN(join_rows));
 }
 
+static const spoil channel_rows[] = {
+    { "as client", "/purpose", "\"client\"", RD_E_PURPOSE },
+    { "as status", "/purpose", "\"status\"", RD_E_PURPOSE },
+    { "as app", "/purpose", "\"app\"", RD_E_PURPOSE },
+    { "without its key", "/keys/tls", "null", RD_E_PURPOSE },
+    { "without the channel", "/channel", "null", RD_E_PURPOSE },
+    { "of another type", "/channel/type", "\"tls-unique\"", RD_E_JSON_RANGE },
+    { "of no type", "/channel/type", NULL, RD_E_JSON_MISSING },
+    { "of no value", "/channel/value", NULL, RD_E_JSON_MISSING },
+    { "with a null value", "/channel/value", "null", RD_E_JSON_TYPE },
+    { "of 16 bytes", "/channel/value", "\"AAAAAAAAAAAAAAAAAAAAAA\"", RD_E_ENCODING },
+    { "with more", "/channel/x", "1", RD_E_JSON_UNKNOWN },
+    { "with user", "/user", "\"" B64_ZERO_32 "\"", RD_E_PURPOSE },
+    { "with a grant key", "/keys/grant", "\"" B64_ZERO_32 "\"", RD_E_PURPOSE },
+};
+
+static void test_channel(void **state RD_UNUSED)
+{
+    RD_CLEANUP(rd_buf_done) rd_buf document = { 0 };
+    rd_statement statement = sample_statement(RD_PURPOSE_CHANNEL);
+    assert_int_equal(rd_statement_encode(&statement, &document, NULL), 0);
+    run_spoils(rd_buf_bytes(&document), parse, channel_rows, RD_ARRAY_LEN(channel_rows));
+}
+
 static void test_round_trip(void **state RD_UNUSED)
 {
-    static const rd_purpose purposes[] = { RD_PURPOSE_BLANK,  RD_PURPOSE_ENROL, RD_PURPOSE_STATUS,
-                                           RD_PURPOSE_CLIENT, RD_PURPOSE_APP,   RD_PURPOSE_GRANT,
-                                           RD_PURPOSE_KMS,    RD_PURPOSE_JOIN,  RD_PURPOSE_ADMIT };
+    static const rd_purpose purposes[] = { RD_PURPOSE_BLANK, RD_PURPOSE_ENROL,  RD_PURPOSE_STATUS, RD_PURPOSE_CLIENT,
+                                           RD_PURPOSE_APP,   RD_PURPOSE_GRANT,  RD_PURPOSE_KMS,    RD_PURPOSE_JOIN,
+                                           RD_PURPOSE_ADMIT, RD_PURPOSE_CHANNEL };
     for (size_t i = 0; i < RD_ARRAY_LEN(purposes); i++) {
         RD_CLEANUP(rd_buf_done) rd_buf document = { 0 };
         RD_CLEANUP(rd_buf_done) rd_buf again = { 0 };
@@ -157,11 +182,9 @@ static void test_encode_refuses_what_parse_would(void **state RD_UNUSED)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_spoiled),
-        cmocka_unit_test(test_enrol),
-        cmocka_unit_test(test_grant_and_join),
-        cmocka_unit_test(test_round_trip),
-        cmocka_unit_test(test_encode_refuses_what_parse_would),
+        cmocka_unit_test(test_spoiled),        cmocka_unit_test(test_enrol),
+        cmocka_unit_test(test_grant_and_join), cmocka_unit_test(test_channel),
+        cmocka_unit_test(test_round_trip),     cmocka_unit_test(test_encode_refuses_what_parse_would),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
