@@ -13,6 +13,8 @@
 #define IDLE_KEPT  ((size_t)8 << 10) /* larger buffers are freed between requests */
 #define INPUT_MAX  (ENCL_HTTP_HEAD_MAX + ((size_t)17 << 20))
 #define OUTPUT_MAX ((size_t)17 << 20)
+#define PARTS_MAX  5
+#define RECORD_MAX ((size_t)16 << 10) /* of TLS */
 
 void encl_conn_open(encl_conn *conn, int fd)
 {
@@ -37,6 +39,7 @@ void encl_conn_seal(encl_conn *conn, rd_ohttp *seal)
 void encl_conn_close(encl_conn *conn)
 {
     encl_conn_seal(conn, NULL);
+    conn->channel = encl_channel_close(conn->channel);
     rd_close_p(&conn->fd);
     rd_buf_wipe(&conn->in);
     rd_buf_done(&conn->head);
@@ -53,6 +56,33 @@ static size_t room(const encl_conn *conn)
     return conn->in.size < end ? RD_MIN(end - conn->in.size, READ_STEP) : 0;
 }
 
+encl_conn_outcome encl_conn_peek(encl_conn *conn, uint8_t *ret)
+{
+    ssize_t got;
+    do {
+        got = recv(conn->fd, ret, 1, MSG_DONTWAIT | MSG_PEEK);
+    } while (got < 0 && errno == EINTR);
+    if (got < 0 && errno == EAGAIN) {
+        conn->may_read = false;
+        return ENCL_CONN_WAIT;
+    }
+    return got == 1 ? ENCL_CONN_DONE : ENCL_CONN_GONE;
+}
+
+/* A session may hold bytes that the socket has no more: only its own word says that it is drained. */
+static encl_conn_outcome fill_from_channel(encl_conn *conn, uint8_t *into, size_t wanted)
+{
+    ssize_t got = encl_channel_read(conn->channel, into, wanted);
+    if (got == ENCL_CHANNEL_WAIT) {
+        conn->may_read = false;
+        return ENCL_CONN_WAIT;
+    }
+    if (got <= 0)
+        return ENCL_CONN_GONE;
+    rd_buf_commit(&conn->in, (size_t)got);
+    return ENCL_CONN_DONE;
+}
+
 encl_conn_outcome encl_conn_fill(encl_conn *conn)
 {
     size_t wanted = room(conn);
@@ -61,6 +91,8 @@ encl_conn_outcome encl_conn_fill(encl_conn *conn)
     uint8_t *into = rd_buf_reserve(&conn->in, wanted);
     if (into == NULL)
         return ENCL_CONN_GONE;
+    if (conn->channel != NULL)
+        return fill_from_channel(conn, into, wanted);
     ssize_t got;
     do {
         got = recv(conn->fd, into, wanted, MSG_DONTWAIT);
@@ -126,11 +158,36 @@ static void add_part(struct iovec *parts, int *count, size_t *skip, rd_bytes byt
     *skip = 0;
 }
 
+static ssize_t put_on_socket(const encl_conn *conn, struct iovec *parts, int count)
+{
+    struct msghdr message = { .msg_iov = parts, .msg_iovlen = (size_t)count };
+    ssize_t put;
+    do {
+        put = sendmsg(conn->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+    } while (put < 0 && errno == EINTR);
+    if (put < 0)
+        return errno == EAGAIN ? ENCL_CHANNEL_WAIT : ENCL_CHANNEL_GONE;
+    return put;
+}
+
+/* One record, of all parts: a small answer is one. */
+static ssize_t put_on_channel(const encl_conn *conn, const struct iovec *parts, int count)
+{
+    uint8_t record[RECORD_MAX];
+    size_t size = 0;
+    for (int i = 0; i < count && size < sizeof record; i++) {
+        size_t step = RD_MIN(parts[i].iov_len, sizeof record - size);
+        memcpy(record + size, parts[i].iov_base, step);
+        size += step;
+    }
+    return encl_channel_write(conn->channel, rd_bytes_of(record, size));
+}
+
 encl_conn_outcome encl_conn_flush(encl_conn *conn)
 {
     static const rd_bytes receipt_name = { (const uint8_t *)"Redoubt-Receipt: ", 17 };
     for (;;) {
-        struct iovec parts[5];
+        struct iovec parts[PARTS_MAX];
         int count = 0;
         size_t skip = conn->written;
         add_part(parts, &count, &skip, rd_buf_bytes(&conn->head));
@@ -144,14 +201,18 @@ encl_conn_outcome encl_conn_flush(encl_conn *conn)
         add_part(parts, &count, &skip, rd_buf_bytes(&conn->body));
         if (count == 0)
             return ENCL_CONN_DONE;
-        struct msghdr message = { .msg_iov = parts, .msg_iovlen = (size_t)count };
-        ssize_t put = sendmsg(conn->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
-        if (put < 0 && errno == EINTR)
-            continue;
+        ssize_t put = conn->channel ? put_on_channel(conn, parts, count) : put_on_socket(conn, parts, count);
         if (put < 0)
-            return errno == EAGAIN ? ENCL_CONN_WAIT : ENCL_CONN_GONE;
+            return put == ENCL_CHANNEL_WAIT ? ENCL_CONN_WAIT : ENCL_CONN_GONE;
         conn->written += (size_t)put;
     }
+}
+
+void encl_conn_finish(encl_conn *conn)
+{
+    if (conn->channel != NULL)
+        encl_channel_end(conn->channel);
+    (void)shutdown(conn->fd, SHUT_WR);
 }
 
 static void shrink(rd_buf *buf)
@@ -177,6 +238,7 @@ void encl_conn_next(encl_conn *conn)
     shrink(&conn->body);
     conn->scanned = 0;
     conn->has_head = false;
+    conn->has_begun = false;
     conn->head_size = 0;
     conn->content_length = 0;
     conn->deadline_us = 0;

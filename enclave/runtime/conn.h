@@ -6,6 +6,7 @@
 #define ENCL_CONN_H
 
 #include "common/model/ohttp.h"
+#include "enclave/runtime/channel.h"
 #include "enclave/world/http.h"
 
 typedef enum encl_conn_state {
@@ -21,11 +22,14 @@ typedef struct encl_conn {
     encl_conn_state state;
     int fd;
     rd_buf in;
-    size_t scanned;       /* encl_http_parse */
-    bool has_head;        /* content_length and head_size are known */
-    bool may_read;        /* edge-triggered: the socket may hold bytes */
-    bool watches_writing; /* EPOLLOUT is asked for */
-    bool closes;          /* after the answer */
+    size_t scanned;        /* encl_http_parse */
+    bool has_head;         /* content_length and head_size are known */
+    bool may_read;         /* edge-triggered: the socket may hold bytes */
+    bool watches_writing;  /* EPOLLOUT is asked for */
+    bool closes;           /* after the answer */
+    bool is_greeted;       /* its first byte was seen */
+    bool has_begun;        /* a request's bytes came: its deadline runs */
+    encl_channel *channel; /* TLS that ends here; NULL: the relay's plain bytes */
     size_t head_size;
     uint64_t content_length;
     size_t reserved; /* bytes counted against the instance's bound */
@@ -48,6 +52,8 @@ typedef enum encl_conn_outcome {
 void encl_conn_open(encl_conn *conn, int fd);
 void encl_conn_close(encl_conn *conn);
 
+/* The first byte, which stays: DONE, WAIT or GONE. */
+encl_conn_outcome encl_conn_peek(encl_conn *conn, uint8_t *ret);
 /* Reads what is there, at most up to the end of the current request's head (unknown: its bound) or body. DONE when the
  * socket gave bytes or is drained of what was wanted. */
 encl_conn_outcome encl_conn_fill(encl_conn *conn);
@@ -64,6 +70,8 @@ bool encl_conn_end(encl_conn *conn, rd_bytes body, bool has_no_body);
 void encl_conn_seal(encl_conn *conn, rd_ohttp *seal);
 /* Writes head, receipt line and body as far as the socket takes them. */
 encl_conn_outcome encl_conn_flush(encl_conn *conn);
+/* Tells the peer that nothing more comes. */
+void encl_conn_finish(encl_conn *conn);
 /* Forgets the answered request; bytes of a next one stay. */
 void encl_conn_next(encl_conn *conn);
 

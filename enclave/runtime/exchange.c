@@ -115,8 +115,20 @@ void encl_exchange_malformed(encl_conn *conn, const rd_err *err)
 
 /* --- the runtime's own endpoints -------------------------------------------------------------------------------- */
 
-/* "nonce=<43 characters>", and purpose=client at most beside it */
-static int parse_query(rd_bytes query, uint8_t nonce[RD_NONCE_SIZE], rd_err *err)
+/* What evidence is for follows from how it is asked for: inside TLS that ends here it is bound to that connection. What
+ * a seal holds is the seal's, whatever carried it. */
+static rd_purpose purpose_of(const encl_conn *conn)
+{
+    return conn->channel != NULL && conn->seal == NULL ? RD_PURPOSE_CHANNEL : RD_PURPOSE_CLIENT;
+}
+
+static bool is_purpose(rd_bytes item, rd_purpose purpose)
+{
+    return rd_bytes_equal(rd_bytes_of(item.data + 8, item.size - 8), rd_bytes_str(rd_purpose_name(purpose)));
+}
+
+/* "nonce=<43 characters>", and at most purpose=<the one that is given here> beside it */
+static int parse_query(rd_bytes query, rd_purpose purpose, uint8_t nonce[RD_NONCE_SIZE], rd_err *err)
 {
     bool has_nonce = false;
     while (query.size > 0) {
@@ -131,8 +143,9 @@ static int parse_query(rd_bytes query, uint8_t nonce[RD_NONCE_SIZE], rd_err *err
             if (!has_nonce)
                 return rd_err_set(err, RD_E_ENCODING, "nonce is not the base64url form of 32 bytes");
         } else if (item.size > 8 && memcmp(item.data, "purpose=", 8) == 0) {
-            if (!rd_bytes_equal(item, RD_BYTES_LIT("purpose=client")))
-                return rd_err_set(err, RD_E_PURPOSE, "callers get evidence for purpose client alone");
+            if (!is_purpose(item, purpose))
+                return rd_err_set(err, RD_E_PURPOSE, "callers get evidence for purpose %s alone on this connection",
+                                  rd_purpose_name(purpose));
         } else {
             return rd_err_set(err, RD_E_USAGE, "the query knows nonce and purpose, each once");
         }
@@ -140,15 +153,20 @@ static int parse_query(rd_bytes query, uint8_t nonce[RD_NONCE_SIZE], rd_err *err
     return has_nonce ? 0 : rd_err_set(err, RD_E_USAGE, "the query must hold nonce=<base64url of 32 bytes>");
 }
 
-static int make_evidence(const encl_server_parts *parts, rd_bytes query, rd_buf *ret, rd_err *err)
+static int make_evidence(const encl_server_parts *parts, const encl_conn *conn, rd_bytes query, rd_buf *ret,
+                         rd_err *err)
 {
     uint8_t nonce[RD_NONCE_SIZE];
-    if (parse_query(query, nonce, err) < 0)
+    rd_purpose purpose = purpose_of(conn);
+    if (parse_query(query, purpose, nonce, err) < 0)
         return -1;
+    if (purpose == RD_PURPOSE_CHANNEL)
+        return encl_channel_evidence(conn->channel, nonce, ret, err);
     return encl_identity_evidence(parts->identity, RD_PURPOSE_CLIENT, nonce, ret, err);
 }
 
-static int make_docs(const encl_server_parts *parts, rd_bytes query RD_UNUSED, rd_buf *ret, rd_err *err RD_UNUSED)
+static int make_docs(const encl_server_parts *parts, const encl_conn *conn RD_UNUSED, rd_bytes query RD_UNUSED,
+                     rd_buf *ret, rd_err *err RD_UNUSED)
 {
     rd_buf_append_str(ret, "{\"genesis\":\"");
     rd_buf_append_base64url(ret, rd_buf_bytes(&parts->documents->genesis));
@@ -160,7 +178,8 @@ static int make_docs(const encl_server_parts *parts, rd_bytes query RD_UNUSED, r
     return 0;
 }
 
-static int make_keys(const encl_server_parts *parts, rd_bytes query RD_UNUSED, rd_buf *ret, rd_err *err)
+static int make_keys(const encl_server_parts *parts, const encl_conn *conn RD_UNUSED, rd_bytes query RD_UNUSED,
+                     rd_buf *ret, rd_err *err)
 {
     uint8_t keys[RD_OHTTP_KEYS_SIZE];
     if (encl_seal_keys(parts->seal, keys, err) < 0)
@@ -171,7 +190,7 @@ static int make_keys(const encl_server_parts *parts, rd_bytes query RD_UNUSED, r
 
 typedef struct own_resource {
     const char *path, *type;
-    int (*make)(const encl_server_parts *parts, rd_bytes query, rd_buf *ret, rd_err *err);
+    int (*make)(const encl_server_parts *parts, const encl_conn *conn, rd_bytes query, rd_buf *ret, rd_err *err);
 } own_resource;
 
 static const own_resource own_resources[] = {
@@ -208,7 +227,7 @@ static encl_exchange_outcome answer_own(const encl_server_parts *parts, encl_con
     rd_err err = RD_ERR_INIT;
     rd_bytes query;
     const own_resource *resource = find_own(request, &query, &err);
-    if (resource == NULL || resource->make(parts, query, &body, &err) < 0) {
+    if (resource == NULL || resource->make(parts, conn, query, &body, &err) < 0) {
         write_problem(conn, request, &err);
         return ENCL_EXCHANGE_READY;
     }

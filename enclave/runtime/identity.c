@@ -101,6 +101,16 @@ static int attest(encl_identity *identity, const rd_statement *statement, rd_buf
     return rd_evidence_encode(rd_buf_bytes(&quote), rd_buf_bytes(text), identity->header, ret, err);
 }
 
+/* The keys for sealed requests that are given out at this moment. */
+static int name_keys(encl_identity *identity, rd_statement *statement, rd_err *err)
+{
+    uint8_t keys[RD_OHTTP_KEYS_SIZE];
+    if (encl_seal_keys(identity->seal, keys, err) < 0)
+        return -1;
+    rd_sha256(RD_BYTES_ARRAY(keys), statement->ohttp);
+    return 0;
+}
+
 int encl_identity_evidence(encl_identity *identity, rd_purpose purpose, const uint8_t nonce[RD_NONCE_SIZE], rd_buf *ret,
                            rd_err *err)
 {
@@ -109,10 +119,8 @@ int encl_identity_evidence(encl_identity *identity, rd_purpose purpose, const ui
                           rd_purpose_name(purpose));
     rd_statement statement = identity->statement;
     statement.purpose = purpose;
-    uint8_t keys[RD_OHTTP_KEYS_SIZE];
-    if (encl_seal_keys(identity->seal, keys, err) < 0)
+    if (name_keys(identity, &statement, err) < 0)
         return -1;
-    rd_sha256(RD_BYTES_ARRAY(keys), statement.ohttp);
     memcpy(statement.nonce, nonce, RD_NONCE_SIZE);
     RD_CLEANUP(rd_buf_done) rd_buf text = { 0 };
     if (attest(identity, &statement, &text, ret, err) < 0)
@@ -147,6 +155,49 @@ int encl_identity_grant_evidence(encl_identity *identity, const uint8_t grant_ke
     memcpy(statement.grant_key, grant_key, sizeof(statement.grant_key));
     memcpy(statement.nonce, nonce, RD_NONCE_SIZE);
     return attest(identity, &statement, ret_statement, ret, err);
+}
+
+int encl_identity_channel_evidence(encl_identity *identity, const uint8_t tls[32],
+                                   const uint8_t exporter[RD_CHANNEL_SIZE], const uint8_t nonce[RD_NONCE_SIZE],
+                                   rd_buf *ret, rd_err *err)
+{
+    RD_CLEANUP(rd_buf_done) rd_buf text = { 0 };
+    rd_statement statement = identity->statement;
+    statement.purpose = RD_PURPOSE_CHANNEL;
+    statement.has_tls = statement.has_channel = true;
+    memcpy(statement.tls, tls, sizeof(statement.tls));
+    memcpy(statement.channel, exporter, sizeof(statement.channel));
+    memcpy(statement.nonce, nonce, RD_NONCE_SIZE);
+    if (name_keys(identity, &statement, err) < 0)
+        return -1;
+    return attest(identity, &statement, &text, ret, err);
+}
+
+int encl_identity_ratls(encl_identity *identity, const uint8_t tls[32], rd_buf *ret, rd_err *err)
+{
+    /* {"pubkey-hash": bytes of [1, bytes(32)]}; 1 is SHA-256 in IANA's registry of named information hashes */
+    static const uint8_t claims_head[] = { 0xa1, 0x6b, 'p', 'u',  'b',  'k',  'e',  'y',  '-', 'h',
+                                           'a',  's',  'h', 0x58, 0x24, 0x82, 0x01, 0x58, 0x20 };
+    uint8_t claims[sizeof(claims_head) + 32], report_data[RD_REPORT_DATA_SIZE] = { 0 };
+    RD_CLEANUP(rd_buf_done) rd_buf quote = { 0 };
+    memcpy(claims, claims_head, sizeof(claims_head));
+    memcpy(claims + sizeof(claims_head), tls, 32);
+    rd_sha256(RD_BYTES_ARRAY(claims), report_data);
+    if (encl_platform_quote(identity->platform, report_data, &quote, err) < 0)
+        return -1;
+    if (quote.size > UINT16_MAX)
+        return rd_err_set(err, RD_E_TOO_LARGE, "a quote of %zu bytes", quote.size);
+    /* tag 60000 (TEE quote) over [quote, claims] */
+    rd_buf_append_u8(ret, 0xd9);
+    rd_buf_append_u16be(ret, 60000);
+    rd_buf_append_u8(ret, 0x82);
+    rd_buf_append_u8(ret, 0x59);
+    rd_buf_append_u16be(ret, (uint16_t)quote.size);
+    rd_buf_append_bytes(ret, rd_buf_bytes(&quote));
+    rd_buf_append_u8(ret, 0x58);
+    rd_buf_append_u8(ret, sizeof(claims));
+    rd_buf_append_bytes(ret, RD_BYTES_ARRAY(claims));
+    return 0;
 }
 
 const rd_digest *encl_identity_status(const encl_identity *identity)

@@ -38,6 +38,14 @@ int encl_identity_grant_evidence(encl_identity *identity, const uint8_t grant_ke
 /* Evidence of purpose app, with a nonce of its own and 32 bytes of the function in `user`: all that application code
  * reaches. */
 int encl_identity_app_evidence(encl_identity *identity, const uint8_t user[32], rd_buf *ret, rd_err *err) RD_NODISCARD;
+/* Evidence of purpose channel: tls is SHA-256 of the SubjectPublicKeyInfo of the TLS server's certificate, exporter
+ * that server's own of the connection. For channel.c alone. */
+int encl_identity_channel_evidence(encl_identity *identity, const uint8_t tls[32],
+                                   const uint8_t exporter[RD_CHANNEL_SIZE], const uint8_t nonce[RD_NONCE_SIZE],
+                                   rd_buf *ret, rd_err *err) RD_NODISCARD;
+/* Appends the value of an RA-TLS extension over that key, as CCC's interoperable form has it: a quote whose report data
+ * is the hash of the claims and zeros, which no statement's hash is. */
+int encl_identity_ratls(encl_identity *identity, const uint8_t tls[32], rd_buf *ret, rd_err *err) RD_NODISCARD;
 /* H("statement-v1", S) of the first status statement: what receipts name (formats.md). Needs one made. */
 const rd_digest *encl_identity_status(const encl_identity *identity);
 /* For receipts alone. Borrowed. */

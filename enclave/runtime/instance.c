@@ -45,6 +45,7 @@ typedef struct encl_instance {
     encl_grant *grant;   /* NULL: the app has no key service */
     encl_app_keys *keys; /* out of the grant */
     encl_identity *identity;
+    encl_channels *channels;
     encl_receipts *receipts;
     encl_function *function;
     encl_server *server;
@@ -231,12 +232,14 @@ static int load_function(encl_instance *instance, rd_err *err)
 static int open_server(encl_instance *instance, rd_err *err)
 {
     instance->receipts = encl_receipts_new(instance->identity, instance->platform, &instance->app);
+    instance->channels = encl_channels_new(instance->identity, instance->platform, &instance->app.id);
     const encl_server_parts parts = { .epoll_fd = instance->epoll_fd,
                                       .listen_fd = instance->http_fd,
                                       .function = instance->function,
                                       .identity = instance->identity,
                                       .receipts = instance->receipts,
                                       .seal = instance->seal,
+                                      .channels = instance->channels,
                                       .app = &instance->app,
                                       .documents = &instance->documents,
                                       .on_burst = server_burst,
@@ -491,6 +494,7 @@ static void instance_done(encl_instance *instance)
     encl_lines_done(&instance->lines);
     encl_uplink_finish(&instance->uplink);
     encl_server_free(instance->server);
+    encl_channels_free(instance->channels);
     encl_function_free(instance->function);
     encl_receipts_free(instance->receipts);
     encl_identity_free(instance->identity);

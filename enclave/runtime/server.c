@@ -12,8 +12,10 @@
 #include "enclave/runtime/exchange.h"
 #include "enclave/runtime/sealed.h"
 
-#define CONNS_MAX    256
+#define CONNS_MAX    (256 + ENCL_CHANNELS_MAX)
 #define REQUEST_US   (INT64_C(30) * 1000000) /* for a request to arrive, and for an answer to leave */
+#define IDLE_US      (INT64_C(60) * 1000000) /* between two requests in TLS; the relay's pipes may idle for ever */
+#define TLS_RECORD   22                      /* RFC 8446, 5.1: a handshake; no HTTP method begins with it */
 #define SWEEP_US     INT64_C(1000000)
 #define BURST_US     500 /* how long the first answer of a burst waits at most */
 #define BUFFERED_MIN ((size_t)24 << 20)
@@ -78,10 +80,10 @@ encl_server *encl_server_free(encl_server *server)
 
 /* --- connections ------------------------------------------------------------------------------------------------ */
 
-static void set_deadline(encl_server *server, encl_conn *conn)
+static void set_deadline(encl_server *server, encl_conn *conn, int64_t after_us)
 {
     int64_t now = now_us();
-    conn->deadline_us = now + REQUEST_US;
+    conn->deadline_us = now + after_us;
     if (server->sweep_us == 0)
         server->sweep_us = now + SWEEP_US;
 }
@@ -150,12 +152,14 @@ static void finish_writing(encl_server *server, encl_conn *conn)
         return;
     if (outcome == ENCL_CONN_GONE || conn->closes) {
         if (outcome == ENCL_CONN_DONE)
-            (void)shutdown(conn->fd, SHUT_WR);
+            encl_conn_finish(conn);
         drop(server, conn);
         return;
     }
     release(server, conn);
     encl_conn_next(conn);
+    if (conn->channel != NULL)
+        set_deadline(server, conn, IDLE_US);
     begin_reading(server, conn);
 }
 
@@ -189,7 +193,7 @@ static int take_head(encl_server *server, encl_conn *conn)
     }
     conn->has_head = true;
     conn->head_size = request->head_size;
-    conn->closes = !request->keeps_alive;
+    conn->closes = !request->keeps_alive || (conn->channel != NULL && encl_channel_is_old(conn->channel));
     uint64_t bound = encl_exchange_body_max(&server->parts, request);
     if (request->content_length > bound) {
         (void)rd_err_set(&err, RD_E_REQUEST_TOO_LARGE, "a body of %llu bytes, the release allows %llu",
@@ -205,13 +209,37 @@ static int take_head(encl_server *server, encl_conn *conn)
     return -1;
 }
 
+/* The first byte says what is spoken. False: it has not come yet, or the connection is gone. */
+static bool greet(encl_server *server, encl_conn *conn)
+{
+    uint8_t first;
+    rd_err err = RD_ERR_INIT;
+    encl_conn_outcome outcome = conn->may_read ? encl_conn_peek(conn, &first) : ENCL_CONN_WAIT;
+    if (outcome == ENCL_CONN_WAIT)
+        return false;
+    bool is_tls = outcome == ENCL_CONN_DONE && first == TLS_RECORD;
+    if (outcome == ENCL_CONN_GONE ||
+        (is_tls && encl_channel_open(server->parts.channels, conn->fd, &conn->channel, &err) < 0)) {
+        drop(server, conn);
+        return false;
+    }
+    if (is_tls)
+        set_deadline(server, conn, REQUEST_US);
+    conn->is_greeted = true;
+    return true;
+}
+
 /* Takes what is buffered and what the socket holds until a request is whole or nothing more comes. */
 static void begin_reading(encl_server *server, encl_conn *conn)
 {
     conn->state = ENCL_CONN_READING;
+    if (!conn->is_greeted && !greet(server, conn))
+        return;
     for (;;) {
-        if (conn->in.size > 0 && conn->deadline_us == 0)
-            set_deadline(server, conn);
+        if (conn->in.size > 0 && !conn->has_begun) {
+            conn->has_begun = true;
+            set_deadline(server, conn, REQUEST_US);
+        }
         if (!conn->has_head && conn->in.size > 0 && take_head(server, conn) < 0)
             return;
         if (conn->has_head && encl_conn_has_body(conn)) {
@@ -221,8 +249,10 @@ static void begin_reading(encl_server *server, encl_conn *conn)
         if (!conn->may_read)
             return;
         encl_conn_outcome outcome = encl_conn_fill(conn);
-        if (outcome == ENCL_CONN_WAIT)
+        if (outcome == ENCL_CONN_WAIT) {
+            watch_writing(server, conn, conn->channel != NULL && encl_channel_wants_room(conn->channel));
             return;
+        }
         if (outcome == ENCL_CONN_GONE) {
             drop(server, conn);
             return;
@@ -272,7 +302,9 @@ void encl_server_event(encl_server *server, uint32_t tag, uint32_t events)
     encl_conn *conn = &server->conns[(tag - ENCL_SERVER_TAG - 1) % CONNS_MAX];
     if (conn->state == ENCL_CONN_FREE)
         return;
-    if ((events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0)
+    /* A handshake that waited for room goes on by reading. */
+    bool has_room = conn->channel != NULL && (events & EPOLLOUT) != 0;
+    if (has_room || (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0)
         conn->may_read = true;
     if (conn->state == ENCL_CONN_WRITING && (events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) != 0)
         finish_writing(server, conn);
@@ -288,7 +320,7 @@ static void leave(encl_server *server, encl_conn *conn)
         drop(server, conn); /* an answer without its seal must not leave */
         return;
     }
-    set_deadline(server, conn);
+    set_deadline(server, conn, REQUEST_US);
     finish_writing(server, conn);
 }
 

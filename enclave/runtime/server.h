@@ -1,10 +1,12 @@
-/* server: HTTP on the instance's socket: accepts, reads, calls the function, signs a burst, writes.
+/* server: HTTP on the instance's socket, plain or in TLS that ends here: accepts, reads, calls the function, signs a
+ * burst, writes.
  * Used by the instance within its epoll loop. One thread; a slow client costs itself alone.
  * Knows the documents' and the evidence endpoint; everything else belongs to the function.
  */
 #ifndef ENCL_SERVER_H
 #define ENCL_SERVER_H
 
+#include "enclave/runtime/channel.h"
 #include "enclave/runtime/function.h"
 #include "enclave/runtime/identity.h"
 #include "enclave/runtime/receipts.h"
@@ -20,6 +22,7 @@ typedef struct encl_server_parts {
     encl_identity *identity;
     encl_receipts *receipts;
     encl_seal *seal;
+    encl_channels *channels;
     const encl_app *app;
     const encl_documents *documents;
     /* After a burst's answers have left: its record (receipt_record.h), borrowed. */
