@@ -198,14 +198,16 @@ ssize_t encl_channel_read(encl_channel *channel, void *into, size_t size)
 {
     size_t got = 0;
     ERR_clear_error();
-    return outcome_of(channel, SSL_read_ex(channel->ssl, into, size, &got), got);
+    int outcome = SSL_read_ex(channel->ssl, into, size, &got);
+    return outcome_of(channel, outcome, got);
 }
 
 ssize_t encl_channel_write(encl_channel *channel, rd_bytes bytes)
 {
     size_t put = 0;
     ERR_clear_error();
-    return outcome_of(channel, SSL_write_ex(channel->ssl, bytes.data, bytes.size, &put), put);
+    int outcome = SSL_write_ex(channel->ssl, bytes.data, bytes.size, &put);
+    return outcome_of(channel, outcome, put);
 }
 
 bool encl_channel_wants_room(const encl_channel *channel)

@@ -173,6 +173,19 @@ int encl_identity_channel_evidence(encl_identity *identity, const uint8_t tls[32
     return attest(identity, &statement, &text, ret, err);
 }
 
+/* A byte string with the shortest head (RFC 8949, 4.2.1). */
+static void append_cbor_bytes(rd_buf *out, rd_bytes bytes)
+{
+    if (bytes.size > UINT8_MAX) {
+        rd_buf_append_u8(out, 0x59);
+        rd_buf_append_u16be(out, (uint16_t)bytes.size);
+    } else {
+        rd_buf_append_u8(out, 0x58); /* none here is below 24 bytes */
+        rd_buf_append_u8(out, (uint8_t)bytes.size);
+    }
+    rd_buf_append_bytes(out, bytes);
+}
+
 int encl_identity_ratls(encl_identity *identity, const uint8_t tls[32], rd_buf *ret, rd_err *err)
 {
     /* {"pubkey-hash": bytes of [1, bytes(32)]}; 1 is SHA-256 in IANA's registry of named information hashes */
@@ -191,12 +204,8 @@ int encl_identity_ratls(encl_identity *identity, const uint8_t tls[32], rd_buf *
     rd_buf_append_u8(ret, 0xd9);
     rd_buf_append_u16be(ret, 60000);
     rd_buf_append_u8(ret, 0x82);
-    rd_buf_append_u8(ret, 0x59);
-    rd_buf_append_u16be(ret, (uint16_t)quote.size);
-    rd_buf_append_bytes(ret, rd_buf_bytes(&quote));
-    rd_buf_append_u8(ret, 0x58);
-    rd_buf_append_u8(ret, sizeof(claims));
-    rd_buf_append_bytes(ret, RD_BYTES_ARRAY(claims));
+    append_cbor_bytes(ret, rd_buf_bytes(&quote));
+    append_cbor_bytes(ret, RD_BYTES_ARRAY(claims));
     return 0;
 }
 
