@@ -1,6 +1,5 @@
 #include "api/relay.h"
 
-#include "api/hold.h"
 #include "api/relay_pool.h"
 #include "common/base/mem.h"
 #include "common/model/ohttp.h"
@@ -11,7 +10,6 @@
 #include <strings.h>
 
 #define CALL_MAGIC      0x63616c6cu
-#define TRIES_MAX       4u
 #define TIME_MARGIN_US  2000000 /* beyond the release's own limit: queue, link, start */
 #define SWEEP_US        250000
 #define HEAD_MAX        ((size_t)48 << 10)
@@ -26,12 +24,9 @@ struct api_call {
     uint32_t magic;
     api_relay *relay;
     api_pipe_user user; /* of the pool */
-    api_held held;      /* while the app wakes */
+    api_seek seek;      /* for an instance */
     api_call_events events;
     void *context;
-    rd_app_id app;
-    bool has_instance;
-    rd_id instance;
     char method[16];
     rd_buf head; /* request line and headers, ready to send */
     rd_bytes body;
@@ -39,8 +34,6 @@ struct api_call {
     bool is_safe, is_head_request, is_sealed, is_anonymous;
     bool is_for_runtime; /* evidence, documents, keys: no function sees it */
     api_target *target;  /* held */
-    const api_target *tried[TRIES_MAX];
-    size_t tried_count;
     api_pipe *pipe;
     api_http_response response;
     bool has_head; /* of an answer: on_head was called */
@@ -57,11 +50,11 @@ struct api_relay {
     api_relay_options options;
     api_targets *targets;
     api_pools *pools;
-    api_holds *holds;
+    api_seekers *seekers;
     rd_timer *timer;
     api_call *first;
     size_t count;
-    uint64_t started, answered, failed, retried, timed_out, woken;
+    uint64_t started, answered, failed, retried, timed_out;
     uint64_t latency[LATENCY_BUCKETS + 1];
     uint64_t latency_sum_us;
     unsigned sweeps;
@@ -109,7 +102,7 @@ static void call_free(api_call *call)
 {
     api_relay *relay = call->relay;
     api_pools_leave(&call->user);
-    api_holds_leave(relay->holds, &call->held);
+    api_seek_leave(relay->seekers, &call->seek);
     if (call->pipe)
         api_pipe_return(call->pipe, false, boot_us(relay));
     target_leave(call);
@@ -196,79 +189,19 @@ static void begin_on_pipe(api_call *call, api_pipe *pipe)
     send_body(call);
 }
 
-static api_reach reach(void *context, const api_target *target)
-{
-    api_relay *relay = context;
-    api_reach ret = API_REACH_NOT;
-    return relay->options.find_link(relay->options.context, target, &ret) ? ret : API_REACH_NOT;
-}
-
-static void note_stale(api_relay *relay, const rd_app_id *app)
-{
-    if (relay->options.on_stale)
-        relay->options.on_stale(relay->options.context, app);
-}
-
-/* The link may have moved and the news not be here yet. */
-static int none_reachable(api_call *call, rd_err *err)
-{
-    note_stale(call->relay, &call->app);
-    return rd_err_set(err, RD_E_INSTANCE_ELSEWHERE, "no link leads to an instance of the app now");
-}
-
-static int choose(api_call *call, api_target **ret, rd_err *err)
-{
-    api_relay *relay = call->relay;
-    api_app *app = api_targets_app(relay->targets, &call->app);
-    if (!app)
-        return rd_err_set(err, RD_E_APP_UNKNOWN, "no such app");
-    if (app->is_paused)
-        return rd_err_set(err, RD_E_APP_PAUSED, "the app is paused");
-    int64_t now_us = rd_clock_wall_us(relay->options.clock);
-    if (call->has_instance) {
-        api_target *target = api_targets_instance(relay->targets, &call->instance);
-        if (!target || target->app != app || !api_target_is_valid(target, now_us) || call->tried_count > 0)
-            return rd_err_set(err, RD_E_NO_INSTANCE, "the instance does not serve");
-        if (reach(relay, target) == API_REACH_NOT)
-            return none_reachable(call, err);
-        *ret = target;
-        return 0;
-    }
-    bool is_elsewhere = false;
-    api_pick pick = {
-        .now_us = now_us, .reach = reach, .context = relay, .tried = call->tried, .tried_count = call->tried_count
-    };
-    *ret = api_targets_pick(app, &pick, &is_elsewhere);
-    if (*ret)
-        return 0;
-    if (is_elsewhere)
-        return none_reachable(call, err);
-    return rd_err_set(err, RD_E_NO_INSTANCE, "no instance serves this app");
-}
-
-/* Nothing of the app serves: where it runs only when called, the call waits while it wakes. */
-static int wait_for_wake(api_call *call, rd_err *err)
-{
-    api_relay *relay = call->relay;
-    const api_app *app = api_targets_app(relay->targets, &call->app);
-    if (err->code != RD_E_NO_INSTANCE || call->has_instance || !app || !app->sleeps || !relay->options.on_asked)
-        return -1;
-    if (api_holds_add(relay->holds, &call->app, app->org, &call->held, boot_us(relay), err) < 0)
-        return -1;
-    call->deadline_us = call->started_us + API_RELAY_WAKE_US;
-    return 0;
-}
-
 /* One try after another until a pipe is had or waited for, or the call waits for the app to wake. */
 static int attempt(api_call *call, rd_err *err)
 {
     api_relay *relay = call->relay;
     for (;;) {
         api_target *target;
-        if (call->tried_count == TRIES_MAX)
-            return rd_err_set(err, RD_E_NO_INSTANCE, "%u instances could not take the call", TRIES_MAX);
-        if (choose(call, &target, err) < 0)
-            return wait_for_wake(call, err);
+        int outcome = api_seek_next(relay->seekers, &call->seek, &target, err);
+        if (outcome < 0)
+            return -1;
+        if (outcome == API_SEEK_WAITS) {
+            call->deadline_us = call->started_us + API_RELAY_WAKE_US;
+            return 0;
+        }
         if (call->is_anonymous && !target->limits.is_open)
             return rd_err_set(err, RD_E_CLI_NO_TOKEN, "the app takes callers with a token of its organisation");
         if (!call->is_sealed && !call->is_for_runtime && !target->limits.is_plain)
@@ -277,14 +210,12 @@ static int attempt(api_call *call, rd_err *err)
         if (call->body.size > bound)
             return rd_err_set(err, RD_E_REQUEST_TOO_LARGE, "request body of %zu bytes, at most %" PRIu64,
                               call->body.size, bound);
-        call->tried[call->tried_count++] = target;
         call->target = target;
         api_target_hold(target);
         target->in_flight++;
         target->app->was_used = true;
         call->deadline_us = call->ready_us + target->limits.time_us + TIME_MARGIN_US;
-        api_reach ignored;
-        rd_link *link = relay->options.find_link(relay->options.context, target, &ignored);
+        rd_link *link = api_seekers_link(relay->seekers, target);
         api_pipe *pipe = NULL;
         rd_err reason = RD_ERR_INIT;
         if (link && api_pools_take(relay->pools, target, link, &call->user, boot_us(relay), &pipe, &reason) == 0) {
@@ -296,38 +227,19 @@ static int attempt(api_call *call, rd_err *err)
     }
 }
 
-/* Nothing that is heard is relied on: what is known of the app is loaded anew as well, which lets the line go where an
- * instance serves that was avoided for a while, or that nobody told of. */
-static void on_held(void *context, const rd_app_id *app, bool is_again)
+static bool on_woken(api_seek *seek)
 {
-    api_relay *relay = context;
-    if (is_again)
-        note_stale(relay, app);
-    relay->options.on_asked(relay->options.context, app);
-}
-
-/* An instance serves: the whole line goes to it, in the order it came. Or none will: each is told why. */
-static void on_settled(void *context, const api_app *app)
-{
-    api_relay *relay = context;
-    api_held *next;
-    for (api_held *held = api_holds_take(relay->holds, &app->id); held; held = next) {
-        next = held->next;
-        api_call *call = RD_CONTAINER_OF(held, api_call, held);
-        *held = (api_held){ 0 };
-        call->tried_count = 0;
-        call->ready_us = boot_us(relay);
-        rd_err err = RD_ERR_INIT;
-        if (attempt(call, &err) < 0)
-            fail_later(call, &err);
-        else if (!call->held.hold)
-            relay->woken++;
-    }
+    api_call *call = RD_CONTAINER_OF(seek, api_call, seek);
+    rd_err err = RD_ERR_INIT;
+    call->ready_us = boot_us(call->relay);
+    if (attempt(call, &err) < 0)
+        fail_later(call, &err);
+    return !call->has_failed && !call->seek.held.hold;
 }
 
 static void avoid_target(api_call *call)
 {
-    call->target->avoid_until_us = rd_clock_wall_us(call->relay->options.clock) + API_TARGET_AVOID_US;
+    api_seekers_avoid(call->relay->seekers, call->target);
 }
 
 static void retry(api_call *call)
@@ -364,7 +276,7 @@ static void on_lost(api_pipe_user *user, api_pipe_loss loss, bool was_open)
     call->pipe = NULL;
     if (loss != API_PIPE_LOST) {
         avoid_target(call);
-        note_stale(relay, &call->app);
+        api_seekers_note_stale(relay->seekers, &call->seek.app);
     }
     /* Nothing reached the instance, or repeating is harmless (RFC 9110, 9.2.1). */
     if (!was_open || (call->is_safe && !call->has_bytes)) {
@@ -422,7 +334,7 @@ static size_t on_data(api_pipe_user *user, rd_bytes bytes)
             return bytes.size;
         }
         if (step == API_HTTP_HEAD) {
-            if (is_refusal_of_draining(call) && !call->has_instance) {
+            if (is_refusal_of_draining(call) && !call->seek.has_instance) {
                 avoid_target(call);
                 give_pipe_back(call, false);
                 retry(call);
@@ -494,10 +406,9 @@ static api_call *call_new(api_relay *relay, const api_call_spec *spec, const api
         (api_pipe_user){ .on_granted = on_granted, .on_data = on_data, .on_room = on_room, .on_lost = on_lost };
     call->events = *events;
     call->context = context;
-    call->app = *spec->app;
-    call->has_instance = spec->instance != NULL;
+    call->seek = (api_seek){ .app = *spec->app, .has_instance = spec->instance != NULL, .on_woken = on_woken };
     if (spec->instance)
-        call->instance = *spec->instance;
+        call->seek.instance = *spec->instance;
     call->body = spec->body;
     call->is_anonymous = spec->is_anonymous;
     call->is_sealed = strcmp(spec->target, RD_OHTTP_PATH) == 0;
@@ -536,7 +447,7 @@ static void fail_when_late(api_call *call, int64_t now_us)
     if (call->has_failed || now_us < call->deadline_us)
         return;
     call->relay->timed_out++;
-    if (call->held.hold)
+    if (call->seek.held.hold)
         (void)rd_err_set(&err, RD_E_NO_INSTANCE, "the app sleeps, and no instance of it came up within %d s",
                          API_RELAY_WAKE_US / 1000000);
     else
@@ -568,7 +479,7 @@ static void on_timer(void *context)
     api_relay *relay = context;
     int64_t now_us = boot_us(relay);
     end_failed(relay, now_us);
-    api_holds_again(relay->holds, now_us);
+    api_seekers_again(relay->seekers, now_us);
     if (++relay->sweeps % 16 == 0)
         api_pools_sweep(relay->pools, now_us);
 }
@@ -580,8 +491,12 @@ api_relay *api_relay_new(const api_relay_options *options)
     relay->pools = api_pools_new();
     relay->targets = api_targets_new(api_pools_target_gone, relay->pools);
     api_pools_set_targets(relay->pools, relay->targets);
-    api_targets_on_settled(relay->targets, on_settled, relay);
-    relay->holds = api_holds_new(on_held, relay);
+    const api_seek_options seeking = { .clock = options->clock,
+                                       .find_link = options->find_link,
+                                       .on_stale = options->on_stale,
+                                       .on_asked = options->on_asked,
+                                       .context = options->context };
+    relay->seekers = api_seekers_new(&seeking, relay->targets);
     relay->timer = rd_timer_new(options->loop, on_timer, relay);
     rd_timer_start(relay->timer, SWEEP_US, SWEEP_US);
     return relay;
@@ -599,7 +514,7 @@ api_relay *api_relay_free(api_relay *relay)
         call_end(relay->first, &err);
     relay->targets = api_targets_free(relay->targets);
     api_pools_free(relay->pools);
-    api_holds_free(relay->holds);
+    api_seekers_free(relay->seekers);
     free(relay);
     return NULL;
 }
@@ -607,6 +522,11 @@ api_relay *api_relay_free(api_relay *relay)
 api_targets *api_relay_targets(api_relay *relay)
 {
     return relay->targets;
+}
+
+api_seekers *api_relay_seekers(api_relay *relay)
+{
+    return relay->seekers;
 }
 
 void api_relay_metrics(void *context, rd_buf *out)
@@ -649,6 +569,6 @@ void api_relay_metrics(void *context, rd_buf *out)
                         "# HELP redoubt_relay_calls_held Calls that wait for an app to wake.\n"
                         "# TYPE redoubt_relay_calls_held gauge\nredoubt_relay_calls_held %zu\n"
                         "# TYPE redoubt_relay_calls_woken_total counter\nredoubt_relay_calls_woken_total %" PRIu64 "\n",
-                        api_holds_count(relay->holds), relay->woken);
+                        api_seekers_waiting(relay->seekers), api_seekers_woken(relay->seekers));
     (void)rd_buf_printf(out, "# TYPE redoubt_targets gauge\nredoubt_targets %zu\n", api_targets_count(relay->targets));
 }

@@ -5,7 +5,7 @@
 #define API_RELAY_H
 
 #include "api/http_response.h"
-#include "api/targets.h"
+#include "api/seek.h"
 #include "common/base/clock.h"
 #include "common/io/link.h"
 
@@ -33,6 +33,8 @@ api_relay *api_relay_new(const api_relay_options *options);
 /* Ends all calls with CANCELLED, closes all pipes. */
 api_relay *api_relay_free(api_relay *relay);
 api_targets *api_relay_targets(api_relay *relay);
+/* For callers of another kind, which wait in the same lines. */
+api_seekers *api_relay_seekers(api_relay *relay);
 
 /* The lines of an end-to-end header are collected by this; false past 32 KiB or for what HTTP does not allow. */
 bool api_relay_add_header(rd_buf *lines, const char *name, const char *value);
