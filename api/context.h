@@ -29,19 +29,20 @@ struct rd_redis;
 
 /* Effective options (main.c's table); strings live as long as the process. NULL or "" where not given. */
 typedef struct api_config {
-    const char *listen;         /* REST and dashboard, "host:port" */
-    const char *apps_listen;    /* applications, "host:port"; "": off */
-    const char *apps_domain;    /* "apps.localhost" */
-    const char *public_url;     /* how people reach `listen`, without a final slash */
-    const char *link_listen;    /* agents dial this, "host:port"; "": off */
-    const char *link_address;   /* what enrolment tells agents to dial, "host:port" */
-    const char *peer_address;   /* what other replicas dial, "host:port"; "": from link_listen */
-    const char *database;       /* libpq connection string */
-    const char *redis;          /* "host:port" or "unix:/path" */
-    const char *blob_dir;       /* 2 hex digits / 64 hex digits */
-    const char *state_dir;      /* plane CA and plane key */
-    const char *collateral;     /* file with the collateral set */
-    const char *collateral_pcs; /* services that the plane fetches collateral from; "": it does not */
+    const char *listen;             /* REST and dashboard, "host:port" */
+    const char *apps_listen;        /* applications, "host:port"; "": off */
+    const char *apps_domain;        /* "apps.localhost" */
+    const char *passthrough_listen; /* TLS that ends in enclaves, "host:port"; "": off */
+    const char *public_url;         /* how people reach `listen`, without a final slash */
+    const char *link_listen;        /* agents dial this, "host:port"; "": off */
+    const char *link_address;       /* what enrolment tells agents to dial, "host:port" */
+    const char *peer_address;       /* what other replicas dial, "host:port"; "": from link_listen */
+    const char *database;           /* libpq connection string */
+    const char *redis;              /* "host:port" or "unix:/path" */
+    const char *blob_dir;           /* 2 hex digits / 64 hex digits */
+    const char *state_dir;          /* plane CA and plane key */
+    const char *collateral;         /* file with the collateral set */
+    const char *collateral_pcs;     /* services that the plane fetches collateral from; "": it does not */
     const char *collateral_kds;
     const char *collateral_root_crl;
     const char *collateral_scopes; /* "tdx:90c06f000000,snp:Milan" */

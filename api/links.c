@@ -460,10 +460,24 @@ static void add_metrics(api_links *links)
     api_metrics_source(metrics, api_tail_metrics, links->tail);
     api_metrics_source(metrics, api_waits_metrics, links->waits);
     api_metrics_source(metrics, api_kms_metrics, links->kms);
+    if (links->passthrough)
+        api_metrics_source(metrics, api_passthrough_metrics, links->passthrough);
     if (links->agents)
         api_metrics_source(metrics, api_agents_metrics, links->agents);
     if (links->peers)
         api_metrics_source(metrics, api_peers_metrics, links->peers);
+}
+
+static int start_passthrough(api_links *links, rd_err *err)
+{
+    const api_config *config = links->context->config;
+    const api_passthrough_options options = { .loop = links->loop,
+                                              .clock = links->context->clock,
+                                              .listen = config->passthrough_listen,
+                                              .domain = config->apps_domain,
+                                              .seekers = api_relay_seekers(links->relay),
+                                              .targets = api_relay_targets(links->relay) };
+    return api_passthrough_new(&options, &links->passthrough, err);
 }
 
 int api_links_start(api_context *context, rd_loop *loop, api_links **ret, rd_err *err)
@@ -497,6 +511,8 @@ int api_links_start(api_context *context, rd_loop *loop, api_links **ret, rd_err
             goto failed;
         context->apps_server = api_apps_server(links->apps);
     }
+    if (config->passthrough_listen && config->passthrough_listen[0] && start_passthrough(links, err) < 0)
+        goto failed;
     add_metrics(links);
     return 0;
 failed:
@@ -577,6 +593,7 @@ api_links *api_links_stop(api_links *links)
     rd_timer_stop(links->beat); /* the last one is said now, and what it judges by goes below */
     send_beat(links, 3);
     api_apps_stop(links->apps);
+    links->passthrough = api_passthrough_free(links->passthrough);
     links->kms = api_kms_free(links->kms);
     if (links->agents)
         api_agents_drop_kms(links->agents);

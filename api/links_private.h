@@ -5,6 +5,7 @@
 
 #include "api/agents.h"
 #include "api/apps_listener.h"
+#include "api/passthrough.h"
 #include "api/deployment_wait.h"
 #include "api/kms.h"
 #include "api/links.h"
@@ -40,7 +41,8 @@ struct api_links {
     api_agents *agents;     /* NULL: off */
     api_peers *peers;       /* NULL: off */
     char peer_address[280]; /* where other replicas dial this one; "": nowhere */
-    api_apps *apps;         /* NULL: off */
+    api_apps *apps;
+    api_passthrough *passthrough; /* NULL: off */
     rd_timer *beat;
     _Atomic(const char *) why; /* not ready, or NULL; of the last beat */
     bool is_beating;           /* one is under way */

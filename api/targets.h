@@ -30,6 +30,7 @@ typedef struct api_target {
     int64_t valid_until_us; /* wall clock: end of its verdict */
     api_target_limits limits;
     uint32_t in_flight;
+    uint32_t passed;        /* of these: connections that are passed through */
     int64_t avoid_until_us; /* wall clock: it, or its agent, refused calls a moment ago */
     bool is_gone;           /* left out of the table; freed with the last holder */
     uint32_t holders;

@@ -1,0 +1,190 @@
+// TLS that ends inside an enclave, through a plane that may lie: what is routed where, what the connection proves, and who notices a
+// relay that ends TLS itself. Tests carry the ids of the attacks that they show.
+import { test, before, after } from "node:test";
+import assert from "node:assert/strict";
+import { createHash, randomBytes, X509Certificate } from "node:crypto";
+import { once } from "node:events";
+import { connect as connectTcp } from "node:net";
+import { connect as connectTls } from "node:tls";
+import { Stack, freePort, until } from "../support/stack.mjs";
+
+const source = `export default { async fetch(request) {
+  const text = request.method === "POST" ? await request.text() : "", url = new URL(request.url);
+  if (url.pathname === "/big") return new Response("x".repeat(Number(url.searchParams.get("n"))));
+  return new Response("inside " + url.host + " " + text.length, { headers: { "content-type": "text/plain" } });
+} };`;
+const OWN = "/.well-known/redoubt/";
+
+let stack, port, app, closed, quiet;
+before(async () => {
+  port = await freePort();
+  stack = await Stack.start({ hosts: 1, apiFlags: ["--passthrough-listen", `127.0.0.1:${port}`] });
+  const deploy = async (name, settings) => {
+    await stack.deploy(name, source, settings);
+    return (await stack.rest("GET", `/v1/apps?name=${name}`)).items[0].id;
+  };
+  app = await deploy("open", { open: true });
+  closed = await deploy("closed", {});
+  quiet = await deploy("quiet", { open: true, plain: false });
+}, { timeout: 120000 });
+after(() => stack?.close());
+
+const nameOf = (id) => `${id.replace("_", "-")}.localhost`;
+
+// A verified-by-nobody TLS connection; the tests do their own checks.
+async function open(id = app, options = {}) {
+  const socket = connectTls({ host: "127.0.0.1", port, servername: nameOf(id), rejectUnauthorized: false, ALPNProtocols: ["http/1.1"], ...options });
+  const failed = once(socket, "error").then(([e]) => { throw e; });
+  failed.catch(() => {});
+  await Promise.race([once(socket, "secureConnect"), failed]);
+  return socket;
+}
+
+// One request on an open connection: {status, headers, body}. Answers carry Content-Length always.
+function ask(socket, path, { method = "GET", headers = {}, body = "" } = {}) {
+  return new Promise((done, failed) => {
+    let bytes = Buffer.alloc(0);
+    const onEnd = () => failed(new Error(`the connection ended after ${bytes.length} bytes`));
+    const onData = (data) => {
+      bytes = Buffer.concat([bytes, data]);
+      const end = bytes.indexOf("\r\n\r\n");
+      if (end < 0) return;
+      const [first, ...lines] = bytes.subarray(0, end).toString("latin1").split("\r\n");
+      const fields = Object.fromEntries(lines.map((line) => [line.slice(0, line.indexOf(":")).toLowerCase(), line.slice(line.indexOf(":") + 1).trim()]));
+      const size = Number(fields["content-length"]);
+      if (bytes.length < end + 4 + size) return;
+      socket.off("data", onData).off("close", onEnd).off("error", failed);
+      done({ status: Number(first.split(" ")[1]), headers: fields, body: bytes.subarray(end + 4, end + 4 + size) });
+    };
+    socket.on("data", onData).on("close", onEnd).on("error", failed);
+    const all = { host: "app.example", ...(body ? { "content-length": Buffer.byteLength(body) } : {}), ...headers };
+    socket.write(`${method} ${path} HTTP/1.1\r\n${Object.entries(all).map(([n, v]) => `${n}: ${v}\r\n`).join("")}\r\n${body}`);
+  });
+}
+
+const exporter = (socket) => socket.exportKeyingMaterial(32, "EXPORTER-Channel-Binding", Buffer.alloc(0)).toString("base64url");
+const statementOf = (bundle) => JSON.parse(Buffer.from(JSON.parse(bundle).statement, "base64url"));
+async function evidence(socket, nonce = randomBytes(32).toString("base64url")) {
+  const answer = await ask(socket, `${OWN}evidence?nonce=${nonce}`);
+  assert.equal(answer.status, 200, answer.body.toString());
+  return { nonce, bundle: answer.body, statement: statementOf(answer.body) };
+}
+// How a connection that is refused ends: the alert's text, or the kind of the end.
+const refusal = (id, options) => open(id, options).then((socket) => { socket.destroy(); return "connected"; }, (e) => e.code || e.message);
+
+test("requests go to the function inside, with receipts, on one connection", { timeout: 60000 }, async () => {
+  const socket = await open();
+  assert.equal(socket.getProtocol(), "TLSv1.3");
+  assert.equal(socket.alpnProtocol, "http/1.1");
+  for (const body of ["", "12345"]) {
+    const answer = await ask(socket, "/where", { method: body ? "POST" : "GET", body });
+    assert.equal(answer.status, 200);
+    assert.equal(answer.body.toString(), `inside app.example ${body.length}`);
+    assert.ok(answer.headers["redoubt-receipt"], "signed by the enclave");
+  }
+  const big = await ask(socket, "/big?n=3000000");
+  assert.equal(big.body.length, 3000000, "an answer larger than every buffer on the way");
+  assert.equal((await ask(socket, "/after")).status, 200);
+  socket.destroy();
+});
+
+test("evidence is bound to the nonce, the certificate and this very connection", { timeout: 60000 }, async () => {
+  const one = await open(), two = await open();
+  const first = await evidence(one), second = await evidence(two);
+  assert.equal(first.statement.purpose, "channel");
+  assert.equal(first.statement.nonce, first.nonce);
+  assert.deepEqual(first.statement.channel, { type: "tls-exporter", value: exporter(one) });
+  assert.equal(second.statement.channel.value, exporter(two));
+  assert.notEqual(first.statement.channel.value, second.statement.channel.value);
+  const spki = new X509Certificate(one.getPeerCertificate(true).raw).publicKey.export({ type: "spki", format: "der" });
+  assert.equal(first.statement.keys.tls, createHash("sha256").update(spki).digest("base64url"));
+  assert.equal(first.statement.app, app);
+  one.destroy();
+  two.destroy();
+});
+
+test("R6 purposes do not mix: client evidence needs no channel, channel evidence comes on one alone", { timeout: 60000 }, async () => {
+  const socket = await open(), nonce = exporter(socket);
+  assert.equal((await ask(socket, `${OWN}evidence?nonce=${nonce}&purpose=client`)).status, 422);
+  assert.equal((await ask(socket, `${OWN}evidence?nonce=${nonce}&purpose=channel`)).status, 200);
+  const host = nameOf(app), plain = await fetch(`http://${host}:${stack.ports.apps}${OWN}evidence?nonce=${nonce}`);
+  const statement = statementOf(await plain.text());
+  assert.equal(statement.purpose, "client");
+  assert.equal(statement.channel, null, "an exporter sent as a nonce stays a nonce");
+  assert.equal((await fetch(`http://${host}:${stack.ports.apps}${OWN}evidence?nonce=${nonce}&purpose=channel`)).status, 422);
+  socket.destroy();
+});
+
+test("the certificate is RA-TLS that the command line verifies by itself", { timeout: 60000 }, async () => {
+  const socket = await open(), cert = new X509Certificate(socket.getPeerCertificate(true).raw);
+  socket.destroy();
+  assert.ok(cert.verify(cert.publicKey), "signed by its own key");
+  assert.ok(Date.parse(cert.validTo) - Date.parse(cert.validFrom) <= 25 * 3600 * 1000, "a quote in a certificate is not fresh: it is short");
+});
+
+test("R39 nothing can be resumed", { timeout: 60000 }, async () => {
+  const tickets = [];
+  const socket = await open();
+  socket.on("session", (ticket) => tickets.push(ticket));
+  await ask(socket, "/");
+  const session = socket.getSession();
+  assert.equal(tickets.length, 0);
+  socket.destroy();
+  const again = await open(app, { session });
+  assert.equal(again.isSessionReused(), false);
+  again.destroy();
+});
+
+test("a release that takes sealed requests alone takes none here either, but its evidence is there", { timeout: 60000 }, async () => {
+  const socket = await open(quiet);
+  const answer = await ask(socket, "/");
+  assert.equal(answer.status, 403);
+  assert.equal(answer.headers["redoubt-error"], "plain_refused");
+  const other = await open(quiet);
+  assert.equal((await evidence(other)).statement.app, quiet);
+  socket.destroy();
+  other.destroy();
+});
+
+test("names that are nobody's, another's or missing are refused before any instance hears of them", { timeout: 60000 }, async () => {
+  const unknown = "app_" + "a".repeat(52);
+  assert.match(await refusal(unknown), /UNRECOGNIZED_NAME/);
+  assert.match(await refusal(app, { servername: "www.example" }), /UNRECOGNIZED_NAME/);
+  assert.match(await refusal(app, { servername: "" }), /UNRECOGNIZED_NAME/);
+  assert.match(await refusal(app, { servername: nameOf(app).replace(".localhost", ".elsewhere") }), /UNRECOGNIZED_NAME/);
+  assert.match(await refusal(closed), /ACCESS_DENIED/, "a token could not be seen here");
+  assert.match(await refusal(app, { maxVersion: "TLSv1.2" }), /PROTOCOL_VERSION/, "the enclave's own word");
+  assert.match(await refusal(app, { ALPNProtocols: ["h3"] }), /NO_APPLICATION_PROTOCOL/);
+});
+
+// Bytes as they are; answers everything that came until the end.
+async function raw(bytes) {
+  const socket = connectTcp({ host: "127.0.0.1", port, allowHalfOpen: true }), parts = [];
+  socket.on("data", (part) => parts.push(part)).on("error", () => {});
+  socket.write(bytes);
+  await once(socket, "close", { signal: AbortSignal.timeout(30000) }).catch(() => {});
+  socket.destroy();
+  return Buffer.concat(parts).toString("hex");
+}
+
+test("hellos that are none, too long or cut are answered with an alert or nothing, and end", { timeout: 60000 }, async () => {
+  const record = (body) => Buffer.concat([Buffer.from([22, 3, 1, body.length >> 8, body.length & 255]), body]);
+  assert.equal(await raw("GET / HTTP/1.1\r\nhost: x\r\n\r\n"), "");
+  assert.equal(await raw(record(Buffer.from([1, 0xff, 0xff, 0xff, 3, 3]))), "15030300020216", "record_overflow");
+  assert.equal(await raw(record(Buffer.from([2, 0, 0, 1, 0]))), "1503030002020a", "unexpected_message");
+  assert.equal(await raw(record(Buffer.from([1, 0, 0, 1, 0]))), "15030300020232", "decode_error");
+  const began = Date.now();
+  assert.equal(await raw(Buffer.from([22, 3, 1, 2])), "", "a hello that never comes");
+  assert.ok(Date.now() - began < 29000, "is cut off");
+});
+
+test("the plane and its peers see no byte of a request or an answer", { timeout: 60000 }, async () => {
+  const before = await (await fetch(stack.api + "/metrics")).text();
+  const socket = await open();
+  assert.equal((await ask(socket, "/x")).status, 200);
+  const metric = (text, name) => Number(text.match(new RegExp(`^${name} (\\d+)`, "m"))[1]);
+  const during = await (await fetch(stack.api + "/metrics")).text();
+  assert.ok(metric(during, 'redoubt_passthrough_connections_total{outcome="passed"}'.replace(/[{}]/g, "\\$&")) > metric(before, 'redoubt_passthrough_connections_total{outcome="passed"}'.replace(/[{}]/g, "\\$&")));
+  socket.destroy();
+  await until("the connection is gone", async () => metric(await (await fetch(stack.api + "/metrics")).text(), "redoubt_passthrough_connections") === 0);
+});
