@@ -4,6 +4,7 @@ import { test, before, after } from "node:test";
 import assert from "node:assert/strict";
 import { createHash, randomBytes, X509Certificate } from "node:crypto";
 import { once } from "node:events";
+import { request as httpRequest } from "node:http";
 import { connect as connectTcp } from "node:net";
 import { connect as connectTls } from "node:tls";
 import { Stack, freePort, until } from "../support/stack.mjs";
@@ -62,12 +63,21 @@ function ask(socket, path, { method = "GET", headers = {}, body = "" } = {}) {
   });
 }
 
+// Some readers take the first PEM that they find in a certificate's bytes, and the quote inside holds some: it goes in as PEM itself.
+const certificateOf = (socket) => new X509Certificate(`-----BEGIN CERTIFICATE-----\n${socket.getPeerCertificate(true).raw.toString("base64").replace(/.{64}/g, "$&\n")}\n-----END CERTIFICATE-----\n`);
 const exporter = (socket) => socket.exportKeyingMaterial(32, "EXPORTER-Channel-Binding", Buffer.alloc(0)).toString("base64url");
 const statementOf = (bundle) => JSON.parse(Buffer.from(JSON.parse(bundle).statement, "base64url"));
 async function evidence(socket, nonce = randomBytes(32).toString("base64url")) {
   const answer = await ask(socket, `${OWN}evidence?nonce=${nonce}`);
   assert.equal(answer.status, 200, answer.body.toString());
   return { nonce, bundle: answer.body, statement: statementOf(answer.body) };
+}
+// The same path on the apps' origin, where the plane reads along.
+async function plain(path) {
+  const outgoing = httpRequest({ host: "127.0.0.1", port: stack.ports.apps, path, headers: { host: nameOf(app) } }).end();
+  const [response] = await once(outgoing, "response"), parts = [];
+  for await (const part of response) parts.push(part);
+  return { status: response.statusCode, body: Buffer.concat(parts).toString() };
 }
 // How a connection that is refused ends: the alert's text, or the kind of the end.
 const refusal = (id, options) => open(id, options).then((socket) => { socket.destroy(); return "connected"; }, (e) => e.code || e.message);
@@ -96,7 +106,7 @@ test("evidence is bound to the nonce, the certificate and this very connection",
   assert.deepEqual(first.statement.channel, { type: "tls-exporter", value: exporter(one) });
   assert.equal(second.statement.channel.value, exporter(two));
   assert.notEqual(first.statement.channel.value, second.statement.channel.value);
-  const spki = new X509Certificate(one.getPeerCertificate(true).raw).publicKey.export({ type: "spki", format: "der" });
+  const spki = certificateOf(one).publicKey.export({ type: "spki", format: "der" });
   assert.equal(first.statement.keys.tls, createHash("sha256").update(spki).digest("base64url"));
   assert.equal(first.statement.app, app);
   one.destroy();
@@ -107,16 +117,15 @@ test("R6 purposes do not mix: client evidence needs no channel, channel evidence
   const socket = await open(), nonce = exporter(socket);
   assert.equal((await ask(socket, `${OWN}evidence?nonce=${nonce}&purpose=client`)).status, 422);
   assert.equal((await ask(socket, `${OWN}evidence?nonce=${nonce}&purpose=channel`)).status, 200);
-  const host = nameOf(app), plain = await fetch(`http://${host}:${stack.ports.apps}${OWN}evidence?nonce=${nonce}`);
-  const statement = statementOf(await plain.text());
+  const statement = statementOf((await plain(`${OWN}evidence?nonce=${nonce}`)).body);
   assert.equal(statement.purpose, "client");
   assert.equal(statement.channel, null, "an exporter sent as a nonce stays a nonce");
-  assert.equal((await fetch(`http://${host}:${stack.ports.apps}${OWN}evidence?nonce=${nonce}&purpose=channel`)).status, 422);
+  assert.equal((await plain(`${OWN}evidence?nonce=${nonce}&purpose=channel`)).status, 422);
   socket.destroy();
 });
 
 test("the certificate is RA-TLS that the command line verifies by itself", { timeout: 60000 }, async () => {
-  const socket = await open(), cert = new X509Certificate(socket.getPeerCertificate(true).raw);
+  const socket = await open(), cert = certificateOf(socket);
   socket.destroy();
   assert.ok(cert.verify(cert.publicKey), "signed by its own key");
   assert.ok(Date.parse(cert.validTo) - Date.parse(cert.validFrom) <= 25 * 3600 * 1000, "a quote in a certificate is not fresh: it is short");
@@ -162,7 +171,7 @@ async function raw(bytes) {
   const socket = connectTcp({ host: "127.0.0.1", port, allowHalfOpen: true }), parts = [];
   socket.on("data", (part) => parts.push(part)).on("error", () => {});
   socket.write(bytes);
-  await once(socket, "close", { signal: AbortSignal.timeout(30000) }).catch(() => {});
+  await new Promise((done) => socket.on("end", done).on("close", done));
   socket.destroy();
   return Buffer.concat(parts).toString("hex");
 }
@@ -173,9 +182,7 @@ test("hellos that are none, too long or cut are answered with an alert or nothin
   assert.equal(await raw(record(Buffer.from([1, 0xff, 0xff, 0xff, 3, 3]))), "15030300020216", "record_overflow");
   assert.equal(await raw(record(Buffer.from([2, 0, 0, 1, 0]))), "1503030002020a", "unexpected_message");
   assert.equal(await raw(record(Buffer.from([1, 0, 0, 1, 0]))), "15030300020232", "decode_error");
-  const began = Date.now();
-  assert.equal(await raw(Buffer.from([22, 3, 1, 2])), "", "a hello that never comes");
-  assert.ok(Date.now() - began < 29000, "is cut off");
+  assert.equal(await raw(Buffer.from([22, 3, 1, 2])), "", "a hello that never comes is cut off");
 });
 
 test("the plane and its peers see no byte of a request or an answer", { timeout: 60000 }, async () => {
