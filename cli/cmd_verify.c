@@ -3,6 +3,7 @@
 #include "cli/docs.h"
 #include "cli/exchange.h"
 #include "cli/kms.h"
+#include "cli/live.h"
 #include "cli/proof.h"
 #include "cli/steps.h"
 #include "common/base/mem.h"
@@ -203,11 +204,116 @@ static int verify_all(verify_run *run, const json_t *app, rd_err *err)
     return 0;
 }
 
+/* ---- a live endpoint ---- */
+
+#define LIVE_TIMEOUT_US 30000000
+
+/* Evidence, documents and the exporter all of one connection. */
+static int prove_live(cli_context *context, const cli_live_address *address, cli_live *live, rd_bytes collateral,
+                      cli_proof *proof, json_t *steps, rd_err *err)
+{
+    uint8_t nonce[32];
+    char nonce_text[44];
+    rd_buf evidence, docs_text;
+    json_t *docs_json = NULL;
+    cli_docs docs;
+    int64_t now_us = rd_clock_wall_us(context->clock), start_us = rd_clock_boot_us(context->clock);
+    rd_random_bytes(nonce, sizeof nonce);
+    rd_base64url_encode(RD_BYTES_ARRAY(nonce), nonce_text);
+    RD_CLEANUP(rd_free_p) char *path = rd_asprintf("/.well-known/redoubt/evidence?nonce=%s", nonce_text);
+    rd_buf_init(&evidence, 128 << 10);
+    rd_buf_init(&docs_text, 1 << 20);
+    int status = cli_live_get(live, path, 128 << 10, &evidence, err);
+    int64_t waited_us = rd_clock_boot_us(context->clock) - start_us;
+    if (status == 0)
+        status = cli_live_get(live, "/.well-known/redoubt/docs", 1 << 20, &docs_text, err);
+    if (status == 0)
+        status = rd_json_parse(rd_buf_bytes(&docs_text), NULL, &docs_json, err);
+    if (status < 0) {
+        rd_buf_done(&evidence);
+        rd_buf_done(&docs_text);
+        return cli_step_failed(steps, "answer", err);
+    }
+    status = cli_docs_open(docs_json, &address->app, cli_profile_get(context->profile, CLI_SET_STATE_DIR), &now_us,
+                           &docs, steps, err);
+    const cli_proof_request wanted = { .evidence = rd_buf_bytes(&evidence),
+                                       .collateral = collateral,
+                                       .docs = &docs,
+                                       .purpose = RD_PURPOSE_CHANNEL,
+                                       .nonce = nonce,
+                                       .channel = cli_live_exporter(live),
+                                       .tls = cli_live_key(live),
+                                       .now_us = now_us };
+    if (status == 0)
+        status = cli_proof_check(context->profile, &wanted, proof, steps, err);
+    if (status == 0) {
+        cli_step(steps, "channel", true, "bound to this connection and the key of its certificate (RFC 9266)");
+        status = cli_live_check_certificate(live, now_us, steps, err);
+    }
+    if (status == 0)
+        status = check_kms(context, &docs, steps, err);
+    if (status == 0)
+        cli_step(steps, "freshness", true, "answered this nonce in %.1f ms", (double)waited_us / 1000);
+    cli_docs_done(&docs);
+    json_decref(docs_json);
+    rd_buf_done(&evidence);
+    rd_buf_done(&docs_text);
+    return status;
+}
+
+static void print_live(cli_context *context, const char *url, const cli_proof *proof, bool is_verified,
+                       const json_t *steps)
+{
+    char id[RD_ID_TEXT_SIZE] = "";
+    if (is_verified)
+        rd_id_format(RD_PREFIX_INSTANCE, &proof->instance, id);
+    if (context->out.form == CLI_JSON) {
+        json_t *document = json_pack("{s:s, s:s?, s:b, s:b, s:O}", "endpoint", url, "instance", is_verified ? id : NULL,
+                                     "verified", is_verified, "simulated", proof->is_simulated, "steps", steps);
+        cli_print_json(&context->out, document);
+        json_decref(document);
+        return;
+    }
+    RD_CLEANUP(rd_free_p) char *title = rd_asprintf("%s   %s", url, id);
+    print_mark(&context->out, title, proof->is_simulated);
+    cli_steps_print(&context->out, steps);
+}
+
+static int verify_live(cli_context *context, const char *url, rd_err *err)
+{
+    cli_live_address address;
+    cli_live *live = NULL;
+    cli_proof proof = { .is_simulated = false };
+    rd_buf collateral = { .data = NULL };
+    cli_client *client = NULL;
+    int status = cli_live_address_parse(url, &address, err);
+    if (status == 0)
+        client = cli_context_client(context, err);
+    if (status < 0 || !client || fetch_bytes(client, "/v1/collateral", 2 << 20, &collateral, err) < 0) {
+        rd_buf_done(&collateral);
+        return -1;
+    }
+    json_t *steps = json_array();
+    status = cli_live_open(&address, context->timeout_us ? context->timeout_us : LIVE_TIMEOUT_US, &live, err);
+    if (status < 0)
+        (void)cli_step_failed(steps, "connection", err);
+    else
+        status = prove_live(context, &address, live, rd_buf_bytes(&collateral), &proof, steps, err);
+    print_live(context, url, &proof, status == 0, steps);
+    cli_live_free(live);
+    cli_proof_done(&proof);
+    rd_buf_done(&collateral);
+    json_decref(steps);
+    return status;
+}
+
 static int run_verify(cli_context *context, const cli_args *args, rd_err *err)
 {
-    if (cli_args_expect(args, 1, 1, "APP|FILE", err) < 0)
+    if (cli_args_expect(args, 1, 1, "APP|FILE|URL", err) < 0)
         return -1;
     const char *what = args->positional[0];
+    if (strncmp(what, "https://", 8) == 0)
+        return verify_live(context, what, err);
     bool looks_like_file = strchr(what, '/') || strchr(what, '.') || strcmp(what, "-") == 0;
     if (looks_like_file || access(what, R_OK) == 0)
         return verify_file(context, args, what, err);
@@ -232,8 +338,9 @@ const cli_command cli_verify_commands[] = {
     { .name = "verify",
       .purpose = "check instances or a saved receipt here, step by step",
       .arguments = "APP|FILE",
-      .examples = "redoubt verify private-score\nredoubt verify answer.json --json\nredoubt verify answer.json --at "
-                  "2026-12-01T00:00:00Z",
+      .examples =
+          "redoubt verify private-score\nredoubt verify https://app-ID.apps.example\nredoubt verify answer.json "
+          "--json\nredoubt verify answer.json --at 2026-12-01T00:00:00Z",
       .flags = verify_flags,
       .run = run_verify },
     { .name = NULL },

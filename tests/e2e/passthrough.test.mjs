@@ -3,10 +3,13 @@
 import { test, before, after } from "node:test";
 import assert from "node:assert/strict";
 import { createHash, randomBytes, X509Certificate } from "node:crypto";
+import { execFileSync } from "node:child_process";
 import { once } from "node:events";
+import { readFileSync } from "node:fs";
 import { request as httpRequest } from "node:http";
 import { connect as connectTcp } from "node:net";
-import { connect as connectTls } from "node:tls";
+import { join } from "node:path";
+import { connect as connectTls, createServer as createTlsServer } from "node:tls";
 import { Stack, freePort, until } from "../support/stack.mjs";
 
 const source = `export default { async fetch(request) {
@@ -194,4 +197,91 @@ test("the plane and its peers see no byte of a request or an answer", { timeout:
   assert.ok(metric(during, 'redoubt_passthrough_connections_total{outcome="passed"}'.replace(/[{}]/g, "\\$&")) > metric(before, 'redoubt_passthrough_connections_total{outcome="passed"}'.replace(/[{}]/g, "\\$&")));
   socket.destroy();
   await until("the connection is gone", async () => metric(await (await fetch(stack.api + "/metrics")).text(), "redoubt_passthrough_connections") === 0);
+});
+
+const verify = async (where, id = app) => {
+  const result = await stack.cli("verify", `https://${nameOf(id)}:${where}`, "--json");
+  return { ...result, report: JSON.parse(result.stdout) };
+};
+const failed = (report) => report.steps.find((step) => !step.ok);
+
+test("redoubt verify https:// checks a live endpoint on the connection itself", { timeout: 60000 }, async () => {
+  const { code, report, stderr } = await verify(port);
+  assert.equal(code, 0, stderr);
+  assert.equal(report.verified, true);
+  assert.equal(report.simulated, true);
+  assert.match(report.instance, /^ins_/);
+  for (const name of ["owner", "statement", "event_log", "channel", "certificate", "freshness"]) assert.ok(report.steps.some((step) => step.name === name && step.ok), `step ${name} of ${report.steps.map((step) => step.name)}`);
+  const shown = await stack.cli("verify", `https://${nameOf(app)}:${port}/`);
+  assert.equal(shown.code, 0);
+  assert.match(shown.stdout, /SIMULATED/);
+  assert.match(shown.stdout, /bound to this connection/);
+  assert.equal((await verify(port, quiet)).code, 0, "evidence needs no consent to plain requests");
+  for (const url of ["https://example.com", `https://${nameOf(app)}:${port}/path`, `https://${nameOf(app)}:0`, `https://x@${nameOf(app)}`]) assert.equal((await stack.cli("verify", url)).code, 2, url);
+});
+
+// A relay that ends TLS under a certificate of its own and speaks TLS to the enclave itself; onPath may answer in the enclave's place.
+async function terminator({ onPath = () => null, ...options } = {}) {
+  const key = join(stack.dir, "relay-key.pem"), cert = join(stack.dir, "relay-cert.pem");
+  execFileSync("openssl", ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", key, "-out", cert, "-days", "1", "-subj", "/CN=relay"], { stdio: "ignore" });
+  const seen = [];
+  const server = createTlsServer({ key: readFileSync(key), cert: readFileSync(cert), ALPNProtocols: ["http/1.1"], ...options }, async (caller) => {
+    caller.on("error", () => {});
+    const inside = await open(), paths = [];
+    inside.on("error", () => {});
+    caller.on("close", () => inside.destroy());
+    caller.on("data", async (data) => {
+      seen.push(data.toString("latin1"));
+      paths.push(data.toString("latin1").split(" ")[1]);
+      const own = await onPath(paths.at(-1), caller);
+      if (own) caller.write(`HTTP/1.1 200 OK\r\nContent-Length: ${Buffer.byteLength(own)}\r\n\r\n${own}`);
+      else inside.write(data);
+    });
+    inside.pipe(caller, { end: false });
+  });
+  server.on("tlsClientError", () => {});
+  await once(server.listen(0, "127.0.0.1"), "listening");
+  return { server, seen, port: server.address().port };
+}
+
+test("R38 a relay that ends TLS itself is found out, whatever its certificate", { timeout: 60000 }, async () => {
+  const relay = await terminator();
+  const { code, report } = await verify(relay.port);
+  assert.equal(code, 6);
+  assert.equal(report.verified, false);
+  assert.equal(failed(report).code, "attest_channel");
+  assert.match(failed(report).detail, /another connection/);
+  assert.ok(relay.seen.length > 0, "it read the question, and could not answer it");
+  relay.server.close();
+});
+
+test("R6 I6 a relay that has the exporter attested as a nonce is found out", { timeout: 60000 }, async () => {
+  const relay = await terminator({ onPath: async (path, caller) => {
+    if (!path.startsWith(OWN + "evidence")) return null;
+    return (await plain(`${OWN}evidence?nonce=${exporter(caller)}`)).body;
+  } });
+  const { code, report } = await verify(relay.port);
+  assert.equal(code, 6);
+  assert.equal(failed(report).code, "attest_channel");
+  assert.match(failed(report).detail, /bound to no connection/);
+  relay.server.close();
+});
+
+test("R39 evidence of an earlier connection does not count on a later one", { timeout: 60000 }, async () => {
+  const earlier = await open(), old = (await evidence(earlier)).bundle.toString();
+  const relay = await terminator({ onPath: (path) => (path.startsWith(OWN + "evidence") ? old : null) });
+  const { code, report } = await verify(relay.port);
+  assert.equal(code, 6);
+  assert.equal(failed(report).code, "attest_channel");
+  earlier.destroy();
+  relay.server.close();
+});
+
+test("I8 a connection that has no exporter is refused, not believed", { timeout: 60000 }, async () => {
+  const relay = await terminator({ maxVersion: "TLSv1.2" });
+  const { code, report } = await verify(relay.port);
+  assert.equal(code, 6);
+  assert.equal(failed(report).code, "attest_channel");
+  assert.match(failed(report).detail, /no TLS 1.3/);
+  relay.server.close();
 });
