@@ -5,7 +5,7 @@ import assert from "node:assert/strict";
 import { createHash, randomBytes, X509Certificate } from "node:crypto";
 import { execFileSync } from "node:child_process";
 import { once } from "node:events";
-import { readFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { request as httpRequest } from "node:http";
 import { connect as connectTcp } from "node:net";
 import { join } from "node:path";
@@ -132,6 +132,18 @@ test("the certificate is RA-TLS that the command line verifies by itself", { tim
   socket.destroy();
   assert.ok(cert.verify(cert.publicKey), "signed by its own key");
   assert.ok(Date.parse(cert.validTo) - Date.parse(cert.validFrom) <= 25 * 3600 * 1000, "a quote in a certificate is not fresh: it is short");
+  const file = join(stack.dir, "instance.pem"), pki = join(stack.dir, "pki");
+  writeFileSync(file, cert.toString());
+  const judged = async (path) => {
+    const result = await stack.cli("evidence", "verify", path, "--collateral", join(pki, "collateral.json"), "--trust-root", join(pki, "root.pem"), "--json");
+    return { code: result.code, report: JSON.parse(result.stdout) };
+  };
+  const good = await judged(file);
+  assert.equal(good.report.genuine, true, JSON.stringify(good.report));
+  const raw = Buffer.from(cert.raw);
+  raw[raw.length - 5] ^= 1;
+  writeFileSync(file, raw);
+  assert.equal((await judged(file)).code, 6, "a changed certificate is none");
 });
 
 test("R39 nothing can be resumed", { timeout: 60000 }, async () => {
@@ -188,7 +200,7 @@ test("hellos that are none, too long or cut are answered with an alert or nothin
   assert.equal(await raw(Buffer.from([22, 3, 1, 2])), "", "a hello that never comes is cut off");
 });
 
-test("the plane and its peers see no byte of a request or an answer", { timeout: 60000 }, async () => {
+test("the plane counts connections, and forgets them", { timeout: 60000 }, async () => {
   const before = await (await fetch(stack.api + "/metrics")).text();
   const socket = await open();
   assert.equal((await ask(socket, "/x")).status, 200);
@@ -284,4 +296,30 @@ test("I8 a connection that has no exporter is refused, not believed", { timeout:
   assert.equal(failed(report).code, "attest_channel");
   assert.match(failed(report).detail, /no TLS 1.3/);
   relay.server.close();
+});
+
+test("a connection to an app that sleeps is held until an instance takes it", { timeout: 120000 }, async () => {
+  const id = (await stack.deploy("sleeper", source, { open: true, instances: { min: 0, max: 1, idle_s: 10 } })).app;
+  await until("the app sleeps", async () => (await stack.rest("GET", `/v1/apps/${id}`)).instances.wanted === 0 &&
+    (await stack.rest("GET", `/v1/apps/${id}/instances`)).items.every((one) => !one.live), 60000);
+  const sockets = await Promise.all([open(id), open(id), open(id)]);
+  for (const socket of sockets) {
+    assert.equal((await ask(socket, "/")).status, 200);
+    socket.destroy();
+  }
+});
+
+test("an agent that restarts ends its connections, and the next one goes to the instance that serves on", { timeout: 120000 }, async () => {
+  const socket = await open(), over = once(socket, "close");
+  socket.on("error", () => {});
+  assert.equal((await ask(socket, "/")).status, 200);
+  await stack.restart("agent-1");
+  await over;
+  await stack.hostsReady(1);
+  await until("another connection is taken", async () => {
+    const next = await open().catch(() => null);
+    const answer = next && await ask(next, "/").catch(() => null);
+    next?.destroy();
+    return answer?.status === 200;
+  }, 60000);
 });
