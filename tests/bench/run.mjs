@@ -7,10 +7,11 @@ import * as serving from "./serving.mjs";
 import * as accepts from "./accepts.mjs";
 import * as invoke from "./invoke.mjs";
 import * as sealed from "./sealed.mjs";
+import * as passthrough from "./passthrough.mjs";
 import * as links from "./links.mjs";
 import * as verify from "./verify.mjs";
 
-const suites = [engine, cold, serving, accepts, invoke, sealed, links, verify];
+const suites = [engine, cold, serving, accepts, invoke, sealed, passthrough, links, verify];
 
 const args = process.argv.slice(2);
 const option = (name, fallback) => {
