@@ -309,6 +309,18 @@ test("a connection to an app that sleeps is held until an instance takes it", { 
   }
 });
 
+test("a replica that has no link to the host passes connections over the one that has it", { timeout: 90000 }, async () => {
+  const other = await freePort();
+  stack.options.apiFlags = ["--passthrough-listen", `127.0.0.1:${other}`];
+  await stack.addApi(2);
+  const socket = await until("the second replica reaches the instance", () => open(app, { port: other }).catch(() => null), 30000);
+  const { statement } = await evidence(socket);
+  assert.equal(statement.channel.value, exporter(socket));
+  assert.equal((await ask(socket, "/big?n=1000000")).body.length, 1000000);
+  assert.equal((await verify(other)).code, 0);
+  socket.destroy();
+});
+
 test("an agent that restarts ends its connections, and the next one goes to the instance that serves on", { timeout: 120000 }, async () => {
   const socket = await open(), over = once(socket, "close");
   socket.on("error", () => {});
