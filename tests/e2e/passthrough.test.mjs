@@ -10,10 +10,13 @@ import { request as httpRequest } from "node:http";
 import { connect as connectTcp } from "node:net";
 import { join } from "node:path";
 import { connect as connectTls, createServer as createTlsServer } from "node:tls";
+import { Markers } from "../support/markers.mjs";
+import { Proxy } from "../support/proxy.mjs";
 import { Stack, freePort, until } from "../support/stack.mjs";
 
 const source = `export default { async fetch(request) {
   const text = request.method === "POST" ? await request.text() : "", url = new URL(request.url);
+  if (url.pathname.startsWith("/loud")) return new Response(text.toUpperCase());
   if (url.pathname === "/big") return new Response("x".repeat(Number(url.searchParams.get("n"))));
   return new Response("inside " + url.host + " " + text.length, { headers: { "content-type": "text/plain" } });
 } };`;
@@ -198,6 +201,20 @@ test("hellos that are none, too long or cut are answered with an alert or nothin
   assert.equal(await raw(record(Buffer.from([2, 0, 0, 1, 0]))), "1503030002020a", "unexpected_message");
   assert.equal(await raw(record(Buffer.from([1, 0, 0, 1, 0]))), "15030300020232", "decode_error");
   assert.equal(await raw(Buffer.from([22, 3, 1, 2])), "", "a hello that never comes is cut off");
+});
+
+test("R13 no process of plane and host and no wire holds what went through", { timeout: 120000 }, async () => {
+  const wire = join(stack.dir, "wire"), text = "said-" + randomBytes(12).toString("hex"), path = "path-" + randomBytes(12).toString("hex");
+  const proxy = await Proxy.start({ port: 0, host: "127.0.0.1" }, { port, host: "127.0.0.1" }, wire);
+  const socket = await open(app, { port: proxy.port });
+  const answer = await ask(socket, "/loud/" + path, { method: "POST", body: text });
+  assert.equal(answer.body.toString(), text.toUpperCase());
+  const marks = new Markers({ request: text, path, answer: text.toUpperCase() }), there = new Markers({ name: nameOf(app) });
+  assert.deepEqual(marks.files(stack.dir), []);
+  assert.ok(there.files(stack.dir).some((found) => found.includes("wire")), "the search finds what is there: the name that is asked for");
+  for (const [name, one] of stack.processes) if (one.isRunning()) assert.deepEqual(marks.memory(one.pid, name), []);
+  socket.destroy();
+  await proxy.close();
 });
 
 test("the plane counts connections, and forgets them", { timeout: 60000 }, async () => {
