@@ -228,6 +228,19 @@ test("the plane counts connections, and forgets them", { timeout: 60000 }, async
   await until("the connection is gone", async () => metric(await (await fetch(stack.api + "/metrics")).text(), "redoubt_passthrough_connections") === 0);
 });
 
+test("connections to one instance are bounded, and a place that is left is taken again", { timeout: 60000 }, async () => {
+  const sockets = [];
+  let end;
+  while (sockets.length <= 64 && !end) await open().then((socket) => sockets.push(socket), (e) => { end = e.code; });
+  assert.match(end, /INTERNAL_ERROR/);
+  assert.ok(sockets.length > 0 && sockets.length <= 64, `${sockets.length} were taken`);
+  assert.equal((await plain(`${OWN}docs`)).status, 200, "calls have places of their own");
+  sockets.pop().destroy();
+  const next = await until("the place is taken again", () => open().catch(() => null));
+  assert.equal((await ask(next, "/")).status, 200);
+  for (const socket of [next, ...sockets]) socket.destroy();
+});
+
 const verify = async (where, id = app) => {
   const result = await stack.cli("verify", `https://${nameOf(id)}:${where}`, "--json");
   return { ...result, report: JSON.parse(result.stdout) };
