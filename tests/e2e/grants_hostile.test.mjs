@@ -6,6 +6,7 @@ import { randomBytes, sign } from "node:crypto";
 import { once } from "node:events";
 import { readdirSync, renameSync } from "node:fs";
 import { join } from "node:path";
+import { HostileRelay } from "../support/hostile_relay.mjs";
 import { Stack, until } from "../support/stack.mjs";
 import { H, Owner, appIdOf, b64u, bundle, canonical, digestText, frame as framed, head, headDigest, release, releaseDigest, sha256 } from "../integration/api_fixture.mjs";
 
@@ -80,6 +81,34 @@ async function victims() {
     victim.sealed[name] = Buffer.from(await (await fetch(`${stack.api}/v1/apps/${made.app}/secrets/${name}/1`, { headers: { authorization: "Bearer " + stack.token } })).arrayBuffer());
   return victim;
 }
+
+test("R2: a plane that swaps genesis, evidence or seal key of the key service gets nothing that is sealed", { timeout: 120000 }, async () => {
+  const victim = await victims(), other = await stack.deploy("other", source);
+  const relay = await HostileRelay.start(stack);
+  const json = (answer, change) => { answer.body = Buffer.from(JSON.stringify({ ...JSON.parse(answer.body), ...change })); };
+  const keyOf = (app) => stack.rest("GET", `/v1/kms/${kms}/seal-key?app=${app}&version=1`);
+  const recorded = await (await fetch(`${stack.api}/v1/kms/${kms}/evidence?nonce=${b64u(randomBytes(32))}`, { headers: { authorization: "Bearer " + stack.token } })).arrayBuffer();
+  const genesis = Buffer.from((await stack.rest("GET", `/v1/kms/${kms}`)).genesis, "base64url").toString();
+  const instance = await stack.invoke(other.app, "/.well-known/redoubt/evidence?nonce=" + b64u(randomBytes(32)));
+  const [true_, others] = [await keyOf(victim.id), await keyOf(other.app)], mine = { key: b64u(randomBytes(32)) };
+  for (const [what, path, change, said] of [
+    ["a key of its own", /seal-key/, (answer) => json(answer, mine), /signature/],
+    ["another app's key", /seal-key/, (answer) => json(answer, others), /signature/],
+    ["the right key, another's signature", /seal-key/, (answer) => json(answer, { ...true_, signature: others.signature }), /signature/],
+    ["evidence that was recorded", /\/evidence/, (answer) => { answer.body = Buffer.from(recorded); }, /nonce/],
+    ["evidence of an instance", /\/evidence/, (answer) => { answer.body = Buffer.from(instance.body); }, /attest_measurement/],
+    ["a genesis with recovery keys", /kms_[a-z2-7]+$/, (answer) => json(answer, { genesis: b64u(genesis.replace('"recovery":null', `"recovery":{"keys":["${mine.key}"],"threshold":1}`)) }), /kms_unknown/],
+  ]) {
+    let hits = 0;
+    relay.reset({ onAnswer: (x, answer) => { if (x.method === "GET" && x.path.startsWith("/v1/kms/") && path.test(x.path.split("?")[0])) { hits++; change(answer); } } });
+    const refused = await stack.cli("secrets", "set", "victim", "C", { input: "the third value", env: { REDOUBT_PROFILE: relay.profile } });
+    assert.ok(hits > 0, `${what}: ${refused.stderr} ${relay.seen.map((x) => x.path)}`);
+    assert.equal(refused.code, 6, `${what}: ${refused.stderr}`);
+    assert.match(refused.stderr, said, what);
+    assert.equal(relay.seen.some((x) => x.method !== "GET"), false, what);
+  }
+  await relay.close();
+});
 
 test("R68: another app's secret does not open in this one, nor under another name", { timeout: 120000 }, async () => {
   const { sealed } = await victims();

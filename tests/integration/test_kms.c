@@ -498,13 +498,52 @@ static void test_collateral(void **state RD_UNUSED)
 
 /* --- restart --- */
 
-static void restart(int signal_number)
+static void restart_bare(int signal_number)
 {
     kms_end(world, signal_number);
     if (!kms_start_as(world, KMS_MRTD))
         fail_msg("%s", world->process.why);
     assert_true(read_genesis(world));
+}
+
+static void restart(int signal_number)
+{
+    restart_bare(signal_number);
     send_collateral(world);
+}
+
+static void send_old_collateral(const rd_buf *json)
+{
+    RD_CLEANUP(rd_buf_done) rd_buf answer = { 0 };
+    assert_int_equal(kms_exchange(world, RD_KMS_COLLATERAL, rd_buf_bytes(json), &answer), RD_OK);
+}
+
+/* R16, R40: a plane that brings older collateral back, in date as it is, gets no grant by it: what is newer stays, and
+ * a key service that was restarted still knows under which it has granted. */
+static void test_older_collateral(void **state RD_UNUSED)
+{
+    RD_CLEANUP(rd_buf_done) rd_buf old = { 0 };
+    RD_CLEANUP(rd_buf_done) rd_buf next = { 0 };
+    MUST(agent_sim_read(world->pki, "collateral.json", &old, err));
+    MUST(agent_sim_pki_refresh(world->pki, false, wall_us(), err));
+    MUST(agent_sim_read(world->pki, "collateral.json", &next, err));
+    send_collateral(world);
+    assert_int_equal(ask_spoiled(NULL), RD_OK);
+    send_old_collateral(&old);
+    assert_int_equal(ask_spoiled(NULL), RD_OK);
+    restart_bare(SIGKILL);
+    assert_int_equal(ask_spoiled(NULL), RD_E_COLLATERAL_MISSING);
+    send_old_collateral(&old);
+    assert_int_equal(ask_spoiled(NULL), RD_E_CRL_ROLLBACK);
+    send_old_collateral(&next);
+    assert_int_equal(ask_spoiled(NULL), RD_OK);
+
+    /* A recovery that makes the platform outdated is not taken back. */
+    MUST(agent_sim_pki_refresh(world->pki, true, wall_us(), err));
+    send_collateral(world);
+    assert_int_equal(ask_spoiled(NULL), RD_E_TCB_STATUS);
+    send_old_collateral(&next);
+    assert_int_equal(ask_spoiled(NULL), RD_E_TCB_STATUS);
 }
 
 /* Killed at any point, it is the same key service with the same keys, and still knows heads and epochs. */
@@ -622,6 +661,7 @@ int main(void)
         TEST(test_messages),
         TEST(test_idle_connections),
         TEST(test_collateral),
+        TEST(test_older_collateral),
         TEST(test_restart),
         TEST(test_other_build_or_machine),
         TEST(test_root_is_gone),
