@@ -1,5 +1,6 @@
 // link: test_evidence
-/* Evidence that is bound to a connection counts on that connection alone (bad-input.md, I6 and I8; RFC 9266). */
+/* Evidence that is bound to a connection counts on that connection alone (bad-input.md, rows I6 and I8 there; RFC
+ * 9266). */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
