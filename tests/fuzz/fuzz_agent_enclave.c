@@ -9,6 +9,7 @@
 #include "agent/enclave_priv.h"
 #include "common/base/mem.h"
 #include "common/io/loop.h"
+#include "common/model/receipt_record.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerInitialize(int *argc, char ***argv);
@@ -76,6 +77,13 @@ static void on_log(void *context RD_UNUSED, agent_enclave *enclave, const char *
     count(enclave);
 }
 
+static void on_receipts(void *context RD_UNUSED, agent_enclave *enclave, rd_bytes record)
+{
+    if (record.size == 0 || record.size > RD_RECEIPT_RECORD_SIZE_MAX)
+        abort();
+    count(enclave);
+}
+
 static void on_drained(void *context RD_UNUSED, agent_enclave *enclave)
 {
     count(enclave);
@@ -92,8 +100,14 @@ static void on_adopted(void *context RD_UNUSED, agent_enclave *enclave)
     count(enclave);
 }
 
-static const agent_enclave_events events = { on_blank, on_phase,   on_evidence, on_grant_wanted,
-                                             on_log,   on_drained, on_ended };
+static const agent_enclave_events events = { .on_blank = on_blank,
+                                             .on_phase = on_phase,
+                                             .on_evidence = on_evidence,
+                                             .on_grant_wanted = on_grant_wanted,
+                                             .on_log = on_log,
+                                             .on_receipts = on_receipts,
+                                             .on_drained = on_drained,
+                                             .on_ended = on_ended };
 
 int LLVMFuzzerInitialize(int *argc RD_UNUSED, char ***argv RD_UNUSED)
 {
