@@ -15,6 +15,7 @@
 #define CERT_BEHIND_US HOUR_US /* a client's clock may be behind */
 #define CERT_LIFE_US   (24 * HOUR_US)
 #define CERT_RENEW_US  (12 * HOUR_US)
+#define CERT_RETRY_US  (INT64_C(10) * 1000000) /* a quote that failed is not asked for again sooner */
 #define NAME_SIZE      (RD_APP_ID_TEXT_SIZE - 1)
 #define RATLS_OID      "2.23.133.5.4.9" /* TCG DICE: tagged evidence */
 #define EXPORTER_LABEL "EXPORTER-Channel-Binding"
@@ -29,7 +30,7 @@ struct encl_channels {
     rd_p256_key *key;
     uint8_t spki[32]; /* SHA-256 */
     SSL_CTX *ctx;     /* with the newest certificate */
-    int64_t made_us;
+    int64_t made_us, failed_us;
     size_t count;
 };
 
@@ -133,10 +134,8 @@ static SSL_CTX *context_of(encl_channels *channels, const rd_cert *cert)
     return ctx;
 }
 
-static int make_context(encl_channels *channels, rd_err *err)
+static int renew_context(encl_channels *channels, rd_err *err)
 {
-    if (channels->ctx != NULL && now_us() - channels->made_us < CERT_RENEW_US)
-        return 0;
     RD_CLEANUP(rd_cert_free_p) rd_cert *cert = NULL;
     if (issue(channels, &cert, err) < 0)
         return -1;
@@ -151,13 +150,29 @@ static int make_context(encl_channels *channels, rd_err *err)
     return 0;
 }
 
+/* A certificate that cannot be made again serves on until its day is over: evidence on a connection is fresh anyway. */
+static int need_context(encl_channels *channels, rd_err *err)
+{
+    int64_t now = now_us();
+    if (channels->ctx != NULL && now - channels->made_us < CERT_RENEW_US)
+        return 0;
+    bool is_good = channels->ctx != NULL && now - channels->made_us < CERT_LIFE_US;
+    if (channels->failed_us != 0 && now - channels->failed_us < CERT_RETRY_US)
+        return is_good ? 0 : rd_err_set(err, RD_E_UNAVAILABLE, "TLS has no certificate yet");
+    channels->failed_us = 0;
+    if (renew_context(channels, err) == 0)
+        return 0;
+    channels->failed_us = now;
+    return is_good ? 0 : -1;
+}
+
 /* --- a connection ----------------------------------------------------------------------------------------------- */
 
 int encl_channel_open(encl_channels *channels, int fd, encl_channel **ret, rd_err *err)
 {
     if (channels->count >= ENCL_CHANNELS_MAX)
         return rd_err_set(err, RD_E_UNAVAILABLE, "%zu TLS connections are open", channels->count);
-    if (make_context(channels, err) < 0)
+    if (need_context(channels, err) < 0)
         return -1;
     SSL *ssl = SSL_new(channels->ctx);
     if (ssl == NULL || SSL_set_fd(ssl, fd) != 1) {

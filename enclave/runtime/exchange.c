@@ -54,7 +54,7 @@ static encl_exchange_outcome claim(const encl_server_parts *parts, encl_conn *co
                                    encl_receipt_wish *wish, rd_bytes body, unsigned status, rd_bytes type)
 {
     rd_err err = RD_ERR_INIT;
-    wish->is_sealed = conn->seal != NULL;
+    wish->is_sealed = conn->seal != NULL || conn->channel != NULL; /* the relay has read nothing of it */
     if (encl_receipts_salt(parts->receipts, wish, &err) < 0)
         return ENCL_EXCHANGE_DROP;
     if (!wish->has_salt) {

@@ -94,6 +94,11 @@ static void server_burst(void *context, rd_bytes record)
     encl_uplink_receipts(&((encl_instance *)context)->uplink, record);
 }
 
+static void server_trouble(void *context, const rd_err *err)
+{
+    encl_uplink_log(&((encl_instance *)context)->uplink, "warn", rd_bytes_str(err->text));
+}
+
 static int function_dial(void *context, uint64_t id, const rd_egress_entry *entry, rd_err *err)
 {
     return encl_lines_ask(&((encl_instance *)context)->lines, id, entry, err);
@@ -243,6 +248,7 @@ static int open_server(encl_instance *instance, rd_err *err)
                                       .app = &instance->app,
                                       .documents = &instance->documents,
                                       .on_burst = server_burst,
+                                      .on_trouble = server_trouble,
                                       .context = instance };
     if (encl_server_new(&parts, &instance->server, err) < 0)
         return -1;

@@ -25,7 +25,8 @@ typedef struct encl_receipt_wish {
     uint8_t salt[RD_SALT_SIZE];
     uint8_t nonce[RD_NONCE_SIZE];
     uint32_t egress_asked, egress_failed; /* not the caller's: what the function asked of others for this answer */
-    bool is_sealed;                       /* nor this: what is kept of the receipt says nothing of the answer */
+    bool is_sealed;                       /* nor this: what is kept of the receipt says nothing of the answer, which the
+                                           * relay has not read either */
 } encl_receipt_wish;
 
 /* Draws a salt when the caller sent none; the answer then carries it. */

@@ -19,7 +19,7 @@
 #define SWEEP_US     INT64_C(1000000)
 #define BURST_US     500 /* how long the first answer of a burst waits at most */
 #define BUFFERED_MIN ((size_t)24 << 20)
-#define CONN_EVENTS  (EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET)
+#define CONN_EVENTS  (EPOLLIN | EPOLLRDHUP | EPOLLET)
 
 struct encl_server {
     encl_server_parts parts;
@@ -34,7 +34,6 @@ struct encl_server {
     size_t parked_count;
     int64_t sweep_us; /* when deadlines are looked at next; 0: none is set */
     uint64_t answers;
-    rd_buf record;             /* scratch: of the burst that is leaving */
     encl_http_request request; /* scratch */
 };
 
@@ -72,7 +71,6 @@ encl_server *encl_server_free(encl_server *server)
     if (server != NULL) {
         for (size_t i = 0; i < CONNS_MAX; i++)
             encl_conn_close(&server->conns[i]);
-        rd_buf_done(&server->record);
         free(server);
     }
     return NULL;
@@ -218,8 +216,10 @@ static bool greet(encl_server *server, encl_conn *conn)
     if (outcome == ENCL_CONN_WAIT)
         return false;
     bool is_tls = outcome == ENCL_CONN_DONE && first == TLS_RECORD;
-    if (outcome == ENCL_CONN_GONE ||
-        (is_tls && encl_channel_open(server->parts.channels, conn->fd, &conn->channel, &err) < 0)) {
+    bool is_refused = is_tls && encl_channel_open(server->parts.channels, conn->fd, &conn->channel, &err) < 0;
+    if (is_refused && err.code != RD_E_UNAVAILABLE)
+        server->parts.on_trouble(server->parts.context, &err);
+    if (outcome == ENCL_CONN_GONE || is_refused) {
         drop(server, conn);
         return false;
     }
@@ -332,8 +332,8 @@ static void sign_burst(encl_server *server)
     memcpy(burst, server->burst, count * sizeof(encl_conn *));
     server->burst_count = 0; /* writing may bring the first answers of a next burst */
     int outcome = encl_receipts_sign(server->parts.receipts, &err);
-    rd_buf_clear(&server->record);
-    bool is_kept = outcome == 0 && count > 0 && encl_receipts_record(server->parts.receipts, &server->record);
+    RD_CLEANUP(rd_buf_done) rd_buf record = { 0 };
+    bool is_kept = outcome == 0 && count > 0 && encl_receipts_record(server->parts.receipts, &record);
     for (size_t i = 0; i < count; i++) {
         if (outcome < 0) {
             drop(server, burst[i]); /* an answer without its receipt must not leave */
@@ -343,7 +343,7 @@ static void sign_burst(encl_server *server)
         leave(server, burst[i]);
     }
     if (is_kept)
-        server->parts.on_burst(server->parts.context, rd_buf_bytes(&server->record));
+        server->parts.on_burst(server->parts.context, rd_buf_bytes(&record));
 }
 
 static void queue_answer(encl_server *server, encl_conn *conn, encl_exchange_outcome outcome)

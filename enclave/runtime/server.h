@@ -27,6 +27,8 @@ typedef struct encl_server_parts {
     const encl_documents *documents;
     /* After a burst's answers have left: its record (receipt_record.h), borrowed. */
     void (*on_burst)(void *context, rd_bytes record);
+    /* TLS does not start here, for want of evidence or of memory. */
+    void (*on_trouble)(void *context, const rd_err *err);
     void *context;
 } encl_server_parts;
 

@@ -79,8 +79,8 @@ async function evidence(socket, nonce = randomBytes(32).toString("base64url")) {
   return { nonce, bundle: answer.body, statement: statementOf(answer.body) };
 }
 // The same path on the apps' origin, where the plane reads along.
-async function plain(path) {
-  const outgoing = httpRequest({ host: "127.0.0.1", port: stack.ports.apps, path, headers: { host: nameOf(app) } }).end();
+async function plain(path, fields = {}) {
+  const outgoing = httpRequest({ host: "127.0.0.1", port: stack.ports.apps, path, headers: { host: nameOf(app), ...fields } }).end();
   const [response] = await once(outgoing, "response"), parts = [];
   for await (const part of response) parts.push(part);
   return { status: response.statusCode, body: Buffer.concat(parts).toString() };
@@ -215,6 +215,17 @@ test("R13 no process of plane and host and no wire holds what went through", { t
   for (const [name, one] of stack.processes) if (one.isRunning()) assert.deepEqual(marks.memory(one.pid, name), []);
   socket.destroy();
   await proxy.close();
+});
+
+test("R13 what the plane keeps of receipts says nothing of answers that went through", { timeout: 60000 }, async () => {
+  const [inside, seen] = [0, 1].map(() => randomBytes(32).toString("base64url"));
+  const socket = await open();
+  assert.equal((await ask(socket, "/inside", { headers: { "redoubt-nonce": inside } })).status, 200);
+  socket.destroy();
+  await plain("/seen", { "redoubt-nonce": seen });
+  const kept = async () => Buffer.concat((await stack.rest("GET", `/v1/apps/${app}/receipts?limit=100`)).items.map((one) => Buffer.from(one.record, "base64url"))).toString("latin1");
+  const text = await until("the plain answer's receipt is kept", async () => { const all = await kept(); return all.includes(seen) && all; });
+  assert.ok(!text.includes(inside), "the claims of what the relay did not read are not there");
 });
 
 test("the plane counts connections, and forgets them", { timeout: 60000 }, async () => {

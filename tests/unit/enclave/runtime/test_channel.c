@@ -16,57 +16,22 @@
 #include "common/base/mem.h"
 #include "common/model/evidence.h"
 #include "enclave/runtime/channel.h"
-
-static int fake_extend(encl_platform *platform, const uint8_t digest[48], rd_err *err)
-{
-    (void)platform, (void)digest, (void)err;
-    return 0;
-}
-
-static int fake_quote(encl_platform *platform, const uint8_t report_data[64], rd_buf *ret, rd_err *err)
-{
-    (void)platform, (void)err;
-    rd_buf_append(ret, report_data, 64);
-    return 0;
-}
-
-static void fake_free(encl_platform *platform)
-{
-    free(platform);
-}
-
-static const encl_platform_ops fake_ops = {
-    .tee = "sim", .class_ = "simulated", .extend = fake_extend, .quote = fake_quote, .free = fake_free
-};
+#include "tests/support/fake_enclave.h"
 
 typedef struct fixture {
-    encl_platform *platform;
-    encl_identity *identity;
-    encl_seal *seal;
+    fake_enclave e;
     encl_channels *channels;
-    encl_app app;
     char name[128]; /* that it answers to */
 } fixture;
 
 static int setup(void **state)
 {
     fixture *f = rd_alloc(sizeof(*f));
-    rd_err err = RD_ERR_INIT;
-    f->platform = rd_alloc(sizeof(*f->platform));
-    encl_platform_init(f->platform, &fake_ops);
-    f->app.class = RD_CLASS_SIMULATED;
-    memset(f->app.id.b, 0x31, sizeof f->app.id.b);
-    rd_launch_header header = { .app = f->app.id, .release = f->app.release };
-    uint8_t bytes[RD_LAUNCH_HEADER_SIZE];
-    const rd_id instance = { { 1 } };
-    rd_kms_set_digest(NULL, 0, &header.kms_set);
-    rd_launch_header_encode(&header, bytes);
-    assert_int_equal(encl_identity_measure(f->platform, bytes, &err), 0);
-    assert_int_equal(encl_seal_new(f->platform, rd_clock_system(), ENCL_SEAL_LIMITS, &f->seal, &err), 0);
-    assert_int_equal(encl_identity_new(f->platform, f->seal, bytes, &f->app, &instance, 3, &f->identity, &err), 0);
-    f->channels = encl_channels_new(f->identity, f->platform, &f->app.id);
+    memset(f->e.app.id.b, 0x31, sizeof f->e.app.id.b);
+    fake_enclave_open(&f->e);
+    f->channels = encl_channels_new(f->e.identity, f->e.platform, &f->e.app.id);
     char text[RD_APP_ID_TEXT_SIZE];
-    rd_app_id_format(&f->app.id, text);
+    rd_app_id_format(&f->e.app.id, text);
     (void)snprintf(f->name, sizeof f->name, "app-%s.apps.example", text + 4);
     *state = f;
     return 0;
@@ -76,9 +41,7 @@ static int teardown(void **state)
 {
     fixture *f = *state;
     encl_channels_free(f->channels);
-    encl_identity_free(f->identity);
-    encl_seal_free(f->seal);
-    encl_platform_free(f->platform);
+    fake_enclave_close(&f->e);
     free(f);
     return 0;
 }
@@ -97,7 +60,6 @@ typedef struct client_spec {
     int max_version;  /* 0: the newest */
     const uint8_t *alpn;
     unsigned alpn_size;
-    SSL_SESSION *session;
 } client_spec;
 
 static void open_pair(fixture *f, const client_spec *spec, pair *p)
@@ -113,8 +75,6 @@ static void open_pair(fixture *f, const client_spec *spec, pair *p)
         assert_int_equal(SSL_set_tlsext_host_name(p->client, spec->name), 1);
     if (spec->alpn)
         assert_int_equal(SSL_set_alpn_protos(p->client, spec->alpn, spec->alpn_size), 0);
-    if (spec->session)
-        assert_int_equal(SSL_set_session(p->client, spec->session), 1);
     assert_int_equal(SSL_set_fd(p->client, p->fds[0]), 1);
     SSL_set_connect_state(p->client);
     assert_int_equal(encl_channel_open(f->channels, p->fds[1], &p->channel, &err), 0);
@@ -187,7 +147,7 @@ static void the_certificate_carries_evidence_over_its_key(void **state)
     if (rd_ratls_read(rd_bytes_of(der, (size_t)size), &ratls, &err) < 0)
         fail_msg("%s", err.text);
     assert_string_equal(ratls.convention, "interoperable");
-    assert_int_equal(rd_ratls_check_time(&ratls, encl_platform_time_us(f->platform), &err), 0);
+    assert_int_equal(rd_ratls_check_time(&ratls, encl_platform_time_us(f->e.platform), &err), 0);
     /* The quote of this platform is its report data. */
     assert_int_equal(ratls.evidence.size, 64);
     assert_memory_equal(ratls.evidence.data, ratls.report_data, 64);
@@ -297,6 +257,26 @@ static void there_is_a_bound(void **state)
     encl_channel_close(more);
 }
 
+/* One byte from outside is no way to have the platform quote again and again. */
+static void a_quote_that_fails_is_not_asked_for_at_once(void **state)
+{
+    fixture *f = *state;
+    rd_err err = RD_ERR_INIT;
+    encl_channel *channel = NULL;
+    int fds[2];
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
+    fake_quote_fails = true;
+    unsigned before = fake_quotes;
+    assert_int_equal(encl_channel_open(f->channels, fds[1], &channel, &err), -1);
+    assert_int_equal(err.code, RD_E_TEE_UNAVAILABLE);
+    fake_quote_fails = false;
+    assert_int_equal(encl_channel_open(f->channels, fds[1], &channel, &err), -1);
+    assert_int_equal(err.code, RD_E_UNAVAILABLE);
+    assert_int_equal(fake_quotes, before + 1);
+    (void)close(fds[0]);
+    (void)close(fds[1]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -305,6 +285,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(evidence_is_bound_to_each_connection, setup, teardown),
         cmocka_unit_test_setup_teardown(nothing_is_resumed, setup, teardown),
         cmocka_unit_test_setup_teardown(there_is_a_bound, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_quote_that_fails_is_not_asked_for_at_once, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -9,35 +9,11 @@
 
 #include "common/base/mem.h"
 #include "enclave/runtime/receipts.h"
-
-static int fake_extend(encl_platform *platform, const uint8_t digest[48], rd_err *err)
-{
-    (void)platform, (void)digest, (void)err;
-    return 0;
-}
-
-static int fake_quote(encl_platform *platform, const uint8_t report_data[64], rd_buf *ret, rd_err *err)
-{
-    (void)platform, (void)err;
-    rd_buf_append(ret, report_data, 64);
-    return 0;
-}
-
-static void fake_free(encl_platform *platform)
-{
-    free(platform);
-}
-
-static const encl_platform_ops fake_ops = {
-    .tee = "sim", .class_ = "simulated", .extend = fake_extend, .quote = fake_quote, .free = fake_free
-};
+#include "tests/support/fake_enclave.h"
 
 typedef struct fixture {
-    encl_platform *platform;
-    encl_identity *identity;
-    encl_seal *seal;
+    fake_enclave e;
     encl_receipts *receipts;
-    encl_app app;
     rd_buf statement; /* status */
 } fixture;
 
@@ -45,26 +21,16 @@ static int setup(void **state)
 {
     fixture *f = rd_alloc(sizeof(*f));
     rd_err err = RD_ERR_INIT;
-    f->platform = rd_alloc(sizeof(*f->platform));
-    encl_platform_init(f->platform, &fake_ops);
-    f->app.class = RD_CLASS_SIMULATED;
-    rd_launch_header header = { .app = f->app.id, .release = f->app.release };
-    uint8_t bytes[RD_LAUNCH_HEADER_SIZE];
     uint8_t nonce[RD_NONCE_SIZE] = { 5 };
-    const rd_id instance = { { 1 } };
-    rd_kms_set_digest(NULL, 0, &header.kms_set);
-    rd_launch_header_encode(&header, bytes);
-    assert_int_equal(encl_identity_measure(f->platform, bytes, &err), 0);
-    assert_int_equal(encl_seal_new(f->platform, rd_clock_system(), ENCL_SEAL_LIMITS, &f->seal, &err), 0);
-    assert_int_equal(encl_identity_new(f->platform, f->seal, bytes, &f->app, &instance, 3, &f->identity, &err), 0);
+    fake_enclave_open(&f->e);
     RD_CLEANUP(rd_buf_done) rd_buf bundle = { 0 };
-    if (encl_identity_evidence(f->identity, RD_PURPOSE_STATUS, nonce, &bundle, &err) < 0)
+    if (encl_identity_evidence(f->e.identity, RD_PURPOSE_STATUS, nonce, &bundle, &err) < 0)
         fail_msg("%s", err.text);
     rd_evidence evidence = { 0 };
     assert_int_equal(rd_evidence_parse(rd_buf_bytes(&bundle), &evidence, &err), 0);
     rd_buf_append_bytes(&f->statement, rd_buf_bytes(&evidence.statement_bytes));
     rd_evidence_done(&evidence);
-    f->receipts = encl_receipts_new(f->identity, f->platform, &f->app);
+    f->receipts = encl_receipts_new(f->e.identity, f->e.platform, &f->e.app);
     *state = f;
     return 0;
 }
@@ -73,9 +39,7 @@ static int teardown(void **state)
 {
     fixture *f = *state;
     encl_receipts_free(f->receipts);
-    encl_identity_free(f->identity);
-    encl_seal_free(f->seal);
-    encl_platform_free(f->platform);
+    fake_enclave_close(&f->e);
     rd_buf_done(&f->statement);
     free(f);
     return 0;
@@ -173,7 +137,7 @@ static void test_record(void **state)
     assert_int_equal(encl_receipts_sign(f->receipts, &err), 0);
     assert_true(encl_receipts_record(f->receipts, &bytes));
     rd_receipt_record record;
-    const rd_signing_key *key = encl_identity_receipt_key(f->identity);
+    const rd_signing_key *key = encl_identity_receipt_key(f->e.identity);
     assert_int_equal(rd_receipt_record_parse(rd_buf_bytes(&bytes), &record, &err), 0);
     assert_int_equal(rd_receipt_record_verify(&record, rd_signing_key_public(key), &err), 0);
     assert_int_equal(record.root.count, 2);
@@ -188,22 +152,22 @@ static void test_identity(void **state)
 {
     fixture *f = *state;
     rd_err err = RD_ERR_INIT;
-    rd_digest before = *encl_identity_status(f->identity);
+    rd_digest before = *encl_identity_status(f->e.identity);
     rd_digest of_statement;
     rd_statement_digest(rd_buf_bytes(&f->statement), &of_statement);
     assert_true(rd_digest_equal(&before, &of_statement));
     RD_CLEANUP(rd_buf_done) rd_buf bundle = { 0 };
     const uint8_t nonce[RD_NONCE_SIZE] = { 6 };
-    assert_int_equal(encl_identity_evidence(f->identity, RD_PURPOSE_STATUS, nonce, &bundle, &err), 0);
-    assert_true(rd_digest_equal(&before, encl_identity_status(f->identity)));
+    assert_int_equal(encl_identity_evidence(f->e.identity, RD_PURPOSE_STATUS, nonce, &bundle, &err), 0);
+    assert_true(rd_digest_equal(&before, encl_identity_status(f->e.identity)));
     static const rd_purpose refused[] = { RD_PURPOSE_BLANK, RD_PURPOSE_GRANT, RD_PURPOSE_CHANNEL, RD_PURPOSE_APP,
                                           RD_PURPOSE_KMS,   RD_PURPOSE_JOIN,  RD_PURPOSE_ADMIT,   RD_PURPOSE_ENROL };
     for (size_t i = 0; i < RD_ARRAY_LEN(refused); i++) {
-        assert_int_equal(encl_identity_evidence(f->identity, refused[i], nonce, &bundle, &err), -1);
+        assert_int_equal(encl_identity_evidence(f->e.identity, refused[i], nonce, &bundle, &err), -1);
         assert_int_equal(err.code, RD_E_PURPOSE);
     }
     const uint8_t header[RD_LAUNCH_HEADER_SIZE] = { 1 };
-    assert_int_equal(encl_identity_measure(f->platform, header, &err), -1);
+    assert_int_equal(encl_identity_measure(f->e.platform, header, &err), -1);
     assert_int_equal(err.code, RD_E_TEE_CLOSED);
 }
 
