@@ -152,32 +152,15 @@ static bool has_image(const encl_engine *engine)
 
 int encl_engine_image_digest(const encl_engine *engine, uint8_t ret_digest[32], rd_err *err)
 {
-    size_t size;
-
     if (!has_image(engine))
         return rd_err_set(err, RD_E_ENGINE_STATE, "no handler is loaded");
-    encl_machine_image(engine->machine, ret_digest, &size);
+    encl_machine_image_digest(engine->machine, ret_digest);
     return 0;
 }
 
 size_t encl_engine_image_size(const encl_engine *engine)
 {
-    uint8_t digest[32];
-    size_t size = 0;
-
-    if (has_image(engine))
-        encl_machine_image(engine->machine, digest, &size);
-    return size;
-}
-
-const char *encl_engine_name(void)
-{
-    return encl_machine_name();
-}
-
-int encl_engine_host_run(int (*run)(void *context), void *context)
-{
-    return encl_machine_host_run(run, context);
+    return has_image(engine) ? encl_machine_image_size(engine->machine) : 0;
 }
 
 uint64_t encl_engine_generation(const encl_engine *engine)

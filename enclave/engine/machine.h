@@ -1,5 +1,4 @@
-/* machine: the JavaScript virtual machine behind the engine. One header and two implementations, of which a program
- * links one: quickjs (enclave/engine/quickjs) and, where the library is there, jsc (enclave/engine/jsc).
+/* machine: the JavaScript virtual machine behind the engine: quickjs (enclave/engine/quickjs), which a program links.
  * Used by engine alone, which keeps limits, wire format and the arena of a request.
  * What comes out of a machine was written by a hostile script: the engine checks it. */
 #ifndef ENCL_MACHINE_H
@@ -30,12 +29,6 @@ typedef struct encl_machine_result {
     uint32_t background;
 } encl_machine_result;
 
-/* "quickjs" or "jsc", as a release's member engine has it. */
-const char *encl_machine_name(void);
-/* Runs what the process does once it is confined and its engine may work, on a stack that the machine can use; returns
- * what run returned. */
-int encl_machine_host_run(int (*run)(void *context), void *context);
-
 /* Makes the machine with the platform loaded into it, or all of that which survives a fork. One a process at a time.
  * Errors: ENGINE_STATE, NO_MEMORY, ENGINE_MEMORY_LIMIT, ENGINE_TRAP. */
 int encl_machine_new(const encl_machine_host *host, size_t heap_size, encl_machine **ret, rd_err *err) RD_NODISCARD;
@@ -61,8 +54,9 @@ void encl_machine_reset(encl_machine *machine);
 /* Ends whatever runs delay_us from now, for loops that poll nothing; 0 disarms. */
 void encl_machine_alarm(encl_machine *machine, int64_t delay_us);
 
-/* SHA-256 of what seal kept, and its size in bytes. */
-void encl_machine_image(const encl_machine *machine, uint8_t ret_digest[32], size_t *ret_size);
+/* What seal kept: its size in bytes, and SHA-256 of it. */
+size_t encl_machine_image_size(const encl_machine *machine);
+void encl_machine_image_digest(const encl_machine *machine, uint8_t ret_digest[32]);
 /* All that a script of this machine can reach, where that is one piece; borrowed. */
 rd_bytes encl_machine_memory(const encl_machine *machine);
 

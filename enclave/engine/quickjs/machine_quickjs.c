@@ -1,4 +1,5 @@
-/* QuickJS, compiled to WebAssembly and back to C: a machine is one linear memory, its pristine state a copy of that. */
+/* QuickJS, compiled to WebAssembly and back to C: a machine is one linear memory, its pristine state what it was when
+ * it was sealed. */
 #include "enclave/engine/machine.h"
 
 #include <stdlib.h>
@@ -16,16 +17,6 @@ struct encl_machine {
     encl_guest *guest;
     uint32_t result_address;
 };
-
-const char *encl_machine_name(void)
-{
-    return "quickjs";
-}
-
-int encl_machine_host_run(int (*run)(void *context), void *context)
-{
-    return run(context);
-}
 
 /* --- the guest's exports ---------------------------------------------------------------------------------------- */
 
@@ -192,9 +183,14 @@ void encl_machine_alarm(encl_machine *machine, int64_t delay_us)
     encl_guest_alarm(machine->guest, delay_us);
 }
 
-void encl_machine_image(const encl_machine *machine, uint8_t ret_digest[32], size_t *ret_size)
+size_t encl_machine_image_size(const encl_machine *machine)
 {
-    size_t size = encl_guest_image_size(machine->guest);
+    return encl_guest_image_size(machine->guest);
+}
+
+void encl_machine_image_digest(const encl_machine *machine, uint8_t ret_digest[32])
+{
+    size_t size = encl_machine_image_size(machine);
     uint32_t value = encl_guest_image_global(machine->guest);
     rd_hasher hasher;
     uint8_t global[4];
@@ -209,7 +205,6 @@ void encl_machine_image(const encl_machine *machine, uint8_t ret_digest[32], siz
         at += page.size;
     }
     rd_hasher_final(&hasher, ret_digest);
-    *ret_size = size;
 }
 
 rd_bytes encl_machine_memory(const encl_machine *machine)
