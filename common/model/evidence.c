@@ -194,9 +194,10 @@ static bool is_of_kms(rd_purpose purpose)
     return purpose == RD_PURPOSE_KMS || purpose == RD_PURPOSE_JOIN || purpose == RD_PURPOSE_ADMIT;
 }
 
-void rd_kms_launch_header(const rd_kms_id *kms, uint8_t out[RD_LAUNCH_HEADER_SIZE])
+void rd_kms_launch_header(const rd_kms_id *kms, bool waits, uint8_t out[RD_LAUNCH_HEADER_SIZE])
 {
     memset(out, 0, 64);
+    out[63] = waits;
     memcpy(out + 64, kms->b, 32);
 }
 
@@ -211,7 +212,7 @@ static int check_launch_events(const rd_evidence *evidence, rd_err *err)
     rd_launch_header header = { .app = statement->app, .release = statement->release };
     rd_kms_set_digest(statement->kms, statement->kms_count, &header.kms_set);
     if (is_of_kms(statement->purpose))
-        rd_kms_launch_header(&statement->kms[0], wanted);
+        rd_kms_launch_header(&statement->kms[0], statement->purpose == RD_PURPOSE_JOIN, wanted);
     else
         rd_launch_header_encode(&header, wanted);
     if (memcmp(events[0].payload, wanted, 64) != 0)

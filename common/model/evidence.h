@@ -30,8 +30,9 @@ int rd_launch_header_parse(rd_bytes bytes, rd_launch_header *ret, rd_err *err) R
 /* H("kms-set-v1", ids…) over raw 32-byte ids in order; count may be 0. */
 void rd_kms_set_digest(const rd_kms_id *ids, size_t count, rd_digest *ret);
 
-/* The header of a KMS: 64 zero bytes and its own id. */
-void rd_kms_launch_header(const rd_kms_id *kms, uint8_t out[RD_LAUNCH_HEADER_SIZE]);
+/* The header of a KMS: 64 zero bytes and its own id. One that waits for its root was launched under another: the last
+ * of the zeros is 1. So a replica that has its root can prove no wish for it. */
+void rd_kms_launch_header(const rd_kms_id *kms, bool waits, uint8_t out[RD_LAUNCH_HEADER_SIZE]);
 
 /* SHA-384(F("hash", "rtmr-event-v1", name, payload)). */
 void rd_event_digest(const char *name, rd_bytes payload, uint8_t out[RD_RTMR_SIZE]);

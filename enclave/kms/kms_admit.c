@@ -32,13 +32,23 @@ int kms_front_join_nonce(kms_front *front, rd_bytes payload, rd_buf *ret, rd_err
 
 /* --- the replica that waits --- */
 
+static int floor_of(kms_front *front, kms_floor *ret, rd_err *err)
+{
+    *ret = (kms_floor){ .pck_crl_number = front->state.pck_crl_number,
+                        .root_crl_number = front->state.root_crl_number,
+                        .evaluation_number = front->state.evaluation_number };
+    return kms_front_time(front, &ret->now_us, err);
+}
+
 static int meet(kms_front *front, const rd_kms_join_message *message, uint8_t ret_key[RD_X25519_SIZE], rd_err *err)
 {
     RD_CLEANUP(rd_buf_done) rd_buf collateral = { .size_max = RD_COLLATERAL_SIZE_MAX };
     RD_CLEANUP(rd_buf_done) rd_buf more = { .size_max = KMS_CHANNEL_MAX };
-    if (write_collateral(front, &collateral, err) < 0)
+    kms_floor floor;
+    if (floor_of(front, &floor, err) < 0 || write_collateral(front, &collateral, err) < 0)
         return -1;
-    const kms_ask_meet ask = { .genesis_size = (uint32_t)message->genesis.size,
+    const kms_ask_meet ask = { .floor = floor,
+                               .genesis_size = (uint32_t)message->genesis.size,
                                .evidence_size = (uint32_t)message->evidence.size,
                                .collateral_size = (uint32_t)collateral.size };
     rd_buf_append_bytes(&more, message->genesis);
@@ -131,11 +141,11 @@ static int export_root(kms_front *front, rd_bytes evidence, kms_told_record *tol
     RD_CLEANUP(rd_buf_done) rd_buf collateral = { .size_max = RD_COLLATERAL_SIZE_MAX };
     RD_CLEANUP(rd_buf_done) rd_buf memory = { .size_max = RD_KMS_ROOT_MAX - 1024 };
     RD_CLEANUP(rd_buf_done) rd_buf more = { .size_max = KMS_CHANNEL_MAX };
-    int64_t now_us;
-    if (kms_front_time(front, &now_us, err) < 0 || write_collateral(front, &collateral, err) < 0 ||
+    kms_floor floor;
+    if (floor_of(front, &floor, err) < 0 || write_collateral(front, &collateral, err) < 0 ||
         write_memory(front, &memory, err) < 0)
         return -1;
-    const kms_ask_export ask = { .now_us = now_us,
+    const kms_ask_export ask = { .floor = floor,
                                  .statement_size = (uint32_t)front->join_statement.size,
                                  .evidence_size = (uint32_t)evidence.size,
                                  .collateral_size = (uint32_t)collateral.size,

@@ -83,6 +83,13 @@ typedef struct kms_told_record {
     uint8_t record[32];
 } kms_told_record;
 
+/* Below which no join is judged: time and collateral, as the front remembers them. */
+typedef struct kms_floor {
+    int64_t now_us;
+    int64_t pck_crl_number, root_crl_number;
+    uint32_t evaluation_number;
+} kms_floor;
+
 /* Followed by the genesis, the evidence and the collateral set. Answered with kms_told_judge and the statement, or the
  * verifier's refusal. */
 typedef struct kms_ask_judge {
@@ -90,23 +97,24 @@ typedef struct kms_ask_judge {
     uint8_t nonce[32];
     uint8_t kms[32];
     uint8_t measurement[RD_KMS_MEASUREMENT_SIZE];
+    kms_floor floor;
     uint32_t genesis_size, evidence_size, collateral_size;
 } kms_ask_judge;
 
 typedef struct kms_told_judge {
-    uint8_t platform[32];
     uint8_t grant_key[RD_X25519_SIZE]; /* of purpose join */
 } kms_told_judge;
 
 /* Followed by genesis, evidence, collateral. Answered with the X25519 key that the root is to be sealed to. */
 typedef struct kms_ask_meet {
+    kms_floor floor;
     uint32_t genesis_size, evidence_size, collateral_size;
 } kms_ask_meet;
 
 /* Followed by the statement of purpose admit, the evidence of purpose join, the collateral, and what the newcomer is to
  * remember. Answered with kms_told_record, then the signature and the sealed root. */
 typedef struct kms_ask_export {
-    int64_t now_us;
+    kms_floor floor;
     uint32_t statement_size, evidence_size, collateral_size, memory_size;
 } kms_ask_export;
 

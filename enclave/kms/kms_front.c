@@ -129,7 +129,7 @@ int kms_front_quote(kms_front *front, rd_statement *statement, rd_buf *ret_state
     if (rd_statement_encode(statement, ret_statement, err) < 0)
         return -1;
     rd_statement_report_data(rd_buf_bytes(ret_statement), report_data);
-    rd_kms_launch_header(&front->id, header);
+    rd_kms_launch_header(&front->id, front->waits, header);
     if (encl_platform_quote(front->platform, report_data, &quote, err) < 0)
         return -1;
     return rd_evidence_encode(rd_buf_bytes(&quote), rd_buf_bytes(ret_statement), header, ret_bundle, err);

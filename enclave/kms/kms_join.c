@@ -29,11 +29,12 @@ int kms_join_nonce(kms_root *self, int fd, rd_bytes question, rd_err *err)
 /* --- who the other side is --- */
 
 /* Asks the judge over the nonce, which is spent by that. Appends the statement. */
-static int judge(kms_root *self, rd_purpose purpose, rd_bytes genesis, rd_bytes evidence, rd_bytes collateral,
-                 kms_told_judge *told, rd_buf *ret_statement, rd_err *err)
+static int judge(kms_root *self, rd_purpose purpose, const kms_floor *floor, rd_bytes genesis, rd_bytes evidence,
+                 rd_bytes collateral, kms_told_judge *told, rd_buf *ret_statement, rd_err *err)
 {
     RD_CLEANUP(rd_buf_done) rd_buf more = { .size_max = KMS_CHANNEL_MAX };
     kms_ask_judge ask = { .purpose = (uint8_t)purpose,
+                          .floor = *floor,
                           .genesis_size = (uint32_t)genesis.size,
                           .evidence_size = (uint32_t)evidence.size,
                           .collateral_size = (uint32_t)collateral.size };
@@ -138,7 +139,8 @@ int kms_join_meet(kms_root *self, int fd, rd_bytes question, rd_err *err)
     rd_buf_clear(&self->join.genesis);
     rd_buf_clear(&self->join.admit_statement);
     self->join.key = rd_secret_free(self->join.key);
-    if (judge(self, RD_PURPOSE_ADMIT, genesis, evidence, collateral, &told, &self->join.admit_statement, err) < 0)
+    if (judge(self, RD_PURPOSE_ADMIT, &ask.floor, genesis, evidence, collateral, &told, &self->join.admit_statement,
+              err) < 0)
         return -1;
     uint8_t public_key[RD_X25519_SIZE];
     if (!rd_buf_append_bytes(&self->join.genesis, genesis))
@@ -207,13 +209,13 @@ int kms_join_export(kms_root *self, int fd, rd_bytes question, rd_err *err)
     rd_bytes evidence = rd_cursor_take(&cursor, ask.evidence_size);
     rd_bytes collateral = rd_cursor_take(&cursor, ask.collateral_size);
     rd_bytes memory = rd_cursor_take(&cursor, ask.memory_size);
-    if (!rd_cursor_is_done(&cursor) || ask.now_us < 0)
+    if (!rd_cursor_is_done(&cursor) || ask.floor.now_us < 0)
         return rd_err_set(err, RD_E_CONTROL_FRAME, "export");
-    if (judge(self, RD_PURPOSE_JOIN, rd_buf_bytes(&self->keys.document), evidence, collateral, &told, &joining, err) <
-        0)
+    if (judge(self, RD_PURPOSE_JOIN, &ask.floor, rd_buf_bytes(&self->keys.document), evidence, collateral, &told,
+              &joining, err) < 0)
         return -1;
     const handover what = { .kms = &self->keys.id, .admit = admitting, .join = rd_buf_bytes(&joining) };
-    rd_kms_record record = { .kind = RD_KMS_RECORD_JOIN, .at_us = ask.now_us, .has_statement = true };
+    rd_kms_record record = { .kind = RD_KMS_RECORD_JOIN, .at_us = ask.floor.now_us, .has_statement = true };
     rd_statement_digest(what.join, &record.statement);
     if (seal(self, &what, told.grant_key, memory, err) < 0 || kms_root_chain(self, &record, &envelope, err) < 0)
         return -1;

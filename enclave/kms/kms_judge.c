@@ -54,12 +54,13 @@ static int fill_policy(const question *q, rd_policy *policy, rd_anchors *anchors
     return rd_policy_add_mrtd(policy, q->ask.measurement) < 0 ? rd_err_set(err, RD_E_INTERNAL, "policy") : 0;
 }
 
-/* The host's clock, not below the build's date: all the time that there is here. */
-static int64_t now_us(void)
+/* The host's clock, not below the build's date, nor below what the front has seen signed. */
+static int64_t time_of(const question *q)
 {
     struct timespec now;
     (void)clock_gettime(CLOCK_REALTIME, &now);
-    return RD_MAX((int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000, encl_platform_build_floor_us());
+    int64_t now_us = (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+    return RD_MAX(RD_MAX(now_us, encl_platform_build_floor_us()), q->ask.floor.now_us);
 }
 
 static int judge(const question *q, rd_attest_report *report, rd_err *err)
@@ -68,7 +69,11 @@ static int judge(const question *q, rd_attest_report *report, rd_err *err)
     RD_CLEANUP(rd_free_p) rd_policy *policy = rd_alloc(sizeof(*policy));
     if (fill_policy(q, policy, &anchors, err) < 0)
         return -1;
+    const rd_attest_floor floor = { .evaluation_number = q->ask.floor.evaluation_number,
+                                    .pck_crl_number = q->ask.floor.pck_crl_number,
+                                    .root_crl_number = q->ask.floor.root_crl_number };
     const rd_evidence_check check = { .evidence = q->evidence,
+                                      .floor = &floor,
                                       .collateral = q->collateral,
                                       .anchors = &anchors,
                                       .policy = policy,
@@ -77,7 +82,7 @@ static int judge(const question *q, rd_attest_report *report, rd_err *err)
                                                   .kms = &q->id,
                                                   .kms_count = 1,
                                                   .user = q->id.b },
-                                      .time_us = now_us() };
+                                      .time_us = time_of(q) };
     if (rd_attest_check_evidence(&check, report, err) < 0)
         return -1;
     if (!rd_kms_genesis_lists_platform(&q->parsed, report->verdict.claims.platform_id))
@@ -94,7 +99,6 @@ static int answer(int fd, rd_bytes bytes, rd_err *err)
         rd_evidence_parse(q->evidence, &evidence, err) < 0)
         return -1;
     kms_told_judge told;
-    memcpy(told.platform, report->verdict.claims.platform_id, sizeof(told.platform));
     memcpy(told.grant_key, report->statement.grant_key, sizeof(told.grant_key));
     return kms_channel_tell(fd, rd_bytes_of(&told, sizeof(told)), rd_buf_bytes(&evidence.statement_bytes));
 }

@@ -249,7 +249,7 @@ static int extend_event(encl_platform *platform, const char *name, rd_bytes payl
 static int measure(start *self, rd_err *err)
 {
     uint8_t header[RD_LAUNCH_HEADER_SIZE];
-    rd_kms_launch_header(&self->front.id, header);
+    rd_kms_launch_header(&self->front.id, self->front.waits, header);
     if (extend_event(self->platform, RD_EVENT_APP, RD_BYTES_ARRAY(header), err) < 0 ||
         extend_event(self->platform, RD_EVENT_CLOSED, RD_BYTES_NULL, err) < 0)
         return -1;

@@ -269,7 +269,74 @@ static void test_machine_of_no_genesis(void **state RD_UNUSED)
     join_all();
 }
 
-/* Another build on a machine of the genesis; the simulation root of somebody else. */
+/* Evidence of purpose join with a key that somebody made up, as whoever has the hardware's door can have it. */
+static void make_up(joining *j, kms_world *world, bool waits, uint8_t mrtd)
+{
+    agent_sim_launch launch = { .configuration = { 0 } };
+    rd_statement statement = {
+        .purpose = RD_PURPOSE_JOIN, .class = RD_CLASS_SIMULATED, .has_grant_key = true, .kms_count = 1, .has_user = true
+    };
+    uint8_t header[RD_LAUNCH_HEADER_SIZE], digest[RD_RTMR_SIZE], report_data[RD_REPORT_DATA_SIZE];
+    RD_CLEANUP(rd_buf_done) rd_buf text = { 0 };
+    RD_CLEANUP(rd_buf_done) rd_buf quote = { 0 };
+    memset(launch.mrtd, mrtd, sizeof launch.mrtd);
+    memset(statement.grant_key, 9, sizeof statement.grant_key);
+    memcpy(statement.nonce, j->admitted.data, 32);
+    memcpy(statement.user, first->id.b, 32);
+    statement.kms[0] = first->id;
+    agent_sim_door *door = agent_sim_door_new(world->quoter, &launch);
+    rd_kms_launch_header(&first->id, waits, header);
+    rd_event_digest(RD_EVENT_APP, RD_BYTES_ARRAY(header), digest);
+    MUST(agent_sim_door_extend(door, 3, digest, err));
+    rd_event_digest(RD_EVENT_CLOSED, RD_BYTES_NULL, digest);
+    MUST(agent_sim_door_extend(door, 3, digest, err));
+    MUST(rd_statement_encode(&statement, &text, err));
+    rd_statement_report_data(rd_buf_bytes(&text), report_data);
+    MUST(agent_sim_door_quote(door, report_data, &quote, err));
+    rd_buf_clear(&j->evidence);
+    MUST(rd_evidence_encode(rd_buf_bytes(&quote), rd_buf_bytes(&text), header, &j->evidence, err));
+    agent_sim_door_free(door);
+}
+
+/* R57: the front of a replica that sits, taken over, joins nobody: what it can have quoted is of another register. */
+static void test_who_has_the_root_gets_none(void **state RD_UNUSED)
+{
+    kms_world *const machines[] = { first, second };
+    for (size_t i = 0; i < RD_ARRAY_LEN(machines); i++) {
+        RD_CLEANUP(joining_done) joining j = { .nonce = { 0 } };
+        assert_int_equal(begin(&j), RD_OK);
+        make_up(&j, machines[i], false, KMS_MRTD);
+        assert_int_equal(fetch_root(&j), RD_E_EVENTLOG);
+        assert_int_equal(begin(&j), RD_OK);
+        make_up(&j, machines[i], true, 0x34);
+        assert_int_equal(fetch_root(&j), RD_E_MEASUREMENT);
+    }
+}
+
+/* R40: a join is judged by no older collateral than a grant was. */
+static void test_older_collateral_joins_nobody(void **state RD_UNUSED)
+{
+    kms_app *app = app_new(first);
+    RD_CLEANUP(rd_buf_done) rd_buf old = { 0 };
+    RD_CLEANUP(rd_buf_done) rd_buf answer = { 0 };
+    MUST(agent_sim_read(first->pki, "collateral.json", &old, err));
+    MUST(agent_sim_pki_refresh(first->pki, false, wall_us(), err));
+    send_collateral(first);
+    RD_CLEANUP(asking_done) kms_asking asking = asking_of(first, app);
+    assert_int_equal(ask_grant(first, app, &asking, NULL), RD_OK);
+    kms_end(first, SIGKILL);
+    assert_true(kms_start_as(first, KMS_MRTD));
+    assert_int_equal(kms_exchange(first, RD_KMS_COLLATERAL, rd_buf_bytes(&old), &answer), RD_OK);
+    RD_CLEANUP(joining_done) joining j = { .nonce = { 0 } };
+    assert_int_equal(begin(&j), RD_OK);
+    assert_int_equal(prove(&j), RD_OK);
+    assert_int_equal(fetch_root(&j), RD_E_CRL_ROLLBACK);
+    send_collateral(first);
+    join_all();
+    app_free(app);
+}
+
+/* Another build on a machine of the genesis. */
 static void test_build_of_no_genesis(void **state RD_UNUSED)
 {
     kms_end(second, SIGTERM);
@@ -277,7 +344,7 @@ static void test_build_of_no_genesis(void **state RD_UNUSED)
     send_collateral(second);
     RD_CLEANUP(joining_done) joining j = { .nonce = { 0 } };
     assert_int_equal(begin(&j), RD_OK);
-    assert_int_equal(prove(&j), RD_E_KMS_BUILD); /* its own judge says so; the one that admits would, too */
+    assert_int_equal(prove(&j), RD_E_KMS_BUILD); /* its own judge says so */
 }
 
 static void test_who_waits_answers_nothing_else(void **state RD_UNUSED)
@@ -368,6 +435,8 @@ int main(void)
         TEST(test_reflections),
         TEST(test_machine_of_no_genesis),
         TEST(test_build_of_no_genesis),
+        TEST(test_who_has_the_root_gets_none),
+        TEST(test_older_collateral_joins_nobody),
         TEST(test_who_waits_answers_nothing_else),
         TEST(test_starts),
         TEST(test_the_first_comes_back),

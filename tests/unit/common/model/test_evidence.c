@@ -20,7 +20,7 @@ static void header_of(const rd_statement *statement, uint8_t out[RD_LAUNCH_HEADE
     rd_kms_set_digest(statement->kms, statement->kms_count, &header.kms_set);
     rd_launch_header_encode(&header, out);
     if (!statement->has_app && statement->kms_count > 0)
-        rd_kms_launch_header(&statement->kms[0], out);
+        rd_kms_launch_header(&statement->kms[0], statement->purpose == RD_PURPOSE_JOIN, out);
 }
 
 static void make(rd_purpose purpose, bool has_log, rd_buf *out)
