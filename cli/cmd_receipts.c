@@ -32,8 +32,9 @@ static json_t *row_of(const json_t *item, const rd_receipt_record *record, uint3
     const char *instance = cli_text(item, "instance"), *at = cli_text(item, "at"), *app = cli_text(item, "app");
     json_int_t epoch = json_integer_value(json_object_get(item, "epoch"));
     json_int_t seq = (json_int_t)record->root.first + index;
-    json_t *claims =
-        leaf->claims.size > 0 ? json_loadb((const char *)leaf->claims.data, leaf->claims.size, 0, NULL) : json_null();
+    json_t *claims = json_loadb((const char *)leaf->claims.data, leaf->claims.size, 0, NULL);
+    if (!claims) /* none, or what no enclave writes: the plane keeps what an agent sends */
+        claims = json_null();
     json_t *row = json_pack("{s:s?, s:s?, s:I, s:I, s:s?, s:b, s:o}", "app", app, "instance", instance, "epoch", epoch,
                             "seq", seq, "kept_at", at, "sealed", leaf->claims.size == 0, "claims", claims);
     RD_CLEANUP(rd_free_p)
@@ -109,7 +110,7 @@ static int print_rows(const cli_context *context, const json_t *rows, rd_err *er
         snprintf(statuses[i], sizeof statuses[i], "%lld", (long long)status);
         cells[i * COLUMNS] = cli_text(row, "id");
         cells[i * COLUMNS + 1] = cli_text(row, "kept_at");
-        cells[i * COLUMNS + 2] = status ? statuses[i] : "sealed";
+        cells[i * COLUMNS + 2] = json_is_true(json_object_get(row, "sealed")) ? "sealed" : status ? statuses[i] : "?";
         cells[i * COLUMNS + 3] = cli_text(row, "leaf");
     }
     return cli_print_table(&context->out, header, COLUMNS, cells, count, err);

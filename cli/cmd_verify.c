@@ -228,7 +228,7 @@ static int prove_live(cli_context *context, const cli_live_address *address, cli
     if (status == 0)
         status = cli_live_get(live, "/.well-known/redoubt/docs", 1 << 20, &docs_text, err);
     if (status == 0)
-        status = rd_json_parse(rd_buf_bytes(&docs_text), NULL, &docs_json, err);
+        status = rd_json_parse(rd_buf_bytes(&docs_text), &(rd_json_limits){ .size_max = 1 << 20 }, &docs_json, err);
     if (status < 0) {
         rd_buf_done(&evidence);
         rd_buf_done(&docs_text);
@@ -336,8 +336,8 @@ static const cli_flag verify_flags[] = {
 
 const cli_command cli_verify_commands[] = {
     { .name = "verify",
-      .purpose = "check instances or a saved receipt here, step by step",
-      .arguments = "APP|FILE",
+      .purpose = "check instances, a live endpoint or a saved receipt here, step by step",
+      .arguments = "APP|URL|FILE",
       .examples =
           "redoubt verify private-score\nredoubt verify https://app-ID.apps.example\nredoubt verify answer.json "
           "--json\nredoubt verify answer.json --at 2026-12-01T00:00:00Z",

@@ -164,9 +164,10 @@ static int fetch_evidence(cli_client *client, const cli_kept_id *id, cli_kept *r
     return 0;
 }
 
+/* Whether it is one is seen when it is opened. */
 static json_t *envelope_of(const json_t *item)
 {
-    return json_pack("{s:O, s:O}", "document", json_object_get(item, "document"), "signatures",
+    return json_pack("{s:O*, s:O*}", "document", json_object_get(item, "document"), "signatures",
                      json_object_get(item, "signatures"));
 }
 

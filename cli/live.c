@@ -291,7 +291,8 @@ int cli_live_check_certificate(const cli_live *live, int64_t now_us, json_t *ste
     if (status == 0)
         status = rd_ratls_check_time(&ratls, now_us, err);
     if (status == 0)
-        cli_step(steps, "certificate", true, "RA-TLS (%s): its evidence is about its own key", ratls.convention);
+        cli_step(steps, "certificate", true, "RA-TLS (%s): in date, and what it carries names its own key",
+                 ratls.convention);
     rd_ratls_done(&ratls);
     return status == 0 ? 0 : cli_step_failed(steps, "certificate", err);
 }

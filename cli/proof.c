@@ -58,6 +58,8 @@ int cli_proof_check(const cli_profile *profile, const cli_proof_request *request
         .policy = &request->docs->head.policy,
         .expect = { .purpose = request->purpose,
                     .nonce = request->nonce,
+                    .instance = request->instance,
+                    .epoch = request->epoch,
                     .channel = request->channel,
                     .tls = request->tls,
                     .app = &request->docs->app,

@@ -21,6 +21,8 @@ typedef struct cli_proof_request {
     const cli_docs *docs;
     rd_purpose purpose;
     const uint8_t *nonce; /* 32 bytes, or NULL */
+    const rd_id *instance;
+    const uint64_t *epoch; /* of one launch; NULL: any */
     /* Purpose channel: of this machine's end of the connection, 32 bytes each; else NULL. */
     const uint8_t *channel, *tls;
     int64_t now_us;

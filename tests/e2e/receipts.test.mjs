@@ -98,6 +98,7 @@ test("nothing in a file can be changed, moved or doubled; what is taken out is t
   assert.equal((await spoil({ records: [first, second, second, third, ...rest] })).code, 6, "one twice");
   assert.equal((await spoil({ evidence: flip(good.evidence, 900) })).code, 6, "other evidence");
   assert.equal((await spoil({ instance: "ins_" + "a".repeat(26) })).code, 6, "another instance");
+  assert.equal((await spoil({ epoch: good.epoch + 1 })).code, 6, "another launch");
   const holed = await spoil({ records: [first, ...rest] });
   assert.equal(holed.code, 0, holed.stdout + holed.stderr);
   const verdict = JSON.parse(holed.stdout);
