@@ -249,15 +249,6 @@ static void on_caller(void *arg, const api_principal *principal, const rd_err *e
     start_call(x, false);
 }
 
-/* Open to all when every instance that may be chosen is of a release that says so. */
-static bool is_open(const api_app *app)
-{
-    for (size_t i = 0; i < app->count; i++)
-        if (!app->targets[i]->limits.is_open)
-            return false;
-    return app->count > 0 || (app->sleeps && app->is_open_asleep);
-}
-
 static void on_cancel(api_request *request, void *arg)
 {
     (void)request;
@@ -294,7 +285,7 @@ static void handle(api_request *request)
         return;
     }
     api_request_on_cancel(request, on_cancel, x);
-    if (is_open(app)) {
+    if (api_app_is_open(app)) {
         start_call(x, true);
         return;
     }

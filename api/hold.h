@@ -1,5 +1,5 @@
 /* hold: calls to apps that sleep, kept until an instance serves or their time is up.
- * Used by the relay; asks for an app once when its first call is held and then again, since no single message is relied
+ * Used by seek; asks for an app once when its first call is held and then again, since no single message is relied
  * on (data-model.md, T11). Bounded for an app, an organisation and all; keeps no clock. Loop thread. */
 #ifndef API_HOLD_H
 #define API_HOLD_H

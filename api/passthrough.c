@@ -36,6 +36,8 @@ struct pass {
     api_seek seek;
     api_target *target; /* held */
     int refused;        /* the agent's status */
+    bool was_full;      /* an instance that serves had no place */
+    int64_t wake_by_us; /* 0: has not waited; boot clock */
     int64_t until_us;   /* of this state; boot clock */
     uint64_t moved;     /* at the last look */
 };
@@ -229,8 +231,11 @@ static bool ask(pass *p, api_target *target)
 {
     rd_err err = RD_ERR_INIT;
     rd_link *link = api_seekers_link(p->owner->options.seekers, target);
-    if (target->passed >= API_PASSTHROUGH_TARGET_MAX || !link ||
-        rd_link_connect(link, target->authority, &pipe_events, &p->splice, &p->splice.stream, &err) < 0)
+    if (target->passed >= API_PASSTHROUGH_TARGET_MAX) {
+        p->was_full = true;
+        return false;
+    }
+    if (!link || rd_link_connect(link, target->authority, &pipe_events, &p->splice, &p->splice.stream, &err) < 0)
         return false;
     p->refused = 0;
     p->target = target;
@@ -248,10 +253,21 @@ static bool ask(pass *p, api_target *target)
     return false;
 }
 
-/* One instance after another until one is asked, or the connection waits for the app to wake, or is refused. */
+/* Once for all of its waits, however often it is woken for nothing. */
+static void wait_for_wake(pass *p)
+{
+    if (p->wake_by_us == 0)
+        p->wake_by_us = boot_us(p->owner) + API_RELAY_WAKE_US;
+    p->state = PASS_WAITS;
+    p->until_us = p->wake_by_us;
+}
+
+/* One instance after another until one is asked, or the connection waits for the app to wake, or is refused. An app
+ * whose places are all taken does not sleep: nothing would end that wait. */
 static bool seek_on(pass *p)
 {
     rd_err err = RD_ERR_INIT;
+    p->was_full = false;
     for (;;) {
         api_target *target;
         int outcome = api_seek_next(p->owner->options.seekers, &p->seek, &target, &err);
@@ -261,9 +277,13 @@ static bool seek_on(pass *p)
             refuse_for(p, &err);
             return false;
         }
+        if (outcome == API_SEEK_WAITS && !p->was_full) {
+            wait_for_wake(p);
+            return false;
+        }
         if (outcome == API_SEEK_WAITS) {
-            p->state = PASS_WAITS;
-            p->until_us = boot_us(p->owner) + API_RELAY_WAKE_US;
+            api_seek_leave(p->owner->options.seekers, &p->seek);
+            refuse(p, API_ALERT_INTERNAL_ERROR);
             return false;
         }
         if (ask(p, target))
@@ -278,6 +298,13 @@ static bool on_woken(api_seek *seek)
 
 /* ---- the hello ---- */
 
+/* Known before anything is woken for it. */
+static bool needs_token(const pass *p)
+{
+    const api_app *app = api_targets_app(p->owner->options.targets, &p->seek.app);
+    return app && (app->count > 0 || app->sleeps) && !api_app_is_open(app);
+}
+
 static void take_hello(pass *p)
 {
     api_client_hello hello;
@@ -290,6 +317,8 @@ static void take_hello(pass *p)
         refuse(p, hello.alert);
     else if (!api_apps_parse_host(hello.name, p->owner->domain, &p->seek.app))
         refuse(p, API_ALERT_UNRECOGNIZED_NAME);
+    else if (needs_token(p))
+        refuse(p, API_ALERT_ACCESS_DENIED);
     else
         (void)seek_on(p);
 }
@@ -354,11 +383,17 @@ static void on_connection(uv_stream_t *listener, int status)
 
 /* ---- time ---- */
 
-/* A connection ends with the verdict over its instance (the caller's own ends are his), and when it idles. */
+/* As a call would be allowed now: the app may have been paused, or have got a release that asks for tokens. */
+static bool may_go_on(const pass *p)
+{
+    return api_target_is_valid(p->target, rd_clock_wall_us(p->owner->options.clock)) && !p->target->app->is_paused &&
+           p->target->limits.is_open;
+}
+
+/* A connection ends with the consent to it (the caller's own ends are his), and when it idles. */
 static void look_at_open(pass *p, int64_t now_us)
 {
-    int64_t wall_us = rd_clock_wall_us(p->owner->options.clock);
-    if (!api_target_is_valid(p->target, wall_us)) {
+    if (!may_go_on(p)) {
         cut(p);
         return;
     }

@@ -1,5 +1,5 @@
 /* passthrough: TLS connections to applications that nobody here ends: the name is read out of the first bytes, and all
- * of them go to an instance (rest.md, Passthrough).
+ * of them go to an instance (docs/protocol/passthrough.md).
  * Used by links.c. Follows the rules of calls: placement, limits, apps that sleep; open apps alone, since no token can
  * be seen. Reads nothing after the name. Loop thread. */
 #ifndef API_PASSTHROUGH_H

@@ -199,6 +199,14 @@ bool api_app_is_busy(const api_app *app)
     return false;
 }
 
+bool api_app_is_open(const api_app *app)
+{
+    for (size_t i = 0; i < app->count; i++)
+        if (!app->targets[i]->limits.is_open)
+            return false;
+    return app->count > 0 || (app->sleeps && app->is_open_asleep);
+}
+
 api_app *api_targets_app(const api_targets *targets, const rd_app_id *app)
 {
     return rd_table_get(targets->apps, app_key(app));

@@ -93,6 +93,8 @@ size_t api_targets_count(const api_targets *targets);
 bool api_targets_next_app(const api_targets *targets, size_t *iterator, api_app **ret);
 /* Calls to it are in flight here. */
 bool api_app_is_busy(const api_app *app);
+/* Callers need no token: every instance that may be chosen, or the release that would wake, says so. */
+bool api_app_is_open(const api_app *app);
 /* Visits all targets; start with *iterator = 0. */
 bool api_targets_next(const api_targets *targets, size_t *iterator, api_target **ret);
 

@@ -339,15 +339,43 @@ test("I8 a connection that has no exporter is refused, not believed", { timeout:
   relay.server.close();
 });
 
+const sleeps = (id) => until("the app sleeps", async () => (await stack.rest("GET", `/v1/apps/${id}`)).instances.wanted === 0 &&
+  (await stack.rest("GET", `/v1/apps/${id}/instances`)).items.every((one) => !one.live), 60000);
+
 test("a connection to an app that sleeps is held until an instance takes it", { timeout: 120000 }, async () => {
   const id = (await stack.deploy("sleeper", source, { open: true, instances: { min: 0, max: 1, idle_s: 10 } })).app;
-  await until("the app sleeps", async () => (await stack.rest("GET", `/v1/apps/${id}`)).instances.wanted === 0 &&
-    (await stack.rest("GET", `/v1/apps/${id}/instances`)).items.every((one) => !one.live), 60000);
+  await sleeps(id);
   const sockets = await Promise.all([open(id), open(id), open(id)]);
-  for (const socket of sockets) {
+  for (const socket of sockets) assert.equal((await ask(socket, "/")).status, 200);
+  let end;
+  while (sockets.length <= 64 && !end) await open(id).then((socket) => sockets.push(socket), (e) => { end = e.code; });
+  assert.match(end, /INTERNAL_ERROR/, "an app whose places are taken is awake: nobody waits for that");
+  for (const socket of sockets) socket.destroy();
+});
+
+test("an app that asks for tokens is not woken by who can show none", { timeout: 120000 }, async () => {
+  const id = (await stack.deploy("locked", source, { instances: { min: 0, max: 1, idle_s: 10 } })).app;
+  await sleeps(id);
+  assert.match(await refusal(id), /ACCESS_DENIED/);
+  assert.equal((await stack.rest("GET", `/v1/apps/${id}`)).instances.wanted, 0);
+  const metrics = await (await fetch(stack.api + "/metrics")).text();
+  assert.match(metrics, /^redoubt_relay_calls_held 0$/m);
+});
+
+test("a connection ends when its app is paused, or gets a release that asks for tokens", { timeout: 120000 }, async () => {
+  const id = (await stack.deploy("changing", source, { open: true })).app;
+  const pause = async (paused) => stack.rest("PATCH", `/v1/apps/${id}`, { paused }, { "if-match": (await stack.request("GET", `/v1/apps/${id}`)).headers.get("etag") });
+  const ends = async (change) => {
+    const socket = await until("a connection is taken", () => open(id).catch(() => null));
     assert.equal((await ask(socket, "/")).status, 200);
-    socket.destroy();
-  }
+    const over = once(socket, "close");
+    socket.on("error", () => {});
+    await change();
+    await over;
+  };
+  await ends(() => pause(true));
+  await pause(false);
+  await ends(() => stack.deploy("changing", source, {}));
 });
 
 test("a replica that has no link to the host passes connections over the one that has it", { timeout: 90000 }, async () => {
