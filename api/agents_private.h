@@ -126,7 +126,7 @@ struct api_host_link {
     size_t receipts_in_flight; /* the first of them are with PostgreSQL */
     size_t receipt_bytes;
     int64_t receipt_tokens;
-    uint64_t receipt_seen; /* number of the newest one */
+    uint64_t receipt_seen, receipt_kept, receipt_acked; /* the agent's numbers */
     bool is_receipts_paused;
     /* logs, renewal */
     rd_link_stream *logs;
@@ -155,7 +155,7 @@ struct api_agents {
     rd_timer *second;
     unsigned seconds;
     uint64_t attached, refused, jobs_sent, jobs_failed, events_taken, blobs_sent, strays_unknown, renewed, grants,
-        grants_refused, receipts_kept;
+        grants_refused, receipts_kept, receipts_malformed;
 };
 
 typedef struct api_lease_key {

@@ -8,6 +8,7 @@
 
 #define WAITING_BYTES  ((size_t)1 << 20)  /* of one host, waiting or under way; then its stream is paused */
 #define BYTES_A_SECOND ((int64_t)4 << 20) /* of one host: more is lost at the host, not stored here */
+#define LINE_COST      256                /* of these bytes, for a line whatever is in it */
 
 /* Of leases that are or were this host's; what is there already is told again after a lost acknowledgement. */
 static const rd_pg_stmt stmts[] = {
@@ -64,6 +65,7 @@ static void tell_ack(api_host_link *host, uint64_t number)
     char body[40];
     snprintf(body, sizeof body, "{\"n\":%" PRIu64 "}", number);
     rd_link_request request = { .method = "PUT", .path = "/receipts/ack", .body = rd_bytes_str(body) };
+    host->receipt_acked = number;
     rd_err err = RD_ERR_INIT;
     if (host->link && rd_link_send(host->link, &request, on_acked, host, &err) == 0)
         api_host_hold(host);
@@ -71,20 +73,27 @@ static void tell_ack(api_host_link *host, uint64_t number)
 
 /* ---- one transaction a host at a time ---- */
 
-static uint64_t pop_kept(api_host_link *host)
+static void pop_kept(api_host_link *host)
 {
-    uint64_t last = 0;
     for (size_t i = 0; i < host->receipts_in_flight; i++) {
         struct api_receipts_waiting *one = host->first_receipts;
         host->first_receipts = one->next;
         host->receipt_bytes -= one->line.record.size;
-        last = one->line.number;
+        host->receipt_kept = one->line.number;
         api_receipts_line_done(&one->line);
         free(one);
     }
     if (!host->first_receipts)
         host->last_receipts = NULL;
-    return last;
+    host->receipts_in_flight = 0;
+}
+
+/* What was left out is done with, too, when nothing before it waits. */
+static void tell_done(api_host_link *host)
+{
+    uint64_t done = host->first_receipts ? host->receipt_kept : host->receipt_seen;
+    if (done > host->receipt_acked)
+        tell_ack(host, done);
 }
 
 static void on_kept(void *context, rd_pg_outcome outcome, rd_pg_result **results, size_t count, size_t failed,
@@ -96,9 +105,8 @@ static void on_kept(void *context, rd_pg_outcome outcome, rd_pg_result **results
     api_host_link *host = context;
     if (outcome == RD_PG_SOME || outcome == RD_PG_NONE) {
         host->agents->receipts_kept += host->receipts_in_flight;
-        uint64_t last = pop_kept(host);
-        host->receipts_in_flight = 0;
-        tell_ack(host, last);
+        pop_kept(host);
+        tell_done(host);
         resume(host);
         keep(host);
     } else {
@@ -140,18 +148,27 @@ static void keep(api_host_link *host)
     rd_err err = RD_ERR_INIT;
     api_host_hold(host);
     rd_pg_batch *batch = batch_of(host);
-    if (rd_pg_async_submit(host->agents->options.pg, batch, on_kept, host, &err) < 0)
+    if (rd_pg_async_submit(host->agents->options.receipts_pg, batch, on_kept, host, &err) < 0)
         on_kept(host, RD_PG_FAILED, NULL, 0, 0, &err);
 }
 
 void api_receipts_second(api_host_link *host)
 {
     host->receipt_tokens = BYTES_A_SECOND;
+    tell_done(host);
     resume(host);
     keep(host);
 }
 
 /* ---- the stream ---- */
+
+/* An enclave's word, not the agent's: it is left out, and the link goes on. Said at doublings. */
+static void note_malformed(api_host_link *host, const rd_err *malformed)
+{
+    uint64_t count = ++host->agents->receipts_malformed;
+    if ((count & (count - 1)) == 0)
+        rd_log(RD_WARN, "receipts_malformed", RD_STR("host", host->name), RD_U64("count", count), RD_ERR(malformed));
+}
 
 static int take_line(api_host_link *host, api_receipts_line *line, rd_err *err)
 {
@@ -161,8 +178,7 @@ static int take_line(api_host_link *host, api_receipts_line *line, rd_err *err)
         return rd_err_set(err, RD_E_LINK_PROTOCOL, "a record of receipts out of order");
     host->receipt_seen = line->number;
     if (rd_receipt_record_parse(rd_buf_bytes(&line->record), record, &malformed) < 0) {
-        /* An enclave's word, not the agent's: it is left out, and its link goes on. */
-        rd_log(RD_WARN, "receipts_malformed", RD_STR("host", host->name), RD_ERR(&malformed));
+        note_malformed(host, &malformed);
         return 0;
     }
     struct api_receipts_waiting *one = rd_alloc(sizeof *one);
@@ -171,7 +187,6 @@ static int take_line(api_host_link *host, api_receipts_line *line, rd_err *err)
     one->count = record->root.count;
     line->record = (rd_buf){ 0 };
     host->receipt_bytes += one->line.record.size;
-    host->receipt_tokens -= (int64_t)one->line.record.size;
     *(host->last_receipts ? &host->last_receipts->next : &host->first_receipts) = one;
     host->last_receipts = one;
     return 0;
@@ -183,6 +198,7 @@ static bool on_line(rd_link_stream *stream, void *context, rd_bytes bytes)
     api_host_link *host = context;
     api_receipts_line line = { .epoch = 0 };
     rd_err err = RD_ERR_INIT;
+    host->receipt_tokens -= LINE_COST + (int64_t)bytes.size;
     if (api_receipts_line_read(bytes, &line, &err) < 0 || take_line(host, &line, &err) < 0)
         api_host_fail(host, "receipts", &err);
     api_receipts_line_done(&line);

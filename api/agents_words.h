@@ -70,7 +70,8 @@ typedef struct api_grant_line {
 int api_grant_line_read(rd_bytes line, api_grant_line *ret, rd_err *err) RD_NODISCARD;
 void api_grant_line_done(api_grant_line *line);
 
-/* The record of a burst of receipts (receipt_record.h), not looked into. */
+/* The record of a burst of receipts (receipt_record.h), not looked into; empty when it is no base64url or too large,
+ * which the enclave may be to blame for. */
 typedef struct api_receipts_line {
     uint64_t number; /* the agent's */
     rd_id instance;

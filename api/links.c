@@ -303,6 +303,7 @@ static int start_agents(api_links *links, rd_err *err)
     api_agents_options options = { .loop = links->loop,
                                    .clock = context->clock,
                                    .pg = links->control,
+                                   .receipts_pg = links->receipts,
                                    .redis = links->redis,
                                    .ingest = links->ingest,
                                    .believe = links->believe,
@@ -373,13 +374,13 @@ static void start_connections(api_links *links)
                                     api_routes_stmts,
                                     api_sleep_stmts,
                                     api_collateral_follow_stmts,
-                                    api_grants_stmts,
-                                    api_receipts_stmts };
+                                    api_grants_stmts };
     _Static_assert(sizeof control == sizeof links->control_tables, "one slot for each table of statements");
     memcpy(links->control_tables, control, sizeof control);
     links->control = connect_pg(links, "redoubt-api-links", links->control_tables, RD_ARRAY_LEN(control));
     links->writer = connect_pg(links, "redoubt-api-ingest", &api_ingest_stmts, 1);
     links->follower = connect_pg(links, "redoubt-api-tail", &api_tail_stmts, 1);
+    links->receipts = connect_pg(links, "redoubt-api-receipts", &api_receipts_stmts, 1);
 }
 
 static void start_redis(api_links *links)
@@ -549,13 +550,16 @@ static void on_connection_closed(void *context)
 static void turn_until_written(api_links *links)
 {
     int64_t limit_us = boot_us() + STOP_US;
-    while (rd_pg_async_pending(links->control) + rd_pg_async_pending(links->writer) > 0 && boot_us() < limit_us)
+    while (rd_pg_async_pending(links->control) + rd_pg_async_pending(links->writer) +
+                   rd_pg_async_pending(links->receipts) >
+               0 &&
+           boot_us() < limit_us)
         rd_loop_turn(links->loop, true);
 }
 
 static void close_connections(api_links *links)
 {
-    rd_pg_async *all[] = { links->control, links->writer, links->follower };
+    rd_pg_async *all[] = { links->control, links->writer, links->follower, links->receipts };
     for (size_t i = 0; i < RD_ARRAY_LEN(all); i++) {
         links->closing++;
         rd_pg_async_close(all[i], on_connection_closed, links);

@@ -24,7 +24,8 @@ struct api_links {
     rd_pg_async *control;  /* attach, jobs, evidence look-ups, routes, beat */
     rd_pg_async *writer;   /* ingest alone */
     rd_pg_async *follower; /* event tail alone */
-    rd_pg_stmts control_tables[10];
+    rd_pg_async *receipts; /* receipts of hosts alone: many bytes, which nobody waits for */
+    rd_pg_stmts control_tables[9];
     rd_redis *redis;
     rd_redis_reader *jobs; /* jobs:{replica} */
     char jobs_key[48];
@@ -41,7 +42,7 @@ struct api_links {
     api_agents *agents;     /* NULL: off */
     api_peers *peers;       /* NULL: off */
     char peer_address[280]; /* where other replicas dial this one; "": nowhere */
-    api_apps *apps;
+    api_apps *apps;               /* NULL: off */
     api_passthrough *passthrough; /* NULL: off */
     rd_timer *beat;
     _Atomic(const char *) why; /* not ready, or NULL; of the last beat */

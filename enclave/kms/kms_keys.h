@@ -24,8 +24,8 @@ int kms_keys_seal(const kms_keys *keys, const uint8_t seal_key[32], rd_buf *ret,
 /* KMS_STATE when it does not open: another build's, another machine's, or damaged. */
 int kms_keys_unseal(rd_bytes sealed, const uint8_t seal_key[32], kms_keys *ret, rd_err *err) RD_NODISCARD;
 
-/* A root that came from another replica, with a replica's key of our own. KMS_JOIN when the seed is not the key of the
- * genesis. */
+/* A root that came from another replica, with a replica's key of our own. KMS_STATE when the seed is not the key of
+ * the genesis. */
 int kms_keys_take(rd_bytes root, const uint8_t signer_seed[RD_SEED_SIZE], rd_bytes genesis, kms_keys *ret,
                   rd_err *err) RD_NODISCARD;
 
