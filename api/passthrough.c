@@ -1,6 +1,7 @@
 #include "api/passthrough.h"
 
 #include "api/apps_listener.h"
+#include "api/callers.h"
 #include "api/client_hello.h"
 #include "api/relay.h"
 #include "common/base/mem.h"
@@ -30,6 +31,7 @@ struct pass {
     uv_tcp_t socket;
     uv_shutdown_t shutdown;
     api_passthrough *owner;
+    api_caller *caller; /* NULL: it has left before its address was read */
     pass *next, *previous;
     pass_state state;
     rd_buf hello; /* kept until an instance has taken it */
@@ -47,6 +49,7 @@ struct api_passthrough {
     char *domain;
     uv_tcp_t listener;
     rd_timer *timer;
+    api_callers *callers;
     uint8_t *buffer; /* shared by all splices */
     uint8_t first_bytes[API_HELLO_MAX];
     pass *first;
@@ -65,6 +68,7 @@ static void memory_done(api_passthrough *owner)
 {
     if (--owner->memory > 0)
         return;
+    api_callers_free(owner->callers);
     free(owner->buffer);
     free(owner->domain);
     free(owner);
@@ -101,6 +105,8 @@ static void cut(pass *p)
     if (p->splice.stream)
         rd_link_stream_reset(RD_TAKE(p->splice.stream), true);
     owner->moved += p->splice.moved;
+    if (p->caller)
+        api_callers_leave(owner->callers, RD_TAKE(p->caller));
     if (p->next)
         p->next->previous = p->previous;
     *(p->previous ? &p->previous->next : &owner->first) = p->next;
@@ -227,11 +233,20 @@ static const rd_link_stream_events pipe_events = {
     .on_closed = on_closed,
 };
 
+/* Of all connections at most, once for each that shows a name. */
+static bool has_place(const pass *p, const api_target *target)
+{
+    size_t held = 0;
+    for (const pass *other = p->owner->first; other; other = other->next)
+        held += other->target == target && other->caller == p->caller;
+    return api_callers_has_share(held, target->passed, API_PASSTHROUGH_TARGET_MAX);
+}
+
 static bool ask(pass *p, api_target *target)
 {
     rd_err err = RD_ERR_INIT;
     rd_link *link = api_seekers_link(p->owner->options.seekers, target);
-    if (target->passed >= API_PASSTHROUGH_TARGET_MAX) {
+    if (!has_place(p, target)) {
         p->was_full = true;
         return false;
     }
@@ -353,6 +368,18 @@ static void turn_away(api_passthrough *owner)
     uv_close((uv_handle_t *)socket, on_turned_away);
 }
 
+/* False: this address has its share of the connections. */
+static bool enter(pass *p)
+{
+    struct sockaddr_storage address;
+    int size = sizeof address;
+    api_passthrough *owner = p->owner;
+    if (uv_tcp_getpeername(&p->socket, (struct sockaddr *)&address, &size) < 0)
+        return false;
+    p->caller = api_callers_enter(owner->callers, (struct sockaddr *)&address);
+    return api_callers_has_share(p->caller->count - 1, owner->count - 1, API_PASSTHROUGH_MAX);
+}
+
 static void on_connection(uv_stream_t *listener, int status)
 {
     api_passthrough *owner = listener->data;
@@ -376,7 +403,10 @@ static void on_connection(uv_stream_t *listener, int status)
     owner->memory++;
     (void)uv_tcp_init(rd_loop_uv(owner->options.loop), &p->socket);
     p->socket.data = &p->splice;
-    if (uv_accept(listener, (uv_stream_t *)&p->socket) < 0 || uv_tcp_nodelay(&p->socket, 1) < 0 ||
+    bool has_come = uv_accept(listener, (uv_stream_t *)&p->socket) == 0;
+    bool has_share = has_come && enter(p);
+    owner->turned_away += has_come && !has_share;
+    if (!has_share || uv_tcp_nodelay(&p->socket, 1) < 0 ||
         uv_read_start((uv_stream_t *)&p->socket, on_alloc, on_first_bytes) < 0)
         cut(p);
 }
@@ -451,6 +481,7 @@ int api_passthrough_new(const api_passthrough_options *options, api_passthrough 
     owner->options = *options;
     owner->domain = rd_strdup(options->domain);
     owner->memory = 1;
+    owner->callers = api_callers_new();
     (void)uv_tcp_init(rd_loop_uv(options->loop), &owner->listener);
     owner->listener.data = owner;
     owner->timer = rd_timer_new(options->loop, on_timer, owner);

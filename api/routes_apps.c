@@ -32,6 +32,22 @@ static void set_digest(json_t *object, const char *name, const rd_pg_result *row
         rd_json_set_null(object, name);
 }
 
+/* Where TLS goes that ends in the enclave: https://app-<52>.<domain>[:port]/; null when it would be refused. */
+static void set_tls_url(json_t *object, const api_config *config, const rd_app_id *id, bool is_open)
+{
+    char text[RD_APP_ID_TEXT_SIZE];
+    const char *port = config->passthrough_listen ? strrchr(config->passthrough_listen, ':') : NULL;
+    if (!port || !is_open) {
+        rd_json_set_null(object, "tls_url");
+        return;
+    }
+    rd_app_id_format(id, text);
+    RD_CLEANUP(rd_free_p)
+    char *url =
+        rd_asprintf("https://app-%s.%s%s/", text + 4, config->apps_domain, strcmp(port, ":443") == 0 ? "" : port);
+    rd_json_set_str(object, "tls_url", url);
+}
+
 /* The apps origin of an app: http(s)://app-<52>.<domain>[:port]. */
 static void set_url(json_t *object, const api_config *config, const rd_app_id *id)
 {
@@ -87,6 +103,7 @@ static json_t *app_json(const api_context *context, const rd_pg_result *row, siz
     rd_json_set_int(instances, "serving", rd_pg_get_i64(row, r, 17));
     rd_json_set(app, "instances", instances);
     set_url(app, context->config, ret_id);
+    set_tls_url(app, context->config, ret_id, rd_pg_get_bool(row, r, 19));
     rd_json_set_time(app, "created_at", rd_pg_get_time(row, r, 5));
     rd_json_set_int(app, "version", rd_pg_get_i64(row, r, 4));
     return app;

@@ -6,7 +6,8 @@
     " d.min, d.max, r.digest, ro.state, coalesce(ro.wanted, d.min, 0), (SELECT count(*) FROM leases l"                 \
     " JOIN lease_status s USING (instance_id, epoch) JOIN lease_verdicts v USING (instance_id, epoch)"                 \
     " WHERE l.instance_id BETWEEN instances_from(d.deployment_id) AND instances_to(d.deployment_id) AND l.live"        \
-    " AND l.want = 1 AND s.phase = 4 AND v.result = 1 AND v.valid_until > clock_timestamp()), idle_s(d.strategy)"
+    " AND l.want = 1 AND s.phase = 4 AND v.result = 1 AND v.valid_until > clock_timestamp()), idle_s(d.strategy),"     \
+    " coalesce(r.is_open, false)"
 #define APP_JOINS                                                                                                      \
     " FROM apps a LEFT JOIN LATERAL (SELECT seq, digest, class FROM heads WHERE heads.org_id = a.org_id"               \
     " AND heads.app_id = a.app_id ORDER BY seq DESC LIMIT 1) h ON true"                                                \

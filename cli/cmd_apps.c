@@ -103,6 +103,8 @@ static int run_show(cli_context *context, const cli_args *args, rd_err *err)
         cli_print_json(&context->out, app);
     } else if (status == 0) {
         cli_print(&context->out, "%s   %s   %s", text_of(app, "name"), text_of(app, "id"), text_of(app, "url"));
+        if (json_is_string(json_object_get(app, "tls_url")))
+            cli_print(&context->out, "TLS that ends inside %s   check it: redoubt verify URL", text_of(app, "tls_url"));
         const json_t *deployment = json_object_get(app, "deployment");
         if (json_is_object(deployment))
             cli_print(&context->out, "deployment %s   %s", text_of(deployment, "id"), text_of(deployment, "state"));

@@ -239,17 +239,32 @@ test("the plane counts connections, and forgets them", { timeout: 60000 }, async
   await until("the connection is gone", async () => metric(await (await fetch(stack.api + "/metrics")).text(), "redoubt_passthrough_connections") === 0);
 });
 
-test("connections to one instance are bounded, and a place that is left is taken again", { timeout: 60000 }, async () => {
-  const sockets = [];
-  let end;
-  while (sockets.length <= 64 && !end) await open().then((socket) => sockets.push(socket), (e) => { end = e.code; });
-  assert.match(end, /INTERNAL_ERROR/);
-  assert.ok(sockets.length > 0 && sockets.length <= 64, `${sockets.length} were taken`);
+test("one address takes half of an instance's places at most, all together take all, and a place that is left is taken again", { timeout: 60000 }, async () => {
+  const sockets = [], ends = [];
+  const fill = async (localAddress) => {
+    const count = sockets.length;
+    for (let end; !end;) await open(app, { localAddress }).then((socket) => sockets.push(socket), (e) => { end = e.code; ends.push(end); });
+    return sockets.length - count;
+  };
+  const first = await fill("127.0.0.1");
+  assert.ok(first > 0 && first <= 32, `${first} were taken`);
+  const second = await fill("127.0.0.2");
+  assert.ok(second > 0 && second <= first, `${second} were taken`);
+  for (const last of [3, 4, 5, 6, 7, 8]) await fill(`127.0.0.${last}`);
+  assert.equal(sockets.length, 64);
+  for (const end of ends) assert.match(end, /INTERNAL_ERROR/);
   assert.equal((await plain(`${OWN}docs`)).status, 200, "calls have places of their own");
   sockets.pop().destroy();
-  const next = await until("the place is taken again", () => open().catch(() => null));
+  const next = await until("the place is taken again", () => open(app, { localAddress: "127.0.0.9" }).catch(() => null));
   assert.equal((await ask(next, "/")).status, 200);
   for (const socket of [next, ...sockets]) socket.destroy();
+});
+
+test("where TLS ends inside is told for apps that take it", { timeout: 60000 }, async () => {
+  assert.equal((await stack.rest("GET", `/v1/apps/${app}`)).tls_url, `https://${nameOf(app)}:${port}/`);
+  assert.equal((await stack.rest("GET", `/v1/apps/${closed}`)).tls_url, null);
+  const shown = await stack.cli("apps", "show", "open");
+  assert.ok(shown.stdout.includes(`https://${nameOf(app)}:${port}/`), shown.stdout);
 });
 
 const verify = async (where, id = app) => {

@@ -87,7 +87,7 @@ function secretsPart(app, secrets, head) {
 function settings(app, latest) {
   const isDeveloper = may("developer");
   const line = (title, text, ...buttons) => h("div.pad.row.between", {}, h("div", {}, h("h3", {}, title), h("p.help", {}, text)), h("div.row", {}, buttons));
-  return [panel("Facts", null, h("div.pad", {}, facts([["App id", h("code", {}, app.id)], ["Address", h("a", { href: app.url, rel: "noreferrer", target: "_blank" }, app.url)], ["Class", app.class || "–"],
+  return [panel("Facts", null, h("div.pad", {}, facts([["App id", h("code", {}, app.id)], ["Address", h("a", { href: app.url, rel: "noreferrer", target: "_blank" }, app.url)], ...(app.tls_url ? [["TLS that ends inside", h("code.break", {}, app.tls_url)]] : []), ["Class", app.class || "–"],
     ["Head", app.head ? ["number ", app.head.seq, ", ", digestCode(app.head.digest)] : "none yet"], ["Created", [age(app.created_at), ", ", clock(app.created_at)]]]))),
   panel("Running", null,
     line(app.paused ? "Resume" : "Pause", app.paused ? "Requests are answered with 503 app_paused." : "Requests are answered with 503 app_paused; instances stay warm.",
