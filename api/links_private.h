@@ -39,9 +39,9 @@ struct api_links {
     api_log_hub *logs;
     api_waits *waits;
     api_kms *kms;
-    api_agents *agents;     /* NULL: off */
-    api_peers *peers;       /* NULL: off */
-    char peer_address[280]; /* where other replicas dial this one; "": nowhere */
+    api_agents *agents;           /* NULL: off */
+    api_peers *peers;             /* NULL: off */
+    char peer_address[280];       /* where other replicas dial this one; "": nowhere */
     api_apps *apps;               /* NULL: off */
     api_passthrough *passthrough; /* NULL: off */
     rd_timer *beat;
