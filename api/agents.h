@@ -29,7 +29,7 @@ typedef struct api_agents_options {
     const rd_clock *clock;
     rd_pg_async *pg;          /* with api_attach_stmts and api_jobs_stmts prepared */
     rd_pg_async *receipts_pg; /* with api_receipts_stmts */
-    rd_redis *redis; /* may be NULL */
+    rd_redis *redis;          /* may be NULL */
     api_ingest *ingest;
     api_believe *believe;
     api_blob_source *blobs;
