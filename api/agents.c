@@ -454,23 +454,24 @@ void api_agents_metrics(void *context, rd_buf *out)
     size_t open = 0;
     for (api_host_link *host = agents->first; host; host = host->next)
         open += host->state == API_ATTACH_OPEN;
-    (void)rd_buf_printf(out,
-                        "# TYPE redoubt_links gauge\nredoubt_links{state=\"any\"} %zu\n"
-                        "redoubt_links{state=\"open\"} %zu\n"
-                        "# TYPE redoubt_links_attached_total counter\nredoubt_links_attached_total %" PRIu64 "\n"
-                        "# TYPE redoubt_links_refused_total counter\nredoubt_links_refused_total %" PRIu64 "\n"
-                        "# TYPE redoubt_jobs_sent_total counter\nredoubt_jobs_sent_total %" PRIu64 "\n"
-                        "# TYPE redoubt_jobs_failed_total counter\nredoubt_jobs_failed_total %" PRIu64 "\n"
-                        "# TYPE redoubt_agent_events_total counter\nredoubt_agent_events_total %" PRIu64 "\n"
-                        "# TYPE redoubt_blobs_pushed_total counter\nredoubt_blobs_pushed_total %" PRIu64 "\n"
-                        "# TYPE redoubt_strays_unknown_total counter\nredoubt_strays_unknown_total %" PRIu64 "\n"
-                        "# TYPE redoubt_certificates_renewed_total counter\n"
-                        "redoubt_certificates_renewed_total %" PRIu64 "\n"
-                        "# TYPE redoubt_grants_total counter\nredoubt_grants_total{result=\"given\"} %" PRIu64 "\n"
-                        "redoubt_grants_total{result=\"refused\"} %" PRIu64 "\n"
-                        "# TYPE redoubt_receipt_records_total counter\nredoubt_receipt_records_total{result=\"kept\"} %" PRIu64 "\n"
-                        "redoubt_receipt_records_total{result=\"malformed\"} %" PRIu64 "\n",
-                        agents->count, open, agents->attached, agents->refused, agents->jobs_sent, agents->jobs_failed,
-                        agents->events_taken, agents->blobs_sent, agents->strays_unknown, agents->renewed,
-                        agents->grants, agents->grants_refused, agents->receipts_kept, agents->receipts_malformed);
+    (void)rd_buf_printf(
+        out,
+        "# TYPE redoubt_links gauge\nredoubt_links{state=\"any\"} %zu\n"
+        "redoubt_links{state=\"open\"} %zu\n"
+        "# TYPE redoubt_links_attached_total counter\nredoubt_links_attached_total %" PRIu64 "\n"
+        "# TYPE redoubt_links_refused_total counter\nredoubt_links_refused_total %" PRIu64 "\n"
+        "# TYPE redoubt_jobs_sent_total counter\nredoubt_jobs_sent_total %" PRIu64 "\n"
+        "# TYPE redoubt_jobs_failed_total counter\nredoubt_jobs_failed_total %" PRIu64 "\n"
+        "# TYPE redoubt_agent_events_total counter\nredoubt_agent_events_total %" PRIu64 "\n"
+        "# TYPE redoubt_blobs_pushed_total counter\nredoubt_blobs_pushed_total %" PRIu64 "\n"
+        "# TYPE redoubt_strays_unknown_total counter\nredoubt_strays_unknown_total %" PRIu64 "\n"
+        "# TYPE redoubt_certificates_renewed_total counter\n"
+        "redoubt_certificates_renewed_total %" PRIu64 "\n"
+        "# TYPE redoubt_grants_total counter\nredoubt_grants_total{result=\"given\"} %" PRIu64 "\n"
+        "redoubt_grants_total{result=\"refused\"} %" PRIu64 "\n"
+        "# TYPE redoubt_receipt_records_total counter\nredoubt_receipt_records_total{result=\"kept\"} %" PRIu64 "\n"
+        "redoubt_receipt_records_total{result=\"malformed\"} %" PRIu64 "\n",
+        agents->count, open, agents->attached, agents->refused, agents->jobs_sent, agents->jobs_failed,
+        agents->events_taken, agents->blobs_sent, agents->strays_unknown, agents->renewed, agents->grants,
+        agents->grants_refused, agents->receipts_kept, agents->receipts_malformed);
 }
