@@ -302,7 +302,9 @@ static int order_kms(agent_process *self, const char *run, agent_sim_kms_order *
     const agent_kms_wish wish = { .program = options->kms,
                                   .ticket_key = options->kms_ticket_key,
                                   .join = options->kms_join,
-                                  .platforms = &options->kms_platforms };
+                                  .platforms = &options->kms_platforms,
+                                  .recovery_keys = &options->kms_recovery_keys,
+                                  .recovery_threshold = options->kms_recovery_threshold };
     return agent_kms_order(&self->kms, &wish, ret, err);
 }
 

@@ -25,6 +25,8 @@ typedef struct agent_options {
     const char *kms_ticket_key;
     const char *kms_join; /* NULL: a folder without a root gets a new one */
     rd_option_list kms_platforms;
+    rd_option_list kms_recovery_keys;
+    uint64_t kms_recovery_threshold;
 } agent_options;
 
 /* Runs until a signal; 0 after an orderly stop. */

@@ -85,12 +85,30 @@ static int take_platforms(const rd_option_list *list, agent_sim_kms_order *ret, 
     return 0;
 }
 
+static int take_recovery(const agent_kms_wish *wish, agent_sim_kms_order *ret, rd_err *err)
+{
+    size_t count = wish->recovery_keys->count;
+    if (count > RD_KMS_RECOVERY_MAX || wish->recovery_threshold > count ||
+        (wish->recovery_threshold == 0) != (count == 0))
+        return rd_err_set(err, RD_E_CONFIG,
+                          "kms-recovery-threshold is how many of the kms-recovery-keys (at most %d) bring the root "
+                          "back: from 1 to their number",
+                          RD_KMS_RECOVERY_MAX);
+    for (size_t i = 0; i < count; i++)
+        if (take_key(wish->recovery_keys->items[i], "kms-recovery-keys", ret->recovery_keys[i], err) < 0)
+            return -1;
+    ret->recovery_count = count;
+    ret->recovery_threshold = (uint32_t)wish->recovery_threshold;
+    return 0;
+}
+
 int agent_kms_order(const agent_kms *kms, const agent_kms_wish *wish, agent_sim_kms_order *ret, rd_err *err)
 {
     *ret = (agent_sim_kms_order){ .program = "" };
     if (take_path(kms->dir, "kms-dir", ret->dir, err) < 0 ||
         (wish->program ? take_path(wish->program, "kms", ret->program, err) : beside_us(ret->program, err)) < 0 ||
-        take_join(wish->join, ret, err) < 0 || take_platforms(wish->platforms, ret, err) < 0)
+        take_join(wish->join, ret, err) < 0 || take_platforms(wish->platforms, ret, err) < 0 ||
+        take_recovery(wish, ret, err) < 0)
         return -1;
     return take_key(wish->ticket_key, "kms-ticket-key", ret->ticket_key, err);
 }

@@ -23,7 +23,8 @@ void agent_kms_done(agent_kms *kms);
 /* As the options say; NULL or empty: not given. */
 typedef struct agent_kms_wish {
     const char *program, *ticket_key, *join;
-    const rd_option_list *platforms;
+    const rd_option_list *platforms, *recovery_keys;
+    uint64_t recovery_threshold;
 } agent_kms_wish;
 /* What is ordered of the TEE: the program beside this one (or program), and options as text. CONFIG for keys, ids and
  * platforms that are none. */

@@ -22,7 +22,7 @@
 #define BACKOFF_MAX 30000
 #define CALM_MS     10000 /* whoever ran so long begins with a short back-off again */
 #define BACKLOG     64
-#define ARGS_MAX    32
+#define ARGS_MAX    80
 
 struct agent_sim_kms {
     agent_sim_kms_place place;
@@ -56,6 +56,21 @@ static int read_platforms(const json_t *value, void *into, const char *pointer, 
     return rd_json_each(value, 0, RD_KMS_REPLICAS_MAX - 1, pointer, read_platform, into, err);
 }
 
+static int read_recovery_key(const json_t *item, size_t index, void *context, const char *pointer, rd_err *err)
+{
+    agent_sim_kms_order *order = context;
+    if (!json_is_string(item) || json_string_length(item) != AGENT_KMS_KEY_TEXT - 1)
+        return rd_err_at(err, pointer);
+    memcpy(order->recovery_keys[index], json_string_value(item), AGENT_KMS_KEY_TEXT);
+    order->recovery_count = index + 1;
+    return 0;
+}
+
+static int read_recovery_keys(const json_t *value, void *into, const char *pointer, rd_err *err)
+{
+    return rd_json_each(value, 0, RD_KMS_RECOVERY_MAX, pointer, read_recovery_key, into, err);
+}
+
 static const rd_json_field order_fields[] = {
     { "dir", RD_JSON_TEXT, offsetof(agent_sim_kms_order, dir), RD_REQUIRED, .min = 1, .max = AGENT_KMS_PATH_SIZE - 1 },
     { "join", RD_JSON_TEXT, offsetof(agent_sim_kms_order, join), RD_OPTIONAL, .min = 1,
@@ -63,6 +78,9 @@ static const rd_json_field order_fields[] = {
     { "platforms", RD_JSON_CUSTOM, 0, RD_REQUIRED, .parse = read_platforms },
     { "program", RD_JSON_TEXT, offsetof(agent_sim_kms_order, program), RD_REQUIRED, .min = 1,
       .max = AGENT_KMS_PATH_SIZE - 1 },
+    { "recovery_keys", RD_JSON_CUSTOM, 0, RD_REQUIRED, .parse = read_recovery_keys },
+    { "recovery_threshold", RD_JSON_U32, offsetof(agent_sim_kms_order, recovery_threshold), RD_REQUIRED,
+      .max = RD_KMS_RECOVERY_MAX },
     { "ticket_key", RD_JSON_TEXT, offsetof(agent_sim_kms_order, ticket_key), RD_REQUIRED, .min = AGENT_KMS_KEY_TEXT - 1,
       .max = AGENT_KMS_KEY_TEXT - 1 },
     RD_JSON_END,
@@ -86,6 +104,11 @@ bool agent_sim_kms_order_encode(const agent_sim_kms_order *order, rd_buf *out)
     for (size_t i = 0; i < order->platforms_count; i++)
         (void)json_array_append_new(platforms, json_string(order->platforms[i]));
     rd_json_set(document, "platforms", platforms);
+    json_t *keys = json_array();
+    for (size_t i = 0; i < order->recovery_count; i++)
+        (void)json_array_append_new(keys, json_string(order->recovery_keys[i]));
+    rd_json_set(document, "recovery_keys", keys);
+    rd_json_set_int(document, "recovery_threshold", order->recovery_threshold);
     return rd_json_dump(document, out);
 }
 
@@ -151,7 +174,7 @@ static void on_ready(uv_poll_t *watch, int status, int events)
 
 /* Numbers of the descriptors that it is given, as text. */
 typedef struct fd_texts {
-    char tee[16], listener[16], ready[16];
+    char tee[16], listener[16], ready[16], threshold[16];
 } fd_texts;
 
 static size_t put(char **argv, size_t count, const char *name, const char *value)
@@ -194,6 +217,11 @@ static pid_t fork_program(const agent_sim_kms *kms, int tee_fd, int ready_fd)
         count = put(argv, count, "--join", order->join);
     for (size_t i = 0; i < order->platforms_count; i++)
         count = put(argv, count, "--platform", order->platforms[i]);
+    for (size_t i = 0; i < order->recovery_count; i++)
+        count = put(argv, count, "--recovery-key", order->recovery_keys[i]);
+    (void)snprintf(texts.threshold, sizeof(texts.threshold), "%u", order->recovery_threshold);
+    if (order->recovery_threshold > 0)
+        count = put(argv, count, "--recovery-threshold", texts.threshold);
     if (kms->place.insecure_unsandboxed)
         argv[count] = (char[]){ "--insecure-unsandboxed" };
     pid_t pid = fork();
@@ -293,7 +321,9 @@ static bool is_same(const agent_sim_kms_order *a, const agent_sim_kms_order *b)
 {
     return strcmp(a->program, b->program) == 0 && strcmp(a->dir, b->dir) == 0 &&
            strcmp(a->ticket_key, b->ticket_key) == 0 && strcmp(a->join, b->join) == 0 &&
-           a->platforms_count == b->platforms_count && memcmp(a->platforms, b->platforms, sizeof a->platforms) == 0;
+           a->platforms_count == b->platforms_count && memcmp(a->platforms, b->platforms, sizeof a->platforms) == 0 &&
+           a->recovery_count == b->recovery_count && a->recovery_threshold == b->recovery_threshold &&
+           memcmp(a->recovery_keys, b->recovery_keys, sizeof a->recovery_keys) == 0;
 }
 
 int agent_sim_kms_follow(agent_sim_kms *kms, const agent_sim_kms_order *order, rd_err *err)

@@ -24,6 +24,9 @@ typedef struct agent_sim_kms_order {
     char join[RD_KMS_ID_TEXT_SIZE]; /* "": none */
     char platforms[RD_KMS_REPLICAS_MAX - 1][AGENT_KMS_PLATFORM_TEXT];
     size_t platforms_count;
+    char recovery_keys[RD_KMS_RECOVERY_MAX][AGENT_KMS_KEY_TEXT];
+    size_t recovery_count;
+    uint32_t recovery_threshold; /* 0: no recovery */
 } agent_sim_kms_order;
 
 /* The order as the TEE's packet carries it: JSON. */

@@ -111,6 +111,13 @@ static const cli_flag join_flags[] = {
     { .name = NULL },
 };
 
+static const cli_flag recover_flags[] = {
+    { "shares", 0, "FILE", "the sealed shares: recovery.json of a kms-dir, or a copy of it" },
+    { "key", 'k', "FILE", "the holder's key, of redoubt kms recovery-key" },
+    { "socket", 0, "PATH", "kms_socket of redoubt-agent status; default /var/lib/redoubt-agent/run/kms.sock" },
+    { .name = NULL },
+};
+
 const cli_command cli_kms_commands[] = {
     { .name = "kms join",
       .purpose = "bring the root of a key service to this host's replica, which waits for it (kms-join)",
@@ -128,6 +135,17 @@ const cli_command cli_kms_commands[] = {
       .arguments = "ID",
       .examples = "redoubt kms show kms_…",
       .run = run_show },
+    { .name = "kms recovery-key",
+      .purpose = "make the key of a holder of a recovery share; prints its public half (kms-recovery-keys)",
+      .arguments = "FILE",
+      .examples = "redoubt kms recovery-key holder.json",
+      .run = cli_kms_run_recovery_key },
+    { .name = "kms recover",
+      .purpose = "give one holder's share to this host's replica, which waits for its root, after checking it",
+      .arguments = "ID",
+      .examples = "redoubt kms recover kms_… --shares recovery.json --key holder.json",
+      .flags = recover_flags,
+      .run = cli_kms_run_recover },
     { .name = "kms trust",
       .purpose = "trust a key service with secrets and code, after checking it",
       .arguments = "ID",

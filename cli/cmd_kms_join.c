@@ -10,8 +10,6 @@
 
 #include <string.h>
 
-#define SOCKET "/var/lib/redoubt-agent/run/kms.sock"
-
 typedef struct join {
     cli_client *client;
     const char *kms;
@@ -52,18 +50,26 @@ static int fetch_genesis(join *j, const rd_kms_id *id, rd_err *err)
     return rd_kms_genesis_open(rd_buf_bytes(&j->genesis), id, &parsed, err);
 }
 
-/* What the replica here is to judge the other by. */
-static int bring_collateral(const join *j, rd_err *err)
+int cli_kms_collateral(cli_context *context, rd_buf *ret, rd_err *err)
 {
-    cli_answer answer;
-    RD_CLEANUP(rd_buf_done) rd_buf nothing = { 0 };
-    if (cli_client_send(j->client, &(cli_request){ .method = "GET", .path = "/v1/collateral" }, &answer, err) < 0) {
-        cli_answer_done(&answer);
+    cli_answer answer = { .status = 0 };
+    cli_client *client = cli_context_client(context, err);
+    if (!client ||
+        cli_client_send(client, &(cli_request){ .method = "GET", .path = "/v1/collateral" }, &answer, err) < 0)
         return -1;
-    }
-    int status = cli_kms_ask(j->fd, RD_KMS_COLLATERAL, rd_buf_bytes(&answer.body), &nothing, err);
+    bool is_ok = rd_buf_append_bytes(ret, rd_buf_bytes(&answer.body));
     cli_answer_done(&answer);
-    return status;
+    return is_ok ? 0 : rd_err_set(err, RD_E_TOO_LARGE, "collateral");
+}
+
+/* What the replica here is to judge the other by. */
+static int bring_collateral(cli_context *context, const join *j, rd_err *err)
+{
+    RD_CLEANUP(rd_buf_done) rd_buf collateral = { .size_max = 2 << 20 };
+    RD_CLEANUP(rd_buf_done) rd_buf nothing = { 0 };
+    if (cli_kms_collateral(context, &collateral, err) < 0)
+        return -1;
+    return cli_kms_ask(j->fd, RD_KMS_COLLATERAL, rd_buf_bytes(&collateral), &nothing, err);
 }
 
 /* ---- the join ---- */
@@ -82,14 +88,15 @@ static int prove(const join *j, const rd_buf *admitted, rd_buf *ret, rd_err *err
     return cli_kms_ask(j->fd, RD_KMS_JOIN, rd_buf_bytes(&message), ret, err);
 }
 
-static int carry(const join *j, rd_err *err)
+static int carry(cli_context *context, const join *j, rd_err *err)
 {
     RD_CLEANUP(rd_buf_done) rd_buf nonce = { .size_max = RD_NONCE_SIZE };
     RD_CLEANUP(rd_buf_done) rd_buf admitted = { .size_max = RD_NONCE_SIZE + RD_EVIDENCE_SIZE_MAX };
     RD_CLEANUP(rd_buf_done) rd_buf evidence = { .size_max = RD_EVIDENCE_SIZE_MAX };
     RD_CLEANUP(rd_buf_done) rd_buf root = { .size_max = RD_KMS_ROOT_MAX };
     RD_CLEANUP(rd_buf_done) rd_buf nothing = { 0 };
-    if (bring_collateral(j, err) < 0 || cli_kms_ask(j->fd, RD_KMS_JOIN_NONCE, RD_BYTES_NULL, &nonce, err) < 0 ||
+    if (bring_collateral(context, j, err) < 0 ||
+        cli_kms_ask(j->fd, RD_KMS_JOIN_NONCE, RD_BYTES_NULL, &nonce, err) < 0 ||
         ask_plane(j, "admit", rd_buf_bytes(&nonce), &admitted, err) < 0 || prove(j, &admitted, &evidence, err) < 0 ||
         ask_plane(j, "root", rd_buf_bytes(&evidence), &root, err) < 0)
         return -1;
@@ -105,8 +112,8 @@ int cli_kms_run_join(cli_context *context, const cli_args *args, rd_err *err)
         return -1;
     j.kms = args->positional[0];
     j.client = cli_context_client(context, err);
-    if (!j.client || fetch_genesis(&j, &id, err) < 0 || cli_kms_dial(socket ? socket : SOCKET, &j.fd, err) < 0 ||
-        carry(&j, err) < 0)
+    if (!j.client || fetch_genesis(&j, &id, err) < 0 ||
+        cli_kms_dial(socket ? socket : CLI_KMS_SOCKET, &j.fd, err) < 0 || carry(context, &j, err) < 0)
         return -1;
     if (context->out.form == CLI_JSON) {
         RD_CLEANUP(rd_json_free_p) json_t *document = json_pack("{s:s, s:b}", "kms", j.kms, "joined", 1);

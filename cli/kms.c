@@ -69,28 +69,20 @@ static int fetch(cli_client *client, const char *path, rd_buf *ret, rd_err *err)
     return status;
 }
 
-int cli_kms_attest(cli_context *context, cli_client *client, const cli_kms *kms, json_t *steps, rd_err *err)
+int cli_kms_check(cli_context *context, const cli_kms *kms, rd_bytes evidence, rd_bytes collateral, rd_purpose purpose,
+                  const uint8_t nonce[32], json_t *steps, rd_attest_report *report, rd_err *err)
 {
-    uint8_t nonce[32];
-    char nonce_text[44];
-    rd_random_bytes(nonce, sizeof nonce);
-    rd_base64url_encode(RD_BYTES_ARRAY(nonce), nonce_text);
-    RD_CLEANUP(rd_free_p) char *path = rd_asprintf("/v1/kms/%s/evidence?nonce=%s", kms->text, nonce_text);
-    RD_CLEANUP(rd_buf_done) rd_buf evidence = { .size_max = 128 << 10 };
-    RD_CLEANUP(rd_buf_done) rd_buf collateral = { .size_max = 2 << 20 };
     RD_CLEANUP(rd_free_p) rd_policy *policy = rd_alloc(sizeof *policy);
-    RD_CLEANUP(rd_free_p) rd_attest_report *report = rd_alloc(sizeof *report);
     rd_anchors anchors;
-    if (fetch(client, path, &evidence, err) < 0 || fetch(client, "/v1/collateral", &collateral, err) < 0 ||
-        fill_anchors(context->profile, &anchors, err) < 0 ||
+    if (fill_anchors(context->profile, &anchors, err) < 0 ||
         fill_policy(context->profile, kms->genesis.class, policy, err) < 0)
         return cli_step_failed(steps, "key service", err);
     const rd_evidence_check check = {
-        .evidence = rd_buf_bytes(&evidence),
-        .collateral = rd_buf_bytes(&collateral),
+        .evidence = evidence,
+        .collateral = collateral,
         .anchors = &anchors,
         .policy = policy,
-        .expect = { .purpose = RD_PURPOSE_KMS, .nonce = nonce, .kms = &kms->id, .kms_count = 1, .user = kms->id.b },
+        .expect = { .purpose = purpose, .nonce = nonce, .kms = &kms->id, .kms_count = 1, .user = kms->id.b },
         .time_us = rd_clock_wall_us(context->clock),
     };
     int status = rd_attest_check_evidence(&check, report, err);
@@ -105,6 +97,22 @@ int cli_kms_attest(cli_context *context, cli_client *client, const cli_kms *kms,
     }
     cli_step(steps, "key service", true, "%.12s… attests this genesis, from a build on this machine's list", kms->text);
     return 0;
+}
+
+int cli_kms_attest(cli_context *context, cli_client *client, const cli_kms *kms, json_t *steps, rd_err *err)
+{
+    uint8_t nonce[32];
+    char nonce_text[44];
+    rd_random_bytes(nonce, sizeof nonce);
+    rd_base64url_encode(RD_BYTES_ARRAY(nonce), nonce_text);
+    RD_CLEANUP(rd_free_p) char *path = rd_asprintf("/v1/kms/%s/evidence?nonce=%s", kms->text, nonce_text);
+    RD_CLEANUP(rd_buf_done) rd_buf evidence = { .size_max = 128 << 10 };
+    RD_CLEANUP(rd_buf_done) rd_buf collateral = { .size_max = 2 << 20 };
+    RD_CLEANUP(rd_free_p) rd_attest_report *report = rd_alloc(sizeof *report);
+    if (fetch(client, path, &evidence, err) < 0 || fetch(client, "/v1/collateral", &collateral, err) < 0)
+        return cli_step_failed(steps, "key service", err);
+    return cli_kms_check(context, kms, rd_buf_bytes(&evidence), rd_buf_bytes(&collateral), RD_PURPOSE_KMS, nonce, steps,
+                         report, err);
 }
 
 /* ---- trust ---- */

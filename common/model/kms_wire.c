@@ -3,6 +3,7 @@
 #include "common/base/cursor.h"
 #include "common/base/text.h"
 #include "common/model/grant.h"
+#include "common/model/kms_share.h"
 #include "common/model/ticket.h"
 
 #include "common/model/evidence.h"
@@ -30,6 +31,10 @@ size_t rd_kms_request_max(uint8_t type)
         return RD_EVIDENCE_SIZE_MAX;
     case RD_KMS_JOINED:
         return RD_KMS_ROOT_MAX;
+    case RD_KMS_RECOVER:
+        return RD_NONCE_SIZE + RD_DOCUMENT_SIZE_MAX;
+    case RD_KMS_SHARE:
+        return RD_KMS_SHARE_SEALED_SIZE;
     default:
         return 0;
     }
@@ -54,6 +59,10 @@ size_t rd_kms_answer_max(uint8_t type)
         return RD_EVIDENCE_SIZE_MAX;
     case RD_KMS_ROOT:
         return RD_KMS_ROOT_MAX;
+    case RD_KMS_RECOVER:
+        return RD_EVIDENCE_SIZE_MAX;
+    case RD_KMS_SHARE:
+        return 2;
     case RD_KMS_GENESIS:
         return RD_JSON_SIZE_MAX;
     default:
@@ -83,8 +92,7 @@ int rd_kms_head_request(const uint8_t bytes[RD_KMS_FRAME_HEAD], rd_kms_head *ret
 {
     if (head(bytes, ret, err) < 0)
         return -1;
-    bool is_request = (ret->type >= RD_KMS_NONCE && ret->type <= RD_KMS_JOINED) || ret->type == RD_KMS_GENESIS;
-    if (!is_request)
+    if (ret->type < RD_KMS_NONCE || ret->type >= RD_KMS_TYPE_END)
         return rd_err_set(err, RD_E_KMS_FRAME, "no request has type 0x%02x", ret->type);
     if (ret->size > rd_kms_request_max(ret->type))
         return rd_err_set(err, RD_E_TOO_LARGE, "a request of type %u has at most %zu bytes, not %zu", ret->type,

@@ -13,12 +13,14 @@ typedef enum rd_kms_type {
     RD_KMS_SEAL_KEY,
     RD_KMS_COLLATERAL,
     RD_KMS_GRANT,
-    RD_KMS_JOIN_NONCE,   /* of a replica that waits: empty; a nonce for the one that admits */
-    RD_KMS_ADMIT,        /* that nonce; a nonce and evidence of purpose admit */
-    RD_KMS_JOIN,         /* rd_kms_join_message; evidence of purpose join */
-    RD_KMS_ROOT,         /* that evidence; the root, sealed and signed */
-    RD_KMS_JOINED,       /* the root; empty once it is durable */
-    RD_KMS_GENESIS = 12, /* empty; the genesis. 11 is kept for recovery */
+    RD_KMS_JOIN_NONCE, /* of a replica that waits: empty; a nonce for the one that admits */
+    RD_KMS_ADMIT,      /* that nonce; a nonce and evidence of purpose admit */
+    RD_KMS_JOIN,       /* rd_kms_join_message; evidence of purpose join */
+    RD_KMS_ROOT,       /* that evidence; the root, sealed and signed */
+    RD_KMS_JOINED,     /* the root; empty once it is durable */
+    RD_KMS_RECOVER,    /* of a replica that waits: nonce, 32 ‖ genesis; evidence of purpose join */
+    RD_KMS_GENESIS,    /* empty; the genesis */
+    RD_KMS_SHARE,      /* of a replica that waits: a share sealed to that evidence's key; u8 given, u8 needed */
     RD_KMS_TYPE_END,
     RD_KMS_ANSWER = 0x80, /* of a type: added to it */
     RD_KMS_REFUSAL = 0xff,

@@ -73,18 +73,25 @@ int kms_front_join(kms_front *front, rd_bytes payload, rd_buf *ret, rd_err *err)
     return kms_front_quote(front, &statement, &front->join_statement, ret, err);
 }
 
-/* Heads and floors first, then the root: a root without what it remembers never stands here. */
-static int keep(kms_front *front, rd_bytes sealed, rd_bytes memory, rd_err *err)
+/* The state first, then the root: a root without what it remembers never stands here. */
+static int keep(kms_front *front, rd_bytes sealed, rd_err *err)
 {
     static const uint8_t no_record[32];
+    if (kms_front_save(front, 0, no_record, err) < 0 || kms_store_write_joined(front->joined_fd, sealed, err) < 0)
+        return -1;
+    front->is_finished = true;
+    rd_log(RD_INFO, "kms_has_root", RD_STR("next", "starts again with it"));
+    return 0;
+}
+
+static int learn(kms_front *front, rd_bytes memory, rd_err *err)
+{
     kms_state theirs = { .record_number = 0 };
     int outcome = kms_state_parse(memory, &theirs, err);
     if (outcome == 0)
         outcome = kms_state_learn(&front->state, &theirs, err);
     kms_state_done(&theirs);
-    if (outcome < 0 || kms_front_save(front, 0, no_record, err) < 0)
-        return -1;
-    return kms_store_write_joined(front->joined_fd, sealed, err);
+    return outcome;
 }
 
 int kms_front_joined(kms_front *front, rd_bytes payload, rd_buf *ret, rd_err *err)
@@ -102,11 +109,41 @@ int kms_front_joined(kms_front *front, rd_bytes payload, rd_buf *ret, rd_err *er
         return -1;
     if ((uint64_t)told.sealed_size + told.memory_size != answer.size)
         return rd_err_set(err, RD_E_CONTROL_LOST, "the root's answer is cut off");
-    if (keep(front, rd_bytes_of(answer.data, told.sealed_size),
-             rd_bytes_of(answer.data + told.sealed_size, told.memory_size), err) < 0)
+    if (learn(front, rd_bytes_of(answer.data + told.sealed_size, told.memory_size), err) < 0)
         return -1;
-    front->is_finished = true;
-    rd_log(RD_INFO, "kms_joined", RD_STR("next", "starts again with the root"));
+    return keep(front, rd_bytes_of(answer.data, told.sealed_size), err);
+}
+
+/* --- the replica that waits for shares --- */
+
+int kms_front_recover(kms_front *front, rd_bytes payload, rd_buf *ret, rd_err *err)
+{
+    rd_kms_genesis genesis;
+    RD_CLEANUP(rd_buf_done) rd_buf text = { 0 };
+    rd_statement statement = { .purpose = RD_PURPOSE_JOIN, .has_grant_key = true };
+    if (payload.size <= RD_NONCE_SIZE)
+        return rd_err_set(err, RD_E_KMS_FRAME, "a nonce and a genesis begin a recovery");
+    rd_bytes document = rd_bytes_of(payload.data + RD_NONCE_SIZE, payload.size - RD_NONCE_SIZE);
+    if (kms_channel_ask(front->root_fd, KMS_OP_RECOVER, document, RD_BYTES_NULL, statement.grant_key,
+                        sizeof(statement.grant_key), NULL, err) < 0 ||
+        rd_kms_genesis_open(document, &front->id, &genesis, err) < 0)
+        return -1;
+    statement.class = genesis.class;
+    memcpy(statement.nonce, payload.data, RD_NONCE_SIZE);
+    return kms_front_quote(front, &statement, &text, ret, err);
+}
+
+int kms_front_share(kms_front *front, rd_bytes payload, rd_buf *ret, rd_err *err)
+{
+    kms_told_share told;
+    RD_CLEANUP(rd_buf_done) rd_buf sealed = { .size_max = KMS_CHANNEL_MAX };
+    if (kms_channel_ask(front->root_fd, KMS_OP_SHARE, payload, RD_BYTES_NULL, &told, sizeof(told), &sealed, err) < 0)
+        return -1;
+    rd_log(RD_INFO, "share_given", RD_U64("given", told.given), RD_U64("needed", told.needed));
+    if (told.sealed_size > 0 && keep(front, rd_buf_bytes(&sealed), err) < 0)
+        return -1;
+    rd_buf_append_u8(ret, told.given);
+    rd_buf_append_u8(ret, told.needed);
     return 0;
 }
 

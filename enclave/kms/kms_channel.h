@@ -14,11 +14,13 @@ typedef enum kms_op {
     KMS_OP_SEAL_KEY,
     KMS_OP_GRANT,
     KMS_OP_RECORD,
-    KMS_OP_NONCE,  /* for the other side of a join: a fresh one, in the place of any before */
-    KMS_OP_EXPORT, /* the root, for a replica that joins */
-    KMS_OP_MEET,   /* of a replica that waits: the one that admits */
-    KMS_OP_IMPORT, /* of a replica that waits: the root */
-    KMS_OP_JUDGE,  /* of the judge: evidence of the other side */
+    KMS_OP_NONCE,   /* for the other side of a join: a fresh one, in the place of any before */
+    KMS_OP_EXPORT,  /* the root, for a replica that joins */
+    KMS_OP_MEET,    /* of a replica that waits: the one that admits */
+    KMS_OP_IMPORT,  /* of a replica that waits: the root */
+    KMS_OP_RECOVER, /* of a replica that waits: the genesis; the key that shares are to be sealed to */
+    KMS_OP_SHARE,   /* of a replica that waits: a sealed share */
+    KMS_OP_JUDGE,   /* of the judge: evidence of the other side */
     KMS_OP_COUNT
 } kms_op;
 
@@ -29,19 +31,22 @@ typedef struct kms_ask_open {
     uint8_t has_sim_root;
     uint8_t waits;           /* there is no root: that of the key service kms will come */
     uint8_t platforms_count; /* of the genesis beside this one */
+    uint8_t recovery_count, recovery_threshold;
     uint8_t kms[32];
     uint8_t measurement[RD_KMS_MEASUREMENT_SIZE]; /* of this replica */
     uint8_t platform[32];
     uint8_t platforms[RD_KMS_REPLICAS_MAX - 1][32];
+    uint8_t recovery_keys[RD_KMS_RECOVERY_MAX][32];
     uint8_t sim_root[32];
     uint8_t record[32];
     uint64_t record_number; /* the last that is durable */
     int64_t now_us;
 } kms_ask_open;
 
-/* Followed by the sealed root (when it was made now) and the genesis. */
+/* Followed by the sealed root, the genesis, and the sealed shares in the order of their keys; the first and the last
+ * when the root was made now. */
 typedef struct kms_told_open {
-    uint32_t sealed_size, genesis_size;
+    uint32_t sealed_size, genesis_size, shares_size;
     uint8_t replica[32]; /* public key */
 } kms_told_open;
 
@@ -127,6 +132,12 @@ typedef struct kms_ask_import {
 typedef struct kms_told_import {
     uint32_t sealed_size, memory_size;
 } kms_told_import;
+
+/* Followed by what is kept, once the last share that was needed has come. */
+typedef struct kms_told_share {
+    uint8_t given, needed;
+    uint32_t sealed_size;
+} kms_told_share;
 
 /* Asks and waits. Appends what follows the fixed part of the answer. The error is the other side's own; CONTROL_LOST
  * when it is gone. */

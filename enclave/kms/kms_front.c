@@ -196,6 +196,8 @@ static const answerer answerers[RD_KMS_TYPE_END] = { [RD_KMS_NONCE] = { answer_n
                                                      [RD_KMS_JOIN] = { kms_front_join, false, true },
                                                      [RD_KMS_ROOT] = { NULL, true, false },
                                                      [RD_KMS_JOINED] = { kms_front_joined, false, true },
+                                                     [RD_KMS_RECOVER] = { kms_front_recover, false, true },
+                                                     [RD_KMS_SHARE] = { kms_front_share, false, true },
                                                      [RD_KMS_GENESIS] = { answer_genesis, true, false } };
 
 static int check_state(const kms_front *front, uint8_t type, rd_err *err)

@@ -68,6 +68,9 @@ int kms_front_admit(kms_front *front, rd_bytes payload, rd_buf *ret, rd_err *err
 int kms_front_join(kms_front *front, rd_bytes payload, rd_buf *ret, rd_err *err) RD_NODISCARD;
 int kms_front_root(kms_front *front, rd_bytes evidence, rd_buf *ret, rd_buf *ret_record, rd_err *err) RD_NODISCARD;
 int kms_front_joined(kms_front *front, rd_bytes payload, rd_buf *ret, rd_err *err) RD_NODISCARD;
+/* kms_admit.c: the messages of a recovery. */
+int kms_front_recover(kms_front *front, rd_bytes payload, rd_buf *ret, rd_err *err) RD_NODISCARD;
+int kms_front_share(kms_front *front, rd_bytes payload, rd_buf *ret, rd_err *err) RD_NODISCARD;
 
 /* kms_decide.c: appends the grant, or the envelope of the refusal's record. */
 int kms_front_grant(kms_front *front, rd_bytes message, rd_buf *ret, rd_buf *ret_record, rd_err *err) RD_NODISCARD;

@@ -14,18 +14,25 @@ static int genesis_of(const kms_ask_open *ask, rd_kms_genesis *ret, rd_err *err)
 {
     if (ask->platforms_count > RD_ARRAY_LEN(ask->platforms))
         return rd_err_set(err, RD_E_CONFIG, "a key service has at most %d machines", RD_KMS_REPLICAS_MAX);
+    if (ask->recovery_count > RD_KMS_RECOVERY_MAX || ask->recovery_threshold > ask->recovery_count ||
+        (ask->recovery_threshold == 0) != (ask->recovery_count == 0))
+        return rd_err_set(err, RD_E_CONFIG, "%u of %u recovery shares cannot be made", ask->recovery_threshold,
+                          ask->recovery_count);
     uint32_t replicas = 1u + ask->platforms_count;
     *ret = (rd_kms_genesis){ .class = (rd_class)ask->class_,
                              .measurements_count = 1,
                              .platforms_count = replicas,
                              .replicas = replicas,
                              .quorum = replicas / 2 + 1,
+                             .recovery_count = ask->recovery_count,
+                             .recovery_threshold = ask->recovery_threshold,
                              .has_sim_root = ask->has_sim_root != 0 };
     if (!rd_class_name(ret->class))
         return rd_err_set(err, RD_E_CONFIG, "a genesis of this shape cannot be made");
     memcpy(ret->measurements[0], ask->measurement, sizeof(ask->measurement));
     memcpy(ret->platforms[0], ask->platform, sizeof(ask->platform));
     memcpy(ret->platforms[1], ask->platforms, (size_t)ask->platforms_count * 32);
+    memcpy(ret->recovery_keys, ask->recovery_keys, sizeof(ret->recovery_keys));
     memcpy(ret->sim_root, ask->sim_root, sizeof(ret->sim_root));
     return 0;
 }
@@ -52,6 +59,10 @@ int kms_root_check_place(const kms_root *self, rd_err *err)
         if (!rd_kms_genesis_lists_platform(genesis, place->platforms[i]))
             return rd_err_set(err, RD_E_KMS_PLATFORM,
                               "kms-platforms names a machine that the genesis does not list; a genesis never changes");
+    if (place->recovery_count > 0 &&
+        (place->recovery_count != genesis->recovery_count || place->recovery_threshold != genesis->recovery_threshold ||
+         memcmp(place->recovery_keys, genesis->recovery_keys, sizeof(place->recovery_keys)) != 0))
+        return rd_err_set(err, RD_E_CONFIG, "the genesis has other recovery keys; a genesis never changes");
     return 0;
 }
 
@@ -87,9 +98,13 @@ static int answer_open(kms_root *self, int fd, rd_bytes question, rd_err *err)
     memcpy(self->record.b, self->place.record, sizeof(self->record.b));
     kms_told_open told = { .sealed_size = (uint32_t)self->more.size,
                            .genesis_size = (uint32_t)self->keys.document.size };
+    bool is_new = told.sealed_size > 0;
     if (self->phase == KMS_ROOT_OPEN)
         memcpy(told.replica, rd_signing_key_public(self->keys.replica)->b, sizeof(told.replica));
     rd_buf_append_bytes(&self->more, rd_buf_bytes(&self->keys.document));
+    if (is_new && self->keys.genesis.recovery_count > 0 && kms_recover_split(self, &self->more, err) < 0)
+        return -1;
+    told.shares_size = (uint32_t)(self->more.size - told.sealed_size - told.genesis_size);
     return kms_channel_tell(fd, rd_bytes_of(&told, sizeof(told)), rd_buf_bytes(&self->more));
 }
 
@@ -317,6 +332,8 @@ static const answerer answerers[KMS_OP_COUNT] = {
     [KMS_OP_EXPORT] = { kms_join_export, KMS_ROOT_OPEN },
     [KMS_OP_MEET] = { kms_join_meet, KMS_ROOT_WAITS },
     [KMS_OP_IMPORT] = { kms_join_import, KMS_ROOT_WAITS },
+    [KMS_OP_RECOVER] = { kms_recover_begin, KMS_ROOT_WAITS },
+    [KMS_OP_SHARE] = { kms_recover_share, KMS_ROOT_WAITS },
     [KMS_OP_JUDGE] = { NULL, 0 },
 };
 
@@ -347,6 +364,9 @@ int kms_root_run(int channel_fd, int judge_fd, encl_platform *platform)
     }
     kms_keys_done(&self.keys);
     kms_join_done(&self.join);
+    kms_recover_done(&self.recover);
+    self.recovery_key = rd_secret_free(self.recovery_key);
+    rd_buf_done(&self.recovery_genesis);
     self.seal_key = rd_secret_free(self.seal_key);
     rd_buf_done(&self.certificate);
     rd_buf_done(&self.more);

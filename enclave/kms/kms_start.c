@@ -14,6 +14,8 @@
 #include "attest/attest.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
+#include "common/base/text.h"
+#include "common/model/kms_share.h"
 #include "enclave/confine/confine.h"
 #include "enclave/kms/kms_channel.h"
 #include "enclave/kms/kms_judge.h"
@@ -22,7 +24,7 @@
 
 #define STATE_LABEL "redoubt/kms-state"
 #define READY       "ready"
-#define WAITS       "waits for the root of its key service: redoubt kms join"
+#define WAITS       "waits for the root of its key service: redoubt kms join, or kms recover"
 #define LOG_LINE    4096
 
 typedef struct start {
@@ -152,11 +154,14 @@ static void fill_open(const start *self, bool has_file, kms_ask_open *ret)
                            .has_sim_root = options->has_sim_root,
                            .waits = !has_file && options->has_join,
                            .platforms_count = (uint8_t)options->platforms_count,
+                           .recovery_count = (uint8_t)options->recovery_count,
+                           .recovery_threshold = (uint8_t)options->recovery_threshold,
                            .record_number = self->front.state.record_number,
                            .now_us = encl_platform_time_us(self->platform) };
     memcpy(ret->measurement, self->measurement, sizeof(ret->measurement));
     memcpy(ret->platform, self->platform_id, sizeof(ret->platform));
     memcpy(ret->kms, options->join.b, sizeof(ret->kms));
+    memcpy(ret->recovery_keys, options->recovery_keys, sizeof(ret->recovery_keys));
     memcpy(ret->platforms, options->platforms, sizeof(ret->platforms));
     memcpy(ret->sim_root, options->sim_root, sizeof(ret->sim_root));
     memcpy(ret->record, self->front.state.record.b, sizeof(ret->record));
@@ -183,6 +188,26 @@ static int take_genesis(start *self, rd_bytes genesis, rd_err *err)
     return kms_store_write(options->dir, KMS_FILE_GENESIS, 0644, genesis, err);
 }
 
+/* For the operator to take away: each share is sealed to its holder, so that the file is no secret. Before the root is
+ * kept, so that there is no root whose shares were never written. */
+static int write_shares(const start *self, rd_bytes genesis, rd_bytes shares, rd_err *err)
+{
+    RD_CLEANUP(rd_json_free_p) json_t *document = json_object();
+    RD_CLEANUP(rd_buf_done) rd_buf text = { 0 };
+    json_t *list = json_array();
+    for (size_t at = 0; at + RD_KMS_SHARE_SEALED_SIZE <= shares.size; at += RD_KMS_SHARE_SEALED_SIZE) {
+        RD_CLEANUP(rd_buf_done) rd_buf one = { 0 };
+        (void)rd_buf_append_base64url(&one, rd_bytes_of(shares.data + at, RD_KMS_SHARE_SEALED_SIZE));
+        (void)json_array_append_new(list, json_stringn((const char *)one.data, one.size));
+    }
+    rd_json_set_str(document, "type", "redoubt/kms-shares/v1");
+    rd_json_set_b64(document, "genesis", genesis);
+    rd_json_set(document, "shares", list);
+    if (!rd_json_dump(document, &text))
+        return rd_err_set(err, RD_E_TOO_LARGE, "shares");
+    return kms_store_write(self->options->dir, KMS_FILE_SHARES, 0644, rd_buf_bytes(&text), err);
+}
+
 static int open_root(start *self, rd_bytes sealed_root, bool has_root, rd_err *err)
 {
     kms_ask_open ask;
@@ -197,11 +222,14 @@ static int open_root(start *self, rd_bytes sealed_root, bool has_root, rd_err *e
         self->front.id = self->options->join;
         return kms_store_open_joined(self->options->dir, &self->front.joined_fd, err);
     }
-    if ((size_t)told.sealed_size + told.genesis_size > more.size)
+    if ((uint64_t)told.sealed_size + told.genesis_size + told.shares_size != more.size)
         return rd_err_set(err, RD_E_CONTROL_LOST, "the root's answer is cut off");
-    if (!has_root && keep_root(self, rd_bytes_of(more.data, told.sealed_size), err) < 0)
+    rd_bytes genesis = rd_bytes_of(more.data + told.sealed_size, told.genesis_size);
+    rd_bytes shares = rd_bytes_of(genesis.data + genesis.size, told.shares_size);
+    if ((shares.size > 0 && write_shares(self, genesis, shares, err) < 0) ||
+        (!has_root && keep_root(self, rd_bytes_of(more.data, told.sealed_size), err) < 0))
         return -1;
-    return take_genesis(self, rd_bytes_of(more.data + told.sealed_size, told.genesis_size), err);
+    return take_genesis(self, genesis, err);
 }
 
 static int check_folder(const start *self, bool has_root, bool has_state, rd_err *err)

@@ -18,6 +18,8 @@ typedef struct kms_options {
     rd_kms_id join;                                 /* whose root this one waits for, as long as it has none */
     uint8_t platforms[RD_KMS_REPLICAS_MAX - 1][32]; /* of a genesis that is made now, beside this machine */
     size_t platforms_count;
+    uint8_t recovery_keys[RD_KMS_RECOVERY_MAX][32];
+    size_t recovery_count, recovery_threshold;
     bool insecure_unsandboxed;
 } kms_options;
 

@@ -10,7 +10,8 @@
 
 #define KMS_FILE_ROOT     "root.sealed"
 #define KMS_FILE_GENESIS  "genesis.json"
-#define KMS_FILE_JOINED   "root.joined" /* a root that came, until the next start takes it as its own */
+#define KMS_FILE_SHARES   "recovery.json" /* the sealed shares of a root that was made here */
+#define KMS_FILE_JOINED   "root.joined"   /* a root that came, until the next start takes it as its own */
 #define KMS_ROOT_FILE_MAX ((size_t)256 << 10)
 #define KMS_STATE_MAX     ((size_t)4 << 20)
 

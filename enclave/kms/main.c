@@ -20,6 +20,8 @@ static const char help[] =
     "  --ticket-key KEY           the plane's record key, base64url: who says which starts are wanted\n"
     "  --join KMS                 without a root: wait for that of this key service, from another replica\n"
     "  --platform HEX             of a new key service: a further machine that may carry it (platform id); repeatable\n"
+    "  --recovery-key KEY         of a new key service: a holder of a recovery share, X25519, base64url; repeatable\n"
+    "  --recovery-threshold K     of a new key service: so many of them bring the root back\n"
     "\n"
     "  --insecure-unsandboxed     go on where namespaces or seccomp are missing, and say so\n"
     "  --version                  print the version\n"
@@ -34,6 +36,8 @@ enum {
     OPTION_TICKET_KEY,
     OPTION_JOIN,
     OPTION_PLATFORM,
+    OPTION_RECOVERY_KEY,
+    OPTION_RECOVERY_THRESHOLD,
     OPTION_INSECURE,
     OPTION_VERSION,
     OPTION_HELP
@@ -47,6 +51,8 @@ static const struct option options[] = { { "dir", required_argument, NULL, OPTIO
                                          { "ticket-key", required_argument, NULL, OPTION_TICKET_KEY },
                                          { "join", required_argument, NULL, OPTION_JOIN },
                                          { "platform", required_argument, NULL, OPTION_PLATFORM },
+                                         { "recovery-key", required_argument, NULL, OPTION_RECOVERY_KEY },
+                                         { "recovery-threshold", required_argument, NULL, OPTION_RECOVERY_THRESHOLD },
                                          { "insecure-unsandboxed", no_argument, NULL, OPTION_INSECURE },
                                          { "version", no_argument, NULL, OPTION_VERSION },
                                          { "help", no_argument, NULL, OPTION_HELP },
@@ -81,6 +87,15 @@ static int read_platform(const char *value, kms_options *ret)
                : refuse("platform", value, "64 hex digits");
 }
 
+static int read_threshold(const char *value, kms_options *ret)
+{
+    uint64_t number;
+    if (rd_parse_u64(value, strlen(value), RD_KMS_RECOVERY_MAX, &number) < 0 || number == 0)
+        return refuse("recovery-threshold", value, "a number from 1 to 16");
+    ret->recovery_threshold = (size_t)number;
+    return 0;
+}
+
 static int read_option(int option, const char *value, kms_options *ret)
 {
     rd_err err = RD_ERR_INIT;
@@ -109,6 +124,12 @@ static int read_option(int option, const char *value, kms_options *ret)
                    : refuse("join", value, "an id of a key service");
     case OPTION_PLATFORM:
         return read_platform(value, ret);
+    case OPTION_RECOVERY_KEY:
+        if (ret->recovery_count == RD_KMS_RECOVERY_MAX)
+            return refuse("recovery-key", value, "needed: there are at most 16 holders");
+        return read_key("recovery-key", value, ret->recovery_keys[ret->recovery_count++]);
+    case OPTION_RECOVERY_THRESHOLD:
+        return read_threshold(value, ret);
     case OPTION_INSECURE:
         ret->insecure_unsandboxed = true;
         return 0;

@@ -20,8 +20,8 @@ before(async () => {
 after(async () => { await stack?.close(); refusing?.close(); });
 
 // Verbs that are for people and shells alone.
-// dashboard and dev run until they are ended, kms join needs a second host; their documents are read in tests of their own.
-const WITHOUT_JSON = new Set(["completion", "approve", "dashboard", "dev", "kms join"]);
+// dashboard and dev run until they are ended, kms join and kms recover need a second host; their documents are read in tests of their own.
+const WITHOUT_JSON = new Set(["completion", "approve", "dashboard", "dev", "kms join", "kms recover"]);
 const policy = { type: "redoubt/policy/v1", simulated: false, debug: false, tees: ["tdx"], tcb: ["UpToDate"], max_collateral_age_s: 604800, measurements: [{ mrtd: "44".repeat(48), rtmr0: "00".repeat(48), rtmr1: "01".repeat(48), rtmr2: "02".repeat(48) }] };
 
 // Each verb with what it takes, the schema of the REST description that its document has ("[Name]": a list of them), and
@@ -61,6 +61,7 @@ function rows(given) {
     ["kms list", [], null],
     ["kms show", [given.kms], null],
     ["kms trust", [given.kms, "--yes"], null],
+    ["kms recovery-key", [join(stack.dir, "holder.json")], null],
     ["secrets set", ["keeper", "KEY"], null, { input: "value" }],
     ["secrets list", ["keeper"], null],
     ["secrets rotate", ["keeper", "KEY"], null, { input: "another" }],

@@ -2,7 +2,7 @@
 import { test, before, after } from "node:test";
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { existsSync, rmSync } from "node:fs";
+import { copyFileSync, existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { BIN, Stack, until } from "../support/stack.mjs";
 
@@ -16,7 +16,7 @@ before(async () => {
 after(async () => { await stack?.close(); });
 
 const folder = (n) => join(stack.dir, "kms-" + n);
-const status = (n) => JSON.parse(execFileSync(join(BIN, "redoubt-agent"), ["status", "--json", "--state", join(stack.dir, "agents", String(n))], { encoding: "utf8" }));
+const status = (n) => JSON.parse(execFileSync(join(BIN, "redoubt-agent"), ["status", "--json", "--state", join(stack.dir, "agents", String(n))], { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] }));
 const carriers = async () => (await stack.rest("GET", "/v1/kms")).items.find((k) => k.id === kms)?.linked || 0;
 const live = async () => (await stack.rest("GET", `/v1/apps/${app}/instances`)).items.filter((one) => one.live);
 const ask = async () => {
@@ -24,6 +24,9 @@ const ask = async () => {
   assert.equal(answer.status, 200, answer.body);
   return answer.body;
 };
+
+const holder = (n) => join(stack.dir, "cli", `holder-${n}.json`);
+const shares = () => join(stack.dir, "cli", "shares.json");
 
 async function carry(n, ...flags) {
   kmsFlags[n] = ["--kms-dir", folder(n), "--kms-ticket-key", stack.recordKey, ...flags];
@@ -36,8 +39,12 @@ test("the first host makes a key service whose genesis lists both machines", { t
   const hosts = await stack.hosts();
   const second = (await stack.json("hosts", "show", hosts.find((h) => h.name === "sim-2").id)).platform;
   assert.match(second, /^[0-9a-f]{64}$/);
-  await carry(1, "--kms-platforms", second);
+  const keys = [];
+  for (const n of [1, 2, 3]) keys.push((await stack.json("kms", "recovery-key", holder(n))).public);
+  await carry(1, "--kms-platforms", second, "--kms-recovery-keys", keys.join(","), "--kms-recovery-threshold", "2");
   kms = await stack.kmsId();
+  copyFileSync(join(folder(1), "recovery.json"), shares());
+  assert.match((await stack.cli("kms", "show", kms)).stderr, /any 2 of 3 holders/);
   assert.equal((await stack.cli("kms", "trust", kms, "--yes")).code, 0);
   await stack.deploy("kept", source, { instances: { min: 0, max: 2, idle_s: 10 } });
   assert.equal((await stack.cli("secrets", "set", "kept", "API_KEY", { input: SECRET })).code, 0);
@@ -70,4 +77,36 @@ test("the first is lost with its disk: the app wakes on the other host with its 
   assert.equal(one.host, (await stack.hosts()).find((h) => h.name === "sim-2").id);
   assert.equal((await stack.json("kms", "show", kms)).verified, true);
   assert.equal((await stack.cli("secrets", "set", "kept", "OTHER", { input: "x" })).code, 0);
+});
+
+test("the second is lost with its folder, too: two of three holders bring the root back, one does not", { timeout: 120000 }, async () => {
+  await stack.agent(2).stop();
+  rmSync(folder(2), { recursive: true });
+  stack.startAgent(2);
+  const socket = await until("it waits", async () => { const s = status(2); return /waiting/.test(s.kms) && s.kms_socket; });
+  const give = (n, file = shares()) => stack.cli("kms", "recover", kms, "--socket", socket, "--shares", file, "--key", holder(n), "--json");
+  const first = await give(1);
+  assert.equal(first.code, 0, first.stderr);
+  assert.deepEqual(JSON.parse(first.stdout), { kms, share: 1, given: 1, needed: 2, recovered: false });
+  assert.equal(await carriers(), 0);
+
+  const twice = await give(1);
+  assert.notEqual(twice.code, 0);
+  assert.match(twice.stderr, /given already/);
+  const spoiled = join(stack.dir, "cli", "spoiled.json"), document = JSON.parse(readFileSync(shares(), "utf8"));
+  document.shares[2] = document.shares[1];
+  writeFileSync(spoiled, JSON.stringify(document));
+  assert.match((await give(3, spoiled)).stderr, /spoiled, or another key's/);
+  await stack.json("kms", "recovery-key", holder(4));
+  assert.match((await give(4)).stderr, /none of the 3/);
+  assert.match((await stack.cli("kms", "recovery-key", holder(4))).stderr, /never written over/);
+
+  const third = await give(3);
+  assert.equal(third.code, 0, third.stderr);
+  assert.equal(JSON.parse(third.stdout).recovered, true);
+  await until("a host carries it again", async () => (await carriers()) === 1, 30000);
+  assert.equal((await stack.json("kms", "show", kms)).verified, true);
+  assert.equal((await stack.cli("secrets", "set", "kept", "THIRD", { input: "y" })).code, 0);
+  await stack.deploy("kept", source, { instances: { min: 0, max: 2, idle_s: 10 }, env: { ROUND: "2" } });
+  assert.equal(await ask(), String(SECRET.length));
 });

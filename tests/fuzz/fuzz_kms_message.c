@@ -3,6 +3,7 @@
  * refusals, answers, tickets, certificates and records. */
 #include "common/base/mem.h"
 #include "common/model/grant.h"
+#include "common/model/kms_share.h"
 #include "common/model/kms_wire.h"
 #include "common/model/ticket.h"
 
@@ -66,6 +67,9 @@ static void read_signed(rd_bytes bytes)
     rd_kms_certificate certificate;
     rd_kms_record record;
     rd_digest digest;
+    rd_kms_share share;
+    static const rd_kms_genesis one_holder = { .recovery_count = 1 };
+    (void)!rd_kms_share_accept(bytes, &none, &one_holder, &share, NULL);
     (void)!rd_ticket_parse(bytes, &ticket, NULL);
     (void)!rd_ticket_accept(bytes, &nobody, 0, &ticket, NULL);
     (void)!rd_kms_certificate_parse(bytes, &certificate, NULL);
