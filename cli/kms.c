@@ -91,6 +91,10 @@ int cli_kms_check(cli_context *context, const cli_kms *kms, rd_bytes evidence, r
                  report->verdict.steps[i].detail);
     if (status < 0)
         return cli_steps_are_ok(steps) ? cli_step_failed(steps, "key service", err) : cli_steps_explain(steps, err);
+    if (!rd_kms_genesis_lists_build(&kms->genesis, report->verdict.claims.tdx.mr_td)) {
+        (void)rd_err_set(err, RD_E_KMS_BUILD, "the evidence is of a build that the genesis does not list");
+        return cli_step_failed(steps, "build", err);
+    }
     if (!rd_kms_genesis_lists_platform(&kms->genesis, report->verdict.claims.platform_id)) {
         (void)rd_err_set(err, RD_E_KMS_PLATFORM, "the evidence is of a machine that the genesis does not list");
         return cli_step_failed(steps, "machine", err);

@@ -22,8 +22,8 @@ int cli_kms_fetch(cli_client *client, const rd_kms_id *id, cli_kms *ret, rd_err 
 int cli_kms_attest(cli_context *context, cli_client *client, const cli_kms *kms, json_t *steps,
                    rd_err *err) RD_NODISCARD;
 
-/* Evidence of a replica of this key service: of this purpose over this nonce, from a build of the profile, on a machine
- * of the genesis. report may be used afterwards. */
+/* Evidence of a replica of this key service: of this purpose over this nonce, from a build of the profile and of the
+ * genesis, on a machine of the genesis. report may be used afterwards. */
 int cli_kms_check(cli_context *context, const cli_kms *kms, rd_bytes evidence, rd_bytes collateral, rd_purpose purpose,
                   const uint8_t nonce[32], json_t *steps, rd_attest_report *report, rd_err *err) RD_NODISCARD;
 

@@ -501,8 +501,7 @@ static void test_collateral(void **state RD_UNUSED)
 static void restart_bare(int signal_number)
 {
     kms_end(world, signal_number);
-    if (!kms_start_as(world, KMS_MRTD))
-        fail_msg("%s", world->process.why);
+    kms_must_start(world);
     assert_true(read_genesis(world));
 }
 
@@ -610,8 +609,7 @@ static void test_other_build_or_machine(void **state RD_UNUSED)
     assert_int_equal(pwrite(fd, &byte, 1, 60), 1);
     (void)close(fd);
     kms_end(world, SIGTERM);
-    if (!kms_start_as(world, KMS_MRTD))
-        fail_msg("%s", world->process.why);
+    kms_must_start(world);
     assert_true(read_genesis(world));
 }
 

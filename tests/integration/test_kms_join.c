@@ -2,32 +2,17 @@
 // needs: redoubt-kms
 /* Two replicas of one key service, each on its own simulated machine: how the second gets the root, what it then gives,
  * and what a hostile carrier, or a stranger in either place, does not get. */
-#include "tests/support/kms_world.h"
-
-#include "agent/sim_files.h"
+#include "tests/support/kms_replicas.h"
 
 static kms_world *first, *second;
 static char second_platform[65], kms_text[RD_KMS_ID_TEXT_SIZE];
-
-static void wait_for_root(kms_world *world, const char *kms)
-{
-    memset(world->extra, 0, sizeof world->extra);
-    world->extra[0] = "--join";
-    world->extra[1] = kms;
-    assert_false(kms_start_as(world, KMS_MRTD));
-    assert_non_null(strstr(world->process.why, "redoubt kms join"));
-    send_collateral(world);
-}
 
 /* The first makes a genesis that lists both machines; the second waits. */
 static int setup(void **state RD_UNUSED)
 {
     first = world_new();
     second = world_beside(first);
-    kms_begin(second); /* only to learn which machine it is */
-    rd_hex_encode(RD_BYTES_ARRAY(second->parsed.platforms[0]), second_platform);
-    kms_end(second, SIGTERM);
-    lose_folder(second);
+    learn_platform(second, second_platform);
     first->extra[0] = "--platform";
     first->extra[1] = second_platform;
     kms_begin(first);
@@ -102,22 +87,6 @@ static void join_all(void)
     assert_int_equal(give_root(&j), RD_OK);
 }
 
-/* It has ended by itself, having said so; the next start has the root. */
-static void start_joined(void)
-{
-    kms_process *process = &second->process;
-    (void)waitpid(process->pid, NULL, 0);
-    (void)pthread_join(process->thread, NULL);
-    (void)close(process->door_fd);
-    agent_sim_door_free(process->door);
-    rd_close_p(&second->fd);
-    *process = (kms_process){ 0 };
-    if (!kms_start_as(second, KMS_MRTD))
-        fail_msg("%s", second->process.why);
-    (void)read_genesis(second);
-    send_collateral(second);
-}
-
 /* --- what is given --- */
 
 static void test_either_gives(void **state RD_UNUSED)
@@ -128,7 +97,7 @@ static void test_either_gives(void **state RD_UNUSED)
     RD_CLEANUP(rd_grant_done) rd_grant theirs = { .bytes = { 0 } };
     assert_int_equal(ask_grant(first, app, &before, &ours), RD_OK);
     join_all();
-    start_joined();
+    start_with_root(second);
     assert_true(rd_bytes_equal(rd_buf_bytes(&first->genesis), rd_buf_bytes(&second->genesis)));
     kms_end(first, SIGKILL); /* for good */
     RD_CLEANUP(asking_done) kms_asking after = asking_of(second, app);
@@ -141,8 +110,7 @@ static void test_either_gives(void **state RD_UNUSED)
 
     /* And after a restart. */
     kms_end(second, SIGKILL);
-    if (!kms_start_as(second, KMS_MRTD))
-        fail_msg("%s", second->process.why);
+    kms_must_start(second);
     send_collateral(second);
     RD_CLEANUP(asking_done) kms_asking again = asking_of(second, app);
     assert_int_equal(ask_grant(second, app, &again, NULL), RD_OK);
@@ -161,7 +129,7 @@ static void test_memory_goes_over(void **state RD_UNUSED)
     RD_CLEANUP(asking_done) kms_asking asking = asking_of(first, app);
     assert_int_equal(ask_grant(first, app, &asking, NULL), RD_OK);
     join_all();
-    start_joined();
+    start_with_root(second);
     app->head = old;
     app->head_digest = old_digest;
     rd_buf_clear(&app->head_envelope);
@@ -269,35 +237,6 @@ static void test_machine_of_no_genesis(void **state RD_UNUSED)
     join_all();
 }
 
-/* Evidence of purpose join with a key that somebody made up, as whoever has the hardware's door can have it. */
-static void make_up(joining *j, kms_world *world, bool waits, uint8_t mrtd)
-{
-    agent_sim_launch launch = { .configuration = { 0 } };
-    rd_statement statement = {
-        .purpose = RD_PURPOSE_JOIN, .class = RD_CLASS_SIMULATED, .has_grant_key = true, .kms_count = 1, .has_user = true
-    };
-    uint8_t header[RD_LAUNCH_HEADER_SIZE], digest[RD_RTMR_SIZE], report_data[RD_REPORT_DATA_SIZE];
-    RD_CLEANUP(rd_buf_done) rd_buf text = { 0 };
-    RD_CLEANUP(rd_buf_done) rd_buf quote = { 0 };
-    memset(launch.mrtd, mrtd, sizeof launch.mrtd);
-    memset(statement.grant_key, 9, sizeof statement.grant_key);
-    memcpy(statement.nonce, j->admitted.data, 32);
-    memcpy(statement.user, first->id.b, 32);
-    statement.kms[0] = first->id;
-    agent_sim_door *door = agent_sim_door_new(world->quoter, &launch);
-    rd_kms_launch_header(&first->id, waits, header);
-    rd_event_digest(RD_EVENT_APP, RD_BYTES_ARRAY(header), digest);
-    MUST(agent_sim_door_extend(door, 3, digest, err));
-    rd_event_digest(RD_EVENT_CLOSED, RD_BYTES_NULL, digest);
-    MUST(agent_sim_door_extend(door, 3, digest, err));
-    MUST(rd_statement_encode(&statement, &text, err));
-    rd_statement_report_data(rd_buf_bytes(&text), report_data);
-    MUST(agent_sim_door_quote(door, report_data, &quote, err));
-    rd_buf_clear(&j->evidence);
-    MUST(rd_evidence_encode(rd_buf_bytes(&quote), rd_buf_bytes(&text), header, &j->evidence, err));
-    agent_sim_door_free(door);
-}
-
 /* R57: the front of a replica that sits, taken over, joins nobody: what it can have quoted is of another register. */
 static void test_who_has_the_root_gets_none(void **state RD_UNUSED)
 {
@@ -305,10 +244,14 @@ static void test_who_has_the_root_gets_none(void **state RD_UNUSED)
     for (size_t i = 0; i < RD_ARRAY_LEN(machines); i++) {
         RD_CLEANUP(joining_done) joining j = { .nonce = { 0 } };
         assert_int_equal(begin(&j), RD_OK);
-        make_up(&j, machines[i], false, KMS_MRTD);
+        kms_register launched = { .mrtd = KMS_MRTD };
+        rd_kms_launch_header(&first->id, false, launched.header);
+        make_up(machines[i], &launched, &first->id, RD_PURPOSE_JOIN, j.admitted.data, &j.evidence);
         assert_int_equal(fetch_root(&j), RD_E_EVENTLOG);
         assert_int_equal(begin(&j), RD_OK);
-        make_up(&j, machines[i], true, 0x34);
+        launched.mrtd = 0x34;
+        rd_kms_launch_header(&first->id, true, launched.header);
+        make_up(machines[i], &launched, &first->id, RD_PURPOSE_JOIN, j.admitted.data, &j.evidence);
         assert_int_equal(fetch_root(&j), RD_E_MEASUREMENT);
     }
 }
@@ -340,8 +283,7 @@ static void test_older_collateral_joins_nobody(void **state RD_UNUSED)
 static void test_build_of_no_genesis(void **state RD_UNUSED)
 {
     kms_end(second, SIGTERM);
-    assert_false(kms_start_as(second, 0x34));
-    send_collateral(second);
+    wait_for_root_as(second, kms_text, 0x34);
     RD_CLEANUP(joining_done) joining j = { .nonce = { 0 } };
     assert_int_equal(begin(&j), RD_OK);
     assert_int_equal(prove(&j), RD_E_KMS_BUILD); /* its own judge says so */
@@ -375,7 +317,7 @@ static void test_starts(void **state RD_UNUSED)
     kms_end(second, SIGKILL);
     wait_for_root(second, kms_text);
     join_all();
-    start_joined();
+    start_with_root(second);
     kms_end(second, SIGTERM);
     char other[RD_KMS_ID_TEXT_SIZE];
     rd_kms_id wrong = first->id;
@@ -391,8 +333,7 @@ static void test_starts(void **state RD_UNUSED)
     assert_non_null(strstr(second->process.why, "never changes"));
     kms_end(second, SIGTERM);
     second->extra[0] = NULL;
-    if (!kms_start_as(second, KMS_MRTD))
-        fail_msg("%s", second->process.why);
+    kms_must_start(second);
     assert_true(read_genesis(second));
 }
 
@@ -405,7 +346,7 @@ static void test_the_first_comes_back(void **state RD_UNUSED)
     RD_CLEANUP(rd_grant_done) rd_grant theirs = { .bytes = { 0 } };
     assert_int_equal(ask_grant(first, app, &before, &ours), RD_OK);
     join_all();
-    start_joined();
+    start_with_root(second);
     kms_end(first, SIGKILL);
     lose_folder(first);
     kms_world *lost = first;
@@ -413,7 +354,7 @@ static void test_the_first_comes_back(void **state RD_UNUSED)
     second = lost;
     wait_for_root(second, kms_text);
     join_all();
-    start_joined();
+    start_with_root(second);
     second->record_number = 0;
     RD_CLEANUP(asking_done) kms_asking after = asking_of(second, app);
     assert_int_equal(ask_grant(second, app, &after, &theirs), RD_OK);

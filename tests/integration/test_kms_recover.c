@@ -1,12 +1,14 @@
-// link: test_evidence rd_model
+// link: cli_core test_evidence rd_model
 // needs: redoubt-kms
 /* All replicas are lost with their folders: two of three holders bring the root back, on another machine of the
- * genesis; what is no share, or not enough of them, brings nothing. */
-#include "tests/support/kms_world.h"
+ * genesis; what is no share, or not enough of them, brings nothing, and a holder gives his to nobody else. */
+#include "tests/support/kms_replicas.h"
 
+#include "cli/kms.h"
 #include "common/model/kms_share.h"
 
-#define HOLDERS 3
+#define HOLDERS    3
+#define OTHER_MRTD 0x44 /* on the holder's list, not in the genesis */
 
 static kms_world *first, *second;
 static rd_secret *keys[HOLDERS];
@@ -15,7 +17,7 @@ static rd_buf plain[HOLDERS]; /* each holder's share, opened by its key */
 static rd_grant before;
 static kms_app *app;
 
-static void begin_with_recovery(kms_world *world, bool has_second)
+static void begin_with_recovery(kms_world *world)
 {
     size_t at = 0;
     for (size_t i = 0; i < HOLDERS; i++) {
@@ -24,10 +26,8 @@ static void begin_with_recovery(kms_world *world, bool has_second)
     }
     world->extra[at++] = "--recovery-threshold";
     world->extra[at++] = "2";
-    if (has_second) {
-        world->extra[at++] = "--platform";
-        world->extra[at++] = second_platform;
-    }
+    world->extra[at++] = "--platform";
+    world->extra[at++] = second_platform;
     kms_begin(world);
 }
 
@@ -47,17 +47,7 @@ static void open_shares(const kms_world *world, rd_buf out[HOLDERS])
     json_decref(document);
 }
 
-static void wait_for_root(kms_world *world)
-{
-    memset(world->extra, 0, sizeof world->extra);
-    world->extra[0] = "--join";
-    world->extra[1] = kms_text;
-    assert_false(kms_start_as(world, KMS_MRTD));
-    assert_non_null(strstr(world->process.why, "kms recover"));
-    send_collateral(world);
-}
-
-static int setup(void **state RD_UNUSED)
+static int begin_group(void **state RD_UNUSED)
 {
     first = world_new();
     second = world_beside(first);
@@ -67,11 +57,8 @@ static int setup(void **state RD_UNUSED)
         rd_x25519_public(keys[i], public_key);
         rd_base64url_encode(RD_BYTES_ARRAY(public_key), key_texts[i]);
     }
-    kms_begin(second); /* only to learn which machine it is */
-    rd_hex_encode(RD_BYTES_ARRAY(second->parsed.platforms[0]), second_platform);
-    kms_end(second, SIGTERM);
-    lose_folder(second);
-    begin_with_recovery(first, true);
+    learn_platform(second, second_platform);
+    begin_with_recovery(first);
     rd_kms_id_format(&first->id, kms_text);
     assert_int_equal(first->parsed.recovery_count, HOLDERS);
     assert_int_equal(first->parsed.recovery_threshold, 2);
@@ -81,11 +68,20 @@ static int setup(void **state RD_UNUSED)
     open_shares(first, plain);
     kms_end(first, SIGKILL);
     lose_folder(first);
-    wait_for_root(second);
     return 0;
 }
 
-static int teardown(void **state RD_UNUSED)
+/* All is lost, and the second waits. */
+static int setup(void **state RD_UNUSED)
+{
+    kms_end(second, SIGKILL);
+    lose_folder(second);
+    second->record_number = 0;
+    wait_for_root(second, kms_text);
+    return 0;
+}
+
+static int end_group(void **state RD_UNUSED)
 {
     app_free(app);
     rd_grant_done(&before);
@@ -100,34 +96,49 @@ static int teardown(void **state RD_UNUSED)
 
 /* --- a holder --- */
 
-/* Evidence over a nonce of the holder's, and out of it the key. */
-static rd_code recover_with(rd_bytes genesis, uint8_t ret_key[32])
+/* Appends the evidence that the replica gives over a nonce of the holder's. */
+static rd_code ask_evidence(rd_bytes genesis, const uint8_t nonce[32], rd_buf *ret)
 {
-    uint8_t nonce[32];
     RD_CLEANUP(rd_buf_done) rd_buf question = { 0 };
-    RD_CLEANUP(rd_buf_done) rd_buf bundle = { 0 };
-    RD_CLEANUP(rd_evidence_done) rd_evidence evidence = { 0 };
-    rd_random_bytes(nonce, sizeof nonce);
-    rd_buf_append(&question, nonce, sizeof nonce);
+    rd_buf_append(&question, nonce, 32);
     rd_buf_append_bytes(&question, genesis);
-    rd_code code = kms_exchange(second, RD_KMS_RECOVER, rd_buf_bytes(&question), &bundle);
-    if (code != RD_OK)
-        return code;
-    MUST(rd_evidence_parse(rd_buf_bytes(&bundle), &evidence, err));
-    assert_int_equal(evidence.statement.purpose, RD_PURPOSE_JOIN);
-    assert_memory_equal(evidence.statement.nonce, nonce, sizeof nonce);
-    memcpy(ret_key, evidence.statement.grant_key, 32);
+    return kms_exchange(second, RD_KMS_RECOVER, rd_buf_bytes(&question), ret);
+}
+
+/* As redoubt kms recover judges it, on a machine whose profile lists both builds. */
+static rd_code judge(const rd_buf *bundle, const uint8_t nonce[32], uint8_t ret_key[32])
+{
+    RD_CLEANUP(rd_free_p) cli_profile *profile = rd_alloc(sizeof *profile);
+    RD_CLEANUP(rd_free_p) rd_attest_report *report = rd_alloc(sizeof *report);
+    RD_CLEANUP(rd_json_free_p) json_t *steps = json_array();
+    RD_CLEANUP(rd_buf_done) rd_buf collateral = { 0 };
+    rd_err why = RD_ERR_INIT;
+    cli_context context = { .profile = profile, .clock = rd_clock_system() };
+    const cli_kms kms = { .id = first->id, .genesis = first->parsed };
+    MUST(agent_sim_read(first->pki, "collateral.json", &collateral, err));
+    memcpy(profile->simulation_roots[profile->simulation_root_count++], first->sim_root, 32);
+    memset(profile->kms_measurements[profile->kms_measurement_count++], '3', 96);
+    memset(profile->kms_measurements[profile->kms_measurement_count++], '4', 96);
+    if (cli_kms_check(&context, &kms, rd_buf_bytes(bundle), rd_buf_bytes(&collateral), RD_PURPOSE_JOIN, nonce, steps,
+                      report, &why) < 0)
+        return why.code;
+    memcpy(ret_key, report->statement.grant_key, 32);
     return RD_OK;
 }
 
-static rd_code give(rd_bytes share, uint8_t *ret_given)
+static rd_code recover_with(rd_bytes genesis, uint8_t ret_key[32])
 {
-    uint8_t key[32];
-    RD_CLEANUP(rd_buf_done) rd_buf sealed = { 0 };
+    uint8_t nonce[32];
+    RD_CLEANUP(rd_buf_done) rd_buf bundle = { 0 };
+    rd_random_bytes(nonce, sizeof nonce);
+    rd_code code = ask_evidence(genesis, nonce, &bundle);
+    return code == RD_OK ? judge(&bundle, nonce, ret_key) : code;
+}
+
+static rd_code send_share(rd_bytes sealed, uint8_t *ret_given)
+{
     RD_CLEANUP(rd_buf_done) rd_buf answer = { 0 };
-    assert_int_equal(recover_with(rd_buf_bytes(&first->genesis), key), RD_OK);
-    MUST(rd_kms_share_seal(key, &first->id, share, &sealed, err));
-    rd_code code = kms_exchange(second, RD_KMS_SHARE, rd_buf_bytes(&sealed), &answer);
+    rd_code code = kms_exchange(second, RD_KMS_SHARE, sealed, &answer);
     if (code == RD_OK) {
         assert_int_equal(answer.size, 2);
         assert_int_equal(answer.data[1], 2);
@@ -136,19 +147,17 @@ static rd_code give(rd_bytes share, uint8_t *ret_given)
     return code;
 }
 
-static void start_recovered(void)
+/* Even to a replica that the holder's judge would refuse: what it makes of it is asked here. */
+static rd_code give(rd_bytes share, uint8_t *ret_given)
 {
-    kms_process *process = &second->process;
-    (void)waitpid(process->pid, NULL, 0);
-    (void)pthread_join(process->thread, NULL);
-    (void)close(process->door_fd);
-    agent_sim_door_free(process->door);
-    rd_close_p(&second->fd);
-    *process = (kms_process){ 0 };
-    if (!kms_start_as(second, KMS_MRTD))
-        fail_msg("%s", second->process.why);
-    (void)read_genesis(second);
-    send_collateral(second);
+    uint8_t nonce[32] = { 7 };
+    RD_CLEANUP(rd_buf_done) rd_buf bundle = { 0 };
+    RD_CLEANUP(rd_buf_done) rd_buf sealed = { 0 };
+    RD_CLEANUP(rd_evidence_done) rd_evidence evidence = { 0 };
+    assert_int_equal(ask_evidence(rd_buf_bytes(&first->genesis), nonce, &bundle), RD_OK);
+    MUST(rd_evidence_parse(rd_buf_bytes(&bundle), &evidence, err));
+    MUST(rd_kms_share_seal(evidence.statement.grant_key, &first->id, share, &sealed, err));
+    return send_share(rd_buf_bytes(&sealed), ret_given);
 }
 
 static void check_recovered(void)
@@ -173,12 +182,12 @@ static void test_two_of_three(void **state RD_UNUSED)
             assert_int_equal(give(rd_buf_bytes(&plain[i]), &given), RD_OK);
             assert_int_equal(given, ++count);
         }
-        start_recovered();
+        start_with_root(second);
         second->record_number = 0;
         check_recovered();
         kms_end(second, SIGKILL);
         lose_folder(second);
-        wait_for_root(second);
+        wait_for_root(second, kms_text);
     }
 }
 
@@ -195,12 +204,12 @@ static void test_fewer(void **state RD_UNUSED)
     assert_int_equal(give(rd_buf_bytes(&plain[1]), &given), RD_E_RECOVERY);
     assert_int_equal(kms_exchange(second, RD_KMS_GENESIS, RD_BYTES_NULL, &other), RD_E_KMS_WAITS);
     kms_end(second, SIGKILL);
-    wait_for_root(second);
+    wait_for_root(second, kms_text);
     assert_int_equal(give(rd_buf_bytes(&plain[2]), &given), RD_OK);
     assert_int_equal(given, 1);
     assert_int_equal(give(rd_buf_bytes(&plain[1]), &given), RD_OK);
     assert_int_equal(given, 2);
-    start_recovered();
+    start_with_root(second);
     check_recovered();
 }
 
@@ -208,21 +217,19 @@ static void test_wrong_shares(void **state RD_UNUSED)
 {
     uint8_t given = 0, key[32];
     rd_buf theirs[HOLDERS] = { { 0 } };
-    /* Of another key service with the very same holders. */
-    first->extra[0] = NULL;
-    rd_kms_id id = first->id;
-    RD_CLEANUP(rd_buf_done) rd_buf genesis = { 0 };
-    rd_kms_genesis parsed = first->parsed;
-    (void)rd_buf_append_bytes(&genesis, rd_buf_bytes(&first->genesis));
-    begin_with_recovery(first, true);
-    open_shares(first, theirs);
-    assert_int_equal(recover_with(rd_buf_bytes(&first->genesis), key), RD_E_KMS_UNKNOWN);
-    first->id = id;
-    first->parsed = parsed;
-    rd_buf_clear(&first->genesis);
-    (void)rd_buf_append_bytes(&first->genesis, rd_buf_bytes(&genesis));
+    kms_world *other = world_beside(first); /* another key service with the very same holders */
+    begin_with_recovery(other);
+    open_shares(other, theirs);
+    assert_int_equal(recover_with(rd_buf_bytes(&other->genesis), key), RD_E_KMS_UNKNOWN);
     assert_int_equal(give(rd_buf_bytes(&theirs[0]), &given), RD_E_RECOVERY);
-    /* Spoiled in each of its parts: index, value, signature; cut, and longer. */
+    world_free(other);
+    /* A genesis with another threshold is another key service's. */
+    char *threshold = memmem(first->genesis.data, first->genesis.size, "\"threshold\":2", 13);
+    assert_non_null(threshold);
+    threshold[12] = '1';
+    assert_int_equal(recover_with(rd_buf_bytes(&first->genesis), key), RD_E_KMS_UNKNOWN);
+    threshold[12] = '2';
+    /* Spoiled in each of its parts: index, value, signature; or cut. */
     static const size_t places[] = { 0, 1, 64, 65, 128 };
     for (size_t i = 0; i < RD_ARRAY_LEN(places); i++) {
         plain[0].data[places[i]] ^= 1;
@@ -240,26 +247,148 @@ static void test_wrong_shares(void **state RD_UNUSED)
     assert_int_equal(give(rd_buf_bytes(&plain[0]), &given), RD_OK);
     assert_int_equal(given, 1);
     assert_int_equal(give(rd_buf_bytes(&plain[2]), &given), RD_OK);
-    start_recovered();
+    start_with_root(second);
     check_recovered();
     for (size_t i = 0; i < HOLDERS; i++)
         rd_buf_wipe(&theirs[i]);
 }
 
-/* A machine that the genesis does not list gets nothing out of two right shares. */
-static void test_machine_of_no_genesis(void **state RD_UNUSED)
+/* A machine, or a build, that the genesis does not list gets no share; and had it two right ones, nothing out of them.
+ */
+static void test_another_machine_or_build(void **state RD_UNUSED)
 {
-    uint8_t given = 0;
+    uint8_t given = 0, key[32];
     kms_world *stranger = world_beside(first), *listed = second;
-    wait_for_root(stranger);
+    wait_for_root(stranger, kms_text);
     second = stranger;
+    assert_int_equal(recover_with(rd_buf_bytes(&first->genesis), key), RD_E_KMS_PLATFORM);
     assert_int_equal(give(rd_buf_bytes(&plain[0]), &given), RD_OK);
     assert_int_equal(give(rd_buf_bytes(&plain[1]), &given), RD_E_KMS_PLATFORM);
     second = listed;
     world_free(stranger);
+
+    kms_end(second, SIGTERM);
+    wait_for_root_as(second, kms_text, OTHER_MRTD);
+    assert_int_equal(recover_with(rd_buf_bytes(&first->genesis), key), RD_E_KMS_BUILD);
+    assert_int_equal(give(rd_buf_bytes(&plain[0]), &given), RD_OK);
+    assert_int_equal(give(rd_buf_bytes(&plain[1]), &given), RD_E_KMS_BUILD);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+/* Whoever holds the door of a machine of the genesis, and could make up a key to have shares sealed to, does not run
+ * what waits there: its register is another, and so is what it may say. */
+static void test_a_key_that_was_made_up(void **state RD_UNUSED)
+{
+    uint8_t nonce[32] = { 1 }, key[32];
+    rd_kms_id other = first->id;
+    other.b[0] ^= 1;
+    const struct {
+        bool waits;
+        uint8_t mrtd;
+        const rd_kms_id *kms;
+        rd_purpose purpose;
+        rd_code want;
+    } rows[] = {
+        { false, KMS_MRTD, &first->id, RD_PURPOSE_JOIN, RD_E_EVENTLOG }, /* of a replica that has its root */
+        { true, 0x35, &first->id, RD_PURPOSE_JOIN, RD_E_MEASUREMENT },
+        { true, OTHER_MRTD, &first->id, RD_PURPOSE_JOIN, RD_E_KMS_BUILD },
+        { true, KMS_MRTD, &other, RD_PURPOSE_JOIN, RD_E_STATEMENT },
+        { false, KMS_MRTD, &first->id, RD_PURPOSE_ADMIT, RD_E_PURPOSE },
+        { false, KMS_MRTD, &first->id, RD_PURPOSE_KMS, RD_E_PURPOSE },
+    };
+    for (size_t i = 0; i < RD_ARRAY_LEN(rows); i++) {
+        RD_CLEANUP(rd_buf_done) rd_buf bundle = { 0 };
+        kms_register launched = { .mrtd = rows[i].mrtd };
+        rd_kms_launch_header(rows[i].kms, rows[i].waits, launched.header);
+        make_up(second, &launched, rows[i].kms, rows[i].purpose, nonce, &bundle);
+        rd_code code = judge(&bundle, nonce, key);
+        if (code != rows[i].want)
+            fail_msg("row %zu: %s", i, rd_code_describe(code)->name);
+    }
+    RD_CLEANUP(rd_buf_done) rd_buf bundle = { 0 };
+    assert_int_equal(ask_evidence(rd_buf_bytes(&first->genesis), nonce, &bundle), RD_OK);
+    assert_int_equal(judge(&bundle, nonce, key), RD_OK);
+    nonce[0] ^= 1; /* evidence of an earlier day */
+    assert_int_equal(judge(&bundle, nonce, key), RD_E_NONCE);
+}
+
+/* What was on its way to one process opens for no other, and counts once. */
+static void test_a_share_sent_again(void **state RD_UNUSED)
+{
+    uint8_t given = 0, key[32];
+    RD_CLEANUP(rd_buf_done) rd_buf sealed = { 0 };
+    assert_int_equal(recover_with(rd_buf_bytes(&first->genesis), key), RD_OK);
+    MUST(rd_kms_share_seal(key, &first->id, rd_buf_bytes(&plain[0]), &sealed, err));
+    assert_int_equal(send_share(rd_buf_bytes(&sealed), &given), RD_OK);
+    assert_int_equal(send_share(rd_buf_bytes(&sealed), &given), RD_E_RECOVERY);
+    kms_end(second, SIGKILL);
+    wait_for_root(second, kms_text);
+    assert_int_equal(recover_with(rd_buf_bytes(&first->genesis), key), RD_OK);
+    assert_int_equal(send_share(rd_buf_bytes(&sealed), &given), RD_E_RECOVERY);
+    assert_int_equal(give(rd_buf_bytes(&plain[1]), &given), RD_OK);
+    assert_int_equal(given, 1);
+    assert_int_equal(give(rd_buf_bytes(&plain[0]), &given), RD_OK);
+    start_with_root(second);
+    check_recovered();
+    /* Who has its root takes no share and shows no key for one. */
+    assert_int_equal(send_share(rd_buf_bytes(&sealed), &given), RD_E_KMS_JOIN);
+    assert_int_equal(recover_with(rd_buf_bytes(&first->genesis), key), RD_E_KMS_JOIN);
+}
+
+/* A root alone was lost: what its folder remembers of heads holds for the one that came back. */
+static void test_what_the_folder_remembers_stays(void **state RD_UNUSED)
+{
+    uint8_t given = 0;
+    rd_head old = app->head;
+    rd_digest old_digest = app->head_digest;
+    assert_int_equal(give(rd_buf_bytes(&plain[0]), &given), RD_OK);
+    assert_int_equal(give(rd_buf_bytes(&plain[1]), &given), RD_OK);
+    start_with_root(second);
+    next_head(app);
+    second->record_number = 0;
+    RD_CLEANUP(asking_done) kms_asking asking = asking_of(second, app);
+    assert_int_equal(ask_grant(second, app, &asking, NULL), RD_OK);
+    kms_end(second, SIGKILL);
+    RD_CLEANUP(rd_free_p) char *root = rd_asprintf("%s/root.sealed", second->kms_dir);
+    assert_int_equal(unlink(root), 0);
+    wait_for_root(second, kms_text);
+    assert_int_equal(give(rd_buf_bytes(&plain[2]), &given), RD_OK);
+    assert_int_equal(give(rd_buf_bytes(&plain[1]), &given), RD_OK);
+    start_with_root(second);
+    second->record_number = 0;
+    RD_CLEANUP(asking_done) kms_asking newest = asking_of(second, app);
+    assert_int_equal(ask_grant(second, app, &newest, NULL), RD_OK);
+    app->head = old;
+    app->head_digest = old_digest;
+    publish_head(app);
+    RD_CLEANUP(asking_done) kms_asking older = asking_of(second, app);
+    assert_int_equal(ask_grant(second, app, &older, NULL), RD_E_HEAD_ROLLBACK);
+}
+
+/* Numbers that fit no holders make no key service. */
+static void test_thresholds_that_are_none(void **state RD_UNUSED)
+{
+    static const char *const thresholds[] = { NULL, "0", "3", "17", "-1", "two" };
+    lose_folder(first);
+    for (size_t i = 0; i < RD_ARRAY_LEN(thresholds); i++) {
+        memset(first->extra, 0, sizeof first->extra);
+        first->extra[0] = "--recovery-key";
+        first->extra[1] = key_texts[0];
+        first->extra[2] = "--recovery-key";
+        first->extra[3] = key_texts[1];
+        first->extra[4] = thresholds[i] ? "--recovery-threshold" : NULL;
+        first->extra[5] = thresholds[i];
+        assert_false(kms_start_as(first, KMS_MRTD));
+        kms_end(first, SIGTERM);
+    }
+    memcpy(
+        first->extra,
+        (const char *[]){ "--recovery-key", key_texts[0], "--recovery-key", key_texts[0], "--recovery-threshold", "2" },
+        6 * sizeof(char *)); /* one holder, twice */
+    assert_false(kms_start_as(first, KMS_MRTD));
+    kms_end(first, SIGTERM);
+}
+
+#define TEST(name) cmocka_unit_test_setup(name, setup)
 
 int main(void)
 {
@@ -267,7 +396,11 @@ int main(void)
         TEST(test_two_of_three),
         TEST(test_fewer),
         TEST(test_wrong_shares),
-        TEST(test_machine_of_no_genesis),
+        TEST(test_another_machine_or_build),
+        TEST(test_a_key_that_was_made_up),
+        TEST(test_a_share_sent_again),
+        TEST(test_what_the_folder_remembers_stays),
+        TEST(test_thresholds_that_are_none),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, begin_group, end_group);
 }

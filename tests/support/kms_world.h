@@ -1,5 +1,5 @@
 /* kms_world: the real redoubt-kms under a simulated TEE that the test itself is, an app with its owner, and instances
- * whose evidence that TEE signs. Used by tests/integration/test_kms.c.
+ * whose evidence that TEE signs. Used by tests/integration/test_kms*.c.
  * The door of the key service is answered by a thread, as redoubt-agent's TEE would. */
 #ifndef TESTS_SUPPORT_KMS_WORLD_H
 #define TESTS_SUPPORT_KMS_WORLD_H
@@ -188,19 +188,30 @@ RD_UNUSED static bool kms_start_as(kms_world *world, uint8_t mrtd)
     return strcmp(process->why, "ready") == 0;
 }
 
-/* Ends it with the signal; its children end by themselves. */
-RD_UNUSED static void kms_end(kms_world *world, int signal_number)
+RD_UNUSED static void kms_must_start(kms_world *world)
+{
+    if (!kms_start_as(world, KMS_MRTD))
+        fail_msg("%s", world->process.why);
+}
+
+/* Waits for its end; its children end by themselves. */
+RD_UNUSED static void kms_reap(kms_world *world)
 {
     kms_process *process = &world->process;
-    if (process->pid == 0)
-        return;
-    (void)kill(process->pid, signal_number);
     (void)waitpid(process->pid, NULL, 0);
     (void)pthread_join(process->thread, NULL); /* the door ends with the last process that holds it */
     (void)close(process->door_fd);
     agent_sim_door_free(process->door);
     rd_close_p(&world->fd);
     *process = (kms_process){ 0 };
+}
+
+RD_UNUSED static void kms_end(kms_world *world, int signal_number)
+{
+    if (world->process.pid == 0)
+        return;
+    (void)kill(world->process.pid, signal_number);
+    kms_reap(world);
 }
 
 /* --- exchanges --- */
@@ -299,8 +310,7 @@ RD_UNUSED static bool read_genesis(kms_world *world)
 
 RD_UNUSED static void kms_begin(kms_world *world)
 {
-    if (!kms_start_as(world, KMS_MRTD))
-        fail_msg("%s", world->process.why);
+    kms_must_start(world);
     (void)read_genesis(world);
     send_collateral(world);
 }
@@ -528,27 +538,43 @@ RD_UNUSED static void asking_done(kms_asking *asking)
     rd_buf_done(&asking->message);
 }
 
-/* A register as this launch would leave it, and the quote over the statement. */
-static void make_evidence(kms_world *world, kms_asking *asking)
+/* What a register was extended by. */
+typedef struct kms_register {
+    uint8_t mrtd;
+    uint8_t header[RD_LAUNCH_HEADER_SIZE];
+    bool has_second_app, is_not_closed;
+} kms_register;
+
+/* The register as that launch would leave it, and the quote over the statement: what whoever has the hardware's door
+ * can have. */
+RD_UNUSED static void quote_launch(kms_world *world, const kms_register *launched, const rd_statement *statement,
+                                   rd_buf *ret_statement, rd_buf *ret_evidence)
 {
     agent_sim_launch launch = { .configuration = { 0 } };
-    uint8_t header[RD_LAUNCH_HEADER_SIZE], digest[RD_RTMR_SIZE], report_data[RD_REPORT_DATA_SIZE];
+    uint8_t digest[RD_RTMR_SIZE], report_data[RD_REPORT_DATA_SIZE];
     RD_CLEANUP(rd_buf_done) rd_buf quote = { 0 };
-    memset(launch.mrtd, asking->mrtd, sizeof launch.mrtd);
+    memset(launch.mrtd, launched->mrtd, sizeof launch.mrtd);
     agent_sim_door *door = agent_sim_door_new(world->quoter, &launch);
-    rd_launch_header_encode(&asking->header, header);
-    rd_event_digest(RD_EVENT_APP, RD_BYTES_ARRAY(header), digest);
-    for (int i = 0; i <= asking->has_second_app; i++)
+    rd_event_digest(RD_EVENT_APP, RD_BYTES_ARRAY(launched->header), digest);
+    for (int i = 0; i <= launched->has_second_app; i++)
         MUST(agent_sim_door_extend(door, 3, digest, err));
     rd_event_digest(RD_EVENT_CLOSED, RD_BYTES_NULL, digest);
-    if (!asking->is_not_closed)
+    if (!launched->is_not_closed)
         MUST(agent_sim_door_extend(door, 3, digest, err));
-    MUST(rd_statement_encode(&asking->statement, &asking->statement_bytes, err));
-    rd_statement_report_data(rd_buf_bytes(&asking->statement_bytes), report_data);
+    MUST(rd_statement_encode(statement, ret_statement, err));
+    rd_statement_report_data(rd_buf_bytes(ret_statement), report_data);
     MUST(agent_sim_door_quote(door, report_data, &quote, err));
-    MUST(rd_evidence_encode(rd_buf_bytes(&quote), rd_buf_bytes(&asking->statement_bytes), header, &asking->evidence,
-                            err));
+    MUST(rd_evidence_encode(rd_buf_bytes(&quote), rd_buf_bytes(ret_statement), launched->header, ret_evidence, err));
     agent_sim_door_free(door);
+}
+
+static void make_evidence(kms_world *world, kms_asking *asking)
+{
+    kms_register launched = { .mrtd = asking->mrtd,
+                              .has_second_app = asking->has_second_app,
+                              .is_not_closed = asking->is_not_closed };
+    rd_launch_header_encode(&asking->header, launched.header);
+    quote_launch(world, &launched, &asking->statement, &asking->statement_bytes, &asking->evidence);
 }
 
 /* Encodes what is not encoded yet and puts the message together. */

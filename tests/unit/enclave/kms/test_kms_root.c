@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "common/base/mem.h"
+#include "common/model/kms_share.h"
 #include "enclave/kms/kms_channel.h"
 #include "enclave/kms/kms_front.h"
 #include "enclave/kms/kms_judge.h"
@@ -216,6 +217,62 @@ static void test_root_goes_to_nobody(void **state RD_UNUSED)
     end(&f);
 }
 
+/* A front that plays the holders: shares of its own making, and a genesis of its own, bring it nothing and change
+ * nothing. */
+static void test_shares_of_a_front(void **state RD_UNUSED)
+{
+    fixture f;
+    kms_told_open told;
+    kms_told_share given;
+    kms_ask_open question = first_open(), wrong = question;
+    uint8_t key[RD_X25519_SIZE], again[RD_X25519_SIZE];
+    RD_CLEANUP(rd_buf_done) rd_buf made = { 0 };
+    RD_CLEANUP(rd_buf_done) rd_buf got = { 0 };
+    question.recovery_count = 1;
+    question.recovery_threshold = 1;
+    memset(question.recovery_keys[0], 9, 32);
+    wrong.recovery_count = RD_KMS_RECOVERY_MAX + 1;
+    wrong.recovery_threshold = 1;
+    begin(&f);
+    assert_int_equal(open_with(&f, &wrong, RD_BYTES_NULL, &told, NULL), RD_E_CONFIG);
+    wrong.recovery_count = 1;
+    wrong.recovery_threshold = 2;
+    assert_int_equal(open_with(&f, &wrong, RD_BYTES_NULL, &told, NULL), RD_E_CONFIG);
+    assert_int_equal(open_with(&f, &question, RD_BYTES_NULL, &told, &made), RD_OK);
+    assert_int_equal(told.shares_size, RD_KMS_SHARE_SEALED_SIZE);
+    rd_bytes genesis = rd_bytes_of(made.data + told.sealed_size, told.genesis_size);
+    rd_bytes share = rd_bytes_of(genesis.data + genesis.size, told.shares_size);
+    assert_int_equal(ask(&f, KMS_OP_RECOVER, genesis, RD_BYTES_NULL, key, sizeof key, NULL), RD_E_CONTROL_ORDER);
+    assert_int_equal(ask(&f, KMS_OP_SHARE, share, RD_BYTES_NULL, &given, sizeof given, NULL), RD_E_CONTROL_ORDER);
+    end(&f);
+
+    rd_kms_id id;
+    rd_kms_genesis_id(genesis, &id);
+    question.waits = 1;
+    memcpy(question.kms, id.b, 32);
+    begin(&f);
+    assert_int_equal(open_with(&f, &question, RD_BYTES_NULL, &told, NULL), RD_OK);
+    assert_int_equal(ask(&f, KMS_OP_SHARE, share, RD_BYTES_NULL, &given, sizeof given, &got), RD_E_RECOVERY);
+    assert_int_equal(ask(&f, KMS_OP_RECOVER, RD_BYTES_LIT("{}"), RD_BYTES_NULL, key, sizeof key, NULL),
+                     RD_E_KMS_UNKNOWN);
+    assert_int_equal(ask(&f, KMS_OP_RECOVER, genesis, RD_BYTES_NULL, key, sizeof key, NULL), RD_OK);
+    assert_int_equal(ask(&f, KMS_OP_RECOVER, genesis, RD_BYTES_NULL, again, sizeof again, NULL), RD_OK);
+    assert_memory_equal(key, again, sizeof key);
+    /* Its holder's, not this one's; and one that nobody signed. */
+    assert_int_equal(ask(&f, KMS_OP_SHARE, share, RD_BYTES_NULL, &given, sizeof given, &got), RD_E_RECOVERY);
+    static const uint8_t unsigned_share[RD_KMS_SHARE_SIZE] = { 1 };
+    RD_CLEANUP(rd_buf_done) rd_buf sealed = { 0 };
+    assert_int_equal(rd_kms_share_seal(key, &id, RD_BYTES_ARRAY(unsigned_share), &sealed, NULL), 0);
+    assert_int_equal(ask(&f, KMS_OP_SHARE, rd_buf_bytes(&sealed), RD_BYTES_NULL, &given, sizeof given, &got),
+                     RD_E_RECOVERY);
+    for (size_t size = 0; size < sealed.size; size++)
+        assert_int_equal(
+            ask(&f, KMS_OP_SHARE, rd_bytes_of(sealed.data, size), RD_BYTES_NULL, &given, sizeof given, &got),
+            RD_E_RECOVERY);
+    assert_int_equal(got.size, 0);
+    end(&f);
+}
+
 /* A record that the disk did not take is nobody's predecessor: no other follows it. */
 static void test_record_that_was_not_kept(void **state RD_UNUSED)
 {
@@ -279,7 +336,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_opens_once_and_again), cmocka_unit_test(test_questions_out_of_form),
         cmocka_unit_test(test_root_goes_to_nobody),  cmocka_unit_test(test_record_that_was_not_kept),
-        cmocka_unit_test(test_derivation),
+        cmocka_unit_test(test_derivation),           cmocka_unit_test(test_shares_of_a_front),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
