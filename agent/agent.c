@@ -159,7 +159,8 @@ static void on_status(void *context)
     if (!text || (self->status_written && strcmp(self->status_written, text) == 0))
         return;
     rd_err err = RD_ERR_INIT;
-    if (agent_state_write(&self->state, AGENT_FILE_STATUS, rd_bytes_str(text), &err) < 0)
+    RD_CLEANUP(rd_free_p) char *path = agent_state_path(&self->state, AGENT_FILE_STATUS);
+    if (rd_file_write_volatile(path, text, strlen(text), 0600, &err) < 0)
         rd_log(RD_WARN, "status_not_written", RD_ERR(&err));
     free(self->status_written);
     self->status_written = RD_TAKE(text);

@@ -124,12 +124,8 @@ int agent_run_record_write(const char *dir, const char *tag, pid_t pid, rd_err *
     rd_buf_printf(&text, "{\"boot_id\":\"%s\",\"pid\":%d,\"start_time\":%llu}\n", record.boot_id, (int)pid,
                   (unsigned long long)record.start_time);
     RD_CLEANUP(rd_free_p) char *path = rd_asprintf("%s/e/%s/record.json", dir, tag);
-    RD_CLEANUP(rd_free_p) char *draft = rd_asprintf("%s.tmp", path);
-    /* Not synced: after a crash of the machine there is no process to find. */
-    RD_CLEANUP(rd_close_p) int fd = open(draft, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    if (fd < 0 || write(fd, text.data, text.size) != (ssize_t)text.size || rename(draft, path) < 0)
-        return rd_err_set_errno(err, RD_E_IO, errno, "%s", path);
-    return 0;
+    /* After a crash of the machine there is no process to find. */
+    return rd_file_write_volatile(path, text.data, text.size, 0600, err);
 }
 
 typedef struct record_file {

@@ -97,6 +97,8 @@ struct rd_buf;
 int rd_file_read(const char *path, size_t size_max, struct rd_buf *out, rd_err *err) RD_NODISCARD;
 /* Writes path.tmp with mode, fsyncs, renames, fsyncs the folder: old or new, never half. */
 int rd_file_write_atomic(const char *path, const void *data, size_t size, unsigned mode, rd_err *err) RD_NODISCARD;
+/* The same for readers, without the syncs: for what means nothing after the machine went down. */
+int rd_file_write_volatile(const char *path, const void *data, size_t size, unsigned mode, rd_err *err) RD_NODISCARD;
 
 /* Parsers of single values, for other text inputs; the text of err says what was expected. */
 int rd_parse_size(const char *text, uint64_t *ret, rd_err *err) RD_NODISCARD;

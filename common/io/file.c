@@ -42,7 +42,7 @@ int rd_file_read(const char *path, size_t size_max, rd_buf *out, rd_err *err)
     return -1;
 }
 
-static int write_and_sync(const char *path, const void *data, size_t size, unsigned mode)
+static int write_whole(const char *path, const void *data, size_t size, unsigned mode, bool is_durable)
 {
     RD_CLEANUP(rd_close_p) int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode);
     if (fd < 0 || fchmod(fd, mode) < 0)
@@ -57,7 +57,7 @@ static int write_and_sync(const char *path, const void *data, size_t size, unsig
         at += n;
         size -= (size_t)n;
     }
-    return fsync(fd);
+    return is_durable ? fsync(fd) : 0;
 }
 
 static int sync_folder_of(const char *path)
@@ -67,13 +67,24 @@ static int sync_folder_of(const char *path)
     return fd < 0 ? -1 : fsync(fd);
 }
 
-int rd_file_write_atomic(const char *path, const void *data, size_t size, unsigned mode, rd_err *err)
+static int replace(const char *path, const void *data, size_t size, unsigned mode, bool is_durable, rd_err *err)
 {
     RD_CLEANUP(rd_free_p) char *name = rd_asprintf("%s.tmp", path);
-    if (write_and_sync(name, data, size, mode) < 0 || rename(name, path) < 0 || sync_folder_of(path) < 0) {
+    if (write_whole(name, data, size, mode, is_durable) < 0 || rename(name, path) < 0 ||
+        (is_durable && sync_folder_of(path) < 0)) {
         int number = errno;
         (void)unlink(name);
         return rd_err_set_errno(err, number == ENOSPC ? RD_E_SPOOL_FULL : RD_E_IO, number, "%s", path);
     }
     return 0;
+}
+
+int rd_file_write_atomic(const char *path, const void *data, size_t size, unsigned mode, rd_err *err)
+{
+    return replace(path, data, size, mode, true, err);
+}
+
+int rd_file_write_volatile(const char *path, const void *data, size_t size, unsigned mode, rd_err *err)
+{
+    return replace(path, data, size, mode, false, err);
 }
