@@ -13,6 +13,7 @@
 #define BODY_MAX       ((size_t)17 << 20)  /* what a release may allow, sealed */
 #define WHOLE_MAX      ((size_t)256 << 10) /* answers up to this are sent in one piece */
 #define STREAM_BUFFER  ((size_t)256 << 10)
+#define RECEIPT        "Redoubt-Receipt"
 #define SESSION_COOKIE "__Host-redoubt"
 
 struct api_apps {
@@ -33,7 +34,8 @@ typedef struct exchange {
     int status;
     char content_type[256];
     bool has_head, is_streamed, is_cut;
-    bool is_checking; /* the token is being looked up */
+    bool is_unspeakable; /* a streamed answer, and HTTP/1.0, which cannot tell where it ends from where it was cut */
+    bool is_checking;    /* the token is being looked up */
 } exchange;
 
 /* ---- names ---- */
@@ -137,14 +139,19 @@ static void on_head(void *context, const api_http_response *response, const api_
     x->status = response->status;
     const char *type = api_http_response_header(response, "content-type");
     snprintf(x->content_type, sizeof x->content_type, "%s", type ? type : "");
-    add_headers(x, response, target);
-    x->is_streamed = response->content_length > WHOLE_MAX && response->body_left > 0;
     rd_buf_init(&x->body, WHOLE_MAX);
+    x->is_unspeakable = response->is_chunked && !api_request_takes_chunks(x->request);
+    if (x->is_unspeakable)
+        return;
+    add_headers(x, response, target);
+    x->is_streamed = response->is_chunked || (response->content_length > WHOLE_MAX && response->body_left > 0);
     if (!x->is_streamed)
         return;
+    if (response->is_chunked && api_http_response_header(response, "trailer"))
+        api_reply_header(x->request, "Trailer", RECEIPT);
     api_stream_options options = { .status = x->status,
                                    .content_type = type ? x->content_type : NULL,
-                                   .content_length = (int64_t)response->content_length,
+                                   .content_length = response->is_chunked ? -1 : (int64_t)response->content_length,
                                    .buffer_max = STREAM_BUFFER,
                                    .on_close = on_stream_closed,
                                    .on_drain = on_stream_drained,
@@ -156,6 +163,8 @@ static void on_head(void *context, const api_http_response *response, const api_
 static size_t on_body(void *context, rd_bytes piece)
 {
     exchange *x = context;
+    if (x->is_unspeakable)
+        return piece.size;
     if (!x->is_streamed) {
         (void)rd_buf_append_bytes(&x->body, piece);
         return piece.size;
@@ -163,10 +172,22 @@ static size_t on_body(void *context, rd_bytes piece)
     return x->stream ? api_stream_write_some(x->stream, piece) : piece.size;
 }
 
+static void on_receipt(void *context, const char *receipt)
+{
+    exchange *x = context;
+    if (x->stream)
+        api_stream_trailer(x->stream, RECEIPT, receipt);
+}
+
 static void on_done(void *context, const rd_err *err)
 {
     exchange *x = context;
+    rd_err refusal = RD_ERR_INIT;
     x->call = NULL;
+    if (x->is_unspeakable && !err) {
+        (void)rd_err_set(&refusal, RD_E_HTTP_VERSION, "this answer is streamed, which HTTP/1.0 cannot carry");
+        err = &refusal;
+    }
     if (x->is_streamed) {
         if (!x->stream)
             return;
@@ -200,7 +221,7 @@ static void add_request_header(void *arg, const char *name, const char *value)
 
 static void start_call(exchange *x, bool is_anonymous)
 {
-    static const api_call_events events = { on_head, on_body, on_done };
+    static const api_call_events events = { on_head, on_body, on_receipt, on_done };
     RD_CLEANUP(rd_buf_done) rd_buf lines = { 0 };
     header_walk walk = { &lines, api_request_header(x->request, "connection"), true };
     api_request_headers(x->request, add_request_header, &walk);

@@ -1,6 +1,7 @@
 /* http_response: a strict, incremental reader of HTTP/1.1 responses from instances, and the writer of requests to them.
- * Used by the relay inside CONNECT pipes. Bounded head, Content-Length framing only (RFC 9112, 4 and 6).
- * Refuses chunked bodies, several lengths, folded lines, bare CR or LF, 1xx, and whatever it does not know. */
+ * Used by the relay inside CONNECT pipes. Bounded head, one Content-Length or chunks (RFC 9112, 4, 6 and 7) without
+ * extensions and with one trailer at most, the receipt of a streamed answer.
+ * Refuses several lengths, a length with chunks, folded lines, bare CR or LF, 1xx, and whatever it does not know. */
 #ifndef API_HTTP_RESPONSE_H
 #define API_HTTP_RESPONSE_H
 
@@ -18,7 +19,7 @@ typedef struct api_http_header {
 
 typedef enum api_http_step {
     API_HTTP_MORE, /* all input taken, more is needed */
-    API_HTTP_HEAD, /* status, headers and content_length are set; once a response */
+    API_HTTP_HEAD, /* status, headers, is_chunked or content_length are set; once a response */
     API_HTTP_BODY, /* *ret_body holds the next piece, borrowed from the input */
     API_HTTP_DONE  /* complete; input may be left over (then the peer is at fault) */
 } api_http_step;
@@ -28,24 +29,31 @@ typedef struct api_http_response {
     uint64_t body_max;
     rd_buf head;
     size_t scanned; /* of head */
-    int phase;      /* 0 head, 1 body, 2 done */
+    int phase;      /* of http_response.c */
     int status;
     api_http_header headers[API_HTTP_HEADERS_MAX];
     size_t header_count;
+    bool is_chunked; /* as long as it is: content_length is 0 */
     uint64_t content_length;
-    uint64_t body_left;
+    uint64_t body_left;  /* of the body, or of this chunk */
+    uint64_t body_taken; /* of all chunks */
+    rd_buf line;         /* a chunk's size or a trailer, as it comes */
+    rd_buf trailer;      /* its value */
     bool keeps_alive; /* the pipe may carry another request afterwards */
 } api_http_response;
 
 /* Ready for the next response; keeps the head's memory. */
 void api_http_response_begin(api_http_response *response, bool is_head_request, uint64_t body_max);
 void api_http_response_done(api_http_response *response);
-/* One step: takes bytes from the front of *input. RESPONSE_INVALID, TOO_LARGE (head, or length above body_max). */
+/* One step: takes bytes from the front of *input. RESPONSE_INVALID, TOO_LARGE (head, trailer, or a body above body_max).
+ */
 int api_http_response_step(api_http_response *response, rd_bytes *input, rd_bytes *ret_body, rd_err *err) RD_NODISCARD;
 /* Puts back the last size bytes of a body piece that nobody took; they are offered again by the next step. */
 void api_http_response_unread(api_http_response *response, size_t size);
 /* First header of a lower-case name, or NULL. */
 const char *api_http_response_header(const api_http_response *response, const char *name);
+/* The receipt that came behind a chunked body, once that is done; NULL: none came. */
+const char *api_http_response_trailer(const api_http_response *response);
 
 /* Whether a header belongs to one hop (RFC 9110, 7.6.1) or to framing and is never passed on; name in any case.
  * connection: value of the message's Connection header or NULL; what it names counts too. */

@@ -330,6 +330,9 @@ static size_t on_data(api_pipe_user *user, rd_bytes bytes)
         if (step == API_HTTP_MORE)
             return bytes.size;
         if (step == API_HTTP_DONE) {
+            const char *receipt = api_http_response_trailer(&call->response);
+            if (receipt)
+                call->events.on_receipt(call->context, receipt);
             complete(call, input.size == 0);
             return bytes.size;
         }

@@ -54,6 +54,8 @@ typedef struct api_call_events {
     void (*on_head)(void *context, const api_http_response *response, const api_target *target);
     /* A piece of the body; returns how much was taken. Less pauses until api_call_resume. */
     size_t (*on_body)(void *context, rd_bytes piece);
+    /* The receipt that came behind a body in chunks; before on_done, and not when there is none. */
+    void (*on_receipt)(void *context, const char *receipt);
     /* The last call. NULL: the answer is complete. After on_head an error means that it was cut. */
     void (*on_done)(void *context, const rd_err *err);
 } api_call_events;

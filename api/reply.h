@@ -52,6 +52,8 @@ size_t api_stream_room(const api_stream *stream);
 bool api_stream_write(api_stream *stream, rd_bytes bytes);
 /* As much as fits, from the front; returns how much. When that is less than all, on_drain comes later. */
 size_t api_stream_write_some(api_stream *stream, rd_bytes bytes);
+/* A field behind the body (RFC 9110, 6.5), for a stream of unknown length; before its end. Copied. */
+void api_stream_trailer(api_stream *stream, const char *name, const char *value);
 /* No more bytes; what waits is still sent. */
 void api_stream_end(api_stream *stream);
 /* Drops what waits and closes the connection, so that the caller sees a cut answer. */

@@ -22,6 +22,11 @@ const char *api_request_method(const api_request *request)
     return request->method;
 }
 
+bool api_request_takes_chunks(const api_request *request)
+{
+    return request->takes_chunks;
+}
+
 const char *api_request_path(const api_request *request)
 {
     return request->path;

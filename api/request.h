@@ -17,6 +17,8 @@ api_context *api_request_context(const api_request *request);
 /* "req_…": the caller's when it was well formed. */
 const char *api_request_id(const api_request *request);
 const char *api_request_method(const api_request *request);
+/* HTTP/1.1: a body of unknown length can be sent so that its end is told from a cut (RFC 9112, 7). */
+bool api_request_takes_chunks(const api_request *request);
 /* As received: path without query, and path with query (the request target). */
 const char *api_request_path(const api_request *request);
 const char *api_request_target(const api_request *request);

@@ -58,6 +58,7 @@ struct api_request {
     const api_route *route; /* matched or fallback; NULL before */
     api_principal principal;
     bool has_principal;
+    bool takes_chunks;
     rd_buf body;
     size_t body_max;
     size_t body_reserved; /* counted against the server's body memory */

@@ -39,6 +39,13 @@ static void gather_free(gather *g)
     free(g);
 }
 
+static void refuse(api_request *request, rd_code code, const char *text)
+{
+    rd_err err = RD_ERR_INIT;
+    (void)rd_err_set(&err, code, "%s", text);
+    api_reply_problem(request, &err);
+}
+
 static char *copy_header(const api_http_response *response, const char *name)
 {
     const char *value = api_http_response_header(response, name);
@@ -71,12 +78,21 @@ static size_t on_body(void *context, rd_bytes piece)
     return piece.size;
 }
 
+static void on_receipt(void *context, const char *receipt)
+{
+    gather *g = context;
+    free(g->receipt);
+    g->receipt = rd_strdup(receipt);
+}
+
 static void on_done(void *context, const rd_err *err)
 {
     gather *g = context;
     g->call = NULL;
     if (err)
         api_reply_problem(g->request, err);
+    else if (g->body.has_failed)
+        refuse(g->request, RD_E_TOO_LARGE, "the answer is too large to be passed on in one piece");
     else
         g->finish(g);
     gather_free(g);
@@ -92,7 +108,7 @@ static void on_cancel(api_request *request, void *arg)
 
 static void start(api_request *request, const api_call_spec *spec, void (*finish)(gather *g))
 {
-    static const api_call_events events = { on_head, on_body, on_done };
+    static const api_call_events events = { on_head, on_body, on_receipt, on_done };
     gather *g = rd_alloc(sizeof *g);
     g->request = request;
     g->finish = finish;
@@ -104,13 +120,6 @@ static void start(api_request *request, const api_call_spec *spec, void (*finish
         return;
     }
     api_request_on_cancel(request, on_cancel, g);
-}
-
-static void refuse(api_request *request, rd_code code, const char *text)
-{
-    rd_err err = RD_ERR_INIT;
-    (void)rd_err_set(&err, code, "%s", text);
-    api_reply_problem(request, &err);
 }
 
 static bool is_own(const api_request *request, const api_app *app)

@@ -409,13 +409,14 @@ static enum MHD_Result on_access(void *arg, struct MHD_Connection *connection, c
     (void)arg;
     (void)connection;
     (void)url;
-    (void)version;
     api_request *request = *closure;
     if (!request)
         return MHD_NO;
     assert(request->magic == API_REQUEST_MAGIC);
-    if (request->stage == API_STAGE_HEADERS)
+    if (request->stage == API_STAGE_HEADERS) {
+        request->takes_chunks = strcmp(version, "HTTP/1.0") != 0;
         return on_headers(request, method);
+    }
     if (*data_size > 0)
         return on_body(request, data, data_size);
     return on_whole(request);

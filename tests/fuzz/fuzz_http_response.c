@@ -20,6 +20,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         while ((step = api_http_response_step(&response, &input, &body, &err)) == API_HTTP_HEAD ||
                step == API_HTTP_BODY)
             ;
+        (void)api_http_response_trailer(&response);
         if (step != API_HTTP_MORE)
             break;
     }

@@ -9,9 +9,14 @@
 typedef struct call_seen {
     int status;
     rd_buf body;
+    char receipt[16];
     bool is_done;
     rd_code code;
 } call_seen;
+
+#define STREAMED(trailer)                                                                                              \
+    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: Redoubt-Receipt\r\n\r\n3\r\nhi "                        \
+    "\r\n5\r\nthere\r\n0\r\n" trailer "\r\n\r\n"
 
 static void seen_head(void *context, const api_http_response *response, const api_target *target)
 {
@@ -25,6 +30,12 @@ static size_t seen_body(void *context, rd_bytes piece)
     return piece.size;
 }
 
+static void seen_receipt(void *context, const char *receipt)
+{
+    call_seen *seen = context;
+    (void)snprintf(seen->receipt, sizeof seen->receipt, "%s", receipt);
+}
+
 static void seen_done(void *context, const rd_err *err)
 {
     call_seen *seen = context;
@@ -34,7 +45,7 @@ static void seen_done(void *context, const rd_err *err)
 
 static rd_code call(const rd_id *instance, const char *method, const char *body, call_seen *seen)
 {
-    static const api_call_events events = { seen_head, seen_body, seen_done };
+    static const api_call_events events = { seen_head, seen_body, seen_receipt, seen_done };
     rd_err err = RD_ERR_INIT;
     api_call *handle;
     *seen = (call_seen){ 0 };
@@ -64,8 +75,11 @@ static void calls_go_to_instances_that_serve(void **state)
     for (int i = 0; i < 20; i++)
         assert_int_equal(call(&instance, "POST", "again", &seen), RD_OK);
     assert_int_equal(h->agent.connects, 1); /* one pipe, kept */
-    h->agent.answer_head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n";
+    h->agent.answer_head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n0\r\n\r\n";
     assert_int_equal(call(NULL, "POST", "", &seen), RD_E_RESPONSE_INVALID);
+    h->agent.answer_head = STREAMED("redoubt-receipt: e30");
+    assert_int_equal(call(NULL, "POST", "", &seen), RD_OK);
+    assert_string_equal(seen.receipt, "e30");
     h->agent.answer_head = "HTTP/1.1 503 X\r\nRedoubt-Error: draining\r\nContent-Length: 0\r\n\r\n";
     assert_int_equal(call(NULL, "POST", "", &seen), RD_E_NO_INSTANCE); /* there is no other */
     h->agent.answer_head = NULL;
@@ -105,7 +119,7 @@ static size_t held_calls(void)
 
 static void begin(call_seen *seen)
 {
-    static const api_call_events events = { seen_head, seen_body, seen_done };
+    static const api_call_events events = { seen_head, seen_body, seen_receipt, seen_done };
     rd_err err = RD_ERR_INIT;
     api_call *handle;
     *seen = (call_seen){ 0 };
@@ -154,7 +168,7 @@ static void a_held_call_needs_no_news(void **state)
     assert_int_equal(seen.code, RD_OK);
     rd_buf_done(&seen.body);
     /* Let in while another release was the newest: the one that came up takes callers with a token alone. */
-    static const api_call_events events = { seen_head, seen_body, seen_done };
+    static const api_call_events events = { seen_head, seen_body, seen_receipt, seen_done };
     rd_err err = RD_ERR_INIT;
     api_call *handle;
     api_call_spec anonymous = { .app = &w.app, .method = "GET", .target = "/", .is_anonymous = true };
@@ -188,6 +202,8 @@ static void a_line_goes_when_its_app_is_paused(void **state)
 
 /* ---- tests: HTTP ---- */
 
+static int curl_code; /* of the last one */
+
 /* curl beside the loop; returns the status and puts head and body into out. seconds: it is ended after that. */
 static int http(const char *args, int seconds, rd_buf *out)
 {
@@ -204,6 +220,7 @@ static int http(const char *args, int seconds, rd_buf *out)
     int status;
     while (waitpid(pid, &status, WNOHANG) == 0)
         rd_loop_turn(w.loop, true);
+    curl_code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
     rd_buf_done(out);
     if (rd_file_read(path, 32 << 20, out, &err) < 0)
         return -1;
@@ -279,6 +296,55 @@ static void the_apps_origin(void **state)
     snprintf(args, sizeof args, "-H 'Authorization: Bearer rdt_two' http://127.0.0.1:%u/v1/instances/%s/evidence", rest,
              job->instance);
     assert_int_equal(http(args, 10, &out), 404);
+    rd_buf_done(&out);
+    host_free(h);
+}
+
+/* An answer in chunks goes on as it comes, its receipt behind it; what is cut never looks whole. */
+static void streamed_answers(void **state)
+{
+    (void)state;
+    rd_id instance;
+    fake_job *job;
+    rd_buf out = { 0 };
+    char args[512], label[64], app[RD_APP_ID_TEXT_SIZE];
+    rd_app_id_format(&w.app, app);
+    snprintf(label, sizeof label, "app-%s", app + 4);
+    unsigned port = api_links_apps_port(w.links), rest = api_server_port(w.context.server);
+    host *h = host_with_job(&instance, &job);
+    serve(h, job, &instance);
+    UNTIL(api_targets_instance(api_relay_targets(w.links->relay), &instance));
+    h->agent.answer_head = STREAMED("Redoubt-Receipt: e30");
+    APPS("-H 'Authorization: Bearer rdt_one'");
+    assert_int_equal(http(args, 10, &out), 200);
+    assert_int_equal(curl_code, 0);
+    const char *text = rd_buf_text(&out), *body = strstr(text, "\r\n\r\nhi there");
+    assert_non_null(strstr(text, "Transfer-Encoding: chunked"));
+    assert_non_null(strstr(text, "Trailer: Redoubt-Receipt"));
+    assert_non_null(body);
+    if (!strstr(body, "Redoubt-Receipt: e30"))
+        fail_msg("no receipt behind the body: %s", text);
+    APPS("-0 -H 'Authorization: Bearer rdt_one'");
+    assert_int_equal(http(args, 10, &out), 505);
+    snprintf(args, sizeof args, "-H 'Authorization: Bearer rdt_one' -d hi http://127.0.0.1:%u/v1/apps/%s/invoke", rest,
+             app);
+    assert_int_equal(http(args, 10, &out), 200);
+    assert_non_null(strstr(rd_buf_text(&out), "\"receipt\":\"e30\""));
+    assert_non_null(strstr(rd_buf_text(&out), "\"body\":\"aGkgdGhlcmU=\""));
+
+    static const char *const cut[] = { "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nhi \r\n5\r\nth",
+                                       "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nhi \r\n",
+                                       "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nhi \r\n0\r\nRedo",
+                                       STREAMED("Set-Cookie: a=b") };
+    h->agent.cuts_answers = true;
+    for (size_t i = 0; i < RD_ARRAY_LEN(cut); i++) {
+        h->agent.answer_head = cut[i];
+        APPS("-d hi -H 'Authorization: Bearer rdt_one'");
+        (void)http(args, 10, &out);
+        if (curl_code == 0)
+            fail_msg("cut %zu looks whole: %s", i, rd_buf_text(&out));
+        assert_null(strstr(rd_buf_text(&out), "Set-Cookie"));
+    }
     rd_buf_done(&out);
     host_free(h);
 }
@@ -383,6 +449,7 @@ int main(void)
         cmocka_unit_test(a_held_call_needs_no_news),
         cmocka_unit_test(a_line_goes_when_its_app_is_paused),
         cmocka_unit_test(the_apps_origin),
+        cmocka_unit_test(streamed_answers),
         cmocka_unit_test(events_as_a_stream),
         cmocka_unit_test(reports_survive_a_dead_database),
         cmocka_unit_test(hints_survive_an_empty_redis),

@@ -57,6 +57,7 @@ typedef struct fake_agent {
     int connect_status;      /* 200, 421 or 503 */
     int answer_status;       /* of the instance */
     const char *answer_head; /* instead of a good one */
+    bool cuts_answers;       /* and ends there */
     char csr[2048];          /* PEM with its line ends as JSON has them */
     /* streams */
     rd_link_stream *events, *logs;
@@ -155,6 +156,8 @@ static inline size_t fake_instance_data(rd_link_stream *stream, void *context, r
                  "HTTP/1.1 %d X\r\nContent-Type: text/plain\r\nRedoubt-Receipt: abc\r\nContent-Length: %zu\r\n\r\n%.*s",
                  a->answer_status, body_size, (int)body_size, body ? body + 4 : "");
     assert_int_equal(rd_link_stream_write(stream, rd_bytes_str(answer), &err), 0);
+    if (a->cuts_answers)
+        rd_link_stream_end(stream);
     return bytes.size;
 }
 

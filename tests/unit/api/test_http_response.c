@@ -42,6 +42,7 @@ static rd_code run(const char *text, size_t piece, bool is_head, uint64_t body_m
 }
 
 #define OK_HEAD "HTTP/1.1 200 OK\r\n"
+#define CHUNKED OK_HEAD "transfer-encoding: chunked\r\n\r\n"
 static const struct {
     const char *name, *text;
     bool is_head;
@@ -61,7 +62,34 @@ static const struct {
     { "no length", OK_HEAD "a: b\r\n\r\nhello", false, 100, RD_E_RESPONSE_INVALID, 200, "" },
     { "two lengths", OK_HEAD "content-length: 5\r\ncontent-length: 5\r\n\r\nhello", false, 100, RD_E_RESPONSE_INVALID,
       200, "" },
-    { "chunked", OK_HEAD "transfer-encoding: chunked\r\n\r\n0\r\n\r\n", false, 100, RD_E_RESPONSE_INVALID, 200, "" },
+    { "chunks", CHUNKED "5\r\nhello\r\n1\r\n!\r\n0\r\n\r\n", false, 6, RD_OK, 200, "hello!" },
+    { "no chunk", CHUNKED "0\r\n\r\n", false, 0, RD_OK, 200, "" },
+    { "receipt behind chunks", CHUNKED "0A\r\n0123456789\r\n000\r\nRedoubt-Receipt: e30\r\n\r\n", false, 100, RD_OK,
+      200, "0123456789" },
+    { "chunks of an answer to HEAD", CHUNKED, true, 100, RD_OK, 200, "" },
+    { "chunks above the limit", CHUNKED "3\r\nabc\r\n3\r\nabc\r\n0\r\n\r\n", false, 5, RD_E_TOO_LARGE, 200, "abc" },
+    { "chunk above any limit", CHUNKED "ffffffff\r\n", false, 100, RD_E_TOO_LARGE, 200, "" },
+    { "chunk size of many digits", CHUNKED "000000001\r\na\r\n", false, 100, RD_E_TOO_LARGE, 200, "" },
+    { "chunk without a size", CHUNKED "\r\na\r\n", false, 100, RD_E_RESPONSE_INVALID, 200, "" },
+    { "chunk with an extension", CHUNKED "1;a=b\r\na\r\n", false, 100, RD_E_RESPONSE_INVALID, 200, "" },
+    { "chunk size with a sign", CHUNKED "+1\r\na\r\n", false, 100, RD_E_RESPONSE_INVALID, 200, "" },
+    { "chunk size in another base", CHUNKED "0x1\r\na\r\n", false, 100, RD_E_RESPONSE_INVALID, 200, "" },
+    { "chunk size with a bare LF", CHUNKED "1\na\r\n", false, 100, RD_E_RESPONSE_INVALID, 200, "" },
+    { "chunk size with a bare CR", CHUNKED "1\r1\r\na\r\n", false, 100, RD_E_RESPONSE_INVALID, 200, "" },
+    { "longer than its chunk says", CHUNKED "1\r\nab\r\n0\r\n\r\n", false, 100, RD_E_RESPONSE_INVALID, 200, "a" },
+    { "shorter than its chunk says", CHUNKED "3\r\na\r\n0\r\n\r\n", false, 100, RD_E_RESPONSE_INVALID, 200, "a\r\n" },
+    { "another trailer", CHUNKED "0\r\nSet-Cookie: a=b\r\n\r\n", false, 100, RD_E_RESPONSE_INVALID, 200, "" },
+    { "two receipts", CHUNKED "0\r\nRedoubt-Receipt: a\r\nRedoubt-Receipt: b\r\n\r\n", false, 100,
+      RD_E_RESPONSE_INVALID, 200, "" },
+    { "cut in a chunk", CHUNKED "5\r\nhel", false, 100, RD_E_TRUNCATED, 200, "hel" },
+    { "cut between chunks", CHUNKED "5\r\nhello\r\n", false, 100, RD_E_TRUNCATED, 200, "hello" },
+    { "cut before the receipt", CHUNKED "1\r\na\r\n0\r\n", false, 100, RD_E_TRUNCATED, 200, "a" },
+    { "cut in the receipt", CHUNKED "1\r\na\r\n0\r\nRedoubt-Rec", false, 100, RD_E_TRUNCATED, 200, "a" },
+    { "bytes after the last chunk", CHUNKED "0\r\n\r\nHTTP/1.1", false, 100, RD_E_TRAILING, 200, "" },
+    { "two codings", OK_HEAD "transfer-encoding: gzip, chunked\r\n\r\n0\r\n\r\n", false, 100, RD_E_RESPONSE_INVALID,
+      200, "" },
+    { "chunked twice", OK_HEAD "transfer-encoding: chunked\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n", false, 100,
+      RD_E_RESPONSE_INVALID, 200, "" },
     { "chunked and length", OK_HEAD "content-length: 5\r\ntransfer-encoding: chunked\r\n\r\n", false, 100,
       RD_E_RESPONSE_INVALID, 200, "" },
     { "signed length", OK_HEAD "content-length: +5\r\n\r\nhello", false, 100, RD_E_RESPONSE_INVALID, 200, "" },
@@ -151,6 +179,43 @@ static void a_pipe_is_reused_and_unread_bytes_come_again(void **state)
     api_http_response_done(&response);
 }
 
+/* In pieces of any size, and with bytes that nobody took at first. */
+static void a_receipt_comes_behind_the_chunks(void **state)
+{
+    (void)state;
+    static const char text[] = CHUNKED "4\r\nabcd\r\n0\r\nredoubt-receipt:  e30 \r\n\r\n";
+    api_http_response response = { 0 };
+    rd_err err = RD_ERR_INIT;
+    for (size_t piece = 1; piece < sizeof text; piece++) {
+        RD_CLEANUP(rd_buf_done) rd_buf body = { 0 };
+        int step = API_HTTP_MORE;
+        bool was_unread = false;
+        api_http_response_begin(&response, false, 100);
+        for (size_t at = 0; step != API_HTTP_DONE && at < sizeof text - 1;) {
+            rd_bytes input = rd_bytes_of(text + at, RD_MIN(piece, sizeof text - 1 - at)), out;
+            const uint8_t *end = input.data + input.size;
+            while ((step = api_http_response_step(&response, &input, &out, &err)) == API_HTTP_HEAD) {
+                assert_true(response.is_chunked);
+                assert_null(api_http_response_trailer(&response));
+            }
+            assert_true(step >= 0);
+            if (step == API_HTTP_BODY && !was_unread) {
+                was_unread = true;
+                api_http_response_unread(&response, out.size);
+                input = out;
+            } else if (step == API_HTTP_BODY) {
+                (void)rd_buf_append_bytes(&body, out);
+            }
+            at = (size_t)(input.data - (const uint8_t *)text);
+            assert_true(input.data <= end);
+        }
+        assert_int_equal(step, API_HTTP_DONE);
+        assert_string_equal(rd_buf_text(&body), "abcd");
+        assert_string_equal(api_http_response_trailer(&response), "e30");
+    }
+    api_http_response_done(&response);
+}
+
 static void hop_by_hop(void **state)
 {
     (void)state;
@@ -174,6 +239,7 @@ int main(void)
         cmocka_unit_test(rows_hold),
         cmocka_unit_test(head_is_bounded),
         cmocka_unit_test(a_pipe_is_reused_and_unread_bytes_come_again),
+        cmocka_unit_test(a_receipt_comes_behind_the_chunks),
         cmocka_unit_test(hop_by_hop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
