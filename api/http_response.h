@@ -39,13 +39,14 @@ typedef struct api_http_response {
     uint64_t body_taken; /* of all chunks */
     rd_buf line;         /* a chunk's size or a trailer, as it comes */
     rd_buf trailer;      /* its value */
-    bool keeps_alive; /* the pipe may carry another request afterwards */
+    bool keeps_alive;    /* the pipe may carry another request afterwards */
 } api_http_response;
 
 /* Ready for the next response; keeps the head's memory. */
 void api_http_response_begin(api_http_response *response, bool is_head_request, uint64_t body_max);
 void api_http_response_done(api_http_response *response);
-/* One step: takes bytes from the front of *input. RESPONSE_INVALID, TOO_LARGE (head, trailer, or a body above body_max).
+/* One step: takes bytes from the front of *input. RESPONSE_INVALID, TOO_LARGE (head, trailer, or a body above
+ * body_max).
  */
 int api_http_response_step(api_http_response *response, rd_bytes *input, rd_bytes *ret_body, rd_err *err) RD_NODISCARD;
 /* Puts back the last size bytes of a body piece that nobody took; they are offered again by the next step. */
