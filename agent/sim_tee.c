@@ -494,7 +494,8 @@ static void exec_zygote(const sim_tee *tee, int socket_fd)
     (void)snprintf(number, sizeof(number), "%d", socket_fd);
     char *argv[] = { (char[]){ "redoubt-enclave" }, (char[]){ "--zygote-fd" }, number,
                      tee->options->insecure_unsandboxed ? (char[]){ "--insecure-unsandboxed" } : NULL, NULL };
-    char *envp[] = { (char[]){ "LC_ALL=C" }, NULL };
+    /* Libraries' names are bound here once, not in every instance anew. */
+    char *envp[] = { (char[]){ "LC_ALL=C" }, (char[]){ "LD_BIND_NOW=1" }, NULL };
     sigset_t none;
     (void)sigemptyset(&none);
     (void)sigprocmask(SIG_SETMASK, &none, NULL);

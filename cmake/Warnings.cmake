@@ -10,6 +10,8 @@ target_compile_options(redoubt_warnings INTERFACE
   -Wundef -Wvla             # no stack sized by input
   -Wwrite-strings -Wdate-time
   -fno-common -fstack-protector-strong)
+# Names are bound at the start, and the tables of their addresses are read-only from then on.
+target_link_options(redoubt_warnings INTERFACE LINKER:-z,relro,-z,now)
 if(CMAKE_C_COMPILER_ID STREQUAL "GNU")
   target_compile_options(redoubt_warnings INTERFACE -Wlogical-op -Wduplicated-cond)
   # Sentences of errors are cut by design (common/base/err.h).
