@@ -73,10 +73,30 @@ char *cli_url_escape(const char *text)
     return escaped;
 }
 
+/* One answer while it comes. */
+typedef struct arrival {
+    const cli_request *request;
+    cli_answer *answer;
+    bool shows_waiting;
+} arrival;
+
+static void stop_waiting(arrival *coming)
+{
+    if (coming->shows_waiting)
+        cli_waited();
+    coming->shows_waiting = false;
+}
+
 static size_t on_body(char *data, size_t size, size_t count, void *context)
 {
-    cli_answer *answer = context;
-    return rd_buf_append(&answer->body, data, size * count) ? size * count : 0;
+    arrival *coming = context;
+    const cli_request *request = coming->request;
+    stop_waiting(coming);
+    if (!rd_buf_append(&coming->answer->body, data, size * count))
+        return 0;
+    if (request->on_piece && !request->on_piece(request->context, coming->answer, rd_bytes_of(data, size * count)))
+        return 0;
+    return size * count;
 }
 
 static size_t on_header(char *data, size_t size, size_t count, void *context)
@@ -172,6 +192,8 @@ static int curl_to_err(const cli_client *client, CURLcode status, const cli_answ
 {
     if (answer->body.has_failed)
         return rd_err_set(err, RD_E_TOO_LARGE, "the answer is larger than %zu bytes", CLI_ANSWER_MAX);
+    if (status == CURLE_PARTIAL_FILE || (status == CURLE_RECV_ERROR && json_object_size(answer->headers) > 0))
+        return rd_err_set(err, RD_E_TRUNCATED, "the answer was cut before its end, after %zu bytes", answer->body.size);
     if (status == CURLE_OPERATION_TIMEDOUT)
         return rd_err_set(err, RD_E_TIMEOUT, "no answer from %s in time", client->api);
     if (status == CURLE_COULDNT_CONNECT || status == CURLE_COULDNT_RESOLVE_HOST)
@@ -248,17 +270,18 @@ int cli_client_send(cli_client *client, const cli_request *request, cli_answer *
     (void)curl_easy_setopt(client->curl, CURLOPT_TIMEOUT_MS,
                            (long)((request->timeout_us ? request->timeout_us : 30000000) / 1000));
     (void)curl_easy_setopt(client->curl, CURLOPT_WRITEFUNCTION, on_body);
-    (void)curl_easy_setopt(client->curl, CURLOPT_WRITEDATA, ret);
+    const cli_out *out = &client->context->out;
+    arrival coming = { .request = request,
+                       .answer = ret,
+                       .shows_waiting = out->is_live && !out->is_quiet && out->form == CLI_TABLE };
+    (void)curl_easy_setopt(client->curl, CURLOPT_WRITEDATA, &coming);
     (void)curl_easy_setopt(client->curl, CURLOPT_HEADERFUNCTION, on_header);
     (void)curl_easy_setopt(client->curl, CURLOPT_HEADERDATA, ret);
     int64_t start_us = rd_clock_boot_us(client->context->clock);
-    const cli_out *out = &client->context->out;
-    bool shows_waiting = out->is_live && !out->is_quiet && out->form == CLI_TABLE;
-    if (shows_waiting)
+    if (coming.shows_waiting)
         cli_waiting(client->api);
     CURLcode status = curl_easy_perform(client->curl);
-    if (shows_waiting)
-        cli_waited();
+    stop_waiting(&coming);
     ret->elapsed_us = rd_clock_boot_us(client->context->clock) - start_us;
     curl_slist_free_all(lines);
     if (status != CURLE_OK)

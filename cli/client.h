@@ -11,6 +11,12 @@
 
 #define CLI_ANSWER_MAX ((size_t)32 << 20)
 
+typedef struct cli_answer cli_answer;
+
+/* A piece of the body as it comes; it is gathered besides. The answer has its headers by then, and those of its
+ * trailers that are there. False ends the request; the callee keeps why. */
+typedef bool (*cli_on_piece)(void *context, const cli_answer *answer, rd_bytes piece);
+
 typedef struct cli_request {
     const char *method;
     const char *path; /* "/v1/…" at the API, or a full URL */
@@ -20,19 +26,22 @@ typedef struct cli_request {
     bool is_anonymous;          /* send no token */
     bool accept_any_status;     /* 4xx and 5xx are answers, not errors */
     int64_t timeout_us;         /* 0: 30 s */
+    cli_on_piece on_piece;      /* may be NULL */
+    void *context;              /* of on_piece */
 } cli_request;
 
-typedef struct cli_answer {
+struct cli_answer {
     int status;
     rd_buf body;
-    json_t *headers; /* object of lower-case names to texts */
+    json_t *headers; /* object of lower-case names to texts; trailers too */
     int64_t elapsed_us;
-} cli_answer;
+};
 
 cli_client *cli_client_new(const cli_context *context, rd_err *err);
 void cli_client_free(cli_client *client);
 
-/* Sends and reads the whole answer. 4xx and 5xx become errors from their problem document. */
+/* Sends and reads the whole answer. 4xx and 5xx become errors from their problem document; what ends before its end is
+ * TRUNCATED. */
 int cli_client_send(cli_client *client, const cli_request *request, cli_answer *ret, rd_err *err) RD_NODISCARD;
 void cli_answer_done(cli_answer *answer);
 const char *cli_answer_header(const cli_answer *answer, const char *lower_case_name);

@@ -39,14 +39,25 @@ static void fill_request(const cli_args *args, cli_exchange *exchange)
     exchange->request_type = rd_strdup(type ? type : has_body ? "application/json" : "");
 }
 
-static void print_body(const cli_exchange *exchange)
+static void print_piece(void *context RD_UNUSED, rd_bytes piece)
 {
-    (void)fwrite(exchange->response_body.data, 1, exchange->response_body.size, stdout);
+    (void)fwrite(piece.data, 1, piece.size, stdout);
+    (void)fflush(stdout);
+}
+
+static void end_line(const cli_exchange *exchange)
+{
     bool ends_line =
         exchange->response_body.size && exchange->response_body.data[exchange->response_body.size - 1] == '\n';
     if (isatty(STDOUT_FILENO) && !ends_line)
         (void)putchar('\n');
     (void)fflush(stdout);
+}
+
+static void print_body(const cli_exchange *exchange)
+{
+    (void)fwrite(exchange->response_body.data, 1, exchange->response_body.size, stdout);
+    end_line(exchange);
 }
 
 static json_t *body_to_json(const cli_exchange *exchange)
@@ -95,7 +106,7 @@ static int call_plain(cli_context *context, cli_client *client, const char *url,
     return cli_exchange_verify(context, exchange, now_us, found->steps, &found->is_simulated, err);
 }
 
-/* Before the answer, so that the answer stands last and alone. */
+/* Before the answer, so that the answer stands last and alone; one that was streamed has been seen by then. */
 static void report(cli_context *context, const cli_exchange *exchange, const findings *found)
 {
     const cli_out *out = &context->out;
@@ -127,8 +138,29 @@ static void show(cli_context *context, const cli_exchange *exchange, const findi
         print_json(&context->out, exchange, found);
         return;
     }
+    if (exchange->is_streamed)
+        end_line(exchange);
     report(context, exchange, found);
-    print_body(exchange);
+    if (!exchange->is_streamed)
+        print_body(exchange);
+}
+
+/* Of what was on its way to an answer: what the reader may think of what he has seen. */
+static void show_failed(cli_context *context, const char *app, const cli_exchange *exchange, const json_t *steps)
+{
+    bool is_unverified = json_array_size(steps) && !cli_steps_are_ok(steps);
+    if (exchange->is_streamed && isatty(STDOUT_FILENO))
+        (void)putchar('\n');
+    (void)fflush(stdout);
+    if (is_unverified)
+        cli_steps_note_failed(&context->out, steps);
+    if (exchange->is_streamed)
+        cli_note(&context->out, "PARTIAL: what was printed is no whole answer, and no receipt vouches for it.");
+    else if (is_unverified)
+        cli_note(&context->out, "%s Look: redoubt verify %s",
+                 exchange->is_sent ? "It was sent and may have run; the answer is withheld: it does not verify."
+                                   : "Nothing was sent: the enclave does not verify.",
+                 app);
 }
 
 static int call(cli_context *context, const cli_args *args, const json_t *app, cli_exchange *exchange, rd_err *err)
@@ -140,6 +172,8 @@ static int call(cli_context *context, const cli_args *args, const json_t *app, c
         return rd_err_set(err, RD_E_UNAVAILABLE, "the control plane names no address for this app");
     findings found = { .steps = json_array(), .is_verified = !cli_args_has(args, "unverified") };
     const char *save = cli_args_value(args, "save");
+    if (context->out.form != CLI_JSON)
+        exchange->on_piece = print_piece;
     int status = cli_args_has(args, "plain")
                      ? call_plain(context, client, url, exchange, &found, err)
                      : cli_exchange_sealed(context, client, url, exchange, found.steps, &found.is_simulated, err);
@@ -147,13 +181,8 @@ static int call(cli_context *context, const cli_args *args, const json_t *app, c
         status = cli_exchange_save(exchange, save, err);
     if (status == 0)
         show(context, exchange, &found);
-    else if (json_array_size(found.steps) && !cli_steps_are_ok(found.steps)) {
-        cli_steps_note_failed(&context->out, found.steps);
-        cli_note(&context->out, "%s Look: redoubt verify %s",
-                 exchange->is_sent ? "It was sent and may have run; the answer is withheld: it does not verify."
-                                   : "Nothing was sent: the enclave does not verify.",
-                 args->positional[0]);
-    }
+    else
+        show_failed(context, args->positional[0], exchange, found.steps);
     json_decref(found.steps);
     return status == 0 && exchange->status >= 400 ? 1 : status;
 }

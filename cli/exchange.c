@@ -75,6 +75,17 @@ static char *b64_header(const char *name, const uint8_t bytes[32])
     return rd_asprintf("%s: %s", name, text);
 }
 
+/* A body whose receipt is to follow it is shown at once; any other waits for its receipt to be verified. */
+static bool on_piece(void *context, const cli_answer *answer, rd_bytes piece)
+{
+    cli_exchange *exchange = context;
+    if (exchange->on_piece && cli_answer_header(answer, "trailer")) {
+        exchange->is_streamed = true;
+        exchange->on_piece(exchange->context, piece);
+    }
+    return true;
+}
+
 int cli_exchange_send(cli_client *client, const char *url, cli_exchange *exchange, int64_t timeout_us, rd_err *err)
 {
     rd_random_bytes(exchange->salt, sizeof exchange->salt);
@@ -96,6 +107,8 @@ int cli_exchange_send(cli_client *client, const char *url, cli_exchange *exchang
         .headers = headers,
         .accept_any_status = true,
         .timeout_us = timeout_us,
+        .on_piece = on_piece,
+        .context = exchange,
     };
     cli_answer answer;
     exchange->is_sent = true;

@@ -21,7 +21,11 @@ typedef struct cli_exchange {
     rd_buf evidence;   /* bundle: purpose client over evidence_nonce where sealed, else status */
     rd_buf collateral; /* JSON set */
     bool is_sealed;
-    bool is_sent; /* the request may have reached the function */
+    /* Takes the body of a streamed answer as it comes, before its receipt is there; may be NULL. */
+    void (*on_piece)(void *context, rd_bytes piece);
+    void *context;
+    bool is_streamed; /* on_piece has had some of it */
+    bool is_sent;     /* the request may have reached the function */
     uint8_t evidence_nonce[32];
     int64_t verify_us; /* sealed: what came before the request left */
 } cli_exchange;
