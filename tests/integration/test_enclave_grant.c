@@ -280,6 +280,17 @@ static void offer(fixture *f, granted *g, rd_bytes head)
     wait_wish(f, g, known + 1);
 }
 
+/* What the instance does not fit: the wish stays under the head that it was under, and the log says why. */
+static void offer_unfit(fixture *f, granted *g, rd_bytes head, const char *why, const rd_digest *stays)
+{
+    char line[256];
+    (void)snprintf(line, sizeof line, "warn: newer head: %s\n", why);
+    g->h.logs[0] = 0;
+    offer(f, g, head);
+    assert_head(&g->h.wish, stays);
+    assert_string_equal(g->h.logs, line);
+}
+
 static void show(fixture *f, granted *g)
 {
     rd_err err = RD_ERR_INIT;
@@ -340,23 +351,24 @@ static void test_newer_head(void **state)
     give(g, 3600000000, 0);
     wait_serving(f, g);
     (void)rd_buf_append_bytes(&first, rd_buf_bytes(&g->h.evidence));
-    const test_app_spec rows[] = {
-        { .kms = &g->kms.id, .seq = 2, .other_signer = true },
-        { .kms = &g->kms.id, .seq = 2, .lists_other_release = true },
-        { .kms = &g->kms.id, .seq = 2, .secrets = 1 },
-        { .kms = &g->kms.id, .seq = 2, .expires_us = INT64_C(1700000001000000) },
-        { .kms = &g->kms.id, .seq = 2, .not_before_us = INT64_C(4000000000000000) },
-        { .kms = &g->kms.id, .seq = 1, .not_before_us = INT64_C(1700000002000000) }, /* a fork */
-        { .seq = 2 },                                                                /* no key service */
+    const struct {
+        test_app_spec spec;
+        const char *why;
+    } rows[] = {
+        { { .kms = &g->kms.id, .seq = 2, .other_signer = true }, "head: signature 0 is by none of the app's owners" },
+        { { .kms = &g->kms.id, .seq = 2, .lists_other_release = true }, "it does not list the release" },
+        { { .kms = &g->kms.id, .seq = 2, .secrets = 1 }, "its secrets are others than those that were read here" },
+        { { .kms = &g->kms.id, .seq = 2, .expires_us = INT64_C(1700000001000000) }, "head: expired" },
+        { { .kms = &g->kms.id, .seq = 2, .not_before_us = INT64_C(4000000000000000) }, "head: not yet valid" },
+        { { .kms = &g->kms.id, .seq = 1, .not_before_us = INT64_C(1700000002000000) }, "another head 1 is known" },
+        { { .seq = 2 }, "it names another key service" },
     };
     for (size_t i = 0; i < RD_ARRAY_LEN(rows); i++) {
-        make_next(&g->app, rows[i], &other);
-        offer(f, g, rd_buf_bytes(&other.head));
-        assert_head(&g->h.wish, &g->app.head_digest);
+        make_next(&g->app, rows[i].spec, &other);
+        offer_unfit(f, g, rd_buf_bytes(&other.head), rows[i].why, &g->app.head_digest);
         rd_buf_done(&other.head);
     }
-    offer(f, g, RD_BYTES_LIT("{}"));
-    assert_head(&g->h.wish, &g->app.head_digest);
+    offer_unfit(f, g, RD_BYTES_LIT("{}"), "envelope: document is missing", &g->app.head_digest);
 
     make_next(&g->app, (test_app_spec){ .kms = &g->kms.id, .seq = 2 }, &next);
     offer(f, g, rd_buf_bytes(&next.head));
@@ -374,8 +386,7 @@ static void test_newer_head(void **state)
     rd_buf_done(&next.head);
 
     /* Never back: the grant is asked under the newest that one was given under. */
-    offer(f, g, rd_buf_bytes(&g->app.head));
-    assert_head(&g->h.wish, &next.head_digest);
+    offer_unfit(f, g, rd_buf_bytes(&g->app.head), "head 1 is older than head 2", &next.head_digest);
     offer(f, g, RD_BYTES_NULL);
     assert_head(&g->h.wish, &next.head_digest);
     agent_enclave_stop(g->h.enclave);
