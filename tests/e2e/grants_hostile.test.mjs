@@ -26,12 +26,12 @@ after(async () => { await stack?.close(); });
 
 // An app whose owner this test is, so that it can sign what no command line would.
 class App {
-  static async make(name) {
+  static async make(name, text = source) {
     const app = new App();
     app.owner = new Owner();
     const genesis = app.owner.genesis();
     app.id = appIdOf(genesis);
-    app.code = bundle(source);
+    app.code = bundle(text);
     app.number = 0;
     await stack.rest("POST", "/v1/apps", { name, genesis: b64u(genesis) });
     await stack.rest("PUT", "/v1/blobs/" + sha256(app.code).toString("hex"), app.code, octets);
@@ -55,9 +55,9 @@ class App {
   stop() { return stack.rest("POST", `/v1/apps/${this.id}/deployments`, { kind: "stop" }); }
   // The reason with which an instance of the app failed, as the events tell it.
   async fails(reason) {
-    const id = base32Bytes(this.id).toString("hex");
-    return until(`an instance fails with ${reason}`, () => sql(`SELECT DISTINCT s.reason FROM lease_status s JOIN leases l USING (instance_id, epoch) WHERE l.app_id = '\\x${id}' AND s.phase IN (7, 8)`).flat().includes(reason)
-      || Promise.reject(new Error(JSON.stringify(sql(`SELECT s.phase, s.reason, s.detail FROM lease_status s JOIN leases l USING (instance_id, epoch) WHERE l.app_id = '\\x${id}'`)))), 30000);
+    const of = `l.app_id = '${raw(this)}'`;
+    return until(`an instance fails with ${reason}`, () => sql(`SELECT DISTINCT s.reason FROM lease_status s JOIN leases l USING (instance_id, epoch) WHERE ${of} AND s.phase IN (7, 8)`).flat().includes(reason)
+      || Promise.reject(new Error(JSON.stringify(sql(`SELECT s.phase, s.reason, s.detail FROM lease_status s JOIN leases l USING (instance_id, epoch) WHERE ${of}`)))), 30000);
   }
   serves() { return until("it serves", async () => (await stack.rest("GET", `/v1/apps/${this.id}/instances`)).items.some((i) => i.serving), 30000); }
 }
@@ -69,6 +69,7 @@ function base32Bytes(id) {
   return Buffer.from(out.slice(0, 32));
 }
 const sql = (text) => stack.sql(text);
+const raw = (app) => "\\x" + base32Bytes(app.id).toString("hex");
 
 // A secret sealed by the real command line for an app of its own owner, so that there is a true ciphertext to abuse.
 let victim;
@@ -158,12 +159,42 @@ test("R4: a plane that brings an older head back gets no grant under it", { time
   await app.deploy();
   await app.serves();
   await app.stop();
-  const id = base32Bytes(app.id).toString("hex");
-  sql(`SET session_replication_role = replica; DELETE FROM heads WHERE app_id = '\\x${id}' AND seq = 2`);
+  sql(`SET session_replication_role = replica; DELETE FROM heads WHERE app_id = '${raw(app)}' AND seq = 2`);
   app.release = withdrawn;
   await app.deploy();
   await app.fails("head_rollback");
   await app.stop();
+});
+
+test("R52: an app's rows altered behind its owner's signatures start nothing", { timeout: 120000 }, async () => {
+  const other = await App.make("unaltered", source + " // another");
+  await other.publish([]);
+  const flip = (column) => `${column} = set_byte(${column}, length(${column}) / 2, get_byte(${column}, length(${column}) / 2) # 1)`;
+  const take = (table, column) => `${column} = (SELECT ${column} FROM ${table} WHERE app_id = '${raw(other)}')`;
+  const altered = [];
+  for (const [what, table, change, reason] of [
+    ["another app's genesis", "apps", take("apps", "genesis"), "genesis_mismatch"],
+    ["a bit of the genesis", "apps", flip("genesis"), "genesis_mismatch"],
+    ["another app's head", "heads", take("heads", "envelope"), "signature"],
+    ["a bit of the head", "heads", flip("envelope"), "signature"],
+    ["no key service", "heads", "kms = NULL", "header_mismatch"],
+    ["another app's release", "releases", take("releases", "envelope"), "signature"],
+    ["a bit of the release", "releases", flip("envelope"), "signature"],
+    ["another app's code", "releases", take("releases", "code_digest"), "code_mismatch"],
+  ]) {
+    const app = await App.make("altered-" + altered.length, source + " // " + what);
+    await app.publish([]);
+    sql(`SET session_replication_role = replica; UPDATE ${table} SET ${change} WHERE app_id = '${raw(app)}'`);
+    await app.deploy();
+    altered.push([app, reason]);
+  }
+  for (const [app, reason] of altered) {
+    await app.fails(reason);
+    await app.stop();
+  }
+  await other.deploy();
+  await other.serves();
+  await other.stop();
 });
 
 // The agent's side of the pipe to the key service: frames pass, each answer to a wish for a grant through bend().
