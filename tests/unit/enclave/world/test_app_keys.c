@@ -8,9 +8,11 @@
 #include <secp256k1.h>
 #include <secp256k1_recovery.h>
 
+#include "common/base/mem.h"
 #include "common/base/text.h"
 #include "common/crypto/keccak.h"
 #include "common/crypto/sign.h"
+#include "common/model/receipt.h"
 #include "enclave/world/app_keys.h"
 
 static const uint8_t app_key[ENCL_APP_KEY_SIZE] = { 1, 2, 3 };
@@ -86,6 +88,47 @@ static void secp256k1_recovers_under_the_ethereum_prefix(void **state)
     encl_app_keys_free(keys);
 }
 
+/* R33: a function that has the exact bytes of a receipt signed has the app's signature of them, and no receipt. */
+static void what_an_app_signs_is_no_receipt(void **state)
+{
+    const uint8_t seed[32] = { 7 };
+    rd_err err = RD_ERR_INIT;
+    rd_receipt_claims claims = { .class = RD_CLASS_SIMULATED, .status = 200 };
+    rd_receipt receipt = { 0 };
+    rd_public_key theirs;
+    RD_CLEANUP(rd_buf_done) rd_buf header = { 0 };
+    RD_CLEANUP(rd_buf_done) rd_buf text = { 0 };
+    RD_CLEANUP(rd_buf_done) rd_buf signature = { 0 };
+    RD_CLEANUP(rd_buf_done) rd_buf public_key = { 0 };
+    rd_buf *const out[] = { &header };
+    (void)state;
+    RD_CLEANUP(rd_signing_key_free_p) rd_signing_key *instance = rd_signing_key_from_seed(seed);
+    RD_CLEANUP(rd_receipt_signer_free_p) rd_receipt_signer *signer = rd_receipt_signer_new(instance);
+    assert_int_equal(rd_receipt_sign_burst(signer, &claims, 1, out, &err), 0);
+    assert_int_equal(rd_receipt_parse_header((const char *)header.data, header.size, &receipt, &err), 0);
+    const rd_receipt_expect by_instance = { .key = rd_signing_key_public(instance) }, by_app = { .key = &theirs };
+    assert_int_equal(rd_receipt_verify(&receipt, &by_instance, NULL, &err), 0);
+
+    rd_buf_append_bytes(&text, rd_buf_bytes(&receipt.protected_text));
+    rd_buf_append_u8(&text, '.');
+    (void)rd_buf_append_base64url(&text, rd_buf_bytes(&receipt.payload));
+    assert_int_equal(rd_ed25519_verify(by_instance.key, rd_buf_bytes(&text), &receipt.signature, &err), 0);
+    encl_app_keys *keys = encl_app_keys_new(app_key);
+    assert_int_equal(encl_app_keys_sign(keys, ENCL_SCHEME_ED25519, rd_buf_bytes(&text), &signature, &err), 0);
+    assert_int_equal(encl_app_keys_public(keys, ENCL_SCHEME_ED25519, &public_key, &err), 0);
+    memcpy(theirs.b, public_key.data, sizeof(theirs.b));
+    memcpy(receipt.signature.b, signature.data, sizeof(receipt.signature.b));
+    assert_int_equal(rd_ed25519_verify(&theirs, rd_buf_bytes(&text), &receipt.signature, &err), 0);
+    assert_int_equal(rd_receipt_verify(&receipt, &by_instance, NULL, &err), -1);
+    assert_int_equal(err.code, RD_E_SIGNATURE);
+    /* Nor is there a receipt under the app's key: the header names the instance's. */
+    err = (rd_err)RD_ERR_INIT;
+    assert_int_equal(rd_receipt_verify(&receipt, &by_app, NULL, &err), -1);
+    assert_int_equal(err.code, RD_E_SIGNATURE);
+    rd_receipt_done(&receipt);
+    encl_app_keys_free(keys);
+}
+
 static void keccak_known_answers(void **state)
 {
     static const struct {
@@ -127,6 +170,7 @@ int main(void)
         cmocka_unit_test(paths_and_apps_give_different_keys),
         cmocka_unit_test(ed25519_verifies),
         cmocka_unit_test(secp256k1_recovers_under_the_ethereum_prefix),
+        cmocka_unit_test(what_an_app_signs_is_no_receipt),
         cmocka_unit_test(keccak_known_answers),
         cmocka_unit_test(secrets_are_named_once),
     };
