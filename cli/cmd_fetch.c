@@ -4,6 +4,7 @@
 #include "cli/anchors.h"
 #include "cli/client.h"
 #include "cli/evidence_files.h"
+#include "cli/signals.h"
 #include "common/base/mem.h"
 #include "fetch/fetch.h"
 #include "fetch/validators.h"
@@ -12,16 +13,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 
 /* Beside the set, for the next run: which answers it need not be sent again. */
 #define VALIDATORS_FILE "validators.json"
 
-/* Between two tries of a command line there is no event to wait for. */
 static bool wait_some(void *context RD_UNUSED, int64_t time_us)
 {
-    const struct timespec pause = { .tv_sec = time_us / 1000000, .tv_nsec = (time_us % 1000000) * 1000 };
-    return nanosleep(&pause, NULL) == 0;
+    return cli_pause(time_us);
 }
 
 /* --- what is asked for --- */

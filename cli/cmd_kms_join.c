@@ -1,20 +1,34 @@
 /* kms join: carries the messages by which a replica on this machine gets the root of its key service from another host
- * (docs/protocol/kms.md). Both check each other; this carries, and is believed by neither. */
+ * (docs/protocol/kms.md). Both check each other; this carries, and is believed by neither. What was cut off at any
+ * place begins again from the start: nonces are fresh, the root goes over once more, and who has it says so. */
 #include "cli/cmd_kms.h"
 
 #include "cli/kms.h"
 #include "cli/kms_socket.h"
+#include "cli/signals.h"
 #include "cli/steps.h"
 #include "common/base/mem.h"
 #include "common/model/evidence.h"
 
+#include <stdio.h>
 #include <string.h>
 
+#define PATIENCE_US  60000000 /* --timeout says otherwise */
+#define PAUSE_MIN_US 250000
+#define PAUSE_MAX_US 4000000
+#define PLANE_US     60000000
+
 typedef struct join {
+    cli_context *context;
     cli_client *client;
-    const char *kms;
+    const char *kms, *socket;
+    rd_kms_id id;
     int fd;
     rd_buf genesis;
+    int64_t end_us;
+    bool was_met;  /* the replica here has been there in this run */
+    bool is_older; /* it had its root before */
+    char told[256];
 } join;
 
 static void join_done(join *j)
@@ -25,13 +39,20 @@ static void join_done(join *j)
 
 /* ---- the other host's, by way of the plane ---- */
 
+static int64_t left_us(const join *j)
+{
+    return j->end_us - rd_clock_boot_us(j->context->clock);
+}
+
 static int ask_plane(const join *j, const char *what, rd_bytes body, rd_buf *ret, rd_err *err)
 {
     cli_answer answer;
     RD_CLEANUP(rd_free_p) char *path = rd_asprintf("/v1/kms/%s/%s", j->kms, what);
-    const cli_request request = {
-        .method = "POST", .path = path, .body = body, .content_type = "application/octet-stream", .timeout_us = 60000000
-    };
+    const cli_request request = { .method = "POST",
+                                  .path = path,
+                                  .body = body,
+                                  .content_type = "application/octet-stream",
+                                  .timeout_us = RD_MAX(RD_MIN(left_us(j), PLANE_US), 1000000) };
     int status = cli_client_send(j->client, &request, &answer, err);
     if (status == 0 && !rd_buf_append_bytes(ret, rd_buf_bytes(&answer.body)))
         status = rd_err_set(err, RD_E_TOO_LARGE, "%s: the answer is too large", path);
@@ -39,15 +60,16 @@ static int ask_plane(const join *j, const char *what, rd_bytes body, rd_buf *ret
     return status;
 }
 
-static int fetch_genesis(join *j, const rd_kms_id *id, rd_err *err)
+static int fetch_genesis(join *j, rd_err *err)
 {
     rd_kms_genesis parsed;
     RD_CLEANUP(rd_free_p) char *path = rd_asprintf("/v1/kms/%s", j->kms);
     RD_CLEANUP(rd_json_free_p) json_t *shown = NULL;
+    rd_buf_clear(&j->genesis);
     if (cli_client_json(j->client, "GET", path, NULL, &shown, err) < 0 ||
         cli_json_b64(shown, "genesis", RD_JSON_SIZE_MAX, &j->genesis, err) < 0)
         return -1;
-    return rd_kms_genesis_open(rd_buf_bytes(&j->genesis), id, &parsed, err);
+    return rd_kms_genesis_open(rd_buf_bytes(&j->genesis), &j->id, &parsed, err);
 }
 
 int cli_kms_collateral(cli_context *context, rd_buf *ret, rd_err *err)
@@ -63,11 +85,11 @@ int cli_kms_collateral(cli_context *context, rd_buf *ret, rd_err *err)
 }
 
 /* What the replica here is to judge the other by. */
-static int bring_collateral(cli_context *context, const join *j, rd_err *err)
+static int bring_collateral(const join *j, rd_err *err)
 {
     RD_CLEANUP(rd_buf_done) rd_buf collateral = { .size_max = 2 << 20 };
     RD_CLEANUP(rd_buf_done) rd_buf nothing = { 0 };
-    if (cli_kms_collateral(context, &collateral, err) < 0)
+    if (cli_kms_collateral(j->context, &collateral, err) < 0)
         return -1;
     return cli_kms_ask(j->fd, RD_KMS_COLLATERAL, rd_buf_bytes(&collateral), &nothing, err);
 }
@@ -88,39 +110,106 @@ static int prove(const join *j, const rd_buf *admitted, rd_buf *ret, rd_err *err
     return cli_kms_ask(j->fd, RD_KMS_JOIN, rd_buf_bytes(&message), ret, err);
 }
 
-static int carry(cli_context *context, const join *j, rd_err *err)
+static int carry(const join *j, rd_err *err)
 {
     RD_CLEANUP(rd_buf_done) rd_buf nonce = { .size_max = RD_NONCE_SIZE };
     RD_CLEANUP(rd_buf_done) rd_buf admitted = { .size_max = RD_NONCE_SIZE + RD_EVIDENCE_SIZE_MAX };
     RD_CLEANUP(rd_buf_done) rd_buf evidence = { .size_max = RD_EVIDENCE_SIZE_MAX };
     RD_CLEANUP(rd_buf_done) rd_buf root = { .size_max = RD_KMS_ROOT_MAX };
     RD_CLEANUP(rd_buf_done) rd_buf nothing = { 0 };
-    if (bring_collateral(context, j, err) < 0 ||
-        cli_kms_ask(j->fd, RD_KMS_JOIN_NONCE, RD_BYTES_NULL, &nonce, err) < 0 ||
+    if (bring_collateral(j, err) < 0 || cli_kms_ask(j->fd, RD_KMS_JOIN_NONCE, RD_BYTES_NULL, &nonce, err) < 0 ||
         ask_plane(j, "admit", rd_buf_bytes(&nonce), &admitted, err) < 0 || prove(j, &admitted, &evidence, err) < 0 ||
         ask_plane(j, "root", rd_buf_bytes(&evidence), &root, err) < 0)
         return -1;
     return cli_kms_ask(j->fd, RD_KMS_JOINED, rd_buf_bytes(&root), &nothing, err);
 }
 
+/* Whether the replica here has its root already: of a join whose last answer was lost, or of one before. */
+static int ask_root(join *j, rd_err *err)
+{
+    rd_err why = RD_ERR_INIT;
+    rd_kms_genesis parsed;
+    RD_CLEANUP(rd_buf_done) rd_buf genesis = { .size_max = RD_JSON_SIZE_MAX };
+    if (cli_kms_ask(j->fd, RD_KMS_GENESIS, RD_BYTES_NULL, &genesis, &why) < 0) {
+        if (why.code == RD_E_KMS_WAITS)
+            return 0;
+        *err = why;
+        return -1;
+    }
+    j->is_older = rd_kms_genesis_open(rd_buf_bytes(&genesis), &j->id, &parsed, err) == 0;
+    return j->is_older ? 0 : -1;
+}
+
+static int try_once(join *j, rd_err *err)
+{
+    rd_close_p(&j->fd);
+    if (cli_kms_dial(j->socket, &j->fd, err) < 0)
+        return -1;
+    j->was_met = true;
+    if (ask_root(j, err) < 0)
+        return -1;
+    if (j->is_older)
+        return 0;
+    return fetch_genesis(j, err) < 0 ? -1 : carry(j, err);
+}
+
+/* Once for each reason. */
+static void tell(join *j, const rd_err *why)
+{
+    if (strncmp(j->told, why->text, sizeof j->told - 1) == 0)
+        return;
+    (void)snprintf(j->told, sizeof j->told, "%s", why->text);
+    cli_note(&j->context->out, "Not yet: %s. Trying again for %d s; Ctrl-C loses nothing.", why->text,
+             (int)(left_us(j) / 1000000));
+}
+
+/* Until both replicas and the plane are there at once. What is refused for good ends it, as does a replica here that
+ * never was there. */
+static int join_within(join *j, rd_err *err)
+{
+    int64_t pause_us = PAUSE_MIN_US;
+    for (;;) {
+        rd_err why = RD_ERR_INIT;
+        if (try_once(j, &why) == 0)
+            return 0;
+        bool may_come = j->was_met && rd_code_describe(why.code)->is_retryable;
+        if (!may_come || left_us(j) <= 0) {
+            *err = why;
+            return may_come ? rd_err_wrap(err, "the time is up; nothing is lost: the same command begins again") : -1;
+        }
+        tell(j, &why);
+        (void)cli_pause(RD_MAX(RD_MIN(pause_us, left_us(j)), 1));
+        pause_us = RD_MIN(2 * pause_us, PAUSE_MAX_US);
+    }
+}
+
+static void show(const join *j)
+{
+    const cli_out *out = &j->context->out;
+    if (out->form == CLI_JSON) {
+        RD_CLEANUP(rd_json_free_p)
+        json_t *document = json_pack("{s:s, s:b, s:b}", "kms", j->kms, "joined", 1, "already", j->is_older);
+        cli_print_json(out, document);
+        return;
+    }
+    if (j->is_older)
+        cli_note(out, "This host is a replica of %s already.", j->kms);
+    else
+        cli_note(out, "Joined: this host starts as a replica of %s now.", j->kms);
+    cli_note(out, "Each gives grants; losing one loses no key. See: %s kms list", j->context->program);
+}
+
 int cli_kms_run_join(cli_context *context, const cli_args *args, rd_err *err)
 {
-    rd_kms_id id;
     const char *socket = cli_args_value(args, "socket");
-    RD_CLEANUP(join_done) join j = { .fd = -1 };
-    if (cli_args_expect(args, 1, 1, "ID", err) < 0 || cli_kms_parse_id(args->positional[0], &id, err) < 0)
+    RD_CLEANUP(join_done) join j = { .context = context, .socket = socket ? socket : CLI_KMS_SOCKET, .fd = -1 };
+    if (cli_args_expect(args, 1, 1, "ID", err) < 0 || cli_kms_parse_id(args->positional[0], &j.id, err) < 0)
         return -1;
     j.kms = args->positional[0];
+    j.end_us = rd_clock_boot_us(context->clock) + (context->timeout_us > 0 ? context->timeout_us : PATIENCE_US);
     j.client = cli_context_client(context, err);
-    if (!j.client || fetch_genesis(&j, &id, err) < 0 ||
-        cli_kms_dial(socket ? socket : CLI_KMS_SOCKET, &j.fd, err) < 0 || carry(context, &j, err) < 0)
+    if (!j.client || join_within(&j, err) < 0)
         return -1;
-    if (context->out.form == CLI_JSON) {
-        RD_CLEANUP(rd_json_free_p) json_t *document = json_pack("{s:s, s:b}", "kms", j.kms, "joined", 1);
-        cli_print_json(&context->out, document);
-        return 0;
-    }
-    cli_note(&context->out, "Joined: this host starts as a replica of %s now.", j.kms);
-    cli_note(&context->out, "Either gives grants; losing one loses no key. See: %s kms list", context->program);
+    show(&j);
     return 0;
 }

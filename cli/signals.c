@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/time.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common/base/defs.h"
@@ -103,4 +104,10 @@ void cli_waited(void)
     if (is_waiting_shown)
         say("\r\033[K");
     is_waiting_shown = 0;
+}
+
+bool cli_pause(int64_t time_us)
+{
+    const struct timespec pause = { .tv_sec = time_us / 1000000, .tv_nsec = (time_us % 1000000) * 1000 };
+    return nanosleep(&pause, NULL) == 0;
 }

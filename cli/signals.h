@@ -19,4 +19,7 @@ void cli_waiting(const char *what);
 /* Takes the line away again. */
 void cli_waited(void);
 
+/* Between two tries of a command line there is no event to wait for. False when it was cut short. */
+bool cli_pause(int64_t time_us);
+
 #endif

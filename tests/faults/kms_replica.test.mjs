@@ -52,7 +52,7 @@ test("the first host makes a key service whose genesis lists both machines", { t
   assert.equal(await ask(), String(SECRET.length));
 });
 
-test("the second waits, and joins by one verb", { timeout: 120000 }, async () => {
+test("the second waits, and joins by one verb that holds out while plane and first host are away", { timeout: 180000 }, async () => {
   await carry(2, "--kms-join", kms);
   const { kms: word, kms_socket: socket } = await until("it waits", async () => { const s = status(2); return /waiting/.test(s.kms) && s; });
   assert.match(word, /redoubt kms join/);
@@ -60,12 +60,33 @@ test("the second waits, and joins by one verb", { timeout: 120000 }, async () =>
   assert.equal(existsSync(join(folder(2), "root.sealed")), false);
   const nowhere = await stack.cli("kms", "join", kms, "--socket", join(stack.dir, "nothing.sock"));
   assert.equal(nowhere.code, 8, nowhere.stderr);
-  const joined = await stack.json("kms", "join", kms, "--socket", socket);
-  assert.deepEqual(joined, { kms, joined: true });
+  const joining = (...more) => stack.cli("kms", "join", kms, "--socket", socket, "--json", ...more);
+  await stack.apiProcess.kill();
+  const late = await joining("--timeout", "1");
+  assert.equal(late.code, 8, late.stderr);
+  assert.match(late.stderr, /nothing is lost: the same command begins again/);
+
+  // Plane and peer are away when it begins, and come back one after the other.
+  await stack.agent(1).stop();
+  let told = "";
+  const ending = joining("--timeout", "90", { timeout: 120000, onError: (text) => { told += text; } });
+  await until("it is told that the plane is away", () => /Not yet: /.test(told), 30000);
+  stack.apiProcess.start();
+  await until("it is told that the other host is away", () => /Not yet: .*no link/.test(told), 30000);
+  stack.agent(1).start();
+  const joined = await ending;
+  assert.equal(joined.code, 0, joined.stderr);
+  assert.deepEqual(JSON.parse(joined.stdout), { kms, joined: true, already: false });
+  const reasons = told.match(/Not yet: .*\. Trying/g);
+  assert.equal(new Set(reasons).size, reasons.length, told);
   await until("two hosts carry it", async () => (await carriers()) === 2, 30000);
-  const again = await stack.cli("kms", "join", kms, "--socket", socket);
-  assert.match(again.stderr, /has its root already/);
-  assert.notEqual(again.code, 0);
+  await stack.hostsReady(2);
+
+  // As after a join whose last answer was lost.
+  const again = await joining();
+  assert.deepEqual(JSON.parse(again.stdout), { kms, joined: true, already: true }, again.stderr);
+  const other = await stack.cli("kms", "join", kms.replace(/_./, (c) => (c === "_a" ? "_b" : "_a")), "--socket", socket);
+  assert.equal(other.code, 6, other.stderr);
 });
 
 test("the first is lost with its disk: the app wakes on the other host with its secret", { timeout: 120000 }, async () => {

@@ -304,7 +304,7 @@ export class Stack {
     return answer.body;
   }
 
-  // The command line with this stack's profile: {code, stdout, stderr}; never throws for an exit code.
+  // The command line with this stack's profile: {code, stdout, stderr}; never throws for an exit code. onError: hears stderr as it comes.
   cli(...args) {
     const options = typeof args.at(-1) === "object" ? args.pop() : {};
     return new Promise((done) => {
@@ -313,6 +313,7 @@ export class Stack {
         timeout: options.timeout || 90000, maxBuffer: 64 << 20, cwd: options.cwd || this.dir,
       }, (error, stdout, stderr) => done({ code: error ? (typeof error.code === "number" ? error.code : 1) : 0, stdout, stderr }));
       child.stdin.on("error", () => {}); // it may have ended before it read
+      if (options.onError) child.stderr.on("data", options.onError);
       child.stdin.end(options.input || "");
     });
   }
