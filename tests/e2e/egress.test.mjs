@@ -147,7 +147,7 @@ test("a call sends 32 requests at most, eight at once", async () => {
   const together = await calls(...one.slice(0, 9));
   assert.match(together[8].error, /more than 8 requests at once/);
 });
-test("evidence over bytes of the function has purpose app and nothing else of its choosing", async () => {
+test("R33: evidence over bytes of the function has purpose app and nothing else of its choosing", async () => {
   const bundle = JSON.parse((await ask({ evidence: 7 })).body);
   const statement = JSON.parse(Buffer.from(bundle.statement, "base64url"));
   assert.equal(statement.purpose, "app");
