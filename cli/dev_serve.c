@@ -5,6 +5,7 @@
 #include "common/base/text.h"
 #include "common/crypto/random.h"
 #include "common/model/problem.h"
+#include "enclave/engine/guest/guest_abi.h"
 #include "enclave/world/http.h"
 #include "enclave/world/world.h"
 
@@ -32,6 +33,7 @@ typedef struct dev {
     encl_world *world;
     encl_app_keys *keys;
     int caller_fd;
+    bool is_streaming, is_caller_gone;
     struct {
         uint64_t id;
         const rd_egress_entry *entry;
@@ -128,11 +130,14 @@ static int wait_for(void *context, int64_t until_us)
         int64_t left_us = until_us - monotonic_us(NULL);
         if (encl_egress_has_news(egress) || left_us <= 0)
             return 0;
-        struct pollfd fds[1 + ENCL_EGRESS_AT_ONCE] = { { .fd = self->caller_fd, .events = POLLRDHUP } };
+        struct pollfd fds[1 + ENCL_EGRESS_AT_ONCE] = { { .fd = self->is_caller_gone ? -1 : self->caller_fd,
+                                                         .events = POLLRDHUP } };
         nfds_t watched = 1 + encl_egress_watch(egress, fds + 1);
         if (poll(fds, watched, goes_on ? 0 : (int)RD_MIN(left_us / 1000 + 1, 60000)) > 0 &&
-            (fds[0].revents & (POLLHUP | POLLERR | POLLRDHUP)) != 0)
-            return -1;
+            (fds[0].revents & (POLLHUP | POLLERR | POLLRDHUP)) != 0) {
+            self->is_caller_gone = true;
+            return self->is_streaming ? 0 : -1;
+        }
     }
 }
 
@@ -144,6 +149,33 @@ static void ask(void *context, uint32_t op, rd_bytes question, rd_buf *reply)
 static bool is_pending(void *context)
 {
     return encl_world_is_pending(((dev *)context)->world);
+}
+
+static bool send_all(int fd, rd_bytes out)
+{
+    for (size_t at = 0; at < out.size;) {
+        ssize_t put = send(fd, out.data + at, out.size - at, MSG_NOSIGNAL);
+        if (put <= 0)
+            return false;
+        at += (size_t)put;
+    }
+    return true;
+}
+
+static bool send_chunk(void *context, rd_bytes piece)
+{
+    dev *self = context;
+    RD_CLEANUP(rd_buf_done) rd_buf out = { 0 };
+    rd_buf_printf(&out, "%zx\r\n", piece.size);
+    rd_buf_append_bytes(&out, piece);
+    rd_buf_append_str(&out, "\r\n");
+    self->is_caller_gone = !send_all(self->caller_fd, rd_buf_bytes(&out));
+    return true;
+}
+
+static int room(void *context)
+{
+    return ((const dev *)context)->is_caller_gone ? ENCL_ROOM_GONE : ENCL_ROOM_SOME;
 }
 
 static void forget(void *context)
@@ -181,6 +213,8 @@ static int load(dev *self, const rd_code_bundle *code, const json_t *secrets, rd
                                     .wait = wait_for,
                                     .ask = ask,
                                     .is_pending = is_pending,
+                                    .write = send_chunk,
+                                    .room = room,
                                     .forget = forget,
                                     .context = self };
     const encl_world_host world = { .egress = { .dial = dial, .time_us = wall_us, .context = self },
@@ -203,24 +237,28 @@ static int load(dev *self, const rd_code_bundle *code, const json_t *secrets, rd
 
 /* --- one request after another ---------------------------------------------------------------------------------- */
 
-static void put_head(rd_buf *out, unsigned status, size_t body_size)
+static void put_head(rd_buf *out, unsigned status)
 {
-    rd_buf_printf(out, "HTTP/1.1 %u %s\r\nConnection: close\r\nRedoubt-Dev: unproved\r\nContent-Length: %zu\r\n",
-                  status, encl_http_reason(status), body_size);
+    rd_buf_printf(out, "HTTP/1.1 %u %s\r\nConnection: close\r\nRedoubt-Dev: unproved\r\n", status,
+                  encl_http_reason(status));
 }
 
 static void put_problem(rd_buf *out, const rd_err *err)
 {
     RD_CLEANUP(rd_buf_done) rd_buf body = { 0 };
     (void)rd_problem_write(err, NULL, &body);
-    put_head(out, (unsigned)rd_problem_status(err), body.size);
-    rd_buf_append_str(out, "Content-Type: " RD_PROBLEM_TYPE "\r\n\r\n");
+    put_head(out, (unsigned)rd_problem_status(err));
+    rd_buf_printf(out, "Content-Type: " RD_PROBLEM_TYPE "\r\nContent-Length: %zu\r\n\r\n", body.size);
     rd_buf_append_bytes(out, rd_buf_bytes(&body));
 }
 
 static void put_response(rd_buf *out, const encl_response *response, bool is_head)
 {
-    put_head(out, response->status, response->body.size);
+    put_head(out, response->status);
+    if (response->has_stream)
+        rd_buf_append_str(out, "Transfer-Encoding: chunked\r\n");
+    else
+        rd_buf_printf(out, "Content-Length: %zu\r\n", response->body.size);
     for (size_t i = 0; i < response->header_count; i++) {
         if (encl_http_is_reserved(response->headers[i].name))
             continue;
@@ -232,16 +270,6 @@ static void put_response(rd_buf *out, const encl_response *response, bool is_hea
     rd_buf_append_str(out, "\r\n");
     if (!is_head)
         rd_buf_append_bytes(out, response->body);
-}
-
-static void send_all(int fd, const rd_buf *out)
-{
-    for (size_t at = 0; at < out->size;) {
-        ssize_t put = send(fd, out->data + at, out->size - at, MSG_NOSIGNAL);
-        if (put <= 0)
-            return;
-        at += (size_t)put;
-    }
 }
 
 /* Reads until *in holds size bytes more than it had to; -1 when they do not come. */
@@ -300,6 +328,17 @@ static int call(dev *self, const encl_http_request *request, rd_bytes body, encl
     return encl_engine_call(self->engine, &passed, ret, err);
 }
 
+/* The body of an answer that leaves while it is made; one that is cut has no last chunk. */
+static int stream(dev *self, bool *ret_background, rd_err *err)
+{
+    self->is_streaming = true;
+    int outcome = encl_engine_stream(self->engine, ret_background, err);
+    self->is_streaming = false;
+    if (outcome == 0)
+        (void)send_all(self->caller_fd, RD_BYTES_LIT("0\r\n\r\n"));
+    return outcome;
+}
+
 static void say(const dev *self, const encl_http_request *request, unsigned status, int64_t began_us, const rd_err *err)
 {
     uint32_t asked = 0, failed = 0;
@@ -331,6 +370,7 @@ static void answer(dev *self, int fd, const rd_err *load_error)
         outcome = -1;
     } else if (outcome == 0) {
         self->caller_fd = fd;
+        self->is_caller_gone = false;
         rd_bytes body = rd_bytes_of(in.data + request.head_size, (size_t)request.content_length);
         outcome = call(self, &request, body, &response, &err);
     }
@@ -338,13 +378,15 @@ static void answer(dev *self, int fd, const rd_err *load_error)
         put_problem(&out, &err);
     else
         put_response(&out, &response, rd_bytes_equal(request.method, RD_BYTES_LIT("HEAD")));
-    send_all(fd, &out);
+    (void)send_all(fd, rd_buf_bytes(&out));
+    if (outcome == 0 && response.has_stream)
+        outcome = stream(self, &response.has_background, &err);
     (void)shutdown(fd, SHUT_WR);
     if (!self || load_error)
         return;
     say(self, &request, outcome < 0 ? (unsigned)rd_problem_status(&err) : response.status, began_us,
         outcome < 0 ? &err : NULL);
-    if (outcome == 0 && response.has_background && encl_engine_finish(self->engine, &err) < 0)
+    if (response.has_background && encl_engine_finish(self->engine, &err) < 0)
         (void)fprintf(stderr, "waitUntil: %s\n", err.text);
     encl_engine_reset(self->engine);
 }

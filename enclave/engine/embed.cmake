@@ -1,5 +1,5 @@
 # cmake -DOUT=x.c -DDIR=platform -P embed.cmake: the platform's files as a C table, in the order of loading.
-set(order base polyfill encoding events console timers clone crypto url url_api http fetch world entry)
+set(order base polyfill encoding events console timers clone crypto url url_api streams http fetch world entry)
 set(text "/* Generated from enclave/engine/platform. */\n#include \"enclave/engine/platform_source.h\"\n\n")
 set(rows "")
 foreach(name ${order})

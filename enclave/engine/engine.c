@@ -141,6 +141,8 @@ void encl_engine_reset(encl_engine *engine)
     if (engine->host.forget)
         engine->host.forget(engine->host.context);
     engine->has_background = false;
+    engine->stream = ENCL_STREAM_NONE;
+    engine->streamed = 0;
     engine->generation++;
     engine->state = ENCL_ENGINE_PRISTINE;
 }

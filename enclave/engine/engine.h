@@ -41,6 +41,12 @@ typedef struct encl_engine_host {
     /* Something that was asked for is still to come: wait is called although no timer is due, and may return 0 as soon
      * as there is news. NULL: never. */
     bool (*is_pending)(void *context);
+    /* The body of a response with has_stream, piece by piece; only called within encl_engine_stream. write takes a
+     * piece, false: it cannot. room says whether another is wanted now (enum encl_ask_room of guest/guest_abi.h: none,
+     * some, or that the caller is gone); while a stream runs, wait returns 0 as soon as that changes, and never -1.
+     * Both NULL: no response has a stream. */
+    bool (*write)(void *context, rd_bytes piece);
+    int (*room)(void *context);
     /* The request is over: whatever it asked for ends now. NULL: nothing is kept. */
     void (*forget)(void *context);
     void *context;
@@ -52,7 +58,7 @@ typedef struct encl_engine_limits {
     int64_t time_us;                /* one call, wall time incl. timers; default 10 s */
     size_t heap_size;               /* the script's heap in bytes; default 64 MiB, at most 192 MiB */
     size_t request_size;            /* encoded request; default 16 MiB */
-    size_t output_size;             /* headers and body of a response; default 8 MiB */
+    size_t output_size;             /* headers and body of a response, or all of a stream; default 8 MiB */
     size_t log_line_size;           /* longer lines are cut; default 8 KiB */
     uint32_t log_lines;             /* per load or call, later ones are dropped and one line says so; default 256 */
     uint32_t response_header_count; /* default 128 */
@@ -84,6 +90,7 @@ typedef struct encl_response {
     const encl_header *headers;
     size_t header_count;
     rd_bytes body;
+    bool has_stream;     /* no body yet: encl_engine_stream brings it */
     bool has_background; /* ctx.waitUntil work is left: encl_engine_finish may run it */
     uint64_t generation; /* of the reset arena it lives in */
 } encl_response;
@@ -120,6 +127,12 @@ int encl_engine_load(encl_engine *engine, const encl_module *modules, size_t mod
  * ENGINE_REQUEST (over request_size, or no valid URL or method), ENGINE_CANCELLED, ENGINE_TRAP, ENGINE_STATE. None of
  * them harms the next call. */
 int encl_engine_call(encl_engine *engine, const encl_request *request, encl_response *ret, rd_err *err) RD_NODISCARD;
+
+/* Runs the handler until the body of its response is whole, which leaves through the host's write; once, after a call
+ * whose response has a stream, within what remains of time_us. ret_background: as has_background of the response.
+ * Errors as in encl_engine_call; the body is not whole then. After ENGINE_CANCELLED (the caller left, and the handler's
+ * stream was told) background work may still be finished; after any other error the machine is pristine. */
+int encl_engine_stream(encl_engine *engine, bool *ret_background, rd_err *err) RD_NODISCARD;
 
 /* Runs what ctx.waitUntil left, within what remains of time_us; call after the response was sent. The response stays
  * valid. Without has_background it does nothing. Errors as in encl_engine_call. */

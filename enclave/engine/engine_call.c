@@ -16,24 +16,54 @@ static int sleep_until(encl_engine *engine, int64_t until_us)
     }
 }
 
-/* Runs the machine until the response, or its background work, is done. */
+static const char *stalled(const encl_engine *engine, bool wants_background)
+{
+    if (!wants_background)
+        return "the handler's promise is pending and nothing is left to settle it";
+    return engine->stream == ENCL_STREAM_RUNS ? "the answer's stream waits for something that cannot happen"
+                                              : "waitUntil waits for something that cannot happen";
+}
+
+/* A stream that has ended, or never can: 1, -1. */
+static int look_at_stream(encl_engine *engine, rd_err *err)
+{
+    bool has_failed = engine->result.state != ENCL_GUEST_DONE && engine->result.state != ENCL_GUEST_WAITING;
+    if (engine->stream == ENCL_STREAM_TOO_LARGE)
+        return rd_err_set(err, RD_E_ENGINE_OUTPUT_LIMIT, "the response is larger than %zu bytes",
+                          engine->limits.output_size);
+    if (engine->stream == ENCL_STREAM_BROKEN)
+        return rd_err_set(err, RD_E_ENGINE_REJECTED, "the answer's stream failed; the log has the stack");
+    if (has_failed)
+        return 0;
+    if (engine->stream == ENCL_STREAM_ENDED)
+        return 1;
+    return engine->result.state == ENCL_GUEST_DONE
+               ? rd_err_set(err, RD_E_ENGINE_BAD_RESPONSE, "the answer's stream has no end")
+               : 0;
+}
+
+/* Runs the machine until the response, its stream, or the background work, is done. */
 static int run(encl_engine *engine, bool wants_background, rd_err *err)
 {
+    bool is_stream = engine->stream == ENCL_STREAM_RUNS;
+
     for (;;) {
         if (encl_machine_run(engine->machine, wants_background, &engine->result, err) < 0)
             return -1;
+        int outcome = is_stream ? look_at_stream(engine, err) : 0;
+        if (outcome != 0)
+            return outcome < 0 ? -1 : 0;
         if (engine->result.state == ENCL_GUEST_DONE)
             return 0;
         if (engine->result.state != ENCL_GUEST_WAITING)
             return encl_engine_machine_error(engine, err);
         int64_t due_us = engine->result.due_us;
-        bool is_pending = engine->host.is_pending && engine->host.is_pending(engine->host.context);
+        bool is_pending = (engine->host.is_pending && engine->host.is_pending(engine->host.context)) ||
+                          encl_engine_stream_waits(engine);
         if (is_pending && (due_us < 0 || due_us > engine->deadline_us))
             due_us = engine->deadline_us;
         else if (due_us < 0)
-            return rd_err_set(err, RD_E_ENGINE_STALLED,
-                              wants_background ? "waitUntil waits for something that cannot happen"
-                                               : "the handler's promise is pending and nothing is left to settle it");
+            return rd_err_set(err, RD_E_ENGINE_STALLED, "%s", stalled(engine, wants_background));
         else if (due_us >= engine->deadline_us)
             return rd_err_set(err, RD_E_ENGINE_TIME_LIMIT, "the next timer is due after the time limit");
         if (sleep_until(engine, due_us) < 0)
@@ -58,6 +88,7 @@ static int take_response(encl_engine *engine, encl_response *ret, rd_err *err)
         return -1;
     engine->has_background = engine->result.background > 0;
     ret->has_background = engine->has_background;
+    ret->has_stream = engine->stream == ENCL_STREAM_OPEN;
     ret->generation = engine->generation;
     return 0;
 }
@@ -92,17 +123,47 @@ int encl_engine_call(encl_engine *engine, const encl_request *request, encl_resp
     return outcome;
 }
 
+/* Arms the alarm for what is left of the call's time; false when nothing is. */
+static bool go_on(encl_engine *engine)
+{
+    int64_t left_us = engine->deadline_us - engine->host.monotonic_us(engine->host.context);
+    if (left_us > 0)
+        encl_engine_arm(engine, left_us);
+    return left_us > 0;
+}
+
+static int run_stream(encl_engine *engine, rd_err *err)
+{
+    if (!go_on(engine))
+        return rd_err_set(err, RD_E_ENGINE_TIME_LIMIT, "the time limit was reached before the answer's stream");
+    int outcome = run(engine, true, err);
+    encl_machine_alarm(engine->machine, 0);
+    return outcome;
+}
+
+int encl_engine_stream(encl_engine *engine, bool *ret_background, rd_err *err)
+{
+    *ret_background = false;
+    if (engine->state != ENCL_ENGINE_USED || engine->stream != ENCL_STREAM_OPEN)
+        return rd_err_set(err, RD_E_ENGINE_STATE, "no answer is to be sent");
+    engine->stream = ENCL_STREAM_RUNS;
+    if (run_stream(engine, err) < 0) {
+        encl_engine_reset(engine);
+        return -1;
+    }
+    *ret_background = engine->has_background = engine->result.background > 0;
+    if (engine->host.room(engine->host.context) == ENCL_ROOM_GONE)
+        return rd_err_set(err, RD_E_ENGINE_CANCELLED, "the caller is gone");
+    return 0;
+}
+
 int encl_engine_finish(encl_engine *engine, rd_err *err)
 {
-    int64_t left_us;
-
     if (engine->state != ENCL_ENGINE_USED || !engine->has_background)
         return 0;
     engine->has_background = false;
-    left_us = engine->deadline_us - engine->host.monotonic_us(engine->host.context);
-    if (left_us <= 0)
+    if (!go_on(engine))
         return rd_err_set(err, RD_E_ENGINE_TIME_LIMIT, "the time limit was reached before the background work");
-    encl_engine_arm(engine, left_us);
     int outcome = run(engine, true, err);
     encl_machine_alarm(engine->machine, 0);
     return outcome;

@@ -84,6 +84,8 @@ static uint32_t on_ask(void *context, uint32_t op, rd_bytes question)
     rd_buf_clear(&engine->reply);
     if (op >= ENCL_ASK_OF_HOST)
         ask_host(engine, op, question);
+    else if (op >= ENCL_ASK_OPEN && op <= ENCL_ASK_BREAK)
+        encl_engine_stream_ask(engine, op, question);
     else
         encl_subtle_ask(engine->subtle, op, question, &engine->reply);
     return (uint32_t)engine->reply.size;

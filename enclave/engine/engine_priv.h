@@ -1,5 +1,5 @@
 /* engine_priv: what the files of the engine share.
- * Used by engine.c, engine_host.c, engine_link.c, engine_load.c and engine_call.c alone.
+ * Used by engine.c and the files engine_….c beside it alone.
  * Nothing outside this folder includes it. */
 #ifndef ENCL_ENGINE_PRIV_H
 #define ENCL_ENGINE_PRIV_H
@@ -15,6 +15,15 @@ typedef enum encl_engine_state {
     ENCL_ENGINE_DEAD,     /* a load failed or a trap came before the snapshot */
 } encl_engine_state;
 
+typedef enum encl_stream_state {
+    ENCL_STREAM_NONE,
+    ENCL_STREAM_OPEN, /* a response says that its body comes in pieces */
+    ENCL_STREAM_RUNS, /* encl_engine_stream takes them */
+    ENCL_STREAM_ENDED,
+    ENCL_STREAM_TOO_LARGE,
+    ENCL_STREAM_BROKEN,
+} encl_stream_state;
+
 struct encl_engine {
     encl_engine_host host;
     encl_engine_limits limits;
@@ -29,6 +38,8 @@ struct encl_engine {
     encl_header *headers;
     rd_buf reply; /* of the last question, until the machine takes it */
     bool has_background;
+    encl_stream_state stream;
+    size_t streamed; /* bytes of the body so far */
     encl_subtle *subtle;
 };
 
@@ -38,6 +49,11 @@ encl_machine_host encl_engine_host_of(encl_engine *engine);
 int encl_engine_draw(void *context, uint8_t *out, size_t size);
 /* At most size_max bytes of the line, cut at the start of a character. */
 size_t encl_text_cut(rd_bytes line, size_t size_max);
+
+/* engine_stream.c: the questions ENCL_ASK_OPEN to ENCL_ASK_BREAK. */
+void encl_engine_stream_ask(encl_engine *engine, uint32_t op, rd_bytes question);
+/* The handler could give more, but there is no room. */
+bool encl_engine_stream_waits(const encl_engine *engine);
 
 /* engine_link.c: the machine's failure as an error; returns -1. */
 int encl_engine_machine_error(encl_engine *engine, rd_err *err);

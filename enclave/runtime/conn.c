@@ -15,6 +15,8 @@
 #define OUTPUT_MAX ((size_t)17 << 20)
 #define PARTS_MAX  5
 #define RECORD_MAX ((size_t)16 << 10) /* of TLS */
+#define CHUNK_MAX  ((size_t)64 << 10)
+#define AHEAD_MAX  ((size_t)256 << 10) /* of a stream: what its caller has not taken yet */
 
 void encl_conn_open(encl_conn *conn, int fd)
 {
@@ -183,7 +185,61 @@ static ssize_t put_on_channel(const encl_conn *conn, const struct iovec *parts, 
     return encl_channel_write(conn->channel, rd_bytes_of(record, size));
 }
 
-encl_conn_outcome encl_conn_flush(encl_conn *conn)
+bool encl_conn_stream(encl_conn *conn)
+{
+    conn->is_streamed = true;
+    rd_buf_append_str(&conn->head, "Transfer-Encoding: chunked\r\nTrailer: Redoubt-Receipt\r\n");
+    if (conn->closes)
+        rd_buf_append_str(&conn->head, "Connection: close\r\n");
+    return rd_buf_append_str(&conn->head, "\r\n");
+}
+
+bool encl_conn_add(encl_conn *conn, rd_bytes piece)
+{
+    return rd_buf_append_bytes(&conn->body, piece);
+}
+
+bool encl_conn_wants_more(const encl_conn *conn)
+{
+    return conn->body.size - conn->chunked < AHEAD_MAX;
+}
+
+/* What goes out next takes the place of what has gone; false: there is nothing yet, or no more. */
+static bool next_chunk(encl_conn *conn)
+{
+    size_t size = RD_MIN(conn->body.size - conn->chunked, CHUNK_MAX);
+    rd_buf_clear(&conn->head);
+    conn->written = 0;
+    if (size > 0) {
+        rd_buf_printf(&conn->head, "%zx\r\n", size);
+        rd_buf_append(&conn->head, conn->body.data + conn->chunked, size);
+        rd_buf_append_str(&conn->head, "\r\n");
+        conn->chunked += size;
+        return true;
+    }
+    if (conn->receipt.size == 0 || conn->has_ended)
+        return false;
+    rd_buf_append_str(&conn->head, "0\r\nRedoubt-Receipt: ");
+    rd_buf_append_bytes(&conn->head, rd_buf_bytes(&conn->receipt));
+    rd_buf_append_str(&conn->head, "\r\n\r\n");
+    conn->has_ended = true;
+    return true;
+}
+
+static encl_conn_outcome flush_stream(encl_conn *conn)
+{
+    for (;;) {
+        if (conn->written == conn->head.size && !next_chunk(conn))
+            return ENCL_CONN_DONE;
+        struct iovec part = { .iov_base = conn->head.data + conn->written, .iov_len = conn->head.size - conn->written };
+        ssize_t put = conn->channel ? put_on_channel(conn, &part, 1) : put_on_socket(conn, &part, 1);
+        if (put < 0)
+            return put == ENCL_CHANNEL_WAIT ? ENCL_CONN_WAIT : ENCL_CONN_GONE;
+        conn->written += (size_t)put;
+    }
+}
+
+static encl_conn_outcome flush_whole(encl_conn *conn)
 {
     static const rd_bytes receipt_name = { (const uint8_t *)"Redoubt-Receipt: ", 17 };
     for (;;) {
@@ -206,6 +262,11 @@ encl_conn_outcome encl_conn_flush(encl_conn *conn)
             return put == ENCL_CHANNEL_WAIT ? ENCL_CONN_WAIT : ENCL_CONN_GONE;
         conn->written += (size_t)put;
     }
+}
+
+encl_conn_outcome encl_conn_flush(encl_conn *conn)
+{
+    return conn->is_streamed ? flush_stream(conn) : flush_whole(conn);
 }
 
 void encl_conn_finish(encl_conn *conn)
@@ -243,5 +304,8 @@ void encl_conn_next(encl_conn *conn)
     conn->content_length = 0;
     conn->deadline_us = 0;
     conn->written = 0;
+    conn->is_streamed = false;
+    conn->has_ended = false;
+    conn->chunked = 0;
     conn->state = ENCL_CONN_READING;
 }

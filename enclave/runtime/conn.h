@@ -38,6 +38,9 @@ typedef struct encl_conn {
     rd_buf body;
     rd_ohttp *seal; /* the answer leaves sealed under it; NULL: as it is */
     size_t written;
+    bool is_streamed;       /* body grows while it leaves, in chunks; head holds what is on its way */
+    bool has_ended;         /* the last chunk, with the receipt behind it, is on its way */
+    size_t chunked;         /* bytes of body that were put into chunks */
     int64_t deadline_us;    /* of the current request or answer; 0 while idle */
     struct encl_conn *next; /* in the queue of ready requests */
 } encl_conn;
@@ -66,9 +69,16 @@ void encl_conn_begin(encl_conn *conn, unsigned status);
 void encl_conn_line(encl_conn *conn, const char *name, rd_bytes value);
 /* Adds Content-Length and, when it closes, Connection. body is copied; has_no_body leaves the bytes out (HEAD). */
 bool encl_conn_end(encl_conn *conn, rd_bytes body, bool has_no_body);
+/* Instead of the above: the body follows as bytes are added, in chunks (RFC 9112, 7.1), until there is a receipt, which
+ * is their trailer. */
+bool encl_conn_stream(encl_conn *conn);
+/* Adds to the body of such an answer. */
+bool encl_conn_add(encl_conn *conn, rd_bytes piece);
+/* So little of it is still here that more is wanted. */
+bool encl_conn_wants_more(const encl_conn *conn);
 /* The answer in preparation leaves sealed; takes the exchange over. */
 void encl_conn_seal(encl_conn *conn, rd_ohttp *seal);
-/* Writes head, receipt line and body as far as the socket takes them. */
+/* Writes head, receipt line and body, or what there is of a stream, as far as the socket takes them. */
 encl_conn_outcome encl_conn_flush(encl_conn *conn);
 /* Tells the peer that nothing more comes. */
 void encl_conn_finish(encl_conn *conn);

@@ -49,19 +49,28 @@ static rd_bytes header_value(const encl_http_request *request, const char *name)
     return header == NULL ? RD_BYTES_NULL : header->value;
 }
 
-/* Puts the answer's claims into the burst; without a salt no receipt can be made, and then there is no answer. */
+/* Without a salt no receipt can be made, and then there is no answer. One that the caller did not send stands in it. */
+static int settle_salt(const encl_server_parts *parts, encl_conn *conn, encl_receipt_wish *wish)
+{
+    rd_err err = RD_ERR_INIT;
+    if (wish->has_salt)
+        return 0;
+    if (encl_receipts_salt(parts->receipts, wish, &err) < 0)
+        return -1;
+    RD_CLEANUP(rd_buf_done) rd_buf text = { 0 };
+    rd_buf_append_base64url(&text, RD_BYTES_ARRAY(wish->salt));
+    encl_conn_line(conn, "Redoubt-Salt", rd_buf_bytes(&text));
+    wish->has_salt = true;
+    return 0;
+}
+
+/* Puts the answer's claims into the burst. */
 static encl_exchange_outcome claim(const encl_server_parts *parts, encl_conn *conn, const encl_http_request *request,
                                    encl_receipt_wish *wish, rd_bytes body, unsigned status, rd_bytes type)
 {
-    rd_err err = RD_ERR_INIT;
     wish->is_sealed = conn->seal != NULL || conn->channel != NULL; /* the relay has read nothing of it */
-    if (encl_receipts_salt(parts->receipts, wish, &err) < 0)
+    if (settle_salt(parts, conn, wish) < 0)
         return ENCL_EXCHANGE_DROP;
-    if (!wish->has_salt) {
-        RD_CLEANUP(rd_buf_done) rd_buf text = { 0 };
-        rd_buf_append_base64url(&text, RD_BYTES_ARRAY(wish->salt));
-        encl_conn_line(conn, "Redoubt-Salt", rd_buf_bytes(&text));
-    }
     const rd_exchange exchange = { .method = request->method,
                                    .target = request->target,
                                    .request_type = header_value(request, "content-type"),
@@ -245,31 +254,119 @@ static bool has_no_content(unsigned status)
     return status == 204 || status == 205 || status == 304;
 }
 
-static int write_response(encl_conn *conn, const encl_http_request *request, const encl_response *response,
-                          rd_bytes *ret_type, rd_err *err)
+/* Returns the content-type. */
+static rd_bytes write_head(encl_conn *conn, const encl_response *response)
 {
+    rd_bytes type = RD_BYTES_NULL;
     encl_conn_begin(conn, response->status);
-    *ret_type = RD_BYTES_NULL;
     for (size_t i = 0; i < response->header_count; i++) {
         const encl_header *header = &response->headers[i];
         if (encl_http_is_reserved(header->name))
             continue;
         if (encl_field_is_named(header->name, "content-type"))
-            *ret_type = header->value;
+            type = header->value;
         rd_buf_append_bytes(&conn->head, header->name);
         rd_buf_append_str(&conn->head, ": ");
         rd_buf_append_bytes(&conn->head, header->value);
         rd_buf_append_str(&conn->head, "\r\n");
     }
+    return type;
+}
+
+static int head_too_large(rd_err *err)
+{
+    return rd_err_set(err, RD_E_FUNCTION_OUTPUT, "the answer's headers are too large");
+}
+
+static int write_response(encl_conn *conn, const encl_http_request *request, const encl_response *response,
+                          rd_bytes *ret_type, rd_err *err)
+{
+    *ret_type = write_head(conn, response);
     rd_bytes body = has_no_content(response->status) ? RD_BYTES_NULL : response->body;
     if (!encl_conn_end(conn, body, is_head(request)) || !encl_sealed_has_room(conn, response->header_count))
-        return rd_err_set(err, RD_E_FUNCTION_OUTPUT, "the answer's headers are too large");
+        return head_too_large(err);
     return 0;
 }
 
-static encl_exchange_outcome answer_function(const encl_server_parts *parts, encl_conn *conn,
-                                             const encl_http_request *request, rd_bytes body)
+/* --- answers that leave while they are made ---------------------------------------------------------------------- */
+
+static bool add_to_conn(void *context, rd_bytes piece)
 {
+    return encl_conn_add(context, piece);
+}
+
+static int flush_conn(void *context)
+{
+    encl_conn_outcome outcome = encl_conn_flush(context);
+    return outcome == ENCL_CONN_DONE ? 0 : outcome == ENCL_CONN_WAIT ? 1 : -1;
+}
+
+static bool conn_wants_more(void *context)
+{
+    return encl_conn_wants_more(context);
+}
+
+static int send_stream(const encl_server_parts *parts, encl_conn *conn, const encl_response *response,
+                       encl_receipt_wish *wish, rd_bytes *ret_type, rd_err *err)
+{
+    const encl_function_sink sink = {
+        .write = add_to_conn, .flush = flush_conn, .has_room = conn_wants_more, .context = conn
+    };
+    *ret_type = write_head(conn, response);
+    if (settle_salt(parts, conn, wish) < 0 || !encl_conn_stream(conn))
+        return head_too_large(err);
+    (void)encl_conn_flush(conn); /* a caller who is gone is noticed below */
+    return encl_function_stream(parts->function, &sink, conn->fd, err);
+}
+
+static bool add_to_buf(void *context, rd_bytes piece)
+{
+    return rd_buf_append_bytes(context, piece);
+}
+
+static int flush_nothing(void *context RD_UNUSED)
+{
+    return 0;
+}
+
+static bool always_wants_more(void *context RD_UNUSED)
+{
+    return true;
+}
+
+/* For callers who take whole answers: as large as the release allows, which the engine holds it to. */
+static int gather_stream(const encl_server_parts *parts, const encl_conn *conn, encl_response *response, rd_buf *body,
+                         rd_err *err)
+{
+    const encl_function_sink sink = {
+        .write = add_to_buf, .flush = flush_nothing, .has_room = always_wants_more, .context = body
+    };
+    if (encl_function_stream(parts->function, &sink, conn->fd, err) < 0)
+        return -1;
+    response->body = rd_buf_bytes(body);
+    return 0;
+}
+
+static encl_exchange_outcome answer_stream(const encl_server_parts *parts, encl_conn *conn,
+                                           const encl_http_request *request, rd_bytes body,
+                                           const encl_response *response, encl_receipt_wish *wish,
+                                           const encl_exchange_turn *turn)
+{
+    rd_err err = RD_ERR_INIT;
+    rd_bytes type;
+    const encl_http_request kept = *request; /* the server reads others into its place */
+    turn->before_stream(turn->context);
+    if (send_stream(parts, conn, response, wish, &type, &err) < 0)
+        return ENCL_EXCHANGE_DROP;
+    encl_function_egress(parts->function, &wish->egress_asked, &wish->egress_failed);
+    return claim(parts, conn, &kept, wish, body, response->status, type);
+}
+
+static encl_exchange_outcome answer_function(const encl_server_parts *parts, encl_conn *conn,
+                                             const encl_http_request *request, rd_bytes body,
+                                             const encl_exchange_turn *turn)
+{
+    RD_CLEANUP(rd_buf_wipe) rd_buf gathered = { 0 };
     rd_err err = RD_ERR_INIT;
     encl_receipt_wish wish;
     if (read_wishes(request, &wish, &err) < 0) {
@@ -279,6 +376,12 @@ static encl_exchange_outcome answer_function(const encl_server_parts *parts, enc
     encl_response response;
     rd_bytes type;
     int outcome = encl_function_call(parts->function, request, body, conn->fd, &response, &err);
+    bool is_stream = outcome == 0 && response.has_stream;
+    bool takes_stream = conn->seal == NULL && !is_head(request) && !has_no_content(response.status);
+    if (is_stream && takes_stream)
+        return answer_stream(parts, conn, request, body, &response, &wish, turn);
+    if (is_stream)
+        outcome = gather_stream(parts, conn, &response, &gathered, &err);
     encl_function_egress(parts->function, &wish.egress_asked, &wish.egress_failed);
     if (outcome < 0 || write_response(conn, request, &response, &type, &err) < 0) {
         if (err.code == RD_E_CANCELLED)
@@ -303,10 +406,10 @@ static encl_exchange_outcome refuse_draining(const encl_server_parts *parts, enc
 }
 
 static encl_exchange_outcome answer_plain(const encl_server_parts *parts, encl_conn *conn,
-                                          const encl_http_request *request)
+                                          const encl_http_request *request, const encl_exchange_turn *turn)
 {
     if (parts->app->manifest.is_plain)
-        return answer_function(parts, conn, request, encl_conn_body(conn));
+        return answer_function(parts, conn, request, encl_conn_body(conn), turn);
     rd_err err = RD_ERR_INIT;
     (void)rd_err_set(&err, RD_E_PLAIN_REFUSED, "this release takes sealed requests alone");
     return encl_exchange_refuse(parts, conn, request, &err);
@@ -327,7 +430,8 @@ uint64_t encl_exchange_body_max(const encl_server_parts *parts, const encl_http_
 }
 
 /* What goes wrong inside the seal is answered inside it. */
-static encl_exchange_outcome answer_inner(const encl_server_parts *parts, encl_conn *conn, rd_bytes opened)
+static encl_exchange_outcome answer_inner(const encl_server_parts *parts, encl_conn *conn, rd_bytes opened,
+                                          const encl_exchange_turn *turn)
 {
     encl_http_request inner = { .method = RD_BYTES_LIT("POST"), .target = RD_BYTES_LIT("/"), .keeps_alive = true };
     rd_bytes body = RD_BYTES_NULL;
@@ -340,7 +444,7 @@ static encl_exchange_outcome answer_inner(const encl_server_parts *parts, encl_c
         return answer_own(parts, conn, &inner);
     uint64_t bound = parts->app->manifest.limits.request_bytes;
     if (body.size <= bound)
-        return answer_function(parts, conn, &inner, body);
+        return answer_function(parts, conn, &inner, body, turn);
     (void)rd_err_set(&err, RD_E_REQUEST_TOO_LARGE, "a body of %zu bytes, the release allows %llu", body.size,
                      (unsigned long long)bound);
     encl_receipt_wish wish = { .has_salt = false };
@@ -348,7 +452,7 @@ static encl_exchange_outcome answer_inner(const encl_server_parts *parts, encl_c
 }
 
 static encl_exchange_outcome answer_sealed(const encl_server_parts *parts, encl_conn *conn,
-                                           const encl_http_request *request)
+                                           const encl_http_request *request, const encl_exchange_turn *turn)
 {
     RD_CLEANUP(rd_buf_wipe) rd_buf opened = { 0 };
     rd_err err = RD_ERR_INIT;
@@ -364,16 +468,16 @@ static encl_exchange_outcome answer_sealed(const encl_server_parts *parts, encl_
         return ENCL_EXCHANGE_READY;
     }
     encl_conn_seal(conn, seal);
-    return answer_inner(parts, conn, rd_buf_bytes(&opened));
+    return answer_inner(parts, conn, rd_buf_bytes(&opened), turn);
 }
 
 encl_exchange_outcome encl_exchange_run(const encl_server_parts *parts, encl_conn *conn,
-                                        const encl_http_request *request, bool is_draining)
+                                        const encl_http_request *request, const encl_exchange_turn *turn)
 {
     bool is_for_function = is_sealed(request) || !is_own(request);
-    if (is_for_function && is_draining)
+    if (is_for_function && turn->is_draining)
         return refuse_draining(parts, conn, request);
     if (is_sealed(request))
-        return answer_sealed(parts, conn, request);
-    return is_for_function ? answer_plain(parts, conn, request) : answer_own(parts, conn, request);
+        return answer_sealed(parts, conn, request, turn);
+    return is_for_function ? answer_plain(parts, conn, request, turn) : answer_own(parts, conn, request);
 }

@@ -13,9 +13,17 @@ typedef enum encl_exchange_outcome {
     ENCL_EXCHANGE_DROP = 2,   /* no answer: the caller left, or none could be made */
 } encl_exchange_outcome;
 
-/* Answers the request at the front of conn. */
+typedef struct encl_exchange_turn {
+    bool is_draining;
+    /* An answer is about to be sent while it is made, which may last: other answers that are ready leave first. */
+    void (*before_stream)(void *context);
+    void *context;
+} encl_exchange_turn;
+
+/* Answers the request at the front of conn. Of an answer that is a stream, ENCL_EXCHANGE_SIGNED is its end: all but its
+ * receipt has been written or waits in conn; ENCL_EXCHANGE_DROP cuts it. */
 encl_exchange_outcome encl_exchange_run(const encl_server_parts *parts, encl_conn *conn,
-                                        const encl_http_request *request, bool is_draining);
+                                        const encl_http_request *request, const encl_exchange_turn *turn);
 /* The largest body that a request may bring: what the release says, and more for what is sealed around it. */
 uint64_t encl_exchange_body_max(const encl_server_parts *parts, const encl_http_request *request);
 /* A refusal before the body was read (its commitment covers an empty body), e.g. REQUEST_TOO_LARGE. */

@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "common/base/mem.h"
+#include "enclave/engine/guest/guest_abi.h"
 
 #define HEAP_PRELOADED ((size_t)64 << 20)
 
@@ -14,6 +15,8 @@ struct encl_function {
     encl_world *world;
     encl_function_host host;
     int caller_fd;
+    const encl_function_sink *sink; /* while an answer's stream runs */
+    bool is_caller_gone;            /* of it */
     bool has_background;
     rd_buf url;
     encl_header headers[ENCL_HTTP_COUNT_MAX];
@@ -59,26 +62,58 @@ static bool turn_egress(encl_function *function, bool *ret_goes_on)
     return encl_egress_has_news(egress);
 }
 
-/* A handler's timer or request: sleep until it is due or there is an answer, but notice a caller who left. */
+static int host_room(void *context)
+{
+    const encl_function *function = context;
+    if (function->is_caller_gone)
+        return ENCL_ROOM_GONE;
+    return function->sink->has_room(function->sink->context) ? ENCL_ROOM_SOME : ENCL_ROOM_NONE;
+}
+
+/* What poll waits for beside the end of the caller. */
+static short flush_sink(encl_function *function)
+{
+    int outcome = function->is_caller_gone ? 0 : function->sink->flush(function->sink->context);
+    function->is_caller_gone |= outcome < 0;
+    return outcome == 1 ? POLLOUT : 0;
+}
+
+static bool host_write(void *context, rd_bytes piece)
+{
+    encl_function *function = context;
+    if (!function->sink->write(function->sink->context, piece))
+        return false;
+    (void)flush_sink(function);
+    return true;
+}
+
+/* A handler's timer or request, or a caller who is slow: sleep until it is due, there is an answer or there is room,
+ * but notice a caller who left. */
 static int host_wait(void *context, int64_t until_us)
 {
     encl_function *function = context;
     encl_egress *egress = encl_world_egress(function->world);
+    int room = function->sink != NULL ? host_room(function) : ENCL_ROOM_NONE;
     for (;;) {
         bool goes_on = false;
+        short events = function->sink != NULL ? flush_sink(function) : 0;
         int64_t left_us = until_us - host_monotonic_us(NULL);
-        if (turn_egress(function, &goes_on) || left_us <= 0)
+        if (turn_egress(function, &goes_on) || left_us <= 0 || (function->sink != NULL && host_room(function) != room))
             return 0;
-        struct pollfd fds[1 + ENCL_FUNCTION_WATCHED + ENCL_EGRESS_AT_ONCE] = { { .fd = function->caller_fd,
-                                                                                 .events = POLLRDHUP } };
+        struct pollfd fds[1 + ENCL_FUNCTION_WATCHED + ENCL_EGRESS_AT_ONCE] = {
+            { .fd = function->is_caller_gone ? -1 : function->caller_fd, .events = (short)(POLLRDHUP | events) }
+        };
         nfds_t count = 1;
         if (encl_egress_is_pending(egress)) {
             count += function->host.watch(function->host.context, fds + count);
             count += encl_egress_watch(egress, fds + count);
         }
         int ready = poll(fds, count, goes_on ? 0 : (int)RD_MIN((left_us + 999) / 1000, 60000));
-        if (ready > 0 && (fds[0].revents & (POLLHUP | POLLERR | POLLRDHUP)) != 0)
+        if (ready <= 0 || (fds[0].revents & (POLLHUP | POLLERR | POLLRDHUP)) == 0)
+            continue;
+        if (function->sink == NULL)
             return -1;
+        function->is_caller_gone = true;
     }
 }
 
@@ -158,6 +193,8 @@ static int configure(encl_function *function, encl_engine *engine, const rd_rele
                                     .wait = host_wait,
                                     .ask = host_ask,
                                     .is_pending = host_is_pending,
+                                    .write = host_write,
+                                    .room = host_room,
                                     .forget = host_forget,
                                     .context = function };
     const encl_engine_limits limits = encl_world_limits(release);
@@ -260,6 +297,7 @@ int encl_function_call(encl_function *function, const encl_http_request *request
                           .header_count = copy_headers(function, request),
                           .body = body };
     function->caller_fd = caller_fd;
+    function->is_caller_gone = false;
     function->has_background = false;
     encl_world_begin(function->world);
     rd_err cause = RD_ERR_INIT;
@@ -269,6 +307,20 @@ int encl_function_call(encl_function *function, const encl_http_request *request
         function->has_background = ret->has_background;
         return 0;
     }
+    function->host.log(function->host.context, "error", rd_bytes_str(cause.text));
+    return rename_failure(&cause, err);
+}
+
+int encl_function_stream(encl_function *function, const encl_function_sink *sink, int caller_fd, rd_err *err)
+{
+    rd_err cause = RD_ERR_INIT;
+    function->caller_fd = caller_fd;
+    function->sink = sink;
+    int outcome = encl_engine_stream(function->engine, &function->has_background, &cause);
+    function->caller_fd = -1;
+    function->sink = NULL;
+    if (outcome == 0)
+        return 0;
     function->host.log(function->host.context, "error", rd_bytes_str(cause.text));
     return rename_failure(&cause, err);
 }

@@ -30,6 +30,15 @@ typedef struct encl_function_host {
     void *context;
 } encl_function_host;
 
+/* Where the body of an answer goes that leaves while it is made. */
+typedef struct encl_function_sink {
+    bool (*write)(void *context, rd_bytes piece); /* takes a piece whole; false: it cannot */
+    /* Sends what can be sent now: 0 all of it, 1 the rest when caller_fd has room, -1 the caller is gone. */
+    int (*flush)(void *context);
+    bool (*has_room)(void *context); /* another piece is wanted */
+    void *context;
+} encl_function_sink;
+
 /* The engine of a zygote, with limits of its own until encl_function_load; log lines before that are dropped. */
 int encl_function_preload(encl_engine **ret, rd_err *err) RD_NODISCARD;
 
@@ -47,7 +56,11 @@ void encl_function_free_p(encl_function **function);
  * FUNCTION_BAD_RESPONSE, HTTP_SYNTAX (the engine does not take this URL), CANCELLED (the caller is gone). */
 int encl_function_call(encl_function *function, const encl_http_request *request, rd_bytes body, int caller_fd,
                        encl_response *ret, rd_err *err) RD_NODISCARD;
-/* Requests that the last call sent before it answered, and those of them that failed. */
+/* Brings the body of an answer with has_stream; caller_fd as above. -1: the body is not whole, for the reasons of
+ * encl_function_call. */
+int encl_function_stream(encl_function *function, const encl_function_sink *sink, int caller_fd,
+                         rd_err *err) RD_NODISCARD;
+/* Requests that the last call sent before its answer was whole, and those of them that failed. */
 void encl_function_egress(const encl_function *function, uint32_t *ret_asked, uint32_t *ret_failed);
 /* The last call left waitUntil work, which encl_function_finish runs. */
 bool encl_function_has_background(const encl_function *function);

@@ -366,8 +366,14 @@ static void queue_answer(encl_server *server, encl_conn *conn, encl_exchange_out
         sign_burst(server);
 }
 
+static void sign_before_stream(void *context)
+{
+    sign_burst(context);
+}
+
 static void run_one(encl_server *server, encl_conn *conn)
 {
+    const encl_exchange_turn turn = { server->is_draining, sign_before_stream, server };
     rd_err err = RD_ERR_INIT;
     size_t scanned = 0;
     /* Parsed again rather than kept: the buffer may have moved since, and 3 KiB a connection are saved. */
@@ -375,7 +381,7 @@ static void run_one(encl_server *server, encl_conn *conn)
         drop(server, conn);
         return;
     }
-    queue_answer(server, conn, encl_exchange_run(&server->parts, conn, &server->request, server->is_draining));
+    queue_answer(server, conn, encl_exchange_run(&server->parts, conn, &server->request, &turn));
     if (encl_function_has_background(server->parts.function))
         sign_burst(server); /* waitUntil may last: the answer leaves first */
     encl_function_finish(server->parts.function);

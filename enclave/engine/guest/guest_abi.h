@@ -30,7 +30,8 @@ enum { ENCL_CLOCK_WALL = 0, ENCL_CLOCK_MONOTONIC = 1 };
 
 /* What the guest may ask of its host. The question and the payload of most answers are fields: a u32le size and that
  * many bytes each; a number is a field of four bytes. An answer begins with one byte, enum encl_ask_status; all but
- * ENCL_ASK_OK carry a sentence. enclave/engine/platform/crypto.js knows these numbers too. */
+ * ENCL_ASK_OK carry a sentence. The files of
+ * enclave/engine/platform know these numbers too. */
 enum encl_ask_op {
     ENCL_ASK_REPLY = 0, /* copies the last answer to the address */
     /* crypto.subtle: answered by the engine itself */
@@ -45,11 +46,17 @@ enum encl_ask_op {
     /* alg, handle, hash or 0, salt or the public key's handle, info, bits, alg, hash and flags of the key to make or 0
      * → bytes, or a key */
     ENCL_ASK_DERIVE = 9,
+    /* an answer whose body is sent while it is made: answered by the engine itself */
+    ENCL_ASK_OPEN = 10,  /* the response to come has such a body */
+    ENCL_ASK_WRITE = 11, /* a piece of it; refused while there is no room */
+    ENCL_ASK_ROOM = 12,  /* → one byte, enum encl_ask_room */
+    ENCL_ASK_END = 13,   /* it is whole */
+    ENCL_ASK_BREAK = 14, /* it never will be */
     /* from here on: encl_engine_host.ask (enclave/world) */
     ENCL_ASK_OF_HOST = 64,
-    ENCL_ASK_NEXT = 64,   /* → nothing, or id, 1, sentence, or id, 0, status, count, name and value …, body */
-    ENCL_ASK_FETCH = 65,  /* method, is http, host, port, target, count, name and value …, body → u32le id */
-    ENCL_ASK_CANCEL = 66, /* id */
+    ENCL_ASK_NEXT = 64,       /* → nothing, or id, 1, sentence, or id, 0, status, count, name and value …, body */
+    ENCL_ASK_FETCH = 65,      /* method, is http, host, port, target, count, name and value …, body → u32le id */
+    ENCL_ASK_CANCEL = 66,     /* id */
     ENCL_ASK_EVIDENCE = 67,   /* 32 bytes → evidence bundle */
     ENCL_ASK_DERIVE_APP = 68, /* path → 32 bytes */
     ENCL_ASK_SIGN_APP = 69,   /* scheme, data → signature */
@@ -69,6 +76,8 @@ enum encl_ask_status {
     ENCL_ASK_TYPE = 7,          /* TypeError */
     ENCL_ASK_ENTROPY = 8,       /* ENTROPY_BEFORE_SNAPSHOT */
 };
+
+enum encl_ask_room { ENCL_ROOM_NONE = 0, ENCL_ROOM_SOME = 1, ENCL_ROOM_GONE = 2 /* the caller left */ };
 
 enum encl_key_alg {
     ENCL_ALG_HMAC = 1,

@@ -55,6 +55,13 @@
         return out;
     };
 
+    // How many answers of the host are still to come; while there are any, the run loop calls hooks.wake.
+    const waiting = { fetch: 0, stream: 0 };
+    hooks.waits = (what, count) => {
+        waiting[what] = count;
+        native.waiting(waiting.fetch + waiting.stream);
+    };
+
     // One thread and no shared memory: what cannot be used should not be found.
     delete globalThis.SharedArrayBuffer;
     delete globalThis.Atomics;

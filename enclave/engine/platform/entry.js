@@ -1,9 +1,9 @@
 // entry: what the guest calls: setHandler once while loading, start for each request.
 (function (native, hooks) {
     'use strict';
-    const EXCEPTION = 1, REJECTED = 2, BAD_RESPONSE = 3;
+    const EXCEPTION = 1, REJECTED = 2, BAD_RESPONSE = 3, OPEN = 10; // guest/guest_abi.h
     const then = Promise.prototype.then, resolve = Promise.resolve.bind(Promise), call = Reflect.apply;
-    let handler = null, self, env, pending = 0;
+    let handler = null, self, env, pending = 0, hasNoBody = false;
 
     hooks.setHandler = (given, envText) => {
         env = envText === '' ? {} : JSON.parse(envText);
@@ -29,20 +29,33 @@
         }
         passThroughOnException() {}
     }
+    // The answer's head goes first; the pump counts as work until then, as waitUntil's does.
+    const sendStream = (response, stream) => {
+        if (hasNoBody) {
+            hooks.sendHead(response);
+            call(then, stream.cancel(), [undefined, hooks.report]);
+            return;
+        }
+        hooks.ask(OPEN);
+        native.background(++pending);
+        hooks.sendHead(response);
+        call(then, hooks.pump(stream), [settle, settle]);
+    };
     const describe = (v) => (v === null ? 'null' : typeof v === 'object' ? `an object of ${v.constructor?.name ?? 'no class'}` : `a value of type ${typeof v}`);
     const finish = (value) => {
         try {
             if (!hooks.isResponse(value)) throw new TypeError(`the handler gave ${describe(value)}, not a Response`);
-            hooks.send(value);
+            const stream = hooks.send(value);
+            if (stream !== null) sendStream(value, stream);
         } catch (e) {
             native.fail(BAD_RESPONSE, e);
         }
     };
-
     const reject = (e) => native.fail(REJECTED, e);
     hooks.start = (method, url, headers, body) => {
         hooks.startClock();
         hooks.currentUrl = url;
+        hasNoBody = method === 'HEAD';
         let answer;
         try {
             answer = call(handler, self, [hooks.newRequest(method, url, headers, body), env, new ExecutionContext()]);

@@ -16,19 +16,22 @@
     const settle = (id) => {
         const one = waiting.get(id);
         waiting.delete(id);
-        native.waiting(waiting.size);
+        hooks.waits('fetch', waiting.size);
         return one;
     };
 
     hooks.wake = () => {
-        for (let has_news = false; ; has_news = true) {
+        let hasNews = hooks.wakeStream();
+        while (waiting.size > 0) {
             const answer = hooks.fields(hooks.ask(NEXT));
-            if (answer.length === 0) return has_news;
+            if (answer.length === 0) break;
+            hasNews = true;
             const one = settle(numberOf(answer[0]));
             if (one === undefined) continue;
             if (numberOf(answer[1]) === 1) one.reject(new TypeError(hooks.decode(answer[2])));
             else one.resolve({ status: numberOf(answer[2]), headers: answer.slice(4, -1).map(textOf), body: answer.at(-1) });
         }
+        return hasNews;
     };
 
     const send = (url, method, headers, body, signal) => new Promise((resolve, reject) => {
@@ -37,7 +40,7 @@
             headers.length / 2, ...headers.map(latin1), body);
         const id = new DataView(answer).getUint32(0, true);
         waiting.set(id, { resolve, reject });
-        native.waiting(waiting.size);
+        hooks.waits('fetch', waiting.size);
         signal.addEventListener('abort', () => {
             if (settle(id) === undefined) return;
             hooks.ask(CANCEL, id);

@@ -1,7 +1,7 @@
-// http: Headers, Request and Response (Fetch standard, section 5), with bodies that are always whole in memory.
+// http: Headers, Request and Response (Fetch standard, section 5).
 (function (native, hooks) {
     'use strict';
-    const { define, encode, bytesOf } = hooks;
+    const { define, encode, bytesOf, isStream } = hooks;
     const VALUE_MAX = 65536;
     const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
     const own = Symbol('headers given by the host, already checked');
@@ -75,49 +75,74 @@
     delete Headers.flat;
     delete Headers.preset;
 
-    // A body is null, a text that is not encoded yet, or bytes.
+    // A body is null, a text that is not encoded yet, bytes, or a stream.
     const extract = (body) => {
         if (body == null) return [null, null];
         if (typeof body === 'string') return [body, 'text/plain;charset=UTF-8'];
         if (body instanceof ArrayBuffer || ArrayBuffer.isView(body)) return [bytesOf(body, 'body').slice(), null];
         if (body instanceof URLSearchParams) return [`${body}`, 'application/x-www-form-urlencoded;charset=UTF-8'];
-        if (typeof body === 'object' && (Symbol.asyncIterator in body || 'getReader' in body))
-            throw new TypeError('streaming bodies are not available in this release');
+        if (hooks.isStream(body)) {
+            if (body.locked || hooks.isDisturbed(body)) throw new TypeError('the stream is locked, or was read already');
+            return [body, null];
+        }
+        if (typeof body === 'object' && Symbol.asyncIterator in body) return [ReadableStream.from(body), null];
         return [`${body}`, 'text/plain;charset=UTF-8'];
     };
     const bytesOfBody = (body) => (body === null ? null : typeof body === 'string' ? encode(body) : body);
 
     class Body {
-        #body = null; #used = false;
-        static put(b, body) { b.#body = body; }
+        #body = null; #stream = null; #used = false; // the stream of a whole body is made when it is asked for
+        static put(b, body) {
+            b.#body = body;
+            b.#stream = hooks.isStream(body) ? body : null;
+        }
         static peek(b) { return b.#body; }
         static use(b) { b.#used = true; }
-        get bodyUsed() { return this.#used; }
+        static isLocked(b) { return b.#stream?.locked ?? false; }
+        get body() {
+            if (this.#body === null) return null;
+            return (this.#stream ??= hooks.streamOf(this.#used ? new Uint8Array(0) : bytesOfBody(this.#body).slice()));
+        }
+        get bodyUsed() { return this.#used || (this.#stream !== null && hooks.isDisturbed(this.#stream)); }
         #take() {
-            if (this.#used) throw new TypeError('the body was read already');
+            if (this.bodyUsed || this.#stream?.locked) throw new TypeError('the body was read already');
             if (this.#body !== null) this.#used = true;
-            return this.#body;
+            return hooks.isStream(this.#body) ? hooks.gather(this.#body) : this.#body;
         }
         async text() {
-            const body = this.#take();
+            const body = await this.#take();
             return body === null ? '' : typeof body === 'string' ? body.toWellFormed() : hooks.decode(body);
         }
         async json() {
-            const body = this.#take();
+            const body = await this.#take();
             return JSON.parse(body === null ? '' : typeof body === 'string' ? body : hooks.decode(body));
         }
         async bytes() {
-            const body = bytesOfBody(this.#take());
+            const body = bytesOfBody(await this.#take());
             return body === null ? new Uint8Array(0) : body.slice();
         }
         async arrayBuffer() { return (await this.bytes()).buffer; }
         async formData() { throw new TypeError('formData is not available in this release'); }
         async blob() { throw new TypeError('blob is not available in this release'); }
     }
-    const { put, peek, use } = Body;
+    const { put, peek, use, isLocked } = Body;
     delete Body.put;
+    delete Body.isLocked;
     delete Body.peek;
     delete Body.use;
+    const copyBody = (from) => {
+        if (from.bodyUsed || isLocked(from)) throw new TypeError('the body was read already');
+        const body = peek(from);
+        if (hooks.isStream(body)) throw new TypeError('a body that is a stream cannot be cloned in this release');
+        return body;
+    };
+    // Both halves of a clone can be read: a stream is read once for both.
+    const share = (from, to) => {
+        const body = peek(from);
+        const [one, other] = isStream(body) ? body.tee() : [body, body];
+        put(from, one);
+        put(to, other);
+    };
     const setBody = (target, headers, body) => {
         const [content, type] = extract(body);
         put(target, content);
@@ -160,9 +185,9 @@
         get signal() { return (this.#signal ??= hooks.newSignal()); }
         get redirect() { return this.#redirect; }
         clone() {
-            if (this.bodyUsed) throw new TypeError('the body was read already');
+            const body = copyBody(this);
             const copy = new Request(this.#url, { method: this.#method, headers: this.headers, signal: this.signal, redirect: this.#redirect });
-            put(copy, peek(this));
+            put(copy, body);
             return copy;
         }
     }
@@ -214,23 +239,23 @@
         get url() { return this.#url; }
         get redirected() { return this.#redirected; }
         clone() {
-            if (this.bodyUsed) throw new TypeError('the body was read already');
+            const body = copyBody(this);
             const copy = new Response(null, { status: this.#status, statusText: this.#statusText, headers: this.#headers });
             copy.#type = this.#type;
             copy.#url = this.#url;
             copy.#redirected = this.#redirected;
-            put(copy, peek(this));
+            put(copy, body);
             return copy;
         }
     }
     define(globalThis, { Headers, Request, Response });
     hooks.flat = flat;
-    // The bytes of a request that is being sent; it cannot be read again.
+    // The bytes of a request that is being sent, or a promise of them; it cannot be read again.
     hooks.takeBody = (request) => {
-        if (request.bodyUsed) throw new TypeError('the body was read already');
-        const body = bytesOfBody(peek(request));
+        if (request.bodyUsed || isLocked(request)) throw new TypeError('the body was read already');
+        const body = peek(request);
         if (body !== null) use(request);
-        return body;
+        return hooks.isStream(body) ? hooks.gather(body) : bytesOfBody(body);
     };
     hooks.newResponse = (status, headers, body, url, redirected) => new Response(body, { status, headers, url, redirected }, own);
     hooks.location = (url) => new URL(url, hooks.currentUrl).href;
@@ -238,8 +263,15 @@
         new Request(url, { method, headers, body: body === null ? null : new Uint8Array(body) }, own);
     hooks.isResponse = (v) => v instanceof Response;
     hooks.send = (response) => {
-        if (response.bodyUsed) throw new TypeError('the response was read already and cannot be sent');
+        if (response.bodyUsed || isLocked(response)) throw new TypeError('the response was read already and cannot be sent');
         const body = peek(response);
+        if (hooks.isStream(body)) {
+            use(response);
+            return body;
+        }
         native.respond(response.status, flat(response.headers), typeof body === 'string' ? body.toWellFormed() : body);
+        return null;
     };
+    // The head of an answer whose body is a stream.
+    hooks.sendHead = (response) => native.respond(response.status, flat(response.headers), null);
 })
