@@ -1,6 +1,8 @@
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
+#include "api/context.h"
 #include "api/request_private.h"
 #include "common/base/mem.h"
 
@@ -16,6 +18,7 @@ struct api_stream {
     bool is_aborted;
     bool was_refused; /* a write did not fit: on_drain is owed */
     bool is_asleep;   /* libmicrohttpd asked for bytes and there were none */
+    uv_poll_t *watch; /* on the caller's socket, which libmicrohttpd does not look at meanwhile; NULL: not yet */
 };
 
 api_stream *api_reply_stream(api_request *request, const api_stream_options *options)
@@ -45,6 +48,8 @@ static void wake(api_stream *stream)
     if (!stream->is_asleep)
         return;
     stream->is_asleep = false;
+    if (stream->watch)
+        (void)uv_poll_stop(stream->watch);
     MHD_resume_connection(stream->request->connection);
     api_server_wake(stream->request->server);
 }
@@ -92,6 +97,40 @@ void api_stream_abort(api_stream *stream)
     wake(stream);
 }
 
+/* The caller's end, or bytes of a next request: these wait, and its end is noticed with the next write. */
+static void on_caller(uv_poll_t *watch, int status, int events)
+{
+    (void)events;
+    api_stream *stream = watch->data;
+    uv_os_fd_t fd;
+    uint8_t byte;
+    (void)uv_poll_stop(watch);
+    if (status == 0 && uv_fileno((uv_handle_t *)watch, &fd) == 0 && recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0)
+        return;
+    api_stream_abort(stream);
+}
+
+static void watch_caller(api_stream *stream)
+{
+    if (!stream->watch) {
+        const union MHD_ConnectionInfo *info =
+            MHD_get_connection_info(stream->request->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+        uv_poll_t *watch = rd_alloc(sizeof *watch);
+        if (!info || uv_poll_init(api_request_context(stream->request)->loop, watch, info->connect_fd) < 0) {
+            free(watch);
+            return;
+        }
+        watch->data = stream;
+        stream->watch = watch;
+    }
+    (void)uv_poll_start(stream->watch, UV_READABLE, on_caller);
+}
+
+static void free_watch(uv_handle_t *handle)
+{
+    free(handle);
+}
+
 static ssize_t read_stream(void *arg, uint64_t position, char *out, size_t size)
 {
     (void)position;
@@ -108,6 +147,7 @@ static ssize_t read_stream(void *arg, uint64_t position, char *out, size_t size)
     if (count == 0) {
         stream->is_asleep = true;
         MHD_suspend_connection(stream->request->connection);
+        watch_caller(stream);
         return 0;
     }
     memcpy(out, stream->waiting.data, count);
@@ -130,6 +170,8 @@ void api_stream_closed(api_stream *stream)
 {
     if (stream->options.on_close)
         stream->options.on_close(stream->options.arg);
+    if (stream->watch)
+        uv_close((uv_handle_t *)stream->watch, free_watch);
     rd_buf_done(&stream->waiting);
     free(stream->trailer.name);
     free(stream->trailer.value);
