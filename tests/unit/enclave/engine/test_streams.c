@@ -1,7 +1,7 @@
 /* ReadableStream as handlers use it, and answers whose bodies leave while they are made. */
 #include "engine_fixture.h"
 
-#include "enclave/engine/guest/guest_abi.h"
+#include "enclave/engine/engine_priv.h"
 
 /* Who takes a stream: so many pieces at a time, and perhaps not to its end. */
 typedef struct taker {
@@ -258,6 +258,59 @@ static void test_background_goes_on(void **state)
     fixture_close(&t.f);
 }
 
+/* What a machine asks whose script broke out of the platform. */
+static void test_hostile_questions(void **state)
+{
+    static const struct {
+        const char *name;
+        encl_stream_state before;
+        uint32_t op;
+        const char *question;
+        size_t size;
+        unsigned room;
+        uint8_t want;
+        encl_stream_state after;
+    } rows[] = {
+        { "opens", ENCL_STREAM_NONE, ENCL_ASK_OPEN, "", 0, 1, ENCL_ASK_OK, ENCL_STREAM_OPEN },
+        { "opens twice", ENCL_STREAM_OPEN, ENCL_ASK_OPEN, "", 0, 1, ENCL_ASK_NOT_SUPPORTED, ENCL_STREAM_OPEN },
+        { "opens while it runs", ENCL_STREAM_RUNS, ENCL_ASK_OPEN, "", 0, 1, ENCL_ASK_NOT_SUPPORTED, ENCL_STREAM_RUNS },
+        { "writes unasked", ENCL_STREAM_NONE, ENCL_ASK_WRITE, "\1\0\0\0a", 5, 1, ENCL_ASK_OPERATION, ENCL_STREAM_NONE },
+        { "writes too early", ENCL_STREAM_OPEN, ENCL_ASK_WRITE, "\1\0\0\0a", 5, 1, ENCL_ASK_OPERATION,
+          ENCL_STREAM_OPEN },
+        { "writes", ENCL_STREAM_RUNS, ENCL_ASK_WRITE, "\1\0\0\0a", 5, 1, ENCL_ASK_OK, ENCL_STREAM_RUNS },
+        { "writes without room", ENCL_STREAM_RUNS, ENCL_ASK_WRITE, "\1\0\0\0a", 5, 0, ENCL_ASK_OPERATION,
+          ENCL_STREAM_RUNS },
+        { "writes too much", ENCL_STREAM_RUNS, ENCL_ASK_WRITE, "\5\0\0\0abcde", 9, 1, ENCL_ASK_QUOTA,
+          ENCL_STREAM_TOO_LARGE },
+        { "writes behind the end", ENCL_STREAM_ENDED, ENCL_ASK_WRITE, "\1\0\0\0a", 5, 1, ENCL_ASK_OPERATION,
+          ENCL_STREAM_ENDED },
+        { "a size without bytes", ENCL_STREAM_RUNS, ENCL_ASK_WRITE, "\3\0\0\0a", 5, 1, ENCL_ASK_TYPE,
+          ENCL_STREAM_RUNS },
+        { "bytes without a size", ENCL_STREAM_RUNS, ENCL_ASK_WRITE, "\1\0", 2, 1, ENCL_ASK_TYPE, ENCL_STREAM_RUNS },
+        { "bytes behind", ENCL_STREAM_RUNS, ENCL_ASK_WRITE, "\1\0\0\0ab", 6, 1, ENCL_ASK_TYPE, ENCL_STREAM_RUNS },
+        { "ends unasked", ENCL_STREAM_NONE, ENCL_ASK_END, "", 0, 1, ENCL_ASK_NOT_SUPPORTED, ENCL_STREAM_NONE },
+        { "ends too early", ENCL_STREAM_OPEN, ENCL_ASK_END, "", 0, 1, ENCL_ASK_NOT_SUPPORTED, ENCL_STREAM_OPEN },
+        { "ends", ENCL_STREAM_RUNS, ENCL_ASK_END, "", 0, 1, ENCL_ASK_OK, ENCL_STREAM_ENDED },
+        { "ends what is too large", ENCL_STREAM_TOO_LARGE, ENCL_ASK_END, "", 0, 1, ENCL_ASK_NOT_SUPPORTED,
+          ENCL_STREAM_TOO_LARGE },
+        { "breaks", ENCL_STREAM_RUNS, ENCL_ASK_BREAK, "", 0, 1, ENCL_ASK_OK, ENCL_STREAM_BROKEN },
+        { "ends what broke", ENCL_STREAM_BROKEN, ENCL_ASK_END, "", 0, 1, ENCL_ASK_NOT_SUPPORTED, ENCL_STREAM_BROKEN },
+    };
+    (void)state;
+    for (size_t i = 0; i < RD_ARRAY_LEN(rows); i++) {
+        taker t = { .room = rows[i].room };
+        encl_engine engine = { .host = { .write = take, .room = room, .context = &t },
+                               .limits = { .output_size = 8 },
+                               .stream = rows[i].before,
+                               .streamed = 4 };
+        encl_engine_stream_ask(&engine, rows[i].op, rd_bytes_of(rows[i].question, rows[i].size));
+        if (engine.reply.data[0] != rows[i].want || engine.stream != rows[i].after ||
+            (t.pieces == 1) != (rows[i].op == ENCL_ASK_WRITE && rows[i].want == ENCL_ASK_OK))
+            fail_msg("%s: answer %u, state %d, %u pieces", rows[i].name, engine.reply.data[0], engine.stream, t.pieces);
+        rd_buf_done(&engine.reply);
+    }
+}
+
 /* Where nobody takes streams, a handler that answers with one fails, and whole bodies go on. */
 static void test_without_a_taker(void **state)
 {
@@ -278,6 +331,7 @@ int main(void)
         cmocka_unit_test(test_caller_leaves),
         cmocka_unit_test(test_cut),
         cmocka_unit_test(test_background_goes_on),
+        cmocka_unit_test(test_hostile_questions),
         cmocka_unit_test(test_without_a_taker),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
