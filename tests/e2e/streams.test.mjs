@@ -2,10 +2,12 @@
 // when it is not. The function waits at gates that the test opens, so that nothing here depends on time.
 import { test, before, after } from "node:test";
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { once } from "node:events";
 import { createServer, request as httpRequest } from "node:http";
-import { Stack, until } from "../support/stack.mjs";
+import { join } from "node:path";
+import { BIN, Stack, until } from "../support/stack.mjs";
 
 const sourceOf = (port) => `
 const encode = (text) => new TextEncoder().encode(text);
@@ -143,10 +145,36 @@ test("a stream that fails, stalls or grows past its bound is cut", { timeout: 60
   assert.equal((await rest(await call("/large?n=7"))).length, 7); // the next one is served as ever
 });
 
-test("the command line names an answer that is cut", { timeout: 60000 }, async () => {
+// The command line while it runs: {stdout, errors(), ended}.
+function invoke(path) {
+  const child = spawn(join(BIN, "redoubt"), ["invoke", "streams", "--path", path, "--plain"], { stdio: ["ignore", "pipe", "pipe"],
+    env: { ...process.env, REDOUBT_PROFILE: stack.profile, HOME: stack.dir, XDG_CONFIG_HOME: "", XDG_STATE_HOME: "" } });
+  let errors = "";
+  child.stderr.on("data", (part) => { errors += part; });
+  return { stdout: child.stdout, errors: () => errors, ended: once(child, "close").then(([code]) => code) };
+}
+
+test("the command line shows a stream as it comes, and its receipt's word at the end", { timeout: 60000 }, async () => {
+  const running = invoke("/turns");
+  for (const name of ["one", "two", "three"]) {
+    assert.equal(await piece(running.stdout), name + ";");
+    assert.doesNotMatch(running.errors(), /receipt/);
+    await open(name);
+  }
+  assert.equal(await running.ended, 0);
+  assert.match(running.errors(), /receipt +verified/);
+});
+
+test("the command line names an answer that is cut, and calls what it printed partial", { timeout: 60000 }, async () => {
   const result = await stack.cli("invoke", "streams", "--path", "/stuck", "--json", "--plain");
   assert.notEqual(result.code, 0);
-  assert.doesNotMatch(result.stdout, /"verified": ?true/);
+  assert.match(result.stdout + result.stderr, /"code": ?"truncated"/);
+  const running = invoke("/throws");
+  assert.equal(await piece(running.stdout), "half");
+  await open("throw");
+  assert.equal(await running.ended, 1);
+  assert.match(running.errors(), /PARTIAL/);
+  assert.doesNotMatch(running.errors(), /verified/);
 });
 
 test("a caller who leaves ends the stream, and the function is told", { timeout: 60000 }, async () => {
