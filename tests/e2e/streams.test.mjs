@@ -6,8 +6,9 @@ import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { once } from "node:events";
 import { createServer, request as httpRequest } from "node:http";
+import { request as tlsRequest } from "node:https";
 import { join } from "node:path";
-import { BIN, Stack, until } from "../support/stack.mjs";
+import { BIN, Stack, freePort, until } from "../support/stack.mjs";
 
 const sourceOf = (port) => `
 const encode = (text) => new TextEncoder().encode(text);
@@ -29,14 +30,16 @@ export default { async fetch(request, env, ctx) {
 } };`;
 const LIMIT = 2 << 20;
 
-let stack, made, gates;
+let stack, made, gates, tlsPort;
 const waiting = new Map(); // name of a gate: its response
 before(async () => {
   gates = createServer((request, response) => { waiting.set(request.url.slice(1), response); gates.emit("at", request.url.slice(1)); }).listen(0, "127.0.0.1");
   await once(gates, "listening");
-  stack = await Stack.start({ hosts: 1, agentFlags: ["--egress-allow", "127.0.0.0/8,::1/128"] });
+  tlsPort = await freePort();
+  stack = await Stack.start({ hosts: 1, agentFlags: ["--egress-allow", "127.0.0.0/8,::1/128"], apiFlags: ["--passthrough-listen", `127.0.0.1:${tlsPort}`] });
+  stack.options.apiFlags = [];
   await stack.addApi(2);
-  made = await stack.deploy("streams", sourceOf(gates.address().port), { limits: { response_bytes: LIMIT, time_ms: 20000 }, resources: { cpu_m: 1000 },
+  made = await stack.deploy("streams", sourceOf(gates.address().port), { open: true, limits: { response_bytes: LIMIT, time_ms: 20000 }, resources: { cpu_m: 1000 },
     egress: [{ host: `http://localhost:${gates.address().port}`, private: true }] });
 }, { timeout: 120000 });
 after(async () => { gates?.closeAllConnections(); gates?.close(); await stack?.close(); });
@@ -54,8 +57,9 @@ async function open(name) {
 // The head of an answer, as it comes.
 function call(path, { port = stack.ports.apps, method = "GET", body, headers = {} } = {}) {
   return new Promise((done, failed) => {
-    const outgoing = httpRequest({ host: "127.0.0.1", port, path, method, agent: false,
-      headers: { host: made.app.replace("_", "-") + ".localhost", authorization: "Bearer " + stack.token, ...headers } }, done);
+    const ask = port === tlsPort ? tlsRequest : httpRequest, servername = made.app.replace("_", "-") + ".localhost";
+    const outgoing = ask({ host: "127.0.0.1", port, path, method, agent: false, servername, rejectUnauthorized: false,
+      headers: { host: servername, authorization: "Bearer " + stack.token, ...headers } }, done);
     outgoing.on("error", failed);
     outgoing.end(body);
   });
@@ -133,6 +137,24 @@ test("work of waitUntil goes on after the stream's end", { timeout: 60000 }, asy
   assert.equal((await rest(response)).length, 10);
   assert.ok(response.trailers["redoubt-receipt"]);
   await open("after");
+});
+
+test("inside TLS that ends in the enclave: pieces as they are made, a slow reader, a cut", { timeout: 60000 }, async () => {
+  const turns = await call("/turns", { port: tlsPort });
+  for (const name of ["one", "two", "three"]) {
+    assert.equal(await piece(turns), name + ";");
+    await open(name);
+  }
+  assert.equal((await rest(turns)).length, 0);
+  assert.ok(turns.trailers["redoubt-receipt"]);
+  const large = await call("/large?n=1900000", { port: tlsPort });
+  let size = 0;
+  for await (const part of large) {
+    size += part.length;
+    await new Promise((done) => setImmediate(done));
+  }
+  assert.equal(size, 1900000);
+  await isCut(await call("/stuck", { port: tlsPort }));
 });
 
 test("a stream that fails, stalls or grows past its bound is cut", { timeout: 60000 }, async () => {
