@@ -3,7 +3,7 @@
 import { test, before, after } from "node:test";
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
-import { createServer } from "node:http";
+import { createServer, get as httpGet } from "node:http";
 import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -16,7 +16,7 @@ const get = async (path = "") => { const answer = await fetch(url + path, { head
 
 before(async () => {
   dir = mkdtempSync(join(tmpdir(), "rd-dev-"));
-  server = createServer((request, response) => response.end(`${request.url} ${request.headers.authorization ?? "-"}`)).listen(0, "127.0.0.1");
+  server = createServer((request, response) => request.url === "/gate" ? server.emit("gate", response) : response.end(`${request.url} ${request.headers.authorization ?? "-"}`)).listen(0, "127.0.0.1");
   await once(server, "listening");
   write("redoubt.json", JSON.stringify({ name: "trial", env: { GREETING: "hello" }, limits: { time_ms: 2000 }, egress: [`http://127.0.0.1:${server.address().port}`] }));
   write("secrets.txt", JSON.stringify({ TOKEN: "s3cret" }));
@@ -50,6 +50,28 @@ test("what is thrown is shown with its stack, what does not load with its place"
   await until("the stack is shown", () => /Error: boom\s+at deep \(index\.js:1/.test(said));
   write("index.js", "export default ( => 1;");
   await until("the error is answered", async () => /index\.js:1:\d+: SyntaxError/.test((await get()).body));
+});
+test("a stream leaves as it is made, and one that fails is cut", async () => {
+  write("index.js", `const encode = (text) => new TextEncoder().encode(text);
+    export default (request) => new Response(new ReadableStream({ async start(controller) {
+      if (request.url.endsWith("ready")) return controller.close();
+      controller.enqueue(encode("first;"));
+      await fetch("http://127.0.0.1:${server.address().port}/gate");
+      if (request.url.endsWith("broken")) throw new Error("broken");
+      controller.enqueue(encode("second"));
+      controller.close();
+    } }));`);
+  await until("the stream is loaded", async () => { const got = await get("ready"); return got.status === 200 && got.body === ""; });
+  const streamed = async (path) => { // what comes behind the first piece
+    const gate = once(server, "gate"), [answer] = await once(httpGet(url + path, { agent: false }), "response");
+    assert.equal(String((await once(answer, "data"))[0]), "first;");
+    (await gate)[0].end();
+    let text = "";
+    for await (const part of answer) text += part;
+    return text;
+  };
+  assert.equal(await streamed("whole"), "second");
+  await assert.rejects(streamed("broken"), /aborted/);
 });
 test("the limits and the egress of the manifest hold", async () => {
   write("index.js", `export default async (request) => { const path = new URL(request.url).pathname;
