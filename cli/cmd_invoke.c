@@ -192,12 +192,14 @@ static int check_flags(const cli_args *args, rd_err *err)
     if (cli_args_has(args, "unverified") && !cli_args_has(args, "plain"))
         return rd_err_set(err, RD_E_USAGE,
                           "a request is sealed to a verified enclave alone; --unverified needs --plain");
+    if (cli_args_has(args, "unverified") && cli_args_has(args, "release"))
+        return rd_err_set(err, RD_E_USAGE, "which release answered is not known unverified: leave out --unverified");
     return cli_args_expect(args, 1, 1, "APP", err);
 }
 
 static int run_invoke(cli_context *context, const cli_args *args, rd_err *err)
 {
-    if (check_flags(args, err) < 0)
+    if (check_flags(args, err) < 0 || cli_docs_take_pin(context, args, err) < 0)
         return -1;
     cli_exchange exchange;
     cli_exchange_init(&exchange);
@@ -221,6 +223,7 @@ static const cli_flag invoke_flags[] = {
     { "path", 0, "PATH", "path and query as the function sees them (default /)" },
     { "content-type", 0, "TYPE", "default: application/json with a body" },
     { "save", 0, "FILE", "keep receipt, evidence and exchange for redoubt verify FILE" },
+    { "release", 0, "DIGEST", "call this release alone, not what the owner makes of the app later" },
     { "plain", 0, NULL, "unsealed: the relay can read it; the release must allow it" },
     { "unverified", 0, NULL, "with --plain: do not verify evidence and receipt" },
     { NULL, 0, NULL, NULL },

@@ -127,6 +127,8 @@ static int verify_instance(verify_run *run, const char *instance, json_t *steps,
     cli_docs docs;
     cli_proof proof = { .is_simulated = false };
     int status = cli_docs_open(docs_json, &run->app, state_dir, &now_us, &docs, steps, err);
+    if (status == 0)
+        status = cli_docs_check_pin(run->context, &docs, steps, err);
     const cli_proof_request wanted = {
         .evidence = rd_buf_bytes(&evidence),
         .collateral = rd_buf_bytes(&run->collateral),
@@ -245,6 +247,8 @@ static int prove_live(cli_context *context, const cli_live_address *address, cli
                                        .tls = cli_live_key(live),
                                        .now_us = now_us };
     if (status == 0)
+        status = cli_docs_check_pin(context, &docs, steps, err);
+    if (status == 0)
         status = cli_proof_check(context->profile, &wanted, proof, steps, err);
     if (status == 0) {
         cli_step(steps, "channel", true, "bound to this connection and the key of its certificate (RFC 9266)");
@@ -309,7 +313,7 @@ static int verify_live(cli_context *context, const char *url, rd_err *err)
 
 static int run_verify(cli_context *context, const cli_args *args, rd_err *err)
 {
-    if (cli_args_expect(args, 1, 1, "APP|FILE|URL", err) < 0)
+    if (cli_args_expect(args, 1, 1, "APP|FILE|URL", err) < 0 || cli_docs_take_pin(context, args, err) < 0)
         return -1;
     const char *what = args->positional[0];
     if (strncmp(what, "https://", 8) == 0)
@@ -331,6 +335,7 @@ static int run_verify(cli_context *context, const cli_args *args, rd_err *err)
 
 static const cli_flag verify_flags[] = {
     { "at", 0, "RFC3339", "judge a saved receipt as of this instant (default: now)" },
+    { "release", 0, "DIGEST", "accept this release of the app alone" },
     { NULL, 0, NULL, NULL },
 };
 

@@ -6,6 +6,7 @@
 #include "cli/out.h"
 #include "cli/profile.h"
 #include "common/base/clock.h"
+#include "common/crypto/hash.h"
 
 typedef struct cli_client cli_client;
 
@@ -16,6 +17,8 @@ typedef struct cli_context {
     const rd_clock *clock;
     cli_client *client; /* made on first use by cli_context_client */
     int64_t timeout_us; /* 0: the verb's own default */
+    bool has_release;   /* --release: the one that this caller accepts, whatever the head lists beside it */
+    rd_digest release;
 } cli_context;
 
 /* The client of this run; NULL with err when no control plane or token is known. */

@@ -117,6 +117,33 @@ int cli_docs_open(const json_t *docs, const rd_app_id *app, const char *state_di
     return 0;
 }
 
+int cli_docs_take_pin(cli_context *context, const cli_args *args, rd_err *err)
+{
+    const char *text = cli_args_value(args, "release");
+    context->has_release = text != NULL;
+    if (text && rd_digest_parse(text, strlen(text), &context->release, NULL) < 0)
+        return rd_err_set(err, RD_E_USAGE,
+                          "--release: \"%s\" is no digest (sha256:…; \"release\" of deploy --json and of receipts)",
+                          text);
+    return 0;
+}
+
+int cli_docs_check_pin(const cli_context *context, const cli_docs *docs, json_t *steps, rd_err *err)
+{
+    char text[RD_DIGEST_TEXT_SIZE];
+    if (!context->has_release)
+        return 0;
+    rd_digest_format(&docs->release_digest, text);
+    if (!rd_digest_equal(&docs->release_digest, &context->release)) {
+        (void)rd_err_set(err, RD_E_RELEASE_PINNED,
+                         "the owner's head %llu runs %s, not the release that --release names",
+                         (unsigned long long)docs->head.seq, text);
+        return cli_step_failed(steps, "pinned", err);
+    }
+    cli_step(steps, "pinned", true, "it is the release that --release names");
+    return 0;
+}
+
 void cli_docs_done(cli_docs *docs)
 {
     rd_release_done(&docs->release);

@@ -3,6 +3,7 @@
 #ifndef CLI_DOCS_H
 #define CLI_DOCS_H
 
+#include "cli/args.h"
 #include "cli/context.h"
 #include "common/model/genesis.h"
 #include "common/model/head.h"
@@ -21,7 +22,12 @@ typedef struct cli_docs {
  * now_us NULL: the head's window is not checked. Steps are appended. */
 int cli_docs_open(const json_t *docs, const rd_app_id *app, const char *state_dir, const int64_t *now_us, cli_docs *ret,
                   json_t *steps, rd_err *err) RD_NODISCARD;
+/* RELEASE_PINNED when they are of another release than --release names; a step when they are of that one. */
+int cli_docs_check_pin(const cli_context *context, const cli_docs *docs, json_t *steps, rd_err *err) RD_NODISCARD;
 void cli_docs_done(cli_docs *docs);
+
+/* --release DIGEST of this run. USAGE for what is no digest. */
+int cli_docs_take_pin(cli_context *context, const cli_args *args, rd_err *err) RD_NODISCARD;
 
 /* The highest head seen of an app; false when none. */
 bool cli_head_known(const char *state_dir, const rd_app_id *app, rd_head_known *ret);

@@ -182,7 +182,8 @@ int cli_exchange_prove(cli_context *context, const cli_exchange *exchange, int64
 {
     const char *state_dir = cli_profile_get(context->profile, CLI_SET_STATE_DIR);
     *proof = (cli_proof){ .is_simulated = false };
-    if (cli_docs_open(exchange->docs, &exchange->app, state_dir, &now_us, docs, steps, err) < 0)
+    if (cli_docs_open(exchange->docs, &exchange->app, state_dir, &now_us, docs, steps, err) < 0 ||
+        cli_docs_check_pin(context, docs, steps, err) < 0)
         return -1;
     const cli_proof_request wanted = {
         .evidence = rd_buf_bytes(&exchange->evidence),

@@ -6,7 +6,7 @@ import { createHash, randomBytes } from "node:crypto";
 import { existsSync, readdirSync } from "node:fs";
 import { request as httpRequest } from "node:http";
 import { join } from "node:path";
-import { Stack } from "../support/stack.mjs";
+import { Stack, until } from "../support/stack.mjs";
 import { HostileRelay } from "../support/hostile_relay.mjs";
 import { isBucket, readAnswer, readKeys, seal, writeRequest } from "../support/ohttp.mjs";
 
@@ -254,4 +254,35 @@ test("a release without plain refuses plain requests, at the relay and in the en
   await new Promise((done) => { for (const socket of sockets) raw("/", { method: "POST", socket, body: Buffer.from("x"), signal: stopper.signal }).then((answer) => { if (refusals.push(answer) === 2) done(); }, () => {}); });
   stopper.abort();
   for (const answer of refusals) assert.ok(answer.headers["redoubt-receipt"] && answer.headers["redoubt-error"] === "plain_refused");
+});
+
+test("R41: whoever named one release sends nothing to the next, which the owner made of the app between two calls", { timeout: 120000 }, async () => {
+  const first = (await stack.deploy("moving", source)).release, pinned = ["--release", first];
+  const saved = join(stack.dir, "cli", "moving.json");
+  relay.reset();
+  for (const flags of [["--save", saved], ["--plain"]]) {
+    const result = await relay.cli("invoke", "moving", "--data", MARKER, ...pinned, ...flags);
+    assert.equal(result.code, 0, result.stderr);
+  }
+  for (const what of ["moving", saved]) {
+    assert.equal((await stack.cli("verify", what, ...pinned)).code, 0);
+    assert.equal((await stack.cli("verify", what, "--release", "sha256:" + "0".repeat(64))).code, 6);
+  }
+  const second = (await stack.deploy("moving", source + " // copies what callers send")).release;
+  assert.notEqual(second, first);
+  await until("the first release is gone", async () => (await stack.cli("verify", "moving", "--release", second)).code === 0);
+  relay.reset();
+  const refused = await relay.cli("invoke", "moving", "--data", MARKER, ...pinned, "--json");
+  assert.equal(refused.code, 6, refused.stderr);
+  assert.match(refused.stderr, /release_pinned/);
+  assert.match(refused.stderr, /Nothing was sent/);
+  assert.ok(!relay.seen.some((x) => isPath(x, "sealed")));
+  for (const verb of [["invoke", "--plain", "--data", MARKER], ["verify"]]) {
+    const answer = await relay.cli(verb[0], "moving", ...verb.slice(1), ...pinned);
+    assert.equal(answer.code, 6, answer.stderr);
+    assert.doesNotMatch(answer.stdout, new RegExp(ANSWER), "the answer is withheld");
+  }
+  assert.equal((await relay.cli("invoke", "moving", "--data", MARKER, "--release", second)).code, 0);
+  assert.equal((await stack.cli("invoke", "moving", "--release", "latest")).code, 2);
+  assert.equal((await stack.cli("invoke", "moving", "--plain", "--unverified", ...pinned)).code, 2);
 });
