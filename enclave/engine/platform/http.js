@@ -1,7 +1,7 @@
 // http: Headers, Request and Response (Fetch standard, section 5).
 (function (native, hooks) {
     'use strict';
-    const { define, encode, bytesOf, isStream } = hooks;
+    const { define, encode, bytesOf } = hooks;
     const VALUE_MAX = 65536;
     const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
     const own = Symbol('headers given by the host, already checked');
@@ -107,18 +107,23 @@
         #take() {
             if (this.bodyUsed || this.#stream?.locked) throw new TypeError('the body was read already');
             if (this.#body !== null) this.#used = true;
-            return hooks.isStream(this.#body) ? hooks.gather(this.#body) : this.#body;
+            return this.#body;
         }
+        // A body that is whole is not waited for: most are.
         async text() {
-            const body = await this.#take();
+            let body = this.#take();
+            if (hooks.isStream(body)) body = await hooks.gather(body);
             return body === null ? '' : typeof body === 'string' ? body.toWellFormed() : hooks.decode(body);
         }
         async json() {
-            const body = await this.#take();
+            let body = this.#take();
+            if (hooks.isStream(body)) body = await hooks.gather(body);
             return JSON.parse(body === null ? '' : typeof body === 'string' ? body : hooks.decode(body));
         }
         async bytes() {
-            const body = bytesOfBody(await this.#take());
+            let body = this.#take();
+            if (hooks.isStream(body)) body = await hooks.gather(body);
+            body = bytesOfBody(body);
             return body === null ? new Uint8Array(0) : body.slice();
         }
         async arrayBuffer() { return (await this.bytes()).buffer; }
@@ -135,13 +140,6 @@
         const body = peek(from);
         if (hooks.isStream(body)) throw new TypeError('a body that is a stream cannot be cloned in this release');
         return body;
-    };
-    // Both halves of a clone can be read: a stream is read once for both.
-    const share = (from, to) => {
-        const body = peek(from);
-        const [one, other] = isStream(body) ? body.tee() : [body, body];
-        put(from, one);
-        put(to, other);
     };
     const setBody = (target, headers, body) => {
         const [content, type] = extract(body);
