@@ -14,3 +14,12 @@ redoubt_dep(curl libcurl)
 redoubt_dep(seccomp libseccomp)
 redoubt_dep(secp256k1 libsecp256k1)
 redoubt_dep(cmocka cmocka)
+
+# The second JavaScript engine, for releases with "engine":"jsc": built where its library is.
+pkg_check_modules(jsc IMPORTED_TARGET GLOBAL javascriptcoregtk-4.1)
+option(REDOUBT_JSC "redoubt-enclave-jsc: the engine JavaScriptCore" ${jsc_FOUND})
+if(REDOUBT_JSC AND NOT jsc_FOUND)
+  message(FATAL_ERROR "REDOUBT_JSC needs libjavascriptcoregtk-4.1-dev")
+elseif(NOT REDOUBT_JSC)
+  message(STATUS "no libjavascriptcoregtk-4.1-dev: redoubt-enclave-jsc is not built, releases with engine jsc cannot run on this host")
+endif()

@@ -134,7 +134,6 @@ void encl_engine_reset(encl_engine *engine)
 {
     if (engine->state != ENCL_ENGINE_USED)
         return;
-    encl_machine_reset(engine->machine);
     empty(&engine->output, engine->limits.output_size + 4096);
     empty(&engine->reply, REPLY_MAX);
     encl_subtle_reset(engine->subtle);
@@ -144,6 +143,11 @@ void encl_engine_reset(encl_engine *engine)
     engine->stream = ENCL_STREAM_NONE;
     engine->streamed = 0;
     engine->generation++;
+    /* A machine that loads the handler again finds what it found the first time. */
+    engine->state = ENCL_ENGINE_BLANK;
+    engine->lines_left = 0;
+    engine->deadline_us = engine->host.monotonic_us(engine->host.context) + engine->limits.load_time_us;
+    encl_machine_reset(engine->machine);
     engine->state = ENCL_ENGINE_PRISTINE;
 }
 

@@ -17,6 +17,10 @@
  * rt_sigreturn, brk and mmap of malloc, what the host's callbacks need, and poll only when .wait is NULL. */
 typedef struct encl_engine encl_engine;
 
+/* Exit statuses of a process whose script is beyond a limit that only the end of the process holds (machine jsc): it
+ * grew more than its heap allows; a native call of the engine went on long after the time limit. */
+enum { ENCL_EXIT_MEMORY = 86, ENCL_EXIT_TIME = 87 };
+
 typedef enum encl_log_level { ENCL_LOG_DEBUG, ENCL_LOG_INFO, ENCL_LOG_WARN, ENCL_LOG_ERROR } encl_log_level;
 
 /* What the engine asks of its host. The callbacks must return (no longjmp) and must not call the engine. */

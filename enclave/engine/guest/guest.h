@@ -9,6 +9,7 @@
 
 #include "guest_abi.h"
 #include "quickjs.h"
+#include "utf8.h"
 
 #define RD_IMPORT(name) __attribute__((import_module("env"), import_name(name)))
 #define RD_EXPORT(name) __attribute__((export_name(name)))
@@ -61,14 +62,6 @@ void rd_native_replace_random(JSContext *ctx);
 char *rd_module_normalize(JSContext *ctx, const char *base, const char *name, void *opaque);
 JSModuleDef *rd_module_load(JSContext *ctx, const char *name, void *opaque);
 const char *rd_module_source(const char *name, size_t *size); /* NULL: not in the table */
-
-/* utf8.c */
-/* Size of the longest well-formed prefix of data. */
-size_t rd_utf8_valid(const uint8_t *data, size_t size);
-/* Bytes at the end that begin a character which more input could complete: 0 to 3. */
-size_t rd_utf8_tail(const uint8_t *data, size_t size);
-/* The WHATWG decoder's replacement of malformed parts by U+FFFD; malloc memory, or NULL. */
-uint8_t *rd_utf8_mend(const uint8_t *data, size_t size, size_t *ret_size);
 
 /* ask.c */
 /* The native ask(op, field…): a field is a number, a text, a Uint8Array or null. The answer's payload as an

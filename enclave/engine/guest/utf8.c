@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "guest.h"
+#include "utf8.h"
 
 /* Size of the character at data: 1 to 4; 0 when malformed, and *bad then holds how many bytes to drop; *cut says that
  * only the end of the input is missing. */

@@ -1,0 +1,117 @@
+#include "enclave/engine/jsc/jsc_priv.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/time.h>
+#include <time.h>
+#include <unistd.h>
+
+/* How often the library looks at its deadline, and the signal at deadline and memory. */
+#define LOOK_SECONDS 0.02
+#define TICK_US      10000
+/* What runs inside the library without polling has this long to come back, then the process ends. */
+#define OVERRUN_US INT64_C(3000000)
+/* Of the library's own: compiled code, garbage that is not collected yet. */
+#define SLACK ((size_t)64 << 20)
+
+typedef bool (*should_terminate)(JSContextRef ctx, void *context);
+
+static struct {
+    void (*set_limit)(JSContextGroupRef group, double seconds, should_terminate callback, void *context);
+    void (*set_rejection)(JSGlobalContextRef ctx, JSObjectRef function, JSValueRef *exception);
+    volatile int64_t kill_us;     /* 0: disarmed */
+    volatile size_t resident_max; /* 0: no limit */
+} limits;
+
+static int64_t now_us(void)
+{
+    struct timespec now;
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+/* getrusage(2): the highest that was ever resident, which is what a bomb cannot take back. */
+static size_t resident(void)
+{
+    struct rusage usage = { .ru_maxrss = 0 };
+
+    (void)getrusage(RUSAGE_SELF, &usage);
+    return (size_t)usage.ru_maxrss << 10;
+}
+
+/* Nothing of a process that is beyond its limits can be believed to clean up: it ends here, and the caller gets no
+ * answer. Async-signal-safe. */
+static void on_tick(int signal)
+{
+    int error = errno;
+
+    (void)signal;
+    if (limits.resident_max > 0 && resident() > limits.resident_max)
+        _exit(ENCL_EXIT_MEMORY);
+    if (limits.kill_us > 0 && now_us() > limits.kill_us)
+        _exit(ENCL_EXIT_TIME);
+    errno = error;
+}
+
+int encl_jsc_limits_init(rd_err *err)
+{
+    const struct sigaction action = { .sa_handler = on_tick, .sa_flags = SA_RESTART };
+    void *limit = dlsym(RTLD_DEFAULT, "JSContextGroupSetExecutionTimeLimit");
+    void *rejection = dlsym(RTLD_DEFAULT, "JSGlobalContextSetUnhandledRejectionCallback");
+
+    if (!limit || !rejection)
+        return rd_err_set(err, RD_E_INTERNAL, "this JavaScriptCore cannot limit the time of a script");
+    *(void **)&limits.set_limit = limit;
+    *(void **)&limits.set_rejection = rejection;
+    if (sigaction(SIGALRM, &action, NULL) < 0)
+        return rd_err_set_errno(err, RD_E_INTERNAL, errno, "SIGALRM");
+    return 0;
+}
+
+bool encl_jsc_limits_look(void)
+{
+    if (!encl_jsc->run.is_interrupted && encl_jsc->host.interrupt(encl_jsc->host.context))
+        encl_jsc->run.is_interrupted = true;
+    return encl_jsc->run.is_interrupted;
+}
+
+/* The library's watchdog barks once: it has to be set again to look another time. It starts afresh with each job of a
+ * promise, so it never sees an endless chain of short ones; the alarm does. */
+static bool on_watchdog(JSContextRef ctx, void *context)
+{
+    (void)ctx;
+    (void)context;
+    if (encl_jsc_limits_look())
+        return true;
+    encl_jsc_limits_watch(encl_jsc->run.group);
+    return false;
+}
+
+void encl_jsc_limits_watch(JSContextGroupRef group)
+{
+    limits.set_limit(group, LOOK_SECONDS, on_watchdog, NULL);
+}
+
+void encl_jsc_limits_rejections(JSGlobalContextRef ctx, JSObjectRef function)
+{
+    limits.set_rejection(ctx, function, NULL);
+}
+
+void encl_jsc_limits_memory(size_t growth)
+{
+    limits.resident_max = growth > 0 ? resident() + growth + SLACK : 0;
+}
+
+void encl_machine_alarm(encl_machine *machine, int64_t delay_us)
+{
+    struct itimerval timer = { .it_value = { 0 } };
+
+    (void)machine;
+    if (delay_us > 0)
+        timer = (struct itimerval){ .it_value = { .tv_usec = TICK_US }, .it_interval = { .tv_usec = TICK_US } };
+    limits.kill_us = delay_us > 0 ? now_us() + delay_us + OVERRUN_US : 0;
+    (void)setitimer(ITIMER_REAL, &timer, NULL);
+}
