@@ -13,6 +13,7 @@
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -24,6 +25,7 @@
 #define NOBODY         65534
 #define DATA_BYTES_MAX (UINT64_C(2) << 30) /* RLIMIT_DATA: the 8 GiB that the engine reserves are not data */
 #define KEEP_FIRST     3
+#define RANDOM_FILE    "/dev/urandom"
 
 static void note_missing(encl_confine_report *report, const char *what)
 {
@@ -31,7 +33,7 @@ static void note_missing(encl_confine_report *report, const char *what)
     (void)snprintf(report->missing + used, sizeof(report->missing) - used, "%s%s", used > 0 ? ", " : "", what);
 }
 
-int encl_confine_profile_init(encl_confine_profile *profile, uint64_t file_bytes_max, bool insecure_unsandboxed,
+int encl_confine_profile_init(encl_confine_profile *profile, const encl_confine_needs *needs, bool insecure_unsandboxed,
                               rd_err *err)
 {
     memset(profile, 0, sizeof(*profile));
@@ -39,9 +41,10 @@ int encl_confine_profile_init(encl_confine_profile *profile, uint64_t file_bytes
     profile->outside_uid = NOBODY;
     profile->outside_gid = NOBODY;
     profile->descriptors_max = 512;
-    profile->file_bytes_max = file_bytes_max;
+    profile->file_bytes_max = needs->file_bytes_max;
+    profile->threads_max = needs->threads_max;
     profile->insecure_unsandboxed = insecure_unsandboxed;
-    if (encl_seccomp_build(file_bytes_max > 0, &profile->seccomp, err) == 0)
+    if (encl_seccomp_build(needs->file_bytes_max > 0, needs->threads_max > 0, &profile->seccomp, err) == 0)
         return 0;
     rd_buf_clear(&profile->seccomp);
     return insecure_unsandboxed ? 0 : -1;
@@ -169,17 +172,27 @@ static int take_ids(encl_confine_report *report)
     return 0;
 }
 
-/* pivot_root(2), example: the new root on top of the old, then the old one goes. */
-static int empty_root(void)
+/* The one file of a process whose engine reads its randomness from there; before the old root goes. */
+static int bring_random(void)
 {
-    static const char *const places[] = { "/tmp", "/run", "/dev", "/var" };
+    if (mkdir("dev", 0500) < 0)
+        return -1;
+    RD_CLEANUP(rd_close_p) int fd = open("dev/urandom", O_CREAT | O_EXCL | O_RDONLY | O_CLOEXEC, 0400);
+    return fd < 0 ? -1 : mount(RANDOM_FILE, "dev/urandom", NULL, MS_BIND, NULL);
+}
+
+/* pivot_root(2), example: the new root on top of the old, then the old one goes. */
+static int empty_root(bool has_random)
+{
+    static const char *const places[] = { "/tmp", "/run", "/var", "/dev" };
+    const char *options = has_random ? "size=4k,nr_inodes=4,mode=0500" : "size=4k,nr_inodes=1,mode=0";
     if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
         return -1;
     for (size_t i = 0; i < RD_ARRAY_LEN(places); i++) {
-        if (mount("tmpfs", places[i], "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "size=4k,nr_inodes=1,mode=0") < 0)
+        if (mount("tmpfs", places[i], "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, options) < 0)
             continue;
-        if (chdir(places[i]) < 0 || syscall(SYS_pivot_root, ".", ".") < 0 || umount2(".", MNT_DETACH) < 0 ||
-            chdir("/") < 0)
+        if (chdir(places[i]) < 0 || (has_random && bring_random() < 0) || syscall(SYS_pivot_root, ".", ".") < 0 ||
+            umount2(".", MNT_DETACH) < 0 || chdir("/") < 0)
             return -1;
         return mount(NULL, "/", NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
     }
@@ -203,10 +216,11 @@ static void set_limits(const encl_confine_profile *profile)
     limit(RLIMIT_NOFILE, profile->descriptors_max);
     limit(RLIMIT_CORE, 0);
     limit(RLIMIT_FSIZE, profile->file_bytes_max);
-    limit(RLIMIT_NPROC, 0);
+    limit(RLIMIT_NPROC, profile->threads_max);
     limit(RLIMIT_MSGQUEUE, 0);
 #if !defined(__SANITIZE_ADDRESS__)
-    limit(RLIMIT_DATA, DATA_BYTES_MAX); /* no RLIMIT_AS: the engine reserves address space */
+    if (profile->threads_max == 0)
+        limit(RLIMIT_DATA, DATA_BYTES_MAX); /* no RLIMIT_AS: the engine reserves address space */
 #endif
 }
 
@@ -229,7 +243,7 @@ static int apply_namespaces(const encl_confine_profile *profile, const encl_conf
     report->has_namespaces = true;
     if (!has_ids || take_ids(report) < 0)
         return refuse(profile, report, "user and group ids", err);
-    if (empty_root() < 0)
+    if (empty_root(profile->threads_max > 0) < 0)
         return refuse(profile, report, "empty file system", err);
     report->has_empty_root = true;
     return sethostname("enclave", 7) < 0 ? refuse(profile, report, "host name", err) : 0;
@@ -254,7 +268,8 @@ int encl_confine_apply(const encl_confine_profile *profile, encl_confine_child *
         note_missing(&report, "capabilities");
     if (prctl(PR_SET_DUMPABLE, 0) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
         note_missing(&report, "no_new_privs");
-    if (profile->landlock_abi > 0 && encl_landlock_apply(profile->landlock_abi, NULL) == 0)
+    if (profile->landlock_abi > 0 &&
+        encl_landlock_apply(profile->landlock_abi, profile->threads_max > 0 ? RANDOM_FILE : NULL, NULL) == 0)
         report.has_landlock = true;
     else
         note_missing(&report, "landlock");

@@ -17,6 +17,7 @@ typedef struct encl_confine_profile {
     gid_t outside_gid;
     uint32_t descriptors_max;  /* RLIMIT_NOFILE */
     uint64_t file_bytes_max;   /* RLIMIT_FSIZE */
+    uint32_t threads_max;      /* RLIMIT_NPROC; 0: the process is one thread, and its memory is never executable */
     bool insecure_unsandboxed; /* go on without namespaces or seccomp, saying so */
 } encl_confine_profile;
 
@@ -27,9 +28,15 @@ typedef struct encl_confine_report {
     char missing[256];
 } encl_confine_report;
 
-/* Builds the program and asks the kernel what it has. file_bytes_max above 0: the process keeps state in files that it
- * is given open, none longer than this. Errors: SANDBOX, unless insecure_unsandboxed. */
-int encl_confine_profile_init(encl_confine_profile *profile, uint64_t file_bytes_max, bool insecure_unsandboxed,
+/* What a kind of process needs beyond memory, its descriptors and the clock. */
+typedef struct encl_confine_needs {
+    uint64_t file_bytes_max; /* above 0: it keeps state in files that it is given open, none longer than this */
+    uint32_t threads_max; /* above 0: it compiles code at run time, on threads of its own: memory may be executable, and
+                             the address space that it reserves is beyond RLIMIT_DATA */
+} encl_confine_needs;
+
+/* Builds the program and asks the kernel what it has. Errors: SANDBOX, unless insecure_unsandboxed. */
+int encl_confine_profile_init(encl_confine_profile *profile, const encl_confine_needs *needs, bool insecure_unsandboxed,
                               rd_err *err) RD_NODISCARD;
 void encl_confine_profile_done(encl_confine_profile *profile);
 

@@ -8,7 +8,8 @@
 
 /* The kernel's Landlock ABI, or 0 without Landlock. */
 int encl_landlock_abi(void);
-/* Applies an empty rule set; no_new_privs must be set. Errors: SANDBOX. */
-int encl_landlock_apply(int abi, rd_err *err) RD_NODISCARD;
+/* Applies a rule set that allows nothing but to read this one file (NULL: nothing); no_new_privs must be set. Errors:
+ * SANDBOX. */
+int encl_landlock_apply(int abi, const char *readable, rd_err *err) RD_NODISCARD;
 
 #endif

@@ -169,6 +169,21 @@ size_t encl_engine_image_size(const encl_engine *engine)
     return has_image(engine) ? encl_machine_image_size(engine->machine) : 0;
 }
 
+const char *encl_engine_name(void)
+{
+    return encl_machine_name();
+}
+
+uint32_t encl_engine_threads(void)
+{
+    return encl_machine_threads();
+}
+
+int encl_engine_host_run(int (*run)(void *context), void *context)
+{
+    return encl_machine_host_run(run, context);
+}
+
 uint64_t encl_engine_generation(const encl_engine *engine)
 {
     return engine->generation;

@@ -151,6 +151,13 @@ void encl_engine_reset(encl_engine *engine);
 int encl_engine_image_digest(const encl_engine *engine, uint8_t ret_digest[32], rd_err *err) RD_NODISCARD;
 /* Size of the snapshot in bytes; 0 before load. */
 size_t encl_engine_image_size(const encl_engine *engine);
+/* The machine that this program was linked with, as a release's member engine names it: "quickjs" or "jsc". */
+const char *encl_engine_name(void);
+/* How many threads an engine of this machine may need beside its own; 0: none, and no executable memory either. */
+uint32_t encl_engine_threads(void);
+/* Calls run on a stack that the machine can work on, and returns what it returned: the process's own one, or that of a
+ * thread. For what a process does with an engine after a fork; all of it, as an engine belongs to one thread. */
+int encl_engine_host_run(int (*run)(void *context), void *context);
 /* Counts resets; a value kept from an older generation is stale. */
 uint64_t encl_engine_generation(const encl_engine *engine);
 /* The guest's linear memory as it is now, for tests and forensic dumps; borrowed until the next call of any kind. */

@@ -1,4 +1,5 @@
-/* machine: the JavaScript virtual machine behind the engine: quickjs (enclave/engine/quickjs), which a program links.
+/* machine: the JavaScript virtual machine behind the engine. One header and two implementations, of which a program
+ * links one: quickjs (enclave/engine/quickjs) and, where the library is there, jsc (enclave/engine/jsc).
  * Used by engine alone, which keeps limits, wire format and the arena of a request.
  * What comes out of a machine was written by a hostile script: the engine checks it. */
 #ifndef ENCL_MACHINE_H
@@ -28,6 +29,14 @@ typedef struct encl_machine_result {
     int64_t due_us; /* when the next timer is, -1: never; of ENCL_GUEST_WAITING */
     uint32_t background;
 } encl_machine_result;
+
+/* "quickjs" or "jsc", as a release's member engine has it. */
+const char *encl_machine_name(void);
+/* How many threads it may need beside the caller's; 0: it stays on that one, and makes no memory executable. */
+uint32_t encl_machine_threads(void);
+/* Runs what the process does once it is confined and its engine may work, on a stack that the machine can use; returns
+ * what run returned. */
+int encl_machine_host_run(int (*run)(void *context), void *context);
 
 /* Makes the machine with the platform loaded into it, or all of that which survives a fork. One a process at a time.
  * Errors: ENGINE_STATE, NO_MEMORY, ENGINE_MEMORY_LIMIT, ENGINE_TRAP. */

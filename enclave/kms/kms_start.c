@@ -125,7 +125,7 @@ static int start_part(start *self, bool is_judge, int *ret_fd, int *ret_pidfd, r
         return rd_err_set_errno(err, RD_E_IO, errno, "channel");
     RD_CLEANUP(rd_close_p) int theirs = pair[1];
     *ret_fd = pair[0];
-    if (encl_confine_profile_init(&profile, 0, self->options->insecure_unsandboxed, err) < 0)
+    if (encl_confine_profile_init(&profile, &(encl_confine_needs){ 0 }, self->options->insecure_unsandboxed, err) < 0)
         return -1;
     int outcome = encl_confine_fork(&profile, &child, err);
     if (outcome == 0)
@@ -342,7 +342,8 @@ static int start_front(start *self, rd_err *err)
         return rd_err_set_errno(err, RD_E_IO, errno, "log");
     RD_CLEANUP(rd_close_p) int theirs = pair[1];
     self->life_fd = pair[0];
-    if (encl_confine_profile_init(&profile, 2 * KMS_STATE_MAX, self->options->insecure_unsandboxed, err) < 0)
+    if (encl_confine_profile_init(&profile, &(encl_confine_needs){ .file_bytes_max = 2 * KMS_STATE_MAX },
+                                  self->options->insecure_unsandboxed, err) < 0)
         return -1;
     int outcome = encl_confine_fork(&profile, &child, err);
     if (outcome == 0)

@@ -61,9 +61,10 @@ static int warm_up(rd_err *err)
 
 static int zygote_open(zygote *self, bool insecure_unsandboxed, rd_err *err)
 {
+    const encl_confine_needs needs = { .threads_max = encl_engine_threads() };
     if (warm_up(err) < 0 || encl_function_preload(&self->engine, err) < 0)
         return -1;
-    return encl_confine_profile_init(&self->profile, 0, insecure_unsandboxed, err);
+    return encl_confine_profile_init(&self->profile, &needs, insecure_unsandboxed, err);
 }
 
 static void zygote_done(zygote *self)
@@ -190,6 +191,11 @@ static int tell_unconfined(const encl_confine_report *report, const rd_err *why)
     return 70;
 }
 
+static int run_instance(void *parts)
+{
+    return encl_instance_run(parts);
+}
+
 /* The whole life of a child. */
 static int run_child(zygote *self, encl_confine_child *child, const zygote_request *request)
 {
@@ -211,7 +217,7 @@ static int run_child(zygote *self, encl_confine_child *child, const zygote_reque
                                         .platform = encl_platform_sim_new(5),
                                         .engine = RD_TAKE(self->engine),
                                         .report = &report };
-    return encl_instance_run(&parts);
+    return encl_engine_host_run(run_instance, (void *)(uintptr_t)&parts);
 }
 
 static void fork_instance(zygote *self, zygote_request *request)
@@ -307,7 +313,7 @@ int encl_zygote_self_check(bool insecure_unsandboxed)
     siginfo_t info = { 0 };
     if (outcome > 0)
         (void)waitid(P_PID, (id_t)child.pid, &info, WEXITED);
-    print_report("ok", &self.profile, &report);
+    print_report(encl_engine_name(), &self.profile, &report);
     if (!has_report || info.si_status != 0)
         (void)fprintf(stderr, "redoubt-enclave: an instance cannot be confined here: %s\n",
                       outcome < 0 ? err.text : report.missing);

@@ -21,11 +21,12 @@ void encl_jsc_fail(uint32_t kind, const char *sentence)
     run->result.kind = kind;
 }
 
-/* The text of a property that is a string, or "". A getter of the script may run here: the limits hold. */
+/* The text of a property that is a string, or "". A getter of the script may run here: the limits hold, and once they
+ * were met no script runs any more. */
 static void property(JSObjectRef object, const char *name, rd_buf *out)
 {
     JSContextRef ctx = encl_jsc->run.ctx;
-    JSValueRef value = object ? encl_jsc_get(ctx, object, name) : NULL;
+    JSValueRef value = object && !encl_jsc->run.is_interrupted ? encl_jsc_get(ctx, object, name) : NULL;
 
     if (value && JSValueIsString(ctx, value))
         (void)encl_jsc_append_text(ctx, value, out, NULL);
@@ -94,7 +95,7 @@ void encl_jsc_fail_value(uint32_t kind, JSValueRef thrown, bool with_place, bool
     JSObjectRef object = JSValueIsObject(run->ctx, thrown) ? JSValueToObject(run->ctx, thrown, NULL) : NULL;
     property(object, "stack", &stack);
     property(object, "code", &code);
-    if (!encl_jsc_append_text(run->ctx, thrown, &text, NULL))
+    if (run->is_interrupted || !encl_jsc_append_text(run->ctx, thrown, &text, NULL))
         rd_buf_append_str(&text, "a value without text");
     rd_buf_append_u8(&text, 0);
     kind = kind_of(kind, (const char *)code.data, (const char *)text.data);

@@ -13,6 +13,7 @@
 #include "enclave/engine/platform_source.h"
 
 #define STACK_SIZE     ((size_t)16 << 20)
+#define THREADS_MAX    24
 #define RELOAD_TIME_US INT64_C(5000000)
 
 encl_machine *encl_jsc;
@@ -20,6 +21,11 @@ encl_machine *encl_jsc;
 const char *encl_machine_name(void)
 {
     return "jsc";
+}
+
+uint32_t encl_machine_threads(void)
+{
+    return THREADS_MAX;
 }
 
 /* --- a stack whose bounds the library can find: it reads /proc for those of a process's first thread -------------- */
@@ -385,10 +391,14 @@ int encl_machine_run(encl_machine *machine, bool wants_background, encl_machine_
     return 0;
 }
 
-void encl_machine_image(const encl_machine *machine, uint8_t ret_digest[32], size_t *ret_size)
+size_t encl_machine_image_size(const encl_machine *machine)
+{
+    return machine->image_size;
+}
+
+void encl_machine_image_digest(const encl_machine *machine, uint8_t ret_digest[32])
 {
     memcpy(ret_digest, machine->digest, sizeof(machine->digest));
-    *ret_size = machine->image_size;
 }
 
 rd_bytes encl_machine_memory(const encl_machine *machine)

@@ -18,6 +18,21 @@ struct encl_machine {
     uint32_t result_address;
 };
 
+const char *encl_machine_name(void)
+{
+    return "quickjs";
+}
+
+uint32_t encl_machine_threads(void)
+{
+    return 0;
+}
+
+int encl_machine_host_run(int (*run)(void *context), void *context)
+{
+    return run(context);
+}
+
 /* --- the guest's exports ---------------------------------------------------------------------------------------- */
 
 /* Traps and the time limit become errors. */

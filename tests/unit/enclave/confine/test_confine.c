@@ -166,7 +166,7 @@ static void test_here(void **state)
     (void)state;
     encl_confine_profile profile;
     rd_err err = RD_ERR_INIT;
-    assert_int_equal(encl_confine_profile_init(&profile, 0, false, &err), 0);
+    assert_int_equal(encl_confine_profile_init(&profile, &(encl_confine_needs){ 0 }, false, &err), 0);
     run_rows(&profile);
     encl_confine_profile_done(&profile);
 }
