@@ -1,5 +1,6 @@
 #include "agent/agent.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +13,7 @@
 #include "agent/launch_process.h"
 #include "agent/logs.h"
 #include "agent/machine.h"
+#include "agent/measure.h"
 #include "agent/state.h"
 #include "agent/uplink.h"
 #include "common/base/clock.h"
@@ -24,7 +26,8 @@
 #include "common/io/link.h"
 
 #define ENDPOINTS_MAX  8
-#define RUN_DIR_MAX    60
+#define JSC_PIDS_MAX   32
+#define RUN_DIR_MAX    56 /* four more for the second engine's */
 #define EVIDENCE_BYTES (UINT64_C(64) << 20)
 #define LOG_BYTES      ((size_t)1 << 20)
 #define RECEIPT_BYTES  ((size_t)16 << 20)
@@ -45,8 +48,8 @@ typedef struct agent_process {
     agent_journal *journal;
     bool has_lost_journal; /* it was damaged and lies aside */
     agent_egress *egress;
-    agent_launcher *launcher;
-    agent_pool *pool;
+    agent_launcher *launchers[RD_ENGINES]; /* by engine; the first is always there */
+    agent_pool *pools[RD_ENGINES];
     agent_instances *instances;
     rd_tls_context *tls;
     agent_uplink *uplink;
@@ -61,6 +64,7 @@ typedef struct agent_process {
     char *status_written;
     agent_enclave **adopted; /* those that answered before the instances were there to take them */
     size_t adopted_count;
+    unsigned adoptions_left;
     bool is_adoption_over;
     bool is_stopping;
     bool has_failed;
@@ -137,7 +141,7 @@ static void on_sweep(void *context)
 static void on_status(void *context)
 {
     agent_process *self = context;
-    const agent_launcher_info *info = self->launcher->ops->describe(self->launcher);
+    const agent_launcher_info *info = self->launchers[0]->ops->describe(self->launchers[0]);
     agent_capacity used = agent_instances_used(self->instances);
     const char *journal = self->has_lost_journal                    ? "damaged: no new work until a restart"
                           : agent_journal_is_healthy(self->journal) ? "ok"
@@ -147,7 +151,7 @@ static void on_status(void *context)
         "journal", journal, "link", self->uplink ? agent_uplink_state(self->uplink) : "starting", "connected",
         self->uplink && agent_uplink_is_up(self->uplink), "instances",
         (json_int_t)agent_instances_count(self->instances), "slots_used", (json_int_t)used.slots, "slots",
-        (json_int_t)self->capacity.slots, "blanks", (json_int_t)agent_pool_ready_count(self->pool), "launcher",
+        (json_int_t)self->capacity.slots, "blanks", (json_int_t)agent_pool_ready_count(self->pools[0]), "launcher",
         info->name, "class", info->class_, "mrtd", info->mrtd, "not_enforced", info->limits, "kms",
         !self->kms.dir         ? "none"
         : self->kms.is_ready   ? "serving"
@@ -325,6 +329,27 @@ static int start_egress(agent_process *self, rd_err *err)
     return 0;
 }
 
+/* The second engine, where its program is: a simulated TEE of its own, as what is measured is another program. Its
+ * enclaves start cold. */
+static int start_jsc(agent_process *self, const agent_process_options *first, rd_err *err)
+{
+    char enclave[PATH_MAX], beside[PATH_MAX];
+    const char *given = self->options->enclave_jsc;
+    bool is_auto = strcmp(given, "auto") == 0;
+    if (agent_enclave_path(first->enclave_path, enclave, sizeof enclave, err) < 0)
+        return -1;
+    if (strcmp(given, "off") == 0 || (is_auto && !agent_enclave_find_jsc(enclave, beside, sizeof beside)))
+        return 0;
+    RD_CLEANUP(rd_free_p) char *run = rd_asprintf("%s-jsc", first->run_dir);
+    agent_process_options options = *first;
+    options.run_dir = run;
+    options.enclave_path = is_auto ? beside : given;
+    options.pids_max = JSC_PIDS_MAX;
+    options.kms = NULL;
+    options.on_kms = NULL;
+    return agent_launch_process_new(rd_loop_uv(self->loop), &options, &self->launchers[RD_ENGINE_JSC], err);
+}
+
 static int start_launcher(agent_process *self, rd_err *err)
 {
     RD_CLEANUP(rd_free_p) char *run = run_dir(&self->state);
@@ -345,7 +370,9 @@ static int start_launcher(agent_process *self, rd_err *err)
         return agent_machine_tee(err) < 0
                    ? -1
                    : rd_err_set(err, RD_E_UNSUPPORTED, "hardware launchers are not part of this version");
-    return agent_launch_process_new(rd_loop_uv(self->loop), &options, &self->launcher, err);
+    if (agent_launch_process_new(rd_loop_uv(self->loop), &options, &self->launchers[0], err) < 0)
+        return -1;
+    return start_jsc(self, &options, err);
 }
 
 static void start_uplink(agent_process *self)
@@ -363,6 +390,7 @@ static void start_uplink(agent_process *self)
                                          .receipts = self->receipts,
                                          .kms = &self->kms,
                                          .capacity = self->capacity,
+                                         .has_jsc = self->launchers[RD_ENGINE_JSC] != NULL,
                                          .endpoints = self->endpoints,
                                          .endpoint_count = self->endpoint_count,
                                          .dial_first_max_us = self->options->dial_jitter_us };
@@ -396,6 +424,8 @@ static void on_adopt_done(void *context, size_t count)
 {
     agent_process *self = context;
     rd_log(RD_INFO, "adopted", RD_U64("instances", count));
+    if (--self->adoptions_left > 0)
+        return;
     self->is_adoption_over = true;
     if (self->instances)
         end_adoption(self);
@@ -416,13 +446,20 @@ static const agent_enclave_events no_events;
 static int start_instances(agent_process *self, rd_err *err)
 {
     /* Adoption is asked for before the pool starts anything; with nothing to adopt it is over at once. */
-    if (self->launcher->ops->adopt(self->launcher, &no_events, self, on_adopted, on_adopt_done, err) < 0)
-        return -1;
-    const agent_pool_options pool = { .size = (uint32_t)self->options->pool };
-    self->pool = agent_pool_new(self->launcher, &pool);
+    for (size_t i = 0; i < RD_ENGINES; i++)
+        self->adoptions_left += self->launchers[i] != NULL;
+    for (size_t i = 0; i < RD_ENGINES; i++) {
+        agent_launcher *launcher = self->launchers[i];
+        if (launcher && launcher->ops->adopt(launcher, &no_events, self, on_adopted, on_adopt_done, err) < 0)
+            return -1;
+    }
+    for (size_t i = 0; i < RD_ENGINES; i++) {
+        const agent_pool_options pool = { .size = i == RD_ENGINE_QUICKJS ? (uint32_t)self->options->pool : 0 };
+        self->pools[i] = self->launchers[i] ? agent_pool_new(self->launchers[i], &pool) : NULL;
+    }
     const agent_instances_config config = { .loop = self->loop,
-                                            .launcher = self->launcher,
-                                            .pool = self->pool,
+                                            .launcher = self->launchers[0],
+                                            .pools = { self->pools[0], self->pools[RD_ENGINE_JSC] },
                                             .blobs = self->blobs,
                                             .evidence = self->evidence,
                                             .capacity = self->capacity,
@@ -499,9 +536,22 @@ static void drain(agent_process *self)
         rd_loop_turn(self->loop, true);
 }
 
+static void stop_engine(agent_process *self, agent_launcher *launcher, agent_pool *pool)
+{
+    bool pool_closed = !pool, launcher_closed = !launcher;
+    if (pool) {
+        agent_pool_close(pool, on_closed, &pool_closed);
+        wait_until(self, &pool_closed);
+    }
+    if (launcher) {
+        launcher->ops->close(launcher, self->options->on_stop != AGENT_STOP_KEEP, on_closed, &launcher_closed);
+        wait_until(self, &launcher_closed);
+    }
+}
+
 static void stop(agent_process *self)
 {
-    bool pool_closed = !self->pool, launcher_closed = !self->launcher, egress_closed = !self->egress;
+    bool egress_closed = !self->egress;
     if (self->instances && self->options->on_stop == AGENT_STOP_DRAIN)
         drain(self);
     self->status_timer = rd_timer_free(self->status_timer);
@@ -511,17 +561,10 @@ static void stop(agent_process *self)
     if (self->uplink)
         agent_uplink_close(self->uplink);
     self->instances = self->instances ? agent_instances_free(self->instances) : NULL;
-    if (self->pool) {
-        agent_pool_close(self->pool, on_closed, &pool_closed);
-        wait_until(self, &pool_closed);
-    }
-    if (self->launcher) {
-        self->launcher->ops->close(self->launcher, self->options->on_stop != AGENT_STOP_KEEP, on_closed,
-                                   &launcher_closed);
-        wait_until(self, &launcher_closed);
-        if (self->kms.socket && self->options->on_stop != AGENT_STOP_KEEP)
-            (void)unlink(self->kms.socket); /* who listened there has ended with the launcher */
-    }
+    for (size_t i = 0; i < RD_ENGINES; i++)
+        stop_engine(self, self->launchers[i], self->pools[i]);
+    if (self->launchers[0] && self->kms.socket && self->options->on_stop != AGENT_STOP_KEEP)
+        (void)unlink(self->kms.socket); /* who listened there has ended with the launcher */
     if (self->egress) {
         agent_egress_close(self->egress, on_closed, &egress_closed);
         wait_until(self, &egress_closed);

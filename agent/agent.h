@@ -9,8 +9,9 @@ typedef enum agent_on_stop { AGENT_STOP_KILL, AGENT_STOP_KEEP, AGENT_STOP_DRAIN 
 
 typedef struct agent_options {
     const char *state_dir;
-    const char *enclave; /* binary; NULL: beside this program */
-    const char *cgroup;  /* "auto", "off" or a folder */
+    const char *enclave;     /* binary; NULL: beside this program */
+    const char *enclave_jsc; /* "auto", "off" or a binary */
+    const char *cgroup;      /* "auto", "off" or a folder */
     uint64_t pool;
     uint64_t cpu_m, memory_bytes, slots; /* 0: from the machine */
     uint64_t blob_bytes, journal_bytes;

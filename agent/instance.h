@@ -10,6 +10,7 @@
 #include "agent/pool.h"
 #include "agent/reports.h"
 #include "agent/splice.h"
+#include "common/model/engine_name.h"
 
 #include <jansson.h>
 
@@ -20,7 +21,7 @@ typedef struct agent_capacity {
 typedef struct agent_instances_config {
     rd_loop *loop;
     agent_launcher *launcher;
-    agent_pool *pool;
+    agent_pool *pools[RD_ENGINES]; /* by engine; NULL: not on this host */
     agent_blobs *blobs, *evidence;
     agent_capacity capacity;
     int64_t drain_timeout_us;

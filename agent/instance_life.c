@@ -5,6 +5,7 @@
 #include "common/base/log.h"
 #include "common/base/mem.h"
 #include "common/model/evidence.h"
+#include "common/model/release.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -108,7 +109,7 @@ static void on_ended_life(life *one)
     rd_timer_stop(one->timer);
     agent_splices_cut(&one->splices);
     if (one->ticket)
-        agent_pool_cancel(all->config.pool, one->ticket);
+        agent_pool_cancel(one->pool, one->ticket);
     one->ticket = 0;
     drop_enclave(one);
     life_clear_grant(one);
@@ -130,13 +131,36 @@ static void act_begin(life *one)
 
 static void on_taken(void *context, agent_enclave *enclave, const rd_err *error);
 
+/* What the release asks for. Only the enclave verifies the document: who reads it wrongly here gets one that refuses.
+ */
+static agent_pool *find_pool(life *one, rd_err *err)
+{
+    RD_CLEANUP(rd_buf_done) rd_buf bytes = { 0 };
+    rd_envelope envelope = { 0 };
+    rd_release release = { 0 };
+    int outcome = agent_blobs_get(one->owner->config.blobs, &one->job.release_blob, &bytes, err);
+    if (outcome == 0)
+        outcome = rd_envelope_parse(rd_buf_bytes(&bytes), &envelope, err);
+    if (outcome == 0)
+        outcome = rd_release_parse(rd_buf_bytes(&envelope.document), &release, err);
+    rd_envelope_done(&envelope);
+    if (outcome < 0)
+        return NULL;
+    agent_pool *pool = one->owner->config.pools[release.engine];
+    if (!pool)
+        (void)rd_err_set(err, RD_E_UNSUPPORTED, "this host has no engine %s", rd_engine_names[release.engine]);
+    rd_release_done(&release);
+    return pool;
+}
+
 static void act_take(life *one)
 {
     rd_err err = RD_ERR_INIT;
     uint64_t ticket = 0;
+    one->pool = find_pool(one, &err);
     rd_timer_start(one->timer, LIFE_START_WAIT_US, 0);
     (void)RD_FP(AGENT_BEFORE_LAUNCH);
-    if (agent_pool_take(one->owner->config.pool, on_taken, one, &ticket, &err) < 0) {
+    if (!one->pool || agent_pool_take(one->pool, on_taken, one, &ticket, &err) < 0) {
         note_error(one, &err);
         life_feed(one, EV_REFUSED);
     } else if (one->state == LIFE_TAKING) { /* not served from inside the call */

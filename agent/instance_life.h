@@ -42,7 +42,8 @@ typedef struct life {
     life_state state;
     rd_phase phase; /* last reported */
     agent_enclave *enclave;
-    uint64_t ticket;       /* of the pool */
+    agent_pool *pool;      /* of the release's engine, while it waits there */
+    uint64_t ticket;       /* of that pool */
     uint64_t grant_serial; /* of its wish for a grant; 0: it has none */
     rd_buf grant_bundle;   /* its evidence, or empty: it wants a nonce */
     bool has_pins;

@@ -30,7 +30,7 @@
 #define ADOPT_MS       2000
 #define RETRY_MS       200
 #define RETRY_MAX      10000
-#define PIDS_MAX       4
+#define PIDS_DEFAULT   4
 #define MEMORY_DEFAULT (UINT64_C(128) << 20)
 #define COUNT_DEFAULT  1024
 
@@ -38,7 +38,7 @@ typedef struct process_launcher {
     agent_launcher base;
     char *run_dir, *enclave_path, *platform_dir, *agent_path;
     uint64_t memory_bytes;
-    uint32_t count_max;
+    uint32_t count_max, pids_max;
     bool insecure_unsandboxed;
     rd_buf kms; /* the order of a key service, a packet; empty: none */
     void *kms_context;
@@ -166,7 +166,7 @@ static void take_process(process_launcher *self, agent_enclave *enclave, pid_t p
     rd_err err = RD_ERR_INIT;
     if (agent_enclave_watch(enclave, pid, pidfd, &err) < 0 ||
         agent_run_record_write(self->run_dir, enclave->tag_text, pid, &err) < 0 ||
-        agent_cgroup_add(self->cgroup, enclave->tag_text, pid, self->memory_bytes, PIDS_MAX, &err) < 0)
+        agent_cgroup_add(self->cgroup, enclave->tag_text, pid, self->memory_bytes, self->pids_max, &err) < 0)
         rd_log(RD_WARN, "enclave_start", RD_STR("enclave", enclave->tag_text), RD_ERR(&err));
     if (enclave->is_forgotten)
         agent_enclave_kill(enclave);
@@ -628,6 +628,7 @@ int agent_launch_process_new(uv_loop_t *loop, const agent_process_options *optio
     self->enclave_path = rd_strdup(path);
     self->platform_dir = rd_strdup(options->quoter_dir);
     self->agent_path = rd_strdup(options->agent_path != NULL ? options->agent_path : "/proc/self/exe");
+    self->pids_max = options->pids_max > 0 ? options->pids_max : PIDS_DEFAULT;
     self->memory_bytes = options->memory_bytes > 0 ? options->memory_bytes : MEMORY_DEFAULT;
     self->count_max = options->enclave_count_max > 0 ? options->enclave_count_max : COUNT_DEFAULT;
     self->insecure_unsandboxed = options->insecure_unsandboxed;

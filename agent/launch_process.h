@@ -16,6 +16,7 @@ typedef struct agent_process_options {
     const char *cgroup;          /* "auto", "off", or a directory below which groups are made; NULL: auto */
     uint64_t memory_bytes;       /* limit of a blank, and default; 0: 128 MiB */
     uint32_t enclave_count_max;  /* 0: 1024 */
+    uint32_t pids_max;           /* processes and threads of one enclave; 0: 4 */
     const struct agent_sim_kms_order *kms; /* a key service that is to run beside the enclaves; NULL: none */
     void *kms_context;
     void (*on_kms)(void *context, bool is_ready, const char *why);

@@ -32,6 +32,10 @@ static const rd_option options[] = {
       .help = "enclaves at once; 0: by memory" },
     { "enclave", 0, RD_OPTION_PATH, FIELD(agent.enclave), NULL, .group = "Enclaves",
       .help = "the redoubt-enclave binary; default: beside this program" },
+    { "enclave-jsc", 0, RD_OPTION_STRING, FIELD(agent.enclave_jsc), "auto", .group = "Enclaves",
+      .help =
+          "the same with the engine JavaScriptCore; auto: redoubt-enclave-jsc beside the other, when it is there; off: "
+          "this host runs no release with engine jsc" },
     { "pool", 0, RD_OPTION_U64, FIELD(agent.pool), "2", .max = 64, .group = "Enclaves",
       .help = "blank enclaves kept ready; 0 launches on demand" },
     { "cgroup", 0, RD_OPTION_STRING, FIELD(agent.cgroup), "auto", .group = "Enclaves",

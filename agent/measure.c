@@ -37,6 +37,14 @@ int agent_enclave_path(const char *path, char *out, size_t out_size, rd_err *err
     return rd_err_set(err, RD_E_CONFIG, "the enclave's path is too long");
 }
 
+bool agent_enclave_find_jsc(const char *enclave, char *out, size_t out_size)
+{
+    const char *slash = strrchr(enclave, '/');
+    int size = slash ? (int)(slash - enclave) : 1;
+    return snprintf(out, out_size, "%.*s/redoubt-enclave-jsc", size, slash ? enclave : ".") < (int)out_size &&
+           access(out, X_OK) == 0;
+}
+
 static int copy_and_hash(int from, int into, uint8_t mrtd[AGENT_MRTD_SIZE], rd_err *err)
 {
     uint8_t chunk[64 << 10];

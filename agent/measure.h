@@ -13,5 +13,7 @@
 int agent_measure_open(const char *path, int *ret_fd, uint8_t ret_mrtd[AGENT_MRTD_SIZE], rd_err *err) RD_NODISCARD;
 /* redoubt-enclave beside this program, or path when it is not NULL; into out[4096]. */
 int agent_enclave_path(const char *path, char *out, size_t out_size, rd_err *err) RD_NODISCARD;
+/* The same program with the other engine: redoubt-enclave-jsc beside the one at enclave. False: it is not there. */
+bool agent_enclave_find_jsc(const char *enclave, char *out, size_t out_size);
 
 #endif

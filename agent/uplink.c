@@ -66,6 +66,15 @@ static json_t *capacity_json(const agent_capacity *capacity)
     return object;
 }
 
+static json_t *engines_json(bool has_jsc)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < RD_ENGINES; i++)
+        if (i == RD_ENGINE_QUICKJS || has_jsc)
+            (void)json_array_append_new(list, json_string(rd_engine_names[i]));
+    return list;
+}
+
 static json_t *hello_json(agent_uplink *uplink, uplink_session *of)
 {
     const agent_uplink_config *with = &uplink->config;
@@ -85,6 +94,7 @@ static json_t *hello_json(agent_uplink *uplink, uplink_session *of)
     rd_json_set_int(object, "incarnation", (int64_t)agent_reports_incarnation(with->reports));
     rd_json_set_time(object, "clock", rd_clock_wall_us(rd_clock_system()));
     rd_json_set(object, "capacity", capacity_json(&with->capacity));
+    rd_json_set(object, "engines", engines_json(with->has_jsc));
     rd_json_set(object, "inventory", inventory);
     rd_json_set(object, "needs", needs);
     rd_json_set(object, "kms", kms);

@@ -25,6 +25,7 @@ typedef struct agent_uplink_config {
     agent_receipts *receipts;
     agent_kms *kms; /* NULL: none */
     agent_capacity capacity;
+    bool has_jsc; /* the second engine runs here */
     const rd_endpoint *endpoints;
     size_t endpoint_count;
     int64_t dial_first_max_us; /* 0: the link's default */

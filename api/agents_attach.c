@@ -29,9 +29,10 @@ static const rd_pg_stmt stmts[] = {
       4 },
     { "attach_hello",
       "UPDATE host_links SET journal_id = $3, boot_id = $4, incarnation = $5, event_seq = $6, acked_seq = $7,"
-      " reported_cpu_m = $8, reported_mem = $9, reported_slots = $10, agent_version = $11, skew_us = $12"
+      " reported_cpu_m = $8, reported_mem = $9, reported_slots = $10, agent_version = $11, skew_us = $12,"
+      " engines = CASE WHEN $13::boolean THEN '{\"engine.jsc\": \"yes\"}' ELSE '{}' END::jsonb"
       " WHERE host_id = $1 AND session = $2 RETURNING 1",
-      12 },
+      13 },
     { "attach_leases",
       "SELECT " API_LEASE_COLUMNS " FROM leases l" API_LEASE_JOINS " WHERE l.host_id = $1 AND (l.live OR l.held"
       " OR l.job_seq > $2) ORDER BY l.job_seq LIMIT 10000",
@@ -342,7 +343,7 @@ static void compare(api_host_link *host, const api_hello *h)
     rd_pg_batch_call(batch, "attach_hello", id, rd_pg_i64(host->session), rd_pg_uuid(journal), rd_pg_uuid(boot),
                      rd_pg_i64(host->incarnation), rd_pg_i64((int64_t)h->acked_event), rd_pg_i64((int64_t)h->floor_seq),
                      rd_pg_i64(h->cpu_m), rd_pg_i64(h->memory_bytes), rd_pg_i64(h->slots), rd_pg_text(h->agent_version),
-                     rd_pg_i64(h->clock_us - api_agents_wall_us(host->agents)));
+                     rd_pg_i64(h->clock_us - api_agents_wall_us(host->agents)), rd_pg_bool(h->has_jsc));
     rd_pg_batch_call(batch, "attach_leases", id, rd_pg_i64((int64_t)h->floor_seq));
     rd_pg_batch_call(batch, "attach_strays", id, rd_pg_array_value(&instances), rd_pg_array_value(&epochs));
     rd_pg_batch_call(batch, "attach_evaluate", rd_pg_i64(host->shard), rd_pg_bytes(RD_BYTES_ARRAY(host->host.b)));

@@ -6,6 +6,7 @@
 #include "common/base/mem.h"
 #include "common/base/text.h"
 #include "common/io/link.h"
+#include "common/model/engine_name.h"
 #include "common/model/evidence.h"
 #include "common/model/json.h"
 #include "common/model/receipt_record.h"
@@ -72,6 +73,24 @@ static int read_needs(const json_t *value, void *into, const char *pointer, rd_e
     return rd_json_each(value, 0, API_NEEDS_MAX, pointer, read_need, RD_CONTAINER_OF(into, api_hello, needs), err);
 }
 
+/* Names that this plane does not know are none of its business. */
+static int read_engine(const json_t *item, size_t index, void *context, const char *pointer, rd_err *err)
+{
+    api_hello *h = context;
+    (void)index;
+    if (!json_is_string(item)) {
+        (void)rd_err_set(err, RD_E_JSON_TYPE, "an engine is a text");
+        return rd_err_at(err, pointer);
+    }
+    h->has_jsc = h->has_jsc || strcmp(json_string_value(item), rd_engine_names[RD_ENGINE_JSC]) == 0;
+    return 0;
+}
+
+static int read_engines(const json_t *value, void *into, const char *pointer, rd_err *err)
+{
+    return rd_json_each(value, 0, 16, pointer, read_engine, RD_CONTAINER_OF(into, api_hello, has_jsc), err);
+}
+
 static const rd_json_field kms_fields[] = {
     { .name = "id", .kind = RD_JSON_KMS_ID, .offset = offsetof(api_hello, kms) },
     { .name = "genesis",
@@ -86,6 +105,11 @@ static const rd_json_field hello_fields[] = {
     { .name = "journal_id", .kind = RD_JSON_TEXT, .offset = offsetof(api_hello, journal_id), .min = 1, .max = 64 },
     { .name = "boot_id", .kind = RD_JSON_TEXT, .offset = offsetof(api_hello, boot_id), .max = 64 },
     { .name = "agent_version", .kind = RD_JSON_TEXT, .offset = offsetof(api_hello, agent_version), .max = 64 },
+    { .name = "engines",
+      .kind = RD_JSON_CUSTOM,
+      .offset = offsetof(api_hello, has_jsc),
+      .flags = RD_OPTIONAL,
+      .parse = read_engines },
     { .name = "floor", .kind = RD_JSON_OBJECT, .offset = 0, .fields = floor_fields },
     { .name = "last_event", .kind = RD_JSON_U64, .offset = offsetof(api_hello, last_event) },
     { .name = "acked_event", .kind = RD_JSON_U64, .offset = offsetof(api_hello, acked_event) },

@@ -17,6 +17,7 @@ typedef struct api_inventory_item {
 
 typedef struct api_hello {
     char journal_id[65], boot_id[65], agent_version[65];
+    bool has_jsc; /* "engines" lists it */
     int64_t floor_era;
     uint64_t floor_seq;
     uint64_t last_event, acked_event, incarnation;

@@ -46,6 +46,9 @@ static int run_deploy(cli_context *context, const cli_args *args, rd_err *err)
     cli_deploy_job job = { .context = context };
     rd_buf_init(&job.bundle, 0);
     int status = cli_manifest_load(args->positional_count ? args->positional[0] : NULL, &job.manifest, err);
+    const char *engine = cli_args_value(args, "engine");
+    if (status == 0 && engine)
+        status = cli_manifest_set_engine(&job.manifest, engine, err);
     if (status == 0)
         status = cli_bundle_collect(&job.manifest, &job.bundle, err);
     if (status == 0)
@@ -119,6 +122,7 @@ static int run_list(cli_context *context, const cli_args *args, rd_err *err)
 }
 
 static const cli_flag deploy_flags[] = {
+    { "engine", 'e', "NAME", "quickjs or jsc, whatever the manifest says (docs/engine-jsc.md)" },
     { "detach", 'd', NULL, "return once it is accepted" },
     { "wait", 'w', NULL, "wait until it serves (the default)" },
     { "plan", 0, NULL,

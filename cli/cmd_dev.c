@@ -6,8 +6,10 @@
 #include "common/base/mem.h"
 #include "common/base/text.h"
 #include "common/model/json.h"
+#include "enclave/engine/engine.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
 #include <signal.h>
@@ -25,6 +27,7 @@
 
 typedef struct watch {
     const char *path;
+    const char *engine; /* --engine, or NULL */
     int listen_fd;
     int inotify_fd;
     json_t *secrets;
@@ -53,6 +56,11 @@ static int collect(const watch *self, cli_manifest *manifest, rd_code_bundle *co
     if (cli_manifest_load(self->path, manifest, err) < 0)
         return -1;
     watch_folders(self, manifest, code);
+    if (self->engine && cli_manifest_set_engine(manifest, self->engine, err) < 0)
+        return -1;
+    const char *engine = rd_engine_names[manifest->release.engine];
+    if (strcmp(engine, encl_engine_name()) != 0)
+        return rd_err_set(err, RD_E_CLI_MANIFEST, "the engine is %s now: start redoubt dev again", engine);
     if (cli_bundle_collect(manifest, &bundle, err) < 0 || rd_code_bundle_parse(rd_buf_bytes(&bundle), code, err) < 0)
         return -1;
     watch_folders(self, manifest, code);
@@ -187,6 +195,42 @@ static int parse_port(const cli_args *args, uint16_t *ret, rd_err *err)
     return 0;
 }
 
+/* An engine is linked, so the other one is another program beside this one: this process goes on as that. */
+static int become(const char *engine, rd_err *err)
+{
+    char path[PATH_MAX], line[32768], *words[512] = { NULL };
+    RD_CLEANUP(rd_close_p) int fd = open("/proc/self/cmdline", O_RDONLY | O_CLOEXEC);
+    ssize_t size = fd < 0 ? -1 : read(fd, line, sizeof line - 1);
+    ssize_t at = readlink("/proc/self/exe", path, sizeof path - sizeof "-jsc");
+    if (size <= 0 || at <= 0 || size == (ssize_t)sizeof line - 1)
+        return rd_err_set(err, RD_E_IO, "/proc/self is not readable, or the command line is too long");
+    line[size] = '\0';
+    path[at] = '\0';
+    char *slash = strrchr(path, '/');
+    (void)strcpy(slash ? slash + 1 : path, strcmp(engine, "jsc") == 0 ? "redoubt-jsc" : "redoubt");
+    size_t count = 0;
+    for (char *word = line; word < line + size && count < RD_ARRAY_LEN(words) - 1; word += strlen(word) + 1)
+        words[count++] = word;
+    (void)execv(path, words);
+    return rd_err_set(err, RD_E_UNSUPPORTED, "this build has no engine %s (%s: %s)", engine, path, strerror(errno));
+}
+
+/* The engine that flag or manifest names; a manifest that cannot be read is told of later. */
+static int choose_engine(const watch *self, rd_err *err)
+{
+    cli_manifest manifest = { .dir = NULL };
+    rd_err ignored = RD_ERR_INIT;
+    int outcome = 0;
+    bool is_read = cli_manifest_load(self->path, &manifest, &ignored) == 0;
+    if (self->engine)
+        outcome = cli_manifest_set_engine(&manifest, self->engine, err);
+    const char *engine = rd_engine_names[manifest.release.engine];
+    if (outcome == 0 && (is_read || self->engine) && strcmp(engine, encl_engine_name()) != 0)
+        outcome = become(engine, err);
+    cli_manifest_done(&manifest);
+    return outcome;
+}
+
 static int run_dev(cli_context *context, const cli_args *args, rd_err *err)
 {
     watch self = { .listen_fd = -1, .inotify_fd = -1, .child_fd = -1 };
@@ -195,6 +239,9 @@ static int run_dev(cli_context *context, const cli_args *args, rd_err *err)
         read_secrets_file(cli_args_value(args, "secrets"), &self.secrets, err) < 0)
         return -1;
     self.path = args->positional_count ? args->positional[0] : NULL;
+    self.engine = cli_args_value(args, "engine");
+    if (choose_engine(&self, err) < 0)
+        return -1;
     self.inotify_fd = inotify_init1(IN_CLOEXEC);
     if (self.inotify_fd < 0)
         return rd_err_set_errno(err, RD_E_IO, errno, "inotify");
@@ -216,6 +263,7 @@ static int run_dev(cli_context *context, const cli_args *args, rd_err *err)
 }
 
 static const cli_flag dev_flags[] = {
+    { "engine", 'e', "NAME", "quickjs or jsc, whatever the manifest says (docs/engine-jsc.md)" },
     { "port", 'p', "PORT", "port on 127.0.0.1 (default 8787; 0: any)" },
     { "secrets", 0, "FILE", "JSON object of secrets for trying out, {\"NAME\": \"value\"}" },
     { NULL, 0, NULL, NULL },

@@ -13,8 +13,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define IDLE_S_DEFAULT    300
-#define MANIFEST_SIZE_MAX 65536
+#define IDLE_S_DEFAULT 300
+/* The engine alone takes 60 MiB, and makes a machine for each request; who asks for it has work for a processor. */
+#define JSC_MEMORY_DEFAULT (UINT64_C(256) << 20)
+#define JSC_CPU_M_DEFAULT  500u
+#define MANIFEST_SIZE_MAX  65536
 
 static bool name_is_ok(const char *name)
 {
@@ -72,7 +75,7 @@ static const rd_json_field manifest_fields[] = {
     { "name", RD_JSON_TEXT, AT(name), RD_REQUIRED, 1, 63 },
     { "main", RD_JSON_STRING, AT(main), RD_OPTIONAL, 1, 255 },
     { "kind", RD_JSON_CONST, 0, RD_OPTIONAL, 0, 0, "function" },
-    { "engine", RD_JSON_CONST, 0, RD_OPTIONAL, 0, 0, "quickjs" },
+    { "engine", RD_JSON_ENUM, AT(release.engine), RD_OPTIONAL, .names = rd_engine_names },
     { "class", RD_JSON_ENUM, AT(class), RD_OPTIONAL, .names = rd_class_names, .has = RD_HAS(cli_manifest, has_class) },
     { "open", RD_JSON_BOOL, AT(release.is_open), RD_OPTIONAL },
     { "plain", RD_JSON_BOOL, AT(release.is_plain), RD_OPTIONAL },
@@ -138,6 +141,17 @@ static int read_manifest(cli_manifest *manifest, rd_err *err)
     return 0;
 }
 
+/* What the manifest leaves out depends on the engine. */
+static void fill_resources(cli_manifest *manifest)
+{
+    rd_resources *resources = &manifest->release.resources;
+    bool is_jsc = manifest->release.engine == RD_ENGINE_JSC;
+    if (!manifest->has_own_memory)
+        resources->memory_bytes = is_jsc ? JSC_MEMORY_DEFAULT : RD_MEMORY_DEFAULT;
+    if (!manifest->has_own_cpu)
+        resources->cpu_m = is_jsc ? JSC_CPU_M_DEFAULT : RD_CPU_M_DEFAULT;
+}
+
 static int check(cli_manifest *manifest, rd_err *err)
 {
     if (!name_is_ok(manifest->name))
@@ -149,6 +163,9 @@ static int check(cli_manifest *manifest, rd_err *err)
                           (unsigned long long)manifest->instances_min, (unsigned long long)manifest->instances_max);
     if (!manifest->main)
         manifest->main = rd_strdup("index.js");
+    manifest->has_own_memory = manifest->release.resources.memory_bytes > 0;
+    manifest->has_own_cpu = manifest->release.resources.cpu_m > 0;
+    fill_resources(manifest);
     return 0;
 }
 
@@ -194,6 +211,7 @@ int cli_manifest_load(const char *path, cli_manifest *ret, rd_err *err)
 {
     *ret = (cli_manifest){ .instances_min = 1, .instances_max = 1, .idle_s = IDLE_S_DEFAULT };
     rd_release_init(&ret->release);
+    ret->release.resources = (rd_resources){ 0 }; /* filled by check */
     path = path ? path : ".";
     struct stat status;
     if (stat(path, &status) < 0)
@@ -221,11 +239,24 @@ int cli_manifest_from_settings(const char *name, const json_t *settings, cli_man
         .instances_min = 1, .instances_max = 1, .idle_s = IDLE_S_DEFAULT, .path = rd_strdup("prepared in the dashboard")
     };
     rd_release_init(&ret->release);
+    ret->release.resources = (rd_resources){ 0 }; /* filled by check */
     json_t *document = json_is_object(settings) ? json_deep_copy(settings) : json_object();
     (void)json_object_set_new(document, "name", json_string(name));
     int status = rd_json_read(document, manifest_fields, RD_UNKNOWN_REFUSED, "", ret, err);
     json_decref(document);
     return status < 0 ? -1 : check(ret, err);
+}
+
+int cli_manifest_set_engine(cli_manifest *manifest, const char *name, rd_err *err)
+{
+    for (size_t i = 0; i < RD_ENGINES; i++) {
+        if (strcmp(name, rd_engine_names[i]) != 0)
+            continue;
+        manifest->release.engine = (rd_engine)i;
+        fill_resources(manifest);
+        return 0;
+    }
+    return rd_err_set(err, RD_E_USAGE, "there is no engine %s: quickjs or jsc", name);
 }
 
 void cli_manifest_done(cli_manifest *manifest)

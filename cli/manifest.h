@@ -18,8 +18,9 @@ typedef struct cli_manifest {
     rd_class class;
     bool is_public_code; /* not sealed, although the app has a key service */
     uint64_t instances_min, instances_max;
-    uint64_t idle_s;    /* with instances_min 0: how long one runs on without a call */
-    rd_release release; /* what callers may, env, egress, limits and resources only */
+    bool has_own_memory, has_own_cpu; /* resources that the manifest itself says */
+    uint64_t idle_s;                  /* with instances_min 0: how long one runs on without a call */
+    rd_release release;               /* what callers may, env, egress, limits and resources only */
 } cli_manifest;
 
 /* path: a folder with redoubt.yaml, redoubt.yml or redoubt.json, such a file, a .js or .mjs file, or NULL for ".".
@@ -27,6 +28,8 @@ typedef struct cli_manifest {
 int cli_manifest_load(const char *path, cli_manifest *ret, rd_err *err) RD_NODISCARD;
 /* From what the dashboard prepared: the members of a manifest apart from name and main. settings may be NULL. */
 int cli_manifest_from_settings(const char *name, const json_t *settings, cli_manifest *ret, rd_err *err) RD_NODISCARD;
+/* Another engine than the manifest names: "quickjs" or "jsc". Errors: USAGE. */
+int cli_manifest_set_engine(cli_manifest *manifest, const char *name, rd_err *err) RD_NODISCARD;
 /* The member egress, for the manifest's own field list. */
 int cli_manifest_read_egress(const json_t *value, void *manifest, const char *pointer, rd_err *err);
 void cli_manifest_done(cli_manifest *manifest);

@@ -3,7 +3,7 @@
 /* clang-format off */
 
 #define HOST_COLUMNS \
-    "i.host_id, i.operator_org, i.region, i.labels::text, i.tee, i.simulated," \
+    "i.host_id, i.operator_org, i.region, (i.labels || coalesce(l.engines, '{}'))::text, i.tee, i.simulated," \
     " i.retired_at IS NOT NULL, i.revoked_at IS NOT NULL," \
     " h.host_id IS NOT NULL, coalesce(h.state, 1::smallint), coalesce(h.state_gen, 0)," \
     " coalesce(h.granted_cpu_m, 0), coalesce(h.granted_mem, 0), coalesce(h.granted_slots, 0)," \
@@ -39,7 +39,11 @@ static const rd_pg_stmt reads[] = {
       " d.deployment_id, d.gen, b.gen, d.kind, d.min, d.max,"
       " CASE WHEN jsonb_typeof(d.strategy->'surge') = 'number' THEN least(1000, greatest(0, (d.strategy->>'surge')::numeric))::int ELSE 0 END,"
       " r.digest, r.cpu_m, r.mem, hd.class = 'simulated', array_to_string(hd.tees, ','),"
-      " coalesce((d.strategy->'regions')::text, ''), coalesce((d.strategy->'labels')::text, ''),"
+      " coalesce((d.strategy->'regions')::text, ''),"
+      /* An engine beside the default one is a label that its host must have. */
+      " CASE WHEN convert_from(r.manifest, 'UTF8')::jsonb->>'engine' <> 'quickjs' THEN (coalesce(d.strategy->'labels', '{}') ||"
+      "   jsonb_build_object('engine.' || (convert_from(r.manifest, 'UTF8')::jsonb->>'engine'), 'yes'))::text"
+      "   ELSE coalesce((d.strategy->'labels')::text, '') END,"
       " coalesce(ro.state, 0::smallint), ro.reason::text,"
       " ah.app_id IS NOT NULL, coalesce(ah.deployment_gen, 0), coalesce(ah.inst, 0), coalesce(ah.cpu_m, 0), coalesce(ah.mem, 0),"
       " EXISTS (SELECT 1 FROM rollouts x WHERE x.app_id = a.app_id AND x.gen BETWEEN b.gen AND d.gen AND x.healthy_at IS NOT NULL),"

@@ -141,7 +141,7 @@ static const rd_json_field release_fields[] = {
     { "app", RD_JSON_APP_ID, offsetof(rd_release, app), RD_REQUIRED },
     { "code", RD_JSON_OBJECT, 0, RD_REQUIRED, .fields = code_fields },
     { "egress", RD_JSON_CUSTOM, offsetof(rd_release, egress), RD_REQUIRED, .parse = rd_egress_read },
-    { "engine", RD_JSON_CONST, 0, RD_REQUIRED, .text = "quickjs" },
+    { "engine", RD_JSON_ENUM, offsetof(rd_release, engine), RD_REQUIRED, .names = rd_engine_names },
     { "env", RD_JSON_CUSTOM, 0, RD_REQUIRED, .parse = read_env },
     { "kind", RD_JSON_CONST, 0, RD_REQUIRED, .text = "function" },
     { "limits", RD_JSON_OBJECT, offsetof(rd_release, limits), RD_REQUIRED, .fields = limits_fields },
@@ -214,7 +214,7 @@ int rd_release_encode(const rd_release *release, rd_buf *out, rd_err *err)
     rd_json_set_app_id(document, "app", &release->app);
     rd_json_set_int(document, "number", release->number);
     rd_json_set_str(document, "kind", "function");
-    rd_json_set_str(document, "engine", "quickjs");
+    rd_json_set_str(document, "engine", rd_engine_names[release->engine]);
     rd_json_set_bool(document, "public_code", !release->is_sealed);
     rd_json_set_bool(document, "plain", release->is_plain);
     rd_json_set_bool(document, "open", release->is_open);

@@ -5,6 +5,7 @@
 #define RD_MODEL_RELEASE_H
 
 #include "common/model/egress.h"
+#include "common/model/engine_name.h"
 #include "common/model/envelope.h"
 
 #define RD_ENV_MAX            64
@@ -42,9 +43,10 @@ typedef struct rd_resources {
     uint64_t memory_bytes;
 } rd_resources;
 
-/* kind function, engine quickjs, salted receipts, no egress: all that is known today. */
+/* kind function, salted receipts: all that is known today. */
 typedef struct rd_release {
     rd_app_id app;
+    rd_engine engine;
     uint32_t number;       /* 1..2^31 - 1 */
     bool is_open;          /* member "open", required: callers need no token of the organisation */
     bool is_plain;         /* member "plain", required: requests may come unsealed, for the relay to read */

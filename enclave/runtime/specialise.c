@@ -7,6 +7,7 @@
 #include "common/model/envelope.h"
 #include "common/model/genesis.h"
 #include "common/model/kms_genesis.h"
+#include "enclave/engine/engine.h"
 
 void encl_documents_done(encl_documents *documents)
 {
@@ -177,6 +178,9 @@ static int open_release(const encl_documents *documents, const rd_genesis *genes
     if (outcome == 0 && !rd_digest_equal(&digest, &app->release))
         outcome = rd_err_set(err, RD_E_HEADER_MISMATCH, "another release than the header measured");
     rd_envelope_done(&envelope);
+    if (outcome == 0 && strcmp(rd_engine_names[app->manifest.engine], encl_engine_name()) != 0)
+        outcome = rd_err_set(err, RD_E_ENGINE_MISMATCH, "it asks for engine %s, and this is %s",
+                             rd_engine_names[app->manifest.engine], encl_engine_name());
     return outcome < 0 ? rd_err_wrap(err, "release") : 0;
 }
 

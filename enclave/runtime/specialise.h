@@ -63,8 +63,8 @@ void encl_app_done(encl_app *app);
 
 /* Verifies everything against the header and START. class is the platform's. Sealed code is compared with the release
  * and stays shut. Codes: GENESIS_MISMATCH, SIGNATURE, PURPOSE, HEAD_TIME, CLASS_MISMATCH, RELEASE_NOT_ALLOWED,
- * HEADER_MISMATCH, CODE_MISMATCH, KMS_SET (START names another key service than the head, or none), KMS_UNKNOWN, and
- * those of parsing. Call encl_app_done also after a failure. */
+ * HEADER_MISMATCH, ENGINE_MISMATCH, CODE_MISMATCH, KMS_SET (START names another key service than the head, or none),
+ * KMS_UNKNOWN, and those of parsing. Call encl_app_done also after a failure. */
 int encl_app_open(const encl_documents *documents, const encl_start *start, rd_class class, int64_t now_us,
                   encl_app *ret, rd_err *err) RD_NODISCARD;
 /* Accepts the envelope when the app may go on under it as it is: the owner's, in its time, not older than the app's and

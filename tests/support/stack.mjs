@@ -175,6 +175,7 @@ export class Stack {
     const root = new X509Certificate(readFileSync(join(pki, "root.pem")));
     this.simulationRoot = createHash("sha256").update(root.raw).digest("hex");
     this.measurement = JSON.parse(run(join(BIN, "redoubt-agent"), ["measure", join(BIN, "redoubt-enclave")])).mrtd;
+    if (this.options.jsc) this.jscMeasurement = JSON.parse(run(join(BIN, "redoubt-agent"), ["measure", join(BIN, "redoubt-enclave-jsc")])).mrtd;
     if (this.options.kms) this.kmsMeasurement = JSON.parse(run(join(BIN, "redoubt-agent"), ["measure", join(BIN, "redoubt-kms")])).mrtd;
   }
 
@@ -232,7 +233,7 @@ export class Stack {
     this.profile = join(this.dir, "profile.json");
     writeFileSync(this.profile, JSON.stringify({
       api: this.api, token_file: "cli/token", key_file: "cli/owner.pem", class: "simulated", state_dir: "cli/state",
-      simulation_roots: ["sha256:" + this.simulationRoot], measurements: [this.measurement],
+      simulation_roots: ["sha256:" + this.simulationRoot], measurements: this.options.jsc ? [this.measurement, this.jscMeasurement] : [this.measurement],
       ...(this.options.kms ? { kms_measurements: [this.kmsMeasurement] } : {}),
     }));
   }
@@ -266,7 +267,7 @@ export class Stack {
     const kms = typeof this.options.kms === "function" ? this.options.kms(n)
       : this.options.kms && n === 1 ? ["--kms-dir", join(this.dir, "kms"), "--kms-ticket-key", this.recordKey] : [];
     return this.#spawn(`agent-${n}`, join(BIN, "redoubt-agent"), ["run", "--state", join(this.dir, "agents", String(n)),
-      "--enclave", join(BIN, "redoubt-enclave"), "--dial-jitter", "100ms", ...kms, ...this.options.agentFlags]);
+      "--enclave", join(BIN, "redoubt-enclave"), "--enclave-jsc", this.options.jsc ? "auto" : "off", "--dial-jitter", "100ms", ...kms, ...this.options.agentFlags]);
   }
 
   // The id of the key service that the first host carries, once its link is up.
