@@ -5,6 +5,7 @@
 #include "cli/instances.h"
 #include "cli/keys.h"
 #include "common/base/mem.h"
+#include "common/model/release.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -87,6 +88,24 @@ static int run_list(cli_context *context, const cli_args *args, rd_err *err)
     return status;
 }
 
+/* Out of the release as the plane has it: what is shown here is proved by `redoubt verify` alone. */
+static void print_engine(cli_context *context, cli_client *client, const char *app, const json_t *deployment)
+{
+    const char *release = deployment ? json_string_value(json_object_get(deployment, "release")) : NULL;
+    RD_CLEANUP(rd_free_p) char *path = rd_asprintf("/v1/apps/%s/releases/%s", app, release ? release : "");
+    RD_CLEANUP(rd_json_free_p) json_t *answer = NULL;
+    RD_CLEANUP(rd_buf_done) rd_buf document = { 0 };
+    rd_release parsed = { 0 };
+    rd_err ignored = RD_ERR_INIT;
+    if (!release || cli_client_json(client, "GET", path, NULL, &answer, &ignored) < 0)
+        return;
+    if (cli_json_b64(answer, "document", RD_DOCUMENT_SIZE_MAX, &document, &ignored) == 0 &&
+        rd_release_parse(rd_buf_bytes(&document), &parsed, &ignored) == 0) {
+        cli_print(&context->out, "release %u   engine %s", parsed.number, rd_engine_names[parsed.engine]);
+        rd_release_done(&parsed);
+    }
+}
+
 static int run_show(cli_context *context, const cli_args *args, rd_err *err)
 {
     if (cli_args_expect(args, 1, 1, "APP", err) < 0)
@@ -108,6 +127,7 @@ static int run_show(cli_context *context, const cli_args *args, rd_err *err)
         const json_t *deployment = json_object_get(app, "deployment");
         if (json_is_object(deployment))
             cli_print(&context->out, "deployment %s   %s", text_of(deployment, "id"), text_of(deployment, "state"));
+        print_engine(context, client, text_of(app, "id"), deployment);
         if (json_array_size(instances))
             status = cli_instances_print(context, instances, err);
         else if (is_asleep(app))

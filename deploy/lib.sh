@@ -124,6 +124,7 @@ libseccomp-dev sandbox of enclaves
 libsecp256k1-dev  signatures for contracts
 ca-certificates  public roots that outgoing requests trust, built into the enclave
 libfyaml-dev   manifests (redoubt.yaml)
+libjavascriptcoregtk-4.1-dev  the second JavaScript engine, for releases with engine jsc
 zlib1g-dev     compresses the files of the dashboard
 libcmocka-dev  unit tests (found by the build)
 xz-utils       unpacks the engine source

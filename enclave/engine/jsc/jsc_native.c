@@ -90,7 +90,7 @@ NATIVE(native_log)
 
 static bool put_field(JSContextRef ctx, JSValueRef value, rd_buf *out, JSValueRef *exception)
 {
-    RD_CLEANUP(rd_buf_wipe) rd_buf text = { 0 };
+    RD_CLEANUP(rd_buf_wipe) rd_buf text = { .size_max = SIZE_MAX };
     uint8_t *data = NULL;
     size_t size = 0;
 
@@ -153,7 +153,7 @@ NATIVE(native_ask)
 
 NATIVE(native_encode)
 {
-    RD_CLEANUP(rd_buf_done) rd_buf text = { 0 };
+    RD_CLEANUP(rd_buf_done) rd_buf text = { .size_max = SIZE_MAX };
 
     UNUSED_ARGS;
     if (!encl_jsc_append_text(ctx, arg(ctx, count, args, 0), &text, exception))
@@ -204,14 +204,22 @@ static bool write_response(JSContextRef ctx, size_t count, const JSValueRef args
         if (!field || encl_jsc_to_latin1(ctx, field, out, exception) < 0)
             return false;
     }
-    if (!JSValueIsNull(ctx, arg(ctx, count, args, 2)) && !encl_jsc_bytes(ctx, args[2], &body, &size, exception))
+    JSValueRef given = arg(ctx, count, args, 2);
+    RD_CLEANUP(rd_buf_done) rd_buf text = { .size_max = SIZE_MAX };
+    if (JSValueIsString(ctx, given)) {
+        if (!encl_jsc_append_text(ctx, given, &text, exception))
+            return false;
+        body = text.data;
+        size = text.size;
+    } else if (!JSValueIsNull(ctx, given) && !encl_jsc_bytes(ctx, given, &body, &size, exception)) {
         return false;
+    }
     if (!rd_buf_append_u32le(out, (uint32_t)size) || (size > 0 && !rd_buf_append(out, body, size)))
         encl_jsc_fail(ENCL_KIND_OUTPUT, "the response is larger than the limit");
     return true;
 }
 
-/* respond(status, [name, value, …], Uint8Array or null) */
+/* respond(status, [name, value, …], a text, a Uint8Array or null) */
 NATIVE(native_respond)
 {
     encl_jsc_run *run = &encl_jsc->run;
