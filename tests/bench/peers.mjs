@@ -116,3 +116,21 @@ export function wrk(url, headers, connections, seconds = 2, script = null) {
   };
   return { rps: Number((/Requests\/sec:\s+([\d.]+)/.exec(out) || [0, NaN])[1]), p50: ms(50), p99: ms(99), failed: /Non-2xx|Socket errors/.test(out) };
 }
+
+// workerd with one module worker: the same handler text, its own HTTP server.
+export async function workerd(source) {
+  const port = await freePort(), dir = mkdtempSync(join(tmpdir(), "rd-workerd-"));
+  writeFileSync(join(dir, "worker.mjs"), source);
+  writeFileSync(join(dir, "config.capnp"), `
+using Workerd = import "/workerd/workerd.capnp";
+const config :Workerd.Config = (
+  services = [ (name = "main", worker = .w) ],
+  sockets = [ ( name = "http", address = "127.0.0.1:${port}", http = (), service = "main" ) ],
+);
+const w :Workerd.Worker = ( modules = [ (name = "worker", esModule = embed "worker.mjs") ], compatibilityDate = "2026-01-01" );
+`);
+  const program = join(INSTALLED, "@cloudflare/workerd-linux-64/bin/workerd");
+  const child = spawn(program, ["serve", join(dir, "config.capnp")], { stdio: "ignore" });
+  await answers(port);
+  return { url: `http://127.0.0.1:${port}/`, stop: async () => { await ended(child); rmSync(dir, { recursive: true, force: true }); } };
+}

@@ -10,8 +10,9 @@ import * as sealed from "./sealed.mjs";
 import * as passthrough from "./passthrough.mjs";
 import * as links from "./links.mjs";
 import * as verify from "./verify.mjs";
+import * as jsc from "./jsc.mjs";
 
-const suites = [engine, cold, serving, accepts, invoke, sealed, passthrough, links, verify];
+const suites = [engine, cold, serving, accepts, invoke, sealed, passthrough, links, verify, jsc];
 
 const args = process.argv.slice(2);
 const option = (name, fallback) => {
