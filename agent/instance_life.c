@@ -131,33 +131,33 @@ static void act_begin(life *one)
 
 static void on_taken(void *context, agent_enclave *enclave, const rd_err *error);
 
-/* What the release asks for. Only the enclave verifies the document: who reads it wrongly here gets one that refuses.
- */
-static agent_pool *find_pool(life *one, rd_err *err)
+/* What the release asks for; the default where it cannot be read. Only the enclave verifies the document: who reads it
+ * wrongly here gets one that refuses. */
+static rd_engine engine_of(const life *one)
 {
     RD_CLEANUP(rd_buf_done) rd_buf bytes = { 0 };
     rd_envelope envelope = { 0 };
     rd_release release = { 0 };
-    int outcome = agent_blobs_get(one->owner->config.blobs, &one->job.release_blob, &bytes, err);
-    if (outcome == 0)
-        outcome = rd_envelope_parse(rd_buf_bytes(&bytes), &envelope, err);
-    if (outcome == 0)
-        outcome = rd_release_parse(rd_buf_bytes(&envelope.document), &release, err);
+    rd_err ignored = RD_ERR_INIT;
+    rd_engine engine = RD_ENGINE_QUICKJS;
+    if (agent_blobs_get(one->owner->config.blobs, &one->job.release_blob, &bytes, &ignored) == 0 &&
+        rd_envelope_parse(rd_buf_bytes(&bytes), &envelope, &ignored) == 0 &&
+        rd_release_parse(rd_buf_bytes(&envelope.document), &release, &ignored) == 0) {
+        engine = release.engine;
+        rd_release_done(&release);
+    }
     rd_envelope_done(&envelope);
-    if (outcome < 0)
-        return NULL;
-    agent_pool *pool = one->owner->config.pools[release.engine];
-    if (!pool)
-        (void)rd_err_set(err, RD_E_UNSUPPORTED, "this host has no engine %s", rd_engine_names[release.engine]);
-    rd_release_done(&release);
-    return pool;
+    return engine;
 }
 
 static void act_take(life *one)
 {
     rd_err err = RD_ERR_INIT;
     uint64_t ticket = 0;
-    one->pool = find_pool(one, &err);
+    rd_engine engine = engine_of(one);
+    one->pool = one->owner->config.pools[engine];
+    if (!one->pool)
+        (void)rd_err_set(&err, RD_E_UNSUPPORTED, "this host has no engine %s", rd_engine_names[engine]);
     rd_timer_start(one->timer, LIFE_START_WAIT_US, 0);
     (void)RD_FP(AGENT_BEFORE_LAUNCH);
     if (!one->pool || agent_pool_take(one->pool, on_taken, one, &ticket, &err) < 0) {

@@ -206,6 +206,7 @@ static void start(world *w, bool has_lost_journal, bool is_adopting)
 {
     const agent_instances_config config = { .loop = w->loop,
                                             .launcher = &w->launcher,
+                                            .pools = { (agent_pool *)&pool },
                                             .blobs = w->blobs,
                                             .evidence = w->evidence,
                                             .capacity = { .cpu_m = 1000, .memory_bytes = 1000, .slots = 2 },
