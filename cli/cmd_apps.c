@@ -4,6 +4,7 @@
 #include "cli/client.h"
 #include "cli/instances.h"
 #include "cli/keys.h"
+#include "cli/steps.h"
 #include "common/base/mem.h"
 #include "common/model/release.h"
 

@@ -20,7 +20,6 @@
 #define OTHER    "ins_aaaaaaaaaaaaaaaaaaaaaaaabe"
 
 /* ---- the scripted enclave and pool ---- */
-
 struct agent_enclave {
     const agent_enclave_events *events;
     void *context;
