@@ -11,8 +11,11 @@
 /* How often the library looks at its deadline, and the signal at deadline and memory. */
 #define LOOK_SECONDS 0.02
 #define TICK_US      10000
-/* What runs inside the library without polling has this long to come back, then the process ends. */
-#define OVERRUN_US INT64_C(3000000)
+/* What runs inside the library without polling has this much of a processor to come back with, then the process ends:
+ * time that a busy host gave to others is not the script's. Or this long by the clock, if it waits for nothing at all.
+ */
+#define OVERRUN_CPU_US INT64_C(3000000)
+#define OVERRUN_US     INT64_C(60000000)
 /* Of the library's own: compiled code, garbage that is not collected yet. */
 #define SLACK ((size_t)64 << 20)
 
@@ -21,15 +24,16 @@ typedef bool (*should_terminate)(JSContextRef ctx, void *context);
 static struct {
     void (*set_limit)(JSContextGroupRef group, double seconds, should_terminate callback, void *context);
     void (*set_rejection)(JSGlobalContextRef ctx, JSObjectRef function, JSValueRef *exception);
-    volatile int64_t kill_us;     /* 0: disarmed */
+    volatile int64_t deadline_us; /* 0: disarmed */
+    volatile int64_t kill_cpu_us; /* by the process's own time; 0: the deadline is ahead */
     volatile size_t resident_max; /* 0: no limit */
 } limits;
 
-static int64_t now_us(void)
+static int64_t now_us(clockid_t clock)
 {
     struct timespec now;
 
-    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    (void)clock_gettime(clock, &now);
     return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
 }
 
@@ -42,6 +46,17 @@ static size_t resident(void)
     return (size_t)usage.ru_maxrss << 10;
 }
 
+/* Whether the deadline is so long ago that nothing will end the script any more. */
+static bool is_overrun(void)
+{
+    int64_t deadline_us = limits.deadline_us, late_us = deadline_us > 0 ? now_us(CLOCK_MONOTONIC) - deadline_us : 0;
+    int64_t cpu_us = late_us > 0 ? now_us(CLOCK_PROCESS_CPUTIME_ID) : 0;
+
+    if (late_us > 0 && limits.kill_cpu_us == 0)
+        limits.kill_cpu_us = cpu_us + OVERRUN_CPU_US;
+    return late_us > 0 && (cpu_us > limits.kill_cpu_us || late_us > OVERRUN_US);
+}
+
 /* Nothing of a process that is beyond its limits can be believed to clean up: it ends here, and the caller gets no
  * answer. Async-signal-safe. */
 static void on_tick(int signal)
@@ -51,7 +66,7 @@ static void on_tick(int signal)
     (void)signal;
     if (limits.resident_max > 0 && resident() > limits.resident_max)
         _exit(ENCL_EXIT_MEMORY);
-    if (limits.kill_us > 0 && now_us() > limits.kill_us)
+    if (is_overrun())
         _exit(ENCL_EXIT_TIME);
     errno = error;
 }
@@ -112,6 +127,8 @@ void encl_machine_alarm(encl_machine *machine, int64_t delay_us)
     (void)machine;
     if (delay_us > 0)
         timer = (struct itimerval){ .it_value = { .tv_usec = TICK_US }, .it_interval = { .tv_usec = TICK_US } };
-    limits.kill_us = delay_us > 0 ? now_us() + delay_us + OVERRUN_US : 0;
+    limits.deadline_us = 0;
+    limits.kill_cpu_us = 0;
+    limits.deadline_us = delay_us > 0 ? now_us(CLOCK_MONOTONIC) + delay_us : 0;
     (void)setitimer(ITIMER_REAL, &timer, NULL);
 }

@@ -144,7 +144,7 @@ static void test_bombs_do_not_harm_the_next_request(void **state)
             fail_msg("%s: answered", bombs[i].path);
         if (bombs[i].code != RD_OK && err.code != bombs[i].code)
             fail_msg("%s: %s: %s", bombs[i].path, rd_code_describe(err.code)->name, err.text);
-        if (is_timed && took_us > 2000000)
+        if (is_timed && took_us > 2000000 && fixture_is_quickjs()) /* else the process would have ended */
             fail_msg("%s: took %lld us", bombs[i].path, (long long)took_us);
         if (fixture_is_quickjs())
             assert_int_equal(encl_engine_memory(f.engine).size, image_size);
