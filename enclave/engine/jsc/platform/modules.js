@@ -3,11 +3,11 @@
 (function (native, hooks) {
     'use strict';
     const NAME = /(?:[$_\p{ID_Start}]|\\u[0-9a-fA-F]{4}|\\u\{[0-9a-fA-F]+\})(?:[$\u200c\u200d\p{ID_Continue}]|\\u[0-9a-fA-F]{4}|\\u\{[0-9a-fA-F]+\})*/uy;
-    const SPACE = /(?:\s|\/\/[^\n\r\u2028\u2029]*|\/\*[^]*?\*\/)+/y;
+    const SPACE = /\s+|\/\/[^\n\r\u2028\u2029]*|\/\*[^]*?\*\//y;
     const NUMBER = /\.?[0-9][0-9a-zA-Z_.]*/y;
-    const STRING = /'(?:[^'\\\n\r]|\\[^])*'|"(?:[^"\\\n\r]|\\[^])*"/y;
+    const STRING = /'[^'\\\n\r]*(?:\\[^][^'\\\n\r]*)*'|"[^"\\\n\r]*(?:\\[^][^"\\\n\r]*)*"/y;
     const REGEXP = /\/(?:[^/\\[\n\r]|\\.|\[(?:[^\]\\\n\r]|\\.)*\])+\/[a-z]*/y;
-    const CHUNK = /(?:[^`\\$]|\\[^]|\$(?!\{))*(`|\$\{)/y;
+    const CHUNK = /[^`\\$]*(?:(?:\\[^]|\$(?!\{))[^`\\$]*)*(`|\$\{)/y;
     // After these words an expression begins.
     const LEADING = new Set(['return', 'typeof', 'case', 'do', 'else', 'in', 'instanceof', 'new', 'void', 'delete', 'throw',
         'await', 'yield', 'of', 'default', 'extends']);
@@ -78,6 +78,16 @@
     const unquote = (token) => (token.t === 'string' ? JSON.parse(`"${token.s.slice(1, -1).replace(/\\'/g, "'").replace(/"/g, '\\"')}"`) : token.s);
     const quote = (text) => JSON.stringify(text);
 
+    const AsyncFunction = (async () => {}).constructor;
+    const isBody = (text) => {
+        try {
+            new AsyncFunction('$rd', `"use strict";${text}`);
+            return true;
+        } catch {
+            return false;
+        }
+    };
+
     // The body of the function that a module becomes, with the names of what it imports.
     const translate = (source) => {
         const tokens = scan(source), edits = [], imports = [], heads = [], gives = [];
@@ -91,7 +101,7 @@
             if (!imports.includes(name)) imports.push(name);
             let last = token;
             if (is('with') && is('{', i + 1)) {
-                while (!is('}')) i++;
+                while (i < tokens.length && !is('}')) i++;
                 last = tokens[i++];
             }
             return { name, b: end(last) };
@@ -226,7 +236,9 @@
             out += source.slice(at, a) + text + source.slice(a, b).replace(/[^\n]+/g, '');
             at = b;
         }
-        return { code: `(async function($rd){"use strict";$rd.give({${gives.join(',')}});${heads.join('')}${(out + source.slice(at)).replace(/^#!/, '//')}\n})`, imports };
+        out = (out + source.slice(at)).replace(/^#!/, '//');
+        // What does not end inside the function would run outside of it: the open bracket makes it an error.
+        return { code: `(async function($rd){"use strict";$rd.give({${gives.join(',')}});${heads.join('')}${out}\n${isBody(out) ? '})' : '('}`, imports };
     };
 
     hooks.translate = (source) => {

@@ -96,6 +96,22 @@ static void test_modules_that_do_not_load(void **state)
         { "import * as", "SyntaxError" },
         { "const a = `${", "SyntaxError" },
         { "}}}}", "SyntaxError" },
+        { "}); globalThis.out = 1; (function () {", "SyntaxError" },
+        { "}); 1", "SyntaxError" },
+        { "}); 1 //", "SyntaxError" },
+        { "}); (async function ($rd) { $rd.give({ default: () => () => 1 })", "SyntaxError" },
+        { "import './b.js' with {", "SyntaxError" },
+        { "export * as", "SyntaxError" },
+        { "export const [a, {b: [", "SyntaxError" },
+        { "import 'b.js", "SyntaxError" },
+        { "import { a } from `./b.js`", "SyntaxError" },
+        { "const a = 'no end\nexport default () => a", "SyntaxError" },
+        { "/* no end", "SyntaxError" },
+        { "const a = /[/; export default () => a", "SyntaxError" },
+        { "const a = `${`${`", "SyntaxError" },
+        { "export default () => 1; export default () => 2", "SyntaxError" },
+        { "\xff\xfe\x80 import", "not UTF-8" },
+        { "with ({}) ; export default () => 1", "SyntaxError" },
     };
 
     (void)state;
@@ -109,6 +125,108 @@ static void test_modules_that_do_not_load(void **state)
             fail_msg("%s: loaded", bad[i].source);
         if (!strstr(err.text, bad[i].text))
             fail_msg("%s: %s", bad[i].source, err.text);
+        fixture_close(&f);
+    }
+}
+
+/* What only looks like an import, an export, a string or its end. B is a module with the export a = 1. */
+static const struct {
+    const char *source;
+    const char *want;
+} tricky[] = {
+    { "const s = \"import x from './gone.js'\", t = 'export { y }';\nRESPOND(s.length + t.length)", "37" },
+    { "// import './gone.js'\n/* export { y } from './gone.js' */\nRESPOND(1)", "1" },
+    { "const t = `\nimport './gone.js'\nexport { y }\n${`import '${1}'`}`;\nRESPOND(t.length)", "43" },
+    { "const r = /import '.\\/gone[/'\"`]/.source;\nRESPOND(r)", "import '.\\/gone[/'\"`]" },
+    { "const o = { import: 1, export: 2, default: 3 };\nRESPOND(o.import + o?.export + o.default)", "6" },
+    { "class C { static import = 1; static export() { return 2 } #export = 3; get() { return this.#export } }\n"
+      "RESPOND(C.import + C.export() + new C().get())",
+      "6" },
+    { "const a = 8, g = 2, b = 2; const q = a /g/ b; const y = (a) / 2; const z = [a][0] / 2 /1;\nRESPOND([q, y, z])",
+      "2,4,4" },
+    { "let n = 4; const q = n++ / 2; if (n) /'/.test('x'); const o = {} / 1;\nRESPOND([q, n, o])", "2,5,NaN" },
+    { "import { 'a' as b } from './b.js'; const a = 2; export { a as 'from', b as as };\nRESPOND(a + b)", "3" },
+    { "import { a as from } from './b.js'\nimport as from './b.js'\nRESPOND(from + typeof as)", "SyntaxError" },
+    { "import { a as of } from './b.js' // import\nRESPOND(of)", "1" },
+    { "import*as b from'./b.js';export const{a}=b;RESPOND(a)", "1" },
+    { "import/**/{/*,*/a/**/}/**/from/**/'./b.js'/**/;RESPOND(a)", "1" },
+    { "import {\n  a,\n} from\n'./b.js'\n;RESPOND(new Error().stack.match(/index.js:(\\d+)/)[1])", "5" },
+    { "export let f = (a) => { return /}/.test(a) }, g = `}${'}'}`, h = '}'\nRESPOND(f(g + h))", "true" },
+    { "export const a = 1\n, b = a\n+ 1\nRESPOND(b)", "2" },
+    { "export async function f() {}\n/re/g.test('');export class D {}\n/x/;RESPOND(typeof f + typeof D)",
+      "functionfunction" },
+    { "#!/usr/bin/env import './gone.js'\nRESPOND(1)", "1" },
+    { "const \\u0061b = 1; RESPOND(ab)", "1" },
+    { "RESPOND(typeof $rd_ + this)", "undefinedundefined" },
+    { "const a = '\\\n', b = '\\'', c = \"\\\\\"; RESPOND(a + b + c)", "'\\" },
+    { "import data from './b.js'; RESPOND(data)", "SyntaxError" },
+    { "var import_ = 1, _export = 2; lab: for (;;) { break lab }\nRESPOND(import_ + _export)", "3" },
+};
+
+static void respond(rd_buf *source, const char *text)
+{
+    const char *at = strstr(text, "RESPOND");
+
+    rd_buf_append(source, text, (size_t)(at - text));
+    rd_buf_printf(source, ";const $r = String(%s);\nexport default () => new Response($r)", at + sizeof("RESPOND") - 1);
+}
+
+static void test_modules_that_look_like_something_else(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < RD_ARRAY_LEN(tricky); i++) {
+        fixture f = { 0 };
+        rd_err err = RD_ERR_INIT;
+        RD_CLEANUP(rd_buf_done) rd_buf source = { 0 };
+        respond(&source, tricky[i].source);
+        const encl_module modules[] = { { "index.js", rd_buf_bytes(&source) },
+                                        { "b.js", RD_BYTES_LIT("export const a = 1") } };
+        fixture_open(&f, NULL);
+        bool is_bad = strcmp(tricky[i].want, "SyntaxError") == 0;
+        int outcome = encl_engine_load(f.engine, modules, 2, "index.js", rd_bytes_str(""), &err);
+        if (is_bad ? outcome == 0 || !strstr(err.text, "SyntaxError") : outcome < 0)
+            fail_msg("%s: %s", tricky[i].source, outcome < 0 ? err.text : "loaded");
+        if (!is_bad)
+            fixture_expect(&f, "/", "", tricky[i].want);
+        fixture_close(&f);
+    }
+}
+
+/* Much of everything: it is read in one pass, and never by recursion. */
+static const struct {
+    const char *before, *piece, *after;
+    size_t count;
+    bool loads;
+} huge[] = {
+    { "", " ", "export default () => new Response('ok')", 2000000, true },
+    { "const s = '", "x", "'; export default () => new Response('ok')", 2000000, true },
+    { "const s = `", "$x\\`", "`; export default () => new Response('ok')", 400000, true },
+    { "", "/**/", "export default () => new Response('ok')", 200000, true },
+    { "", "export {};", "export default () => new Response('ok')", 20000, true },
+    { "const a = [", "[],", "]; export default () => new Response('ok')", 100000, true },
+    { "", "`${", "", 100000, false },
+    { "", "(", "", 100000, false },
+    { "export const ", "[", "", 100000, false },
+};
+
+static void test_huge_modules(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < RD_ARRAY_LEN(huge); i++) {
+        fixture f = { 0 };
+        rd_err err = RD_ERR_INIT;
+        RD_CLEANUP(rd_buf_done) rd_buf source = { 0 };
+        rd_buf_append_str(&source, huge[i].before);
+        for (size_t n = 0; n < huge[i].count; n++)
+            rd_buf_append_str(&source, huge[i].piece);
+        rd_buf_append_str(&source, huge[i].after);
+        const encl_module module = { "index.js", rd_buf_bytes(&source) };
+        fixture_open(&f, &(encl_engine_limits){ .heap_size = 192 << 20 });
+        int outcome = encl_engine_load(f.engine, &module, 1, "index.js", rd_bytes_str(""), &err);
+        if ((outcome == 0) != huge[i].loads)
+            fail_msg("%s: %s", huge[i].piece, outcome < 0 ? err.text : "loaded");
+        if (huge[i].loads)
+            fixture_expect(&f, "/", "", "ok");
         fixture_close(&f);
     }
 }
@@ -192,6 +310,8 @@ int main(void)
         cmocka_unit_test(test_bombs_end_the_process), /* first: no threads yet when it forks */
         cmocka_unit_test(test_what_the_default_engine_lacks),
         cmocka_unit_test(test_modules_that_do_not_load),
+        cmocka_unit_test(test_modules_that_look_like_something_else),
+        cmocka_unit_test(test_huge_modules),
         cmocka_unit_test(test_nothing_is_kept),
     };
 
