@@ -47,9 +47,12 @@ static const int thread_calls[] = { SCMP_SYS(sched_yield),
 static const struct {
     int call, error;
 } refused_calls[] = {
-    { SCMP_SYS(clone3), ENOSYS },   { SCMP_SYS(sched_setscheduler), EPERM }, { SCMP_SYS(ioctl), ENOTTY },
-    { SCMP_SYS(access), ENOENT },   { SCMP_SYS(readlink), ENOENT },          { SCMP_SYS(statx), ENOENT },
-    { SCMP_SYS(prlimit64), EPERM }, { SCMP_SYS(membarrier), ENOSYS },
+    { SCMP_SYS(clone3), ENOSYS },     { SCMP_SYS(sched_setscheduler), EPERM }, { SCMP_SYS(ioctl), ENOTTY },
+    { SCMP_SYS(access), ENOENT },     { SCMP_SYS(readlink), ENOENT },          { SCMP_SYS(statx), ENOENT },
+    { SCMP_SYS(membarrier), ENOSYS },
+#if !defined(__SANITIZE_ADDRESS__)
+    { SCMP_SYS(prlimit64), EPERM },
+#endif
 };
 
 #if defined(__SANITIZE_ADDRESS__)

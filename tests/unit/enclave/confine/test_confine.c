@@ -1,6 +1,9 @@
 /* A confined child tries what a hole in it would try. Each attempt is a child of its own, as the first forbidden call
  * ends it. Runs as whoever starts it; as root it runs once more as nobody. */
+#include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -20,7 +23,8 @@
 #include "common/base/mem.h"
 #include "enclave/confine/confine.h"
 
-#define KEPT 3
+#define KEPT        3
+#define THREADS_MAX 4
 
 /* 0: it was refused; 1: it worked. Killed by SIGSYS is what most should meet. */
 static int try_nothing(void)
@@ -100,26 +104,86 @@ static int try_is_alone(void)
     return getpid() != 1;
 }
 
+static int try_random(void)
+{
+    return open("/dev/urandom", O_RDONLY) >= 0;
+}
+
+static int try_write_random(void)
+{
+    return open("/dev/urandom", O_RDWR) >= 0;
+}
+
+static int try_executable_file(void)
+{
+    return mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE, KEPT, 0) != MAP_FAILED;
+}
+
+static int try_other_process(void)
+{
+    return syscall(SYS_clone3, NULL, 0) >= 0 || errno != ENOSYS;
+}
+
+static int try_dumpable(void)
+{
+    return syscall(SYS_prctl, PR_SET_DUMPABLE, 1, 0, 0, 0) == 0;
+}
+
+static void *run_thread(void *context)
+{
+    return context;
+}
+
+static int try_thread(void)
+{
+    pthread_t thread;
+    return pthread_create(&thread, NULL, run_thread, NULL) == 0 && pthread_join(thread, NULL) == 0;
+}
+
+static void *wait_for_end(void *context)
+{
+    (void)poll(NULL, 0, -1);
+    return context;
+}
+
+static int try_many_threads(void)
+{
+    pthread_t thread;
+    int made = 0;
+    while (made <= THREADS_MAX && pthread_create(&thread, NULL, wait_for_end, NULL) == 0)
+        made++;
+    return made > THREADS_MAX;
+}
+
+enum { REFUSED, WORKS, DIES }; /* the last by SIGSYS */
+
 static const struct {
     const char *name;
     int (*attempt)(void);
-    bool dies; /* by SIGSYS */
+    int wants, wants_with_threads;
 } rows[] = {
-    { "its own descriptor works", try_nothing, false },
-    { "is first in its own process namespace", try_is_alone, false },
-    { "other descriptors are closed", try_other_descriptor, false },
-    { "open", try_open, true },
-    { "create", try_create, true },
-    { "socket", try_socket, true },
-    { "unix socket", try_unix_socket, true },
-    { "exec", try_exec, true },
-    { "fork", try_fork, true },
-    { "executable memory", try_executable_memory, true },
-    { "make executable", try_make_executable, true },
-    { "kill", try_kill, true },
-    { "ptrace", try_ptrace, true },
-    { "unshare", try_unshare, true },
-    { "mount", try_mount, true },
+    { "its own descriptor fails", try_nothing, REFUSED, REFUSED },
+    { "is not first in its own process namespace", try_is_alone, REFUSED, REFUSED },
+    { "other descriptors are open", try_other_descriptor, REFUSED, REFUSED },
+    { "open", try_open, DIES, REFUSED },
+    { "create", try_create, DIES, REFUSED },
+    { "open the random file", try_random, DIES, WORKS },
+    { "write the random file", try_write_random, DIES, REFUSED },
+    { "socket", try_socket, DIES, DIES },
+    { "unix socket", try_unix_socket, DIES, DIES },
+    { "exec", try_exec, DIES, DIES },
+    { "fork", try_fork, DIES, DIES },
+    { "clone3, whose flags no filter sees", try_other_process, DIES, REFUSED },
+    { "thread", try_thread, DIES, WORKS },
+    { "more threads than were asked for", try_many_threads, DIES, REFUSED },
+    { "executable memory", try_executable_memory, DIES, WORKS },
+    { "make executable", try_make_executable, DIES, WORKS },
+    { "executable file", try_executable_file, DIES, DIES },
+    { "prctl", try_dumpable, DIES, DIES },
+    { "kill", try_kill, DIES, DIES },
+    { "ptrace", try_ptrace, DIES, DIES },
+    { "unshare", try_unshare, DIES, DIES },
+    { "mount", try_mount, DIES, DIES },
 };
 
 static void run_child(const encl_confine_profile *profile, encl_confine_child *child, int out, int (*attempt)(void))
@@ -147,9 +211,9 @@ static void run_rows(const encl_confine_profile *profile)
             fail_msg("%s: %s", rows[i].name, err.text);
         siginfo_t info = { 0 };
         assert_int_equal(waitid(P_PID, (id_t)child.pid, &info, WEXITED), 0);
-        bool has_died = info.si_code != CLD_EXITED && info.si_status == SIGSYS;
-        bool is_good = rows[i].dies ? has_died : info.si_code == CLD_EXITED && info.si_status == 0;
-        if (!is_good) {
+        int wants = profile->threads_max > 0 ? rows[i].wants_with_threads : rows[i].wants;
+        if (wants == DIES ? info.si_code == CLD_EXITED || info.si_status != SIGSYS
+                          : info.si_code != CLD_EXITED || info.si_status != wants) {
             char text[256] = "";
             (void)fcntl(out[0], F_SETFL, O_NONBLOCK);
             (void)!read(out[0], text, sizeof(text) - 1);
@@ -164,11 +228,14 @@ static void run_rows(const encl_confine_profile *profile)
 static void test_here(void **state)
 {
     (void)state;
-    encl_confine_profile profile;
-    rd_err err = RD_ERR_INIT;
-    assert_int_equal(encl_confine_profile_init(&profile, &(encl_confine_needs){ 0 }, false, &err), 0);
-    run_rows(&profile);
-    encl_confine_profile_done(&profile);
+    static const encl_confine_needs needs[] = { { 0 }, { .threads_max = THREADS_MAX } };
+    for (size_t i = 0; i < RD_ARRAY_LEN(needs); i++) {
+        encl_confine_profile profile;
+        rd_err err = RD_ERR_INIT;
+        assert_int_equal(encl_confine_profile_init(&profile, &needs[i], false, &err), 0);
+        run_rows(&profile);
+        encl_confine_profile_done(&profile);
+    }
 }
 
 static void test_as_nobody(void **state)
