@@ -201,13 +201,14 @@ static int become(const char *engine, rd_err *err)
     char path[PATH_MAX], line[32768], *words[512] = { NULL };
     RD_CLEANUP(rd_close_p) int fd = open("/proc/self/cmdline", O_RDONLY | O_CLOEXEC);
     ssize_t size = fd < 0 ? -1 : read(fd, line, sizeof line - 1);
-    ssize_t at = readlink("/proc/self/exe", path, sizeof path - sizeof "-jsc");
+    ssize_t at = readlink("/proc/self/exe", path, sizeof path - sizeof "redoubt-jsc");
     if (size <= 0 || at <= 0 || size == (ssize_t)sizeof line - 1)
         return rd_err_set(err, RD_E_IO, "/proc/self is not readable, or the command line is too long");
     line[size] = '\0';
     path[at] = '\0';
-    char *slash = strrchr(path, '/');
-    (void)strcpy(slash ? slash + 1 : path, strcmp(engine, "jsc") == 0 ? "redoubt-jsc" : "redoubt");
+    char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+    (void)snprintf(name, sizeof path - (size_t)(name - path), "%s",
+                   strcmp(engine, "jsc") == 0 ? "redoubt-jsc" : "redoubt");
     size_t count = 0;
     for (char *word = line; word < line + size && count < RD_ARRAY_LEN(words) - 1; word += strlen(word) + 1)
         words[count++] = word;

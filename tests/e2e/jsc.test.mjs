@@ -1,7 +1,9 @@
 // The second engine: a release with "engine":"jsc" runs on a program with a measurement of its own, and on no other.
 import { test, before, after } from "node:test";
 import assert from "node:assert/strict";
-import { existsSync } from "node:fs";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { BIN, Stack, until } from "../support/stack.mjs";
 
@@ -16,7 +18,7 @@ export default { async fetch(request, env) {
   if (path === "/intl") return new Response(new Intl.NumberFormat("de-DE", { style: "currency", currency: "EUR" }).format(1234.5));
   if (path === "/wasm") return new Response(String((await WebAssembly.instantiate(wasm)).instance.exports.add(40, 2)));
   if (path === "/loop") for (;;);
-  if (path === "/bomb") for (;;) kept.push(new Array(1000).fill(Math.random()));
+  if (path === "/bomb") for (;;) kept.push(new Uint8Array(1 << 24).fill(served));
   if (path === "/leak") { globalThis.leaked = served; Array.prototype.leaked = 1; kept.push(served); }
   return Response.json({ served, kept: kept.length, global: typeof globalThis.leaked, array: typeof [].leaked, name: env.NAME });
 } };`;
@@ -43,7 +45,7 @@ test("Intl and WebAssembly are there, and what a request leaves behind is gone i
   for (let n = 0; n < 3; n++) assert.deepEqual(JSON.parse(await text("/")), fresh);
 });
 
-const instances = async () => (await stack.json("status", "fast")).deployment.instances.map((one) => one.id + "." + one.epoch);
+const instances = async (name = "fast") => (await stack.json("status", name)).deployment.instances.map((one) => one.id + "." + one.epoch);
 
 test("an endless loop ends at its limit, and the same instance serves the next request", { skip: missing }, async () => {
   const before = await instances();
@@ -63,22 +65,53 @@ test("the receipt verifies, under evidence of the other program", { skip: missin
 });
 
 test("a memory bomb ends its instance alone; the app is served again, by a newer lease", { skip: missing }, async () => {
-  const other = (await stack.deploy("other", "export default () => new Response('other')", { engine: "jsc" })).app;
-  const before = await instances();
-  const answer = await stack.invoke(app, "/bomb");
+  const other = (await stack.deploy("other", source, { engine: "jsc", limits: { time_ms: 30000, heap_bytes: 32 << 20 } })).app;
+  const [mine, before] = [await instances(), await instances("other")];
+  const answer = await stack.invoke(other, "/bomb");
   assert.ok(answer.status >= 500, `${answer.status} ${answer.body}`);
-  assert.equal((await stack.invoke(other, "/")).body, "other");
-  await until("the app serves again", async () => (await stack.invoke(app, "/")).status === 200, 60000);
-  assert.notDeepEqual(await instances(), before);
+  assert.equal(JSON.parse(await text("/")).served, 1);
+  await until("the app serves again", async () => (await stack.invoke(other, "/")).status === 200, 60000);
+  assert.notDeepEqual(await instances("other"), before);
+  assert.deepEqual(await instances(), mine);
+});
+
+test("redoubt dev goes on as the program with that engine, and follows changes", { skip: missing }, async () => {
+  const dir = join(stack.dir, "dev"), write = (name, content) => writeFileSync(join(dir, name), content);
+  mkdirSync(dir);
+  write("redoubt.json", JSON.stringify({ name: "trial", engine: "jsc", env: { NAME: "x" } }));
+  write("index.js", "export default (request, env) => new Response(env.NAME + new Intl.NumberFormat('de').format(1.5));");
+  const dev = spawn(join(BIN, "redoubt"), ["dev", dir, "--port", "0"], { stdio: ["ignore", "pipe", "ignore"] });
+  try {
+    const url = String((await once(dev.stdout, "data"))[0]).trim();
+    const get = async () => (await fetch(url, { headers: { connection: "close" } })).text();
+    assert.equal(await get(), "x1,5");
+    write("index.js", "let n = 0; export default () => new Response(`changed ${++n}`);");
+    await until("the new code answers", async () => (await get()) === "changed 1");
+    assert.equal(await get(), "changed 1");
+    write("redoubt.json", JSON.stringify({ name: "trial" }));
+    await until("it says that it has to be started again", async () => /the engine is quickjs now/.test(await get()));
+  } finally {
+    dev.kill();
+    if (dev.exitCode === null && dev.signalCode === null) await once(dev, "exit");
+  }
+});
+
+const restartAgent = async (jsc) => {
+  await stack.agent(1).stop();
+  stack.options.jsc = jsc;
+  stack.startAgent(1);
+  await stack.hostsReady(1);
+};
+
+test("an enclave of the other engine refuses the release, and says so", { skip: missing }, async () => {
+  await restartAgent(join(BIN, "redoubt-enclave"));
+  const line = await until("it is refused", () => stack.agent(1).log().split("\n").find((one) => one.includes("engine_mismatch")), 60000);
+  assert.match(line, /it asks for engine jsc, and this is quickjs/);
 });
 
 test("a host without the engine is not asked: the deployment says what is missing", { skip: missing }, async () => {
-  const dir = stack.dir;
-  await stack.agent(1).stop();
-  stack.options.jsc = false;
-  stack.startAgent(1);
-  await stack.hostsReady(1);
-  const made = await stack.cli("deploy", "src-other", "--yes", "--detach", "--json", { cwd: dir });
+  await restartAgent(false);
+  const made = await stack.cli("deploy", "src-other", "--yes", "--detach", "--json", { cwd: stack.dir });
   assert.equal(made.code, 0, made.stderr);
   const summary = await until("the scheduler says why", async () => {
     const status = await stack.json("status", "other");

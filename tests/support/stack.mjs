@@ -262,12 +262,12 @@ export class Stack {
     writeFileSync(path, JSON.stringify({ ...host, link: `127.0.0.1:${this.linkProxies[n].port}` }));
   }
 
-  // options.kms: the first host carries a key service.
+  // options.kms: the first host carries a key service. options.jsc: true, or the program to take for the second engine's enclave.
   startAgent(n = 1) {
     const kms = typeof this.options.kms === "function" ? this.options.kms(n)
       : this.options.kms && n === 1 ? ["--kms-dir", join(this.dir, "kms"), "--kms-ticket-key", this.recordKey] : [];
     return this.#spawn(`agent-${n}`, join(BIN, "redoubt-agent"), ["run", "--state", join(this.dir, "agents", String(n)),
-      "--enclave", join(BIN, "redoubt-enclave"), "--enclave-jsc", this.options.jsc ? "auto" : "off", "--dial-jitter", "100ms", ...kms, ...this.options.agentFlags]);
+      "--enclave", join(BIN, "redoubt-enclave"), "--enclave-jsc", this.options.jsc === true ? "auto" : this.options.jsc || "off", "--dial-jitter", "100ms", ...kms, ...this.options.agentFlags]);
   }
 
   // The id of the key service that the first host carries, once its link is up.
