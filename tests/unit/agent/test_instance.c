@@ -1,5 +1,4 @@
-/* The lives of instances over a scripted launcher: this file defines the enclave and pool calls that instance.c makes.
- */
+/* The lives of instances over a scripted launcher: this file defines the calls to enclave and pool of instance.c. */
 #include "agent/instance.h"
 
 #include "common/base/log.h"
@@ -20,6 +19,7 @@
 #define OTHER    "ins_aaaaaaaaaaaaaaaaaaaaaaaabe"
 
 /* ---- the scripted enclave and pool ---- */
+
 struct agent_enclave {
     const agent_enclave_events *events;
     void *context;
@@ -34,11 +34,10 @@ struct agent_enclave {
 static struct {
     agent_enclave enclave[4]; /* given out in order */
     size_t given;
-    bool waits, refuses;
+    bool waits, refuses, refuses_specialise;
     agent_pool_taken_fn taken;
     void *taken_context;
     int cancelled;
-    bool refuses_specialise;
 } pool;
 
 int agent_pool_take(agent_pool *unused, agent_pool_taken_fn taken, void *context, uint64_t *ret_ticket, rd_err *err)
