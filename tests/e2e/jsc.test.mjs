@@ -17,6 +17,7 @@ export default { async fetch(request, env) {
   const path = new URL(request.url).pathname;
   if (path === "/intl") return new Response(new Intl.NumberFormat("de-DE", { style: "currency", currency: "EUR" }).format(1234.5));
   if (path === "/wasm") return new Response(String((await WebAssembly.instantiate(wasm)).instance.exports.add(40, 2)));
+  if (path === "/stream") return new Response(new ReadableStream({ pull(c) { c.enqueue(new TextEncoder().encode(served + ";")); if (++served === 4) c.close(); } }));
   if (path === "/loop") for (;;);
   if (path === "/bomb") for (;;) kept.push(new Uint8Array(1 << 24).fill(served));
   if (path === "/leak") { globalThis.leaked = served; Array.prototype.leaked = 1; kept.push(served); }
@@ -43,6 +44,12 @@ test("Intl and WebAssembly are there, and what a request leaves behind is gone i
   const fresh = { served: 1, kept: 0, global: "undefined", array: "undefined", name: "value" };
   await text("/leak");
   for (let n = 0; n < 3; n++) assert.deepEqual(JSON.parse(await text("/")), fresh);
+});
+
+test("an answer that is streamed comes whole, with its receipt behind it", { skip: missing }, async () => {
+  for (let n = 0; n < 2; n++) assert.equal(await text("/stream"), "1;2;3;");
+  const result = await stack.json("invoke", "fast", "--plain", "--path", "/stream");
+  assert.equal(result.verified, true);
 });
 
 const instances = async (name = "fast") => (await stack.json("status", name)).deployment.instances.map((one) => one.id + "." + one.epoch);
