@@ -204,6 +204,7 @@ static void test_refusals(void **state)
         { "head of the future", "head_time", { .not_before_us = INT64_C(4000000000000000) } },
         { "hardware class", "class_mismatch", { .is_hardware = true } },
         { "release not listed", "release_not_allowed", { .lists_other_release = true } },
+        { "another engine", "engine_mismatch", { .engine = RD_ENGINE_JSC } },
         { "other code", "code_mismatch", { .other_code = true } },
         { "stranger's head", "signature", { .other_signer = true } },
         { "code throws", "engine_load", { .source = "throw new Error('at load');" } },

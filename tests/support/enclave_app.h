@@ -33,6 +33,7 @@ typedef struct test_app_spec {
     uint32_t heap_bytes;               /* 0: default */
     int64_t not_before_us, expires_us; /* 0: long ago, never */
     bool is_hardware;                  /* class of the head */
+    rd_engine engine;
     bool lists_other_release;
     bool other_code;   /* the code is not what the release names */
     bool other_signer; /* the head is signed by a stranger */
@@ -87,6 +88,7 @@ static inline int test_app_release(test_app *app, const test_app_spec *spec, rd_
     rd_code_bundle_done(&bundle);
     release.app = app->id;
     release.number = 1;
+    release.engine = spec->engine;
     release.is_plain = !spec->is_sealed_only;
     rd_sha256(rd_buf_bytes(&app->code), release.code_digest.b);
     release.code_size = app->code.size;
