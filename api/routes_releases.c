@@ -160,12 +160,12 @@ static rd_pg_outcome insert_release(rd_pg *pg, api_change *change, rd_err *err)
     if (outcome != RD_PG_NONE)
         return outcome;
     rd_id id = rd_id_new(rd_clock_wall_us(change->worker->context->clock), rd_random_system());
-    outcome =
-        rd_pg_call(pg, "release_add", NULL, err, rd_pg_uuid(id.b), rd_pg_uuid(in->org), app, rd_pg_i64(rel->number),
-                   rd_pg_bytes(rd_buf_bytes(&in->envelope.document)), rd_pg_bytes(RD_BYTES_ARRAY(in->digest.b)),
-                   rd_pg_text(in->signatures), rd_pg_bytes(rd_buf_bytes(&in->encoded)),
-                   rd_pg_bytes(RD_BYTES_ARRAY(rel->code_digest.b)), rd_pg_i64(rel->resources.cpu_m),
-                   rd_pg_i64((int64_t)rel->resources.memory_bytes), rd_pg_bool(rel->is_open));
+    outcome = rd_pg_call(pg, "release_add", NULL, err, rd_pg_uuid(id.b), rd_pg_uuid(in->org), app,
+                         rd_pg_i64(rel->number), rd_pg_bytes(rd_buf_bytes(&in->envelope.document)),
+                         rd_pg_bytes(RD_BYTES_ARRAY(in->digest.b)), rd_pg_text(in->signatures),
+                         rd_pg_bytes(rd_buf_bytes(&in->encoded)), rd_pg_bytes(RD_BYTES_ARRAY(rel->code_digest.b)),
+                         rd_pg_i64(rel->resources.cpu_m), rd_pg_i64((int64_t)rel->resources.memory_bytes),
+                         rd_pg_bool(rel->is_open), rd_pg_text(rd_engine_names[rel->engine]));
     /* Two of the same number at once: the other one is there now, so look again. */
     if (outcome == RD_PG_FAILED && strcmp(rd_pg_sqlstate(pg), "23505") == 0)
         return RD_PG_RETRY;

@@ -43,8 +43,8 @@ static const rd_pg_stmt stmts[] = {
       1 },
     { "release_add",
       "INSERT INTO releases (release_id, org_id, app_id, number, manifest, digest, signatures, envelope, code_digest,"
-      " cpu_m, mem, is_open) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
-      12 },
+      " cpu_m, mem, is_open, engine) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
+      13 },
     { "release_get",
       "SELECT digest, number, manifest, signatures, at, release_id FROM releases WHERE app_id = $1 AND digest = $2",
       2 },

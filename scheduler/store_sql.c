@@ -41,8 +41,8 @@ static const rd_pg_stmt reads[] = {
       " r.digest, r.cpu_m, r.mem, hd.class = 'simulated', array_to_string(hd.tees, ','),"
       " coalesce((d.strategy->'regions')::text, ''),"
       /* An engine beside the default one is a label that its host must have. */
-      " CASE WHEN convert_from(r.manifest, 'UTF8')::jsonb->>'engine' <> 'quickjs' THEN (coalesce(d.strategy->'labels', '{}') ||"
-      "   jsonb_build_object('engine.' || (convert_from(r.manifest, 'UTF8')::jsonb->>'engine'), 'yes'))::text"
+      " CASE WHEN r.engine <> 'quickjs' THEN"
+      "   (coalesce(d.strategy->'labels', '{}') || jsonb_build_object('engine.' || r.engine, 'yes'))::text"
       "   ELSE coalesce((d.strategy->'labels')::text, '') END,"
       " coalesce(ro.state, 0::smallint), ro.reason::text,"
       " ah.app_id IS NOT NULL, coalesce(ah.deployment_gen, 0), coalesce(ah.inst, 0), coalesce(ah.cpu_m, 0), coalesce(ah.mem, 0),"
