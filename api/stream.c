@@ -1,3 +1,4 @@
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -104,10 +105,13 @@ static void on_caller(uv_poll_t *watch, int status, int events)
     api_stream *stream = watch->data;
     uv_os_fd_t fd;
     uint8_t byte;
+    bool is_open = status == 0 && uv_fileno((uv_handle_t *)watch, &fd) == 0;
+    ssize_t got = is_open ? recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) : 0;
+    if (got < 0 && (errno == EAGAIN || errno == EINTR))
+        return; /* news of nothing: the watch goes on */
     (void)uv_poll_stop(watch);
-    if (status == 0 && uv_fileno((uv_handle_t *)watch, &fd) == 0 && recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0)
-        return;
-    api_stream_abort(stream);
+    if (got <= 0)
+        api_stream_abort(stream);
 }
 
 static void watch_caller(api_stream *stream)

@@ -91,7 +91,7 @@ test("each piece comes before the next exists, and the receipt behind the last",
   assert.equal((await rest(response)).length, 0);
   assert.equal(response.complete, true);
   const receipt = JSON.parse(Buffer.from(response.trailers["redoubt-receipt"], "base64url"));
-  assert.match(JSON.stringify(receipt), /root/);
+  assert.equal(receipt.claims.status, 203);
 });
 
 test("the command line verifies the receipt of a stream, plain and sealed", { timeout: 60000 }, async () => {

@@ -228,22 +228,27 @@ static int http(const char *args, int seconds, rd_buf *out)
     return rd_starts_with(text, "HTTP/1.1 ") ? atoi(text + 9) : -1;
 }
 
+/* A host with an instance of the app that may be called. */
+static host *serving_host(rd_id *ret_instance, fake_job **ret_job, char ret_app[RD_APP_ID_TEXT_SIZE])
+{
+    rd_app_id_format(&w.app, ret_app);
+    host *h = host_with_job(ret_instance, ret_job);
+    serve(h, *ret_job, ret_instance);
+    UNTIL(api_targets_instance(api_relay_targets(w.links->relay), ret_instance));
+    return h;
+}
+
 static void the_apps_origin(void **state)
 {
     (void)state;
     rd_id instance;
     fake_job *job;
     rd_buf out = { 0 };
-    char args[512], label[64];
-    char app[RD_APP_ID_TEXT_SIZE];
-    rd_app_id_format(&w.app, app);
-    snprintf(label, sizeof label, "app-%s", app + 4);
+    char args[512], app[RD_APP_ID_TEXT_SIZE];
     unsigned port = api_links_apps_port(w.links), rest = api_server_port(w.context.server);
-    host *h = host_with_job(&instance, &job);
-    serve(h, job, &instance);
-    UNTIL(api_targets_instance(api_relay_targets(w.links->relay), &instance));
+    host *h = serving_host(&instance, &job, app);
 #define APPS(extra)                                                                                                    \
-    snprintf(args, sizeof args, "-H 'Host: %s.apps.localhost' %s http://127.0.0.1:%u/p?q=1", label, extra, port)
+    snprintf(args, sizeof args, "-H 'Host: app-%s.apps.localhost' %s http://127.0.0.1:%u/p?q=1", app + 4, extra, port)
     APPS("-d hi");
     assert_int_equal(http(args, 10, &out), 401);
     assert_non_null(strstr(rd_buf_text(&out), "application/problem+json"));
@@ -307,13 +312,9 @@ static void streamed_answers(void **state)
     rd_id instance;
     fake_job *job;
     rd_buf out = { 0 };
-    char args[512], label[64], app[RD_APP_ID_TEXT_SIZE];
-    rd_app_id_format(&w.app, app);
-    snprintf(label, sizeof label, "app-%s", app + 4);
+    char args[512], app[RD_APP_ID_TEXT_SIZE];
     unsigned port = api_links_apps_port(w.links), rest = api_server_port(w.context.server);
-    host *h = host_with_job(&instance, &job);
-    serve(h, job, &instance);
-    UNTIL(api_targets_instance(api_relay_targets(w.links->relay), &instance));
+    host *h = serving_host(&instance, &job, app);
     h->agent.answer_head = STREAMED("Redoubt-Receipt: e30");
     APPS("-H 'Authorization: Bearer rdt_one'");
     assert_int_equal(http(args, 10, &out), 200);
