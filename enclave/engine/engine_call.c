@@ -33,10 +33,10 @@ static int look_at_stream(encl_engine *engine, rd_err *err)
                           engine->limits.output_size);
     if (engine->stream == ENCL_STREAM_BROKEN)
         return rd_err_set(err, RD_E_ENGINE_REJECTED, "the answer's stream failed; the log has the stack");
+    if (engine->stream == ENCL_STREAM_ENDED)
+        return 1; /* whatever goes wrong behind it */
     if (has_failed)
         return 0;
-    if (engine->stream == ENCL_STREAM_ENDED)
-        return 1;
     return engine->result.state == ENCL_GUEST_DONE
                ? rd_err_set(err, RD_E_ENGINE_BAD_RESPONSE, "the answer's stream has no end")
                : 0;

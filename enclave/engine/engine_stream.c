@@ -49,7 +49,8 @@ void encl_engine_stream_ask(encl_engine *engine, uint32_t op, rd_bytes question)
     } else if (op == ENCL_ASK_ROOM) {
         rd_buf_append_u8(&engine->reply, ENCL_ASK_OK);
         rd_buf_append_u8(&engine->reply, room_of(engine));
-    } else if (op == ENCL_ASK_OPEN && engine->stream == ENCL_STREAM_NONE && engine->host.write) {
+    } else if (op == ENCL_ASK_OPEN && engine->state == ENCL_ENGINE_USED && engine->stream == ENCL_STREAM_NONE &&
+               engine->host.write) {
         engine->stream = ENCL_STREAM_OPEN;
         rd_buf_append_u8(&engine->reply, ENCL_ASK_OK);
     } else if ((op == ENCL_ASK_END || op == ENCL_ASK_BREAK) && engine->stream == ENCL_STREAM_RUNS) {

@@ -12,6 +12,7 @@ import { Stack, until } from "../support/stack.mjs";
 const source = `
 const one = async ([url, init = {}, timeout]) => {
   try {
+    if (init.pieces) init.body = ReadableStream.from(init.pieces.map((piece) => new TextEncoder().encode(piece)));
     const response = await fetch(url, timeout ? { ...init, signal: AbortSignal.timeout(timeout) } : init);
     const text = await response.text();
     return { status: response.status, url: response.url, redirected: response.redirected, size: text.length, text: text.slice(0, 500), type: response.headers.get("content-type") };
@@ -84,9 +85,10 @@ const calls = async (...list) => (await ask({ calls: list })).body;
 const main = (path = "/") => `https://localhost:${at.main}${path}`;
 
 test("a listed place is reached over TLS that ends inside, by name and by address", async () => {
-  const [get, post, address] = await calls([main()], [main("/x"), { method: "POST", body: "hello", headers: { authorization: "Bearer t" } }], [`https://127.0.0.1:${at.main}/`]);
+  const [get, pieces, post, address] = await calls([main()], [main("/x"), { method: "POST", pieces: ["in ", "pieces"] }], [main("/x"), { method: "POST", body: "hello", headers: { authorization: "Bearer t" } }], [`https://127.0.0.1:${at.main}/`]);
   assert.equal(get.status, 200, get.error);
   assert.deepEqual(JSON.parse(get.text), { method: "GET", body: "", authorization: null, host: `localhost:${at.main}` });
+  assert.equal(JSON.parse(pieces.text ?? "{}").body, "in pieces", pieces.error);
   assert.deepEqual([get.url, get.type, get.redirected], [main(), "application/json", false]);
   assert.deepEqual(JSON.parse(post.text), { method: "POST", body: "hello", authorization: "Bearer t", host: `localhost:${at.main}` });
   assert.equal(address.status, 200, address.error);

@@ -91,6 +91,7 @@ JSValue rd_ask(JSContext *ctx, JSValueConst this_val, int argc, JSValueConst *ar
             return JS_EXCEPTION;
         }
     }
+    rd_guest.has_ended_stream |= op == ENCL_ASK_END || op == ENCL_ASK_BREAK;
     size = rd_host_ask(op == ENCL_ASK_REPLY ? UINT32_MAX : op, q.data, (uint32_t)q.size);
     if (q.data)
         memset(q.data, 0, q.size);

@@ -264,7 +264,7 @@ static void drain_jobs(void)
 {
     JSContext *ctx;
 
-    while (!rd_guest.is_interrupted && rd_guest.result.state != ENCL_GUEST_FAILED) {
+    while (!rd_guest.is_interrupted && !rd_guest.has_ended_stream && rd_guest.result.state != ENCL_GUEST_FAILED) {
         int n = JS_ExecutePendingJob(rd_guest.rt, &ctx);
         if (n == 0) {
             rd_rejections_report();
@@ -410,14 +410,15 @@ RD_EXPORT("rd_run") uint32_t rd_run(uint32_t wants_background)
     JS_UpdateStackTop(rd_guest.rt);
     if (rd_guest.result.state == ENCL_GUEST_DONE)
         rd_guest.result.state = ENCL_GUEST_WAITING;
+    rd_guest.has_ended_stream = 0;
     for (;;) {
         drain_jobs();
-        if (is_finished(wants_background))
+        if (is_finished(wants_background) || rd_guest.has_ended_stream)
             return rd_guest.result.state;
         if (rd_guest.waiting > 0 && wake())
             continue;
         rd_guest.result.due_us = fire_timer();
-        if (rd_guest.result.state == ENCL_GUEST_FAILED || rd_guest.is_interrupted)
+        if (rd_guest.result.state == ENCL_GUEST_FAILED || rd_guest.is_interrupted || rd_guest.has_ended_stream)
             continue;
         if (rd_guest.result.due_us != 0) {
             drain_jobs();

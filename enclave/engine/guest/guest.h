@@ -32,6 +32,7 @@ struct rd_guest {
     int is_serving;     /* the snapshot was taken: time and randomness exist */
     int is_interrupted; /* the time is up; no job runs any more */
     int is_out_of_memory;
+    int has_ended_stream; /* the host looks at the answer before anything else runs */
 };
 extern struct rd_guest rd_guest;
 

@@ -144,6 +144,7 @@ NATIVE(native_ask)
         if (!put_field(ctx, args[i], &question, exception))
             return NULL;
     }
+    encl_jsc->run.has_ended_stream |= op == ENCL_ASK_END || op == ENCL_ASK_BREAK;
     uint32_t size =
         encl_jsc->host.ask(encl_jsc->host.context, op == ENCL_ASK_REPLY ? UINT32_MAX : op, rd_buf_bytes(&question));
     return take_answer(ctx, size, exception);

@@ -27,6 +27,7 @@ typedef struct encl_jsc_run {
     bool is_loaded;
     bool has_response;
     bool is_interrupted;
+    bool has_ended_stream; /* the host looks at the answer before anything else runs */
     uint32_t rejections;
 } encl_jsc_run;
 

@@ -378,8 +378,9 @@ int encl_machine_run(encl_machine *machine, bool wants_background, encl_machine_
     (void)err;
     if (run->result.state == ENCL_GUEST_DONE)
         run->result.state = ENCL_GUEST_WAITING;
+    run->has_ended_stream = false;
     /* The library runs the jobs of promises by itself, whenever a call of ours returns. */
-    while (!is_finished(run, wants_background)) {
+    while (!is_finished(run, wants_background) && !run->has_ended_stream) {
         if (run->waiting > 0 && wake(run))
             continue;
         run->result.due_us = fire_timer(run);

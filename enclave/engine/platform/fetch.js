@@ -69,6 +69,10 @@
             let url = check(new URL(request.url)), { method } = request, headers = hooks.flat(request.headers);
             signal.throwIfAborted();
             let body = hooks.takeBody(request);
+            if (body instanceof Promise) { // a stream is gathered
+                body = await body;
+                signal.throwIfAborted();
+            }
             for (let hops = 0; ; hops++) {
                 const answer = await send(url, method, headers, body, signal);
                 const location = MOVED.includes(answer.status) ? header(answer.headers, 'location') : null;

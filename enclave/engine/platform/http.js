@@ -107,6 +107,7 @@
         #take() {
             if (this.bodyUsed || this.#stream?.locked) throw new TypeError('the body was read already');
             if (this.#body !== null) this.#used = true;
+            if (this.#stream !== null && this.#stream !== this.#body) hooks.spend(this.#stream);
             return this.#body;
         }
         // A body that is whole is not waited for: most are.
@@ -171,7 +172,7 @@
                 if (this.#method === 'GET' || this.#method === 'HEAD') throw new TypeError(`${this.#method} has no body`);
                 setBody(this, this.#headers, init.body);
             } else if (from) {
-                if (from.bodyUsed) throw new TypeError('the body was read already');
+                if (from.bodyUsed || isLocked(from)) throw new TypeError('the body was read already');
                 put(this, peek(from));
                 if (peek(from) !== null) use(from);
             }

@@ -207,21 +207,32 @@
             if (options?.mode !== undefined) throw new TypeError(`readers of mode "${options.mode}" are not available`);
             return new ReadableStreamDefaultReader(this);
         }
-        async *values({ preventCancel = false } = {}) {
+        values({ preventCancel = false } = {}) {
             const reader = this.getReader();
-            let isOpen = true;
-            try {
-                for (;;) {
-                    isOpen = false;
-                    const { value, done } = await reader.read();
-                    if (done) return;
-                    isOpen = true;
-                    yield value;
-                }
-            } finally {
-                if (isOpen && !preventCancel) await reader.cancel();
+            let turn = Promise.resolve(), isOver = false;
+            const end = (result) => {
+                isOver = true;
                 reader.releaseLock();
-            }
+                return result;
+            };
+            const next = async () => {
+                if (isOver) return { value: undefined, done: true };
+                try {
+                    const result = await reader.read();
+                    return result.done ? end(result) : result;
+                } catch (e) {
+                    throw end(e);
+                }
+            };
+            const leave = async (value) => {
+                if (isOver) return { value, done: true };
+                const cancelled = preventCancel ? undefined : reader.cancel(value);
+                end();
+                await cancelled;
+                return { value, done: true };
+            };
+            const after = (f) => (turn = turn.then(f, f)); // one after the other, as asked
+            return { next: () => after(next), return: (value) => after(() => leave(value)), [Symbol.asyncIterator]() { return this; } };
         }
         [Symbol.asyncIterator](options) { return this.values(options); }
     }
@@ -231,6 +242,7 @@
 
     hooks.isStream = (v) => v instanceof ReadableStream;
     hooks.isDisturbed = (stream) => coreOf(stream).isDisturbed;
+    hooks.spend = (stream) => { coreOf(stream).cancel().catch(nothing); }; // its bytes were read another way
     hooks.streamOf = (bytes) => new ReadableStream({
         start(controller) {
             if (bytes.length > 0) controller.enqueue(bytes);

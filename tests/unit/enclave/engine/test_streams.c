@@ -11,6 +11,7 @@ typedef struct taker {
     unsigned pieces, waits;
     unsigned room;         /* pieces that are wanted now */
     unsigned leaves_after; /* so many pieces; 0: stays */
+    bool takes_all;        /* at once */
 } taker;
 
 static int room(void *context)
@@ -18,7 +19,7 @@ static int room(void *context)
     const taker *t = context;
     if (t->leaves_after > 0 && t->pieces >= t->leaves_after)
         return ENCL_ROOM_GONE;
-    return t->room > 0 ? ENCL_ROOM_SOME : ENCL_ROOM_NONE;
+    return t->room > 0 || t->takes_all ? ENCL_ROOM_SOME : ENCL_ROOM_NONE;
 }
 
 static bool take(void *context, rd_bytes piece)
@@ -30,7 +31,7 @@ static bool take(void *context, rd_bytes piece)
     t->size += piece.size;
     t->body[t->size] = 0;
     t->pieces++;
-    t->room--;
+    t->room -= t->room > 0;
     return true;
 }
 
@@ -84,9 +85,10 @@ static const char handler[] =
     "  async order() { let order = ''; const s = new ReadableStream({ start() { order += 's'; }, pull(c) { order += "
     "'p'; c.enqueue(1); }, cancel(r) { order += r; } });\n"
     "    const r = s.getReader(); await r.read(); await r.cancel('c'); return order + (await r.read()).done; },\n"
-    "  async size() { const s = new ReadableStream({ start(c) { c.enqueue('abc'); this.left = c.desiredSize; } }, { "
+    "  async size() { let left; const s = new ReadableStream({ start(c) { c.enqueue('abc'); left = c.desiredSize; } }, "
+    "{ "
     "highWaterMark: 10, size: (t) => t.length });\n"
-    "    return `${(await s.getReader().read()).value}`; },\n"
+    "    return `${(await s.getReader().read()).value} ${left}`; },\n"
     "  async errored() { const s = new ReadableStream({ start(c) { c.error(new RangeError('no')); } }); return "
     "caught(() => s.getReader().read()); },\n"
     "  async request() { const r = new Request('https://a.example/', { method: 'POST', body: from('in ', 'pieces') }); "
@@ -95,7 +97,16 @@ static const char handler[] =
     "`${s.locked} "
     "${(await s.getReader().read()).done}`; },\n"
     "  async bytes() { return caught(() => new ReadableStream({ type: 'bytes' })); },\n"
-    "  async again() { const r = new Response('text'); r.body; return r.text(); },\n"
+    "  async again() { const r = new Response('text'), b = r.body; await r.text(); return `${r.bodyUsed} "
+    "${(await b.getReader().read()).done}`; },\n"
+    "  async iterator() { let told = ''; const s = new ReadableStream({ cancel(r) { told = r; throw new Error('no'); } "
+    "}), "
+    "i = s.values();\n"
+    "    const held = s.locked, again = await caught(() => s.values()), left = await caught(() => i.return('bye'));\n"
+    "    return `${held} ${again} ${left} ${told} ${s.locked} ${(await i.next()).done}`; },\n"
+    "  async taken() { const r = new Request('https://a.example/', { method: 'POST', body: from('a') }); "
+    "r.body.getReader(); "
+    "return caught(() => new Request(r)); },\n"
     "};\n"
     "export default { async fetch(request, env, ctx) {\n"
     "  const name = new URL(request.url).pathname.slice(1);\n"
@@ -103,7 +114,9 @@ static const char handler[] =
     "  if (name === 'hand') return request.body.getReader().read().then(({ value }) => new Response(value));\n"
     "  if (name === 'back') return new Response(request.body);\n"
     "  if (name === 'after') ctx.waitUntil(sleep(100).then(() => console.log('after')));\n"
-    "  return new Response(cases[name === 'after' ? 'whole' : name](), { headers: { 'content-type': 'text/plain' } "
+    "  if (name === 'crunch') ctx.waitUntil(sleep(0).then(() => { for (;;); }));\n"
+    "  return new Response(cases[name === 'after' || name === 'crunch' ? 'whole' : name](), { headers: { "
+    "'content-type': 'text/plain' } "
     "});\n"
     "} };\n";
 
@@ -173,12 +186,14 @@ static void test_whole_bodies(void **state)
         { "/cloned", "TypeError" },
         { "/released", "TypeError" },
         { "/order", "sppctrue" },
-        { "/size", "abc" },
+        { "/size", "abc 7" },
         { "/errored", "RangeError" },
         { "/request", "in pieces" },
         { "/left", "false true" },
         { "/bytes", "TypeError" },
-        { "/again", "text" },
+        { "/again", "true true" },
+        { "/iterator", "true TypeError Error bye false true" },
+        { "/taken", "TypeError" },
     };
     (void)state;
     taker t;
@@ -258,6 +273,26 @@ static void test_background_goes_on(void **state)
     fixture_close(&t.f);
 }
 
+/* A body that was whole before the work beside it went wrong stays so. */
+static void test_end_comes_before_what_fails(void **state)
+{
+    rd_err err = RD_ERR_INIT;
+    bool has_background = false;
+    const encl_engine_limits limits = { .time_us = 300000 };
+    (void)state;
+    taker t;
+    open_taker(&t, &limits);
+    t.takes_all = true;
+    assert_int_equal(stream(&t, "/crunch", 0, &has_background), RD_OK);
+    assert_string_equal(t.body, "one two three");
+    assert_true(has_background);
+    assert_int_equal(encl_engine_finish(t.f.engine, &err), -1);
+    assert_int_equal(err.code, RD_E_ENGINE_TIME_LIMIT);
+    encl_engine_reset(t.f.engine);
+    expect_stream(&t, "/whole", "one two three", 3);
+    fixture_close(&t.f);
+}
+
 /* What a machine asks whose script broke out of the platform. */
 static void test_hostile_questions(void **state)
 {
@@ -299,7 +334,8 @@ static void test_hostile_questions(void **state)
     (void)state;
     for (size_t i = 0; i < RD_ARRAY_LEN(rows); i++) {
         taker t = { .room = rows[i].room };
-        encl_engine engine = { .host = { .write = take, .room = room, .context = &t },
+        encl_engine engine = { .state = ENCL_ENGINE_USED,
+                               .host = { .write = take, .room = room, .context = &t },
                                .limits = { .output_size = 8 },
                                .stream = rows[i].before,
                                .streamed = 4 };
@@ -309,6 +345,12 @@ static void test_hostile_questions(void **state)
             fail_msg("%s: answer %u, state %d, %u pieces", rows[i].name, engine.reply.data[0], engine.stream, t.pieces);
         rd_buf_done(&engine.reply);
     }
+    /* While the module loads there is no answer. */
+    encl_engine engine = { .state = ENCL_ENGINE_BLANK, .host = { .write = take, .room = room } };
+    encl_engine_stream_ask(&engine, ENCL_ASK_OPEN, RD_BYTES_NULL);
+    assert_int_equal(engine.reply.data[0], ENCL_ASK_NOT_SUPPORTED);
+    assert_int_equal(engine.stream, ENCL_STREAM_NONE);
+    rd_buf_done(&engine.reply);
 }
 
 /* Where nobody takes streams, a handler that answers with one fails, and whole bodies go on. */
@@ -331,6 +373,7 @@ int main(void)
         cmocka_unit_test(test_caller_leaves),
         cmocka_unit_test(test_cut),
         cmocka_unit_test(test_background_goes_on),
+        cmocka_unit_test(test_end_comes_before_what_fails),
         cmocka_unit_test(test_hostile_questions),
         cmocka_unit_test(test_without_a_taker),
     };
