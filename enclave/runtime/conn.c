@@ -16,7 +16,6 @@
 #define PARTS_MAX  5
 #define RECORD_MAX ((size_t)16 << 10) /* of TLS */
 #define CHUNK_MAX  ((size_t)64 << 10)
-#define AHEAD_MAX  ((size_t)256 << 10) /* of a stream: what its caller has not taken yet */
 
 void encl_conn_open(encl_conn *conn, int fd)
 {
@@ -128,6 +127,7 @@ void encl_conn_begin(encl_conn *conn, unsigned status)
     rd_buf_clear(&conn->receipt);
     rd_buf_clear(&conn->body);
     conn->written = 0;
+    conn->is_streamed = false;
     rd_buf_printf(&conn->head, "HTTP/1.1 %u %s\r\n", status, encl_http_reason(status));
 }
 
@@ -197,11 +197,6 @@ bool encl_conn_stream(encl_conn *conn)
 bool encl_conn_add(encl_conn *conn, rd_bytes piece)
 {
     return rd_buf_append_bytes(&conn->body, piece);
-}
-
-bool encl_conn_wants_more(const encl_conn *conn)
-{
-    return conn->body.size - conn->chunked < AHEAD_MAX;
 }
 
 /* What goes out next takes the place of what has gone; false: there is nothing yet, or no more. */

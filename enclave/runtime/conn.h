@@ -74,8 +74,6 @@ bool encl_conn_end(encl_conn *conn, rd_bytes body, bool has_no_body);
 bool encl_conn_stream(encl_conn *conn);
 /* Adds to the body of such an answer. */
 bool encl_conn_add(encl_conn *conn, rd_bytes piece);
-/* So little of it is still here that more is wanted. */
-bool encl_conn_wants_more(const encl_conn *conn);
 /* The answer in preparation leaves sealed; takes the exchange over. */
 void encl_conn_seal(encl_conn *conn, rd_ohttp *seal);
 /* Writes head, receipt line and body, or what there is of a stream, as far as the socket takes them. */

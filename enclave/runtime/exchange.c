@@ -301,24 +301,6 @@ static int flush_conn(void *context)
     return outcome == ENCL_CONN_DONE ? 0 : outcome == ENCL_CONN_WAIT ? 1 : -1;
 }
 
-static bool conn_wants_more(void *context)
-{
-    return encl_conn_wants_more(context);
-}
-
-static int send_stream(const encl_server_parts *parts, encl_conn *conn, const encl_response *response,
-                       encl_receipt_wish *wish, rd_bytes *ret_type, rd_err *err)
-{
-    const encl_function_sink sink = {
-        .write = add_to_conn, .flush = flush_conn, .has_room = conn_wants_more, .context = conn
-    };
-    *ret_type = write_head(conn, response);
-    if (settle_salt(parts, conn, wish) < 0 || !encl_conn_stream(conn))
-        return head_too_large(err);
-    (void)encl_conn_flush(conn); /* a caller who is gone is noticed below */
-    return encl_function_stream(parts->function, &sink, conn->fd, err);
-}
-
 static bool add_to_buf(void *context, rd_bytes piece)
 {
     return rd_buf_append_bytes(context, piece);
@@ -329,18 +311,11 @@ static int flush_nothing(void *context RD_UNUSED)
     return 0;
 }
 
-static bool always_wants_more(void *context RD_UNUSED)
-{
-    return true;
-}
-
 /* For callers who take whole answers: as large as the release allows, which the engine holds it to. */
 static int gather_stream(const encl_server_parts *parts, const encl_conn *conn, encl_response *response, rd_buf *body,
                          rd_err *err)
 {
-    const encl_function_sink sink = {
-        .write = add_to_buf, .flush = flush_nothing, .has_room = always_wants_more, .context = body
-    };
+    const encl_function_sink sink = { .write = add_to_buf, .flush = flush_nothing, .context = body };
     if (encl_function_stream(parts->function, &sink, conn->fd, err) < 0)
         return -1;
     response->body = rd_buf_bytes(body);
@@ -353,10 +328,19 @@ static encl_exchange_outcome answer_stream(const encl_server_parts *parts, encl_
                                            const encl_exchange_turn *turn)
 {
     rd_err err = RD_ERR_INIT;
-    rd_bytes type;
+    const encl_function_sink sink = { .write = add_to_conn, .flush = flush_conn, .context = conn };
     const encl_http_request kept = *request; /* the server reads others into its place */
+    encl_receipt_wish asked = *wish;
+    rd_bytes type = write_head(conn, response);
+    if (settle_salt(parts, conn, wish) < 0)
+        return ENCL_EXCHANGE_DROP;
+    if (!encl_conn_stream(conn)) {
+        (void)head_too_large(&err);
+        return refuse(parts, conn, request, &asked, body, &err);
+    }
     turn->before_stream(turn->context);
-    if (send_stream(parts, conn, response, wish, &type, &err) < 0)
+    (void)encl_conn_flush(conn); /* a caller who is gone is noticed below */
+    if (encl_function_stream(parts->function, &sink, conn->fd, &err) < 0)
         return ENCL_EXCHANGE_DROP;
     encl_function_egress(parts->function, &wish->egress_asked, &wish->egress_failed);
     return claim(parts, conn, &kept, wish, body, response->status, type);
@@ -373,7 +357,7 @@ static encl_exchange_outcome answer_function(const encl_server_parts *parts, enc
         memset(&wish, 0, sizeof(wish));
         return refuse(parts, conn, request, &wish, body, &err);
     }
-    encl_response response;
+    encl_response response = { .status = 0 };
     rd_bytes type;
     int outcome = encl_function_call(parts->function, request, body, conn->fd, &response, &err);
     bool is_stream = outcome == 0 && response.has_stream;

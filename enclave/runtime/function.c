@@ -65,9 +65,7 @@ static bool turn_egress(encl_function *function, bool *ret_goes_on)
 static int host_room(void *context)
 {
     const encl_function *function = context;
-    if (function->is_caller_gone)
-        return ENCL_ROOM_GONE;
-    return function->sink->has_room(function->sink->context) ? ENCL_ROOM_SOME : ENCL_ROOM_NONE;
+    return function->is_caller_gone ? ENCL_ROOM_GONE : ENCL_ROOM_SOME;
 }
 
 /* What poll waits for beside the end of the caller. */
@@ -87,18 +85,18 @@ static bool host_write(void *context, rd_bytes piece)
     return true;
 }
 
-/* A handler's timer or request, or a caller who is slow: sleep until it is due, there is an answer or there is room,
- * but notice a caller who left. */
+/* A handler's timer or request: sleep until it is due or there is an answer, but notice a caller who left, and send him
+ * what he takes. */
 static int host_wait(void *context, int64_t until_us)
 {
     encl_function *function = context;
     encl_egress *egress = encl_world_egress(function->world);
-    int room = function->sink != NULL ? host_room(function) : ENCL_ROOM_NONE;
+    bool was_gone = function->is_caller_gone;
     for (;;) {
         bool goes_on = false;
         short events = function->sink != NULL ? flush_sink(function) : 0;
         int64_t left_us = until_us - host_monotonic_us(NULL);
-        if (turn_egress(function, &goes_on) || left_us <= 0 || (function->sink != NULL && host_room(function) != room))
+        if (turn_egress(function, &goes_on) || left_us <= 0 || function->is_caller_gone != was_gone)
             return 0;
         struct pollfd fds[1 + ENCL_FUNCTION_WATCHED + ENCL_EGRESS_AT_ONCE] = {
             { .fd = function->is_caller_gone ? -1 : function->caller_fd, .events = (short)(POLLRDHUP | events) }

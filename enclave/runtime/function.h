@@ -30,12 +30,12 @@ typedef struct encl_function_host {
     void *context;
 } encl_function_host;
 
-/* Where the body of an answer goes that leaves while it is made. */
+/* Where the body of an answer goes that leaves while it is made. All of it is kept until its end for the receipt, so
+ * that nothing is saved by holding the function up for a caller who is slow. */
 typedef struct encl_function_sink {
     bool (*write)(void *context, rd_bytes piece); /* takes a piece whole; false: it cannot */
     /* Sends what can be sent now: 0 all of it, 1 the rest when caller_fd has room, -1 the caller is gone. */
     int (*flush)(void *context);
-    bool (*has_room)(void *context); /* another piece is wanted */
     void *context;
 } encl_function_sink;
 
