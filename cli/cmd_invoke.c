@@ -155,7 +155,7 @@ static void show_failed(cli_context *context, const char *app, const cli_exchang
     if (is_unverified)
         cli_steps_note_failed(&context->out, steps);
     if (exchange->is_streamed)
-        cli_note(&context->out, "PARTIAL: what was printed is no whole answer, and no receipt vouches for it.");
+        cli_note(&context->out, "PARTIAL or forged: no receipt vouches for what was printed.");
     else if (is_unverified)
         cli_note(&context->out, "%s Look: redoubt verify %s",
                  exchange->is_sent ? "It was sent and may have run; the answer is withheld: it does not verify."
@@ -172,7 +172,7 @@ static int call(cli_context *context, const cli_args *args, const json_t *app, c
         return rd_err_set(err, RD_E_UNAVAILABLE, "the control plane names no address for this app");
     findings found = { .steps = json_array(), .is_verified = !cli_args_has(args, "unverified") };
     const char *save = cli_args_value(args, "save");
-    if (context->out.form != CLI_JSON)
+    if (context->out.form != CLI_JSON && cli_args_has(args, "stream"))
         exchange->on_piece = print_piece;
     int status = cli_args_has(args, "plain")
                      ? call_plain(context, client, url, exchange, &found, err)
@@ -194,6 +194,9 @@ static int check_flags(const cli_args *args, rd_err *err)
                           "a request is sealed to a verified enclave alone; --unverified needs --plain");
     if (cli_args_has(args, "unverified") && cli_args_has(args, "release"))
         return rd_err_set(err, RD_E_USAGE, "which release answered is not known unverified: leave out --unverified");
+    if (cli_args_has(args, "stream") && (!cli_args_has(args, "plain") || cli_args_has(args, "release")))
+        return rd_err_set(err, RD_E_USAGE,
+                          "--stream prints what is not verified yet: it needs --plain, and no --release");
     return cli_args_expect(args, 1, 1, "APP", err);
 }
 
@@ -223,8 +226,12 @@ static const cli_flag invoke_flags[] = {
     { "path", 0, "PATH", "path and query as the function sees them (default /)" },
     { "content-type", 0, "TYPE", "default: application/json with a body" },
     { "save", 0, "FILE", "keep receipt, evidence and exchange for redoubt verify FILE" },
-    { "release", 0, "DIGEST", "call this release alone, not what the owner makes of the app later" },
+    { "release", 0, "DIGEST",
+      "take an answer of this release alone, not of what the owner makes of the app later; a sealed request is not "
+      "even "
+      "sent to another" },
     { "plain", 0, NULL, "unsealed: the relay can read it; the release must allow it" },
+    { "stream", 0, NULL, "with --plain: print a streamed answer as it comes, before its receipt verifies it" },
     { "unverified", 0, NULL, "with --plain: do not verify evidence and receipt" },
     { NULL, 0, NULL, NULL },
 };

@@ -155,6 +155,8 @@ static bool send_all(int fd, rd_bytes out)
 {
     for (size_t at = 0; at < out.size;) {
         ssize_t put = send(fd, out.data + at, out.size - at, MSG_NOSIGNAL);
+        if (put < 0 && errno == EINTR) /* the engine's alarm */
+            continue;
         if (put <= 0)
             return false;
         at += (size_t)put;
@@ -386,6 +388,7 @@ static void answer(dev *self, int fd, const rd_err *load_error)
         return;
     say(self, &request, outcome < 0 ? (unsigned)rd_problem_status(&err) : response.status, began_us,
         outcome < 0 ? &err : NULL);
+    self->caller_fd = -1; /* what is left is done without him */
     if (response.has_background && encl_engine_finish(self->engine, &err) < 0)
         (void)fprintf(stderr, "waitUntil: %s\n", err.text);
     encl_engine_reset(self->engine);

@@ -75,7 +75,8 @@ static char *b64_header(const char *name, const uint8_t bytes[32])
     return rd_asprintf("%s: %s", name, text);
 }
 
-/* A body whose receipt is to follow it is shown at once; any other waits for its receipt to be verified. */
+/* Whoever asked for it sees a body whose receipt is to follow at once; any other waits for its receipt to be verified.
+ */
 static bool on_piece(void *context, const cli_answer *answer, rd_bytes piece)
 {
     cli_exchange *exchange = context;

@@ -169,7 +169,7 @@ test("a stream that fails, stalls or grows past its bound is cut", { timeout: 60
 
 // The command line while it runs: {stdout, errors(), ended}.
 function invoke(path) {
-  const child = spawn(join(BIN, "redoubt"), ["invoke", "streams", "--path", path, "--plain"], { stdio: ["ignore", "pipe", "pipe"],
+  const child = spawn(join(BIN, "redoubt"), ["invoke", "streams", "--path", path, "--plain", "--stream"], { stdio: ["ignore", "pipe", "pipe"],
     env: { ...process.env, REDOUBT_PROFILE: stack.profile, HOME: stack.dir, XDG_CONFIG_HOME: "", XDG_STATE_HOME: "" } });
   let errors = "";
   child.stderr.on("data", (part) => { errors += part; });
@@ -185,6 +185,17 @@ test("the command line shows a stream as it comes, and its receipt's word at the
   }
   assert.equal(await running.ended, 0);
   assert.match(running.errors(), /receipt +verified/);
+});
+
+test("the command line withholds a stream until its receipt is verified, unless it was told otherwise", { timeout: 60000 }, async () => {
+  const result = await stack.cli("invoke", "streams", "--path", "/large?n=7", "--plain");
+  assert.equal(result.code, 0, result.stderr);
+  assert.equal(result.stdout.trimEnd().length, 7);
+  for (const flags of [["--stream"], ["--plain", "--stream", "--release", "sha256:" + "0".repeat(64)]])
+    assert.equal((await stack.cli("invoke", "streams", ...flags)).code, 2);
+  const cut = stack.cli("invoke", "streams", "--path", "/throws", "--plain");
+  await open("throw");
+  assert.equal((await cut).stdout, "", "half an answer is none");
 });
 
 test("the command line names an answer that is cut, and calls what it printed partial", { timeout: 60000 }, async () => {

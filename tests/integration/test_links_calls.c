@@ -342,8 +342,8 @@ static void streamed_answers(void **state)
         h->agent.answer_head = cut[i];
         APPS("-d hi -H 'Authorization: Bearer rdt_one'");
         (void)http(args, 10, &out);
-        if (curl_code == 0)
-            fail_msg("cut %zu looks whole: %s", i, rd_buf_text(&out));
+        if (curl_code != 18 && curl_code != 56) /* partial file; the peer closed */
+            fail_msg("cut %zu does not look cut (%d): %s", i, curl_code, rd_buf_text(&out));
         assert_null(strstr(rd_buf_text(&out), "Set-Cookie"));
     }
     rd_buf_done(&out);
