@@ -1,4 +1,4 @@
--- owner modules: api/agents_attach, api/routes_releases
+-- owner module: api/agents_attach; the column of releases: api/routes_releases
 -- The engines beside the default one that a host can run, as its agent said in its last hello.
 SET LOCAL ROLE rd_owner;
 
