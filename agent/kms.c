@@ -89,10 +89,10 @@ static int take_recovery(const agent_kms_wish *wish, agent_sim_kms_order *ret, r
 {
     size_t count = wish->recovery_keys->count;
     if (count > RD_KMS_RECOVERY_MAX || wish->recovery_threshold > count ||
-        (wish->recovery_threshold == 0) != (count == 0))
+        (wish->recovery_threshold == 0) != (count == 0) || wish->recovery_threshold == 1)
         return rd_err_set(err, RD_E_CONFIG,
                           "kms-recovery-threshold is how many of the kms-recovery-keys (at most %d) bring the root "
-                          "back: from 1 to their number",
+                          "back: from 2 to their number",
                           RD_KMS_RECOVERY_MAX);
     for (size_t i = 0; i < count; i++)
         if (take_key(wish->recovery_keys->items[i], "kms-recovery-keys", ret->recovery_keys[i], err) < 0)

@@ -63,7 +63,8 @@ static const rd_option options[] = {
       .help = "of a new key service: the holders of recovery shares, at most 16 keys of redoubt kms recovery-key; the "
               "sealed shares are then in recovery.json of kms-dir: keep copies elsewhere; default: no recovery" },
     { "kms-recovery-threshold", 0, RD_OPTION_U64, FIELD(agent.kms_recovery_threshold), "0", .max = 16,
-      .group = "Key service", .help = "how many of the holders bring the root back, when kms-recovery-keys is given" },
+      .group = "Key service",
+      .help = "how many of the holders bring the root back, when kms-recovery-keys is given: two at least" },
     { "on-stop", 0, RD_OPTION_ENUM, FIELD(agent.on_stop), "kill", .names = stops, .group = "Stopping",
       .help = "what happens to enclaves at an orderly stop: kill, keep (the next agent adopts them), drain" },
     { "drain-timeout", 0, RD_OPTION_DURATION, FIELD(agent.drain_timeout_us), "30s", .group = "Stopping",

@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define FRAME_ROOM 128 /* label and sizes: a message, which may be secret, is copied once and wiped */
+
 struct rd_signing_key {
     EVP_PKEY *pkey;
     rd_secret *seed;
@@ -178,7 +180,8 @@ int rd_ed25519_verify(const rd_public_key *key, rd_bytes message, const rd_signa
 
 int rd_sign(const rd_signing_key *key, rd_sign_label label, rd_bytes message, rd_signature *ret, rd_err *err)
 {
-    RD_CLEANUP(rd_buf_done) rd_buf framed = { 0 };
+    RD_CLEANUP(rd_buf_wipe) rd_buf framed = { 0 };
+    (void)rd_buf_reserve(&framed, message.size + FRAME_ROOM);
     if (!rd_frame_sign(&framed, label, message))
         return rd_err_set(err, RD_E_TOO_LARGE, "%zu bytes are too many to sign", message.size);
     return rd_ed25519_sign(key, rd_buf_bytes(&framed), ret, err);
@@ -187,7 +190,8 @@ int rd_sign(const rd_signing_key *key, rd_sign_label label, rd_bytes message, rd
 int rd_verify(const rd_public_key *key, rd_sign_label label, rd_bytes message, const rd_signature *signature,
               rd_err *err)
 {
-    RD_CLEANUP(rd_buf_done) rd_buf framed = { 0 };
+    RD_CLEANUP(rd_buf_wipe) rd_buf framed = { 0 };
+    (void)rd_buf_reserve(&framed, message.size + FRAME_ROOM);
     if (!rd_frame_sign(&framed, label, message))
         return rd_err_set(err, RD_E_TOO_LARGE, "%zu bytes are too many to be signed", message.size);
     return rd_ed25519_verify(key, rd_buf_bytes(&framed), signature, err);

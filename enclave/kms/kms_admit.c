@@ -73,13 +73,15 @@ int kms_front_join(kms_front *front, rd_bytes payload, rd_buf *ret, rd_err *err)
     return kms_front_quote(front, &statement, &front->join_statement, ret, err);
 }
 
-/* The state first, then the root: a root without what it remembers never stands here. */
+/* The state first, then the root: a root without what it remembers never stands here. Where it cannot be kept, the
+ * process ends too: what the root process was given counts as used up. */
 static int keep(kms_front *front, rd_bytes sealed, rd_err *err)
 {
-    static const uint8_t no_record[32];
-    if (kms_front_save(front, 0, no_record, err) < 0 || kms_store_write_joined(front->joined_fd, sealed, err) < 0)
-        return -1;
+    const rd_digest record = front->state.record;
     front->is_finished = true;
+    if (kms_front_save(front, front->state.record_number, record.b, err) < 0 ||
+        kms_store_write_joined(front->joined_fd, sealed, err) < 0)
+        return -1;
     rd_log(RD_INFO, "kms_has_root", RD_STR("next", "starts again with it"));
     return 0;
 }

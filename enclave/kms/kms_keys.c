@@ -23,7 +23,9 @@ int kms_keys_make(const rd_kms_genesis *what, kms_keys *ret, rd_err *err)
         .root = rd_secret_random(32), .signer = rd_signing_key_new(), .replica = rd_signing_key_new(), .genesis = *what
     };
     ret->genesis.root = *rd_signing_key_public(ret->signer);
-    if (rd_kms_genesis_encode(&ret->genesis, &ret->document, err) < 0)
+    /* As everybody will read it: nothing is kept under a genesis that nobody takes. */
+    if (rd_kms_genesis_encode(&ret->genesis, &ret->document, err) < 0 ||
+        rd_kms_genesis_parse(rd_buf_bytes(&ret->document), &ret->genesis, err) < 0)
         return -1;
     rd_kms_genesis_id(rd_buf_bytes(&ret->document), &ret->id);
     return 0;

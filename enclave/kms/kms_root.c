@@ -14,8 +14,9 @@ static int genesis_of(const kms_ask_open *ask, rd_kms_genesis *ret, rd_err *err)
 {
     if (ask->platforms_count > RD_ARRAY_LEN(ask->platforms))
         return rd_err_set(err, RD_E_CONFIG, "a key service has at most %d machines", RD_KMS_REPLICAS_MAX);
+    /* One of any number would be the root itself, not a share of it. */
     if (ask->recovery_count > RD_KMS_RECOVERY_MAX || ask->recovery_threshold > ask->recovery_count ||
-        (ask->recovery_threshold == 0) != (ask->recovery_count == 0))
+        ask->recovery_threshold == 1 || (ask->recovery_threshold == 0) != (ask->recovery_count == 0))
         return rd_err_set(err, RD_E_CONFIG, "%u of %u recovery shares cannot be made", ask->recovery_threshold,
                           ask->recovery_count);
     uint32_t replicas = 1u + ask->platforms_count;

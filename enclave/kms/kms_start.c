@@ -232,18 +232,40 @@ static int open_root(start *self, rd_bytes sealed_root, bool has_root, rd_err *e
     return take_genesis(self, genesis, err);
 }
 
+/* Where one was made before, no other is: its shares and its genesis would go with it. */
 static int check_folder(const start *self, bool has_root, bool has_state, rd_err *err)
 {
     const char *dir = self->options->dir;
+    bool has_genesis = false;
+    RD_CLEANUP(rd_buf_done) rd_buf genesis = { 0 };
+    if (kms_store_read(dir, KMS_FILE_GENESIS, RD_JSON_SIZE_MAX, &genesis, &has_genesis, err) < 0)
+        return -1;
     if (has_root && !has_state)
         return rd_err_set(err, RD_E_KMS_STATE, "there is a root in %s and no state that opens beside it", dir);
-    if (!has_root && self->front.state.record_number > 0 && !self->options->has_join)
+    if (!has_root && (has_genesis || self->front.state.record_number > 0) && !self->options->has_join)
         return rd_err_set(err, RD_E_KMS_STATE,
-                          "%s has the state of a key service and no " KMS_FILE_ROOT ": put that back, join another "
-                          "replica of it (kms-join), or begin a new key service in another folder; what was sealed for "
+                          "%s has what is left of a key service and no " KMS_FILE_ROOT ": put that back, join another "
+                          "replica of it or bring its root back from shares (kms-join), or begin a new key service in "
+                          "another folder; what was sealed for "
                           "the old one stays closed to it",
                           dir);
     return 0;
+}
+
+/* A root that came while this one waited. It has a replica's key of its own: the chain of records begins with it, and
+ * not before, so that no older key signs a number again. */
+static int adopt_joined(start *self, rd_err *err)
+{
+    static const uint8_t no_record[32];
+    bool has_joined = false;
+    RD_CLEANUP(rd_buf_done) rd_buf sealed = { 0 };
+    if (kms_store_read_joined(self->options->dir, &sealed, &has_joined, err) < 0)
+        return -1;
+    if (!has_joined)
+        return 0;
+    return kms_front_save(&self->front, 0, no_record, err) < 0
+               ? -1
+               : kms_store_adopt_joined(self->options->dir, rd_buf_bytes(&sealed), err);
 }
 
 static int open_folder(start *self, rd_err *err)
@@ -256,11 +278,10 @@ static int open_folder(start *self, rd_err *err)
     if (kms_store_open(dir, &front->store, err) < 0 ||
         encl_platform_seal_key(self->platform, STATE_LABEL, front->state_key, err) < 0 ||
         kms_store_load(&front->store, front->state_key, &state, &has_state, err) < 0 ||
-        kms_store_adopt_joined(dir, err) < 0 ||
+        (has_state && kms_state_parse(rd_buf_bytes(&state), &front->state, err) < 0) || adopt_joined(self, err) < 0 ||
         kms_store_read(dir, KMS_FILE_ROOT, KMS_ROOT_FILE_MAX, &root, &has_root, err) < 0)
         return -1;
-    if ((has_state && kms_state_parse(rd_buf_bytes(&state), &front->state, err) < 0) ||
-        check_folder(self, has_root, has_state, err) < 0)
+    if (check_folder(self, has_root, has_state, err) < 0)
         return -1;
     return open_root(self, rd_buf_bytes(&root), has_root, err);
 }

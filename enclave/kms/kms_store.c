@@ -214,19 +214,26 @@ int kms_store_write_joined(int fd, rd_bytes sealed, rd_err *err)
     return 0;
 }
 
-int kms_store_adopt_joined(const char *dir, rd_err *err)
+int kms_store_read_joined(const char *dir, rd_buf *ret, bool *ret_there, rd_err *err)
 {
-    bool has_joined = false;
+    bool has_file = false;
     uint8_t digest[RD_SHA256_SIZE];
     RD_CLEANUP(rd_buf_done) rd_buf whole = { 0 };
-    if (kms_store_read(dir, KMS_FILE_JOINED, KMS_ROOT_FILE_MAX, &whole, &has_joined, err) < 0)
+    *ret_there = false;
+    if (kms_store_read(dir, KMS_FILE_JOINED, KMS_ROOT_FILE_MAX, &whole, &has_file, err) < 0)
         return -1;
-    if (!has_joined || whole.size <= sizeof(digest))
+    if (!has_file || whole.size <= sizeof(digest))
         return 0;
     rd_bytes sealed = rd_bytes_of(whole.data, whole.size - sizeof(digest));
     rd_sha256(sealed, digest);
-    if (memcmp(digest, sealed.data + sealed.size, sizeof(digest)) != 0)
-        return 0;
+    *ret_there = memcmp(digest, sealed.data + sealed.size, sizeof(digest)) == 0;
+    if (*ret_there && !rd_buf_append_bytes(ret, sealed))
+        return rd_err_set(err, RD_E_TOO_LARGE, "%s/" KMS_FILE_JOINED, dir);
+    return 0;
+}
+
+int kms_store_adopt_joined(const char *dir, rd_bytes sealed, rd_err *err)
+{
     RD_CLEANUP(rd_free_p) char *joined = rd_asprintf("%s/" KMS_FILE_JOINED, dir);
     if (kms_store_write(dir, KMS_FILE_ROOT, 0600, sealed, err) < 0)
         return -1;

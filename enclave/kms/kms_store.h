@@ -39,7 +39,9 @@ int kms_store_write(const char *dir, const char *name, unsigned mode, rd_bytes b
  * KMS_AUDIT when that fails. */
 int kms_store_open_joined(const char *dir, int *ret_fd, rd_err *err) RD_NODISCARD;
 int kms_store_write_joined(int fd, rd_bytes sealed, rd_err *err) RD_NODISCARD;
-/* What was written whole takes its place as KMS_FILE_ROOT; what was cut off was never acknowledged and is nothing. */
-int kms_store_adopt_joined(const char *dir, rd_err *err) RD_NODISCARD;
+/* What was written whole; what was cut off was never acknowledged and is nothing. */
+int kms_store_read_joined(const char *dir, rd_buf *ret, bool *ret_there, rd_err *err) RD_NODISCARD;
+/* It takes its place as KMS_FILE_ROOT. */
+int kms_store_adopt_joined(const char *dir, rd_bytes sealed, rd_err *err) RD_NODISCARD;
 
 #endif

@@ -90,8 +90,8 @@ static int read_platform(const char *value, kms_options *ret)
 static int read_threshold(const char *value, kms_options *ret)
 {
     uint64_t number;
-    if (rd_parse_u64(value, strlen(value), RD_KMS_RECOVERY_MAX, &number) < 0 || number == 0)
-        return refuse("recovery-threshold", value, "a number from 1 to 16");
+    if (rd_parse_u64(value, strlen(value), RD_KMS_RECOVERY_MAX, &number) < 0 || number < 2)
+        return refuse("recovery-threshold", value, "a number from 2 to 16");
     ret->recovery_threshold = (size_t)number;
     return 0;
 }

@@ -228,20 +228,21 @@ static void test_shares_of_a_front(void **state RD_UNUSED)
     uint8_t key[RD_X25519_SIZE], again[RD_X25519_SIZE];
     RD_CLEANUP(rd_buf_done) rd_buf made = { 0 };
     RD_CLEANUP(rd_buf_done) rd_buf got = { 0 };
-    question.recovery_count = 1;
-    question.recovery_threshold = 1;
+    question.recovery_count = question.recovery_threshold = 2;
     memset(question.recovery_keys[0], 9, 32);
+    memset(question.recovery_keys[1], 10, 32);
     wrong.recovery_count = RD_KMS_RECOVERY_MAX + 1;
     wrong.recovery_threshold = 1;
     begin(&f);
     assert_int_equal(open_with(&f, &wrong, RD_BYTES_NULL, &told, NULL), RD_E_CONFIG);
-    wrong.recovery_count = 1;
+    wrong.recovery_count = wrong.recovery_threshold = 1; /* the root itself */
+    assert_int_equal(open_with(&f, &wrong, RD_BYTES_NULL, &told, NULL), RD_E_CONFIG);
     wrong.recovery_threshold = 2;
     assert_int_equal(open_with(&f, &wrong, RD_BYTES_NULL, &told, NULL), RD_E_CONFIG);
     assert_int_equal(open_with(&f, &question, RD_BYTES_NULL, &told, &made), RD_OK);
-    assert_int_equal(told.shares_size, RD_KMS_SHARE_SEALED_SIZE);
+    assert_int_equal(told.shares_size, 2 * RD_KMS_SHARE_SEALED_SIZE);
     rd_bytes genesis = rd_bytes_of(made.data + told.sealed_size, told.genesis_size);
-    rd_bytes share = rd_bytes_of(genesis.data + genesis.size, told.shares_size);
+    rd_bytes share = rd_bytes_of(genesis.data + genesis.size, RD_KMS_SHARE_SEALED_SIZE);
     assert_int_equal(ask(&f, KMS_OP_RECOVER, genesis, RD_BYTES_NULL, key, sizeof key, NULL), RD_E_CONTROL_ORDER);
     assert_int_equal(ask(&f, KMS_OP_SHARE, share, RD_BYTES_NULL, &given, sizeof given, NULL), RD_E_CONTROL_ORDER);
     end(&f);
