@@ -299,6 +299,17 @@ int cli_client_send(cli_client *client, const cli_request *request, cli_answer *
     return 0;
 }
 
+int cli_client_fetch(cli_client *client, const char *path, const char *const *headers, rd_buf *ret, rd_err *err)
+{
+    cli_answer answer;
+    const cli_request request = { .method = "GET", .path = path, .headers = headers };
+    int status = cli_client_send(client, &request, &answer, err);
+    if (status == 0 && !rd_buf_append_bytes(ret, rd_buf_bytes(&answer.body)))
+        status = rd_err_set(err, RD_E_TOO_LARGE, "%s: the answer is too large", path);
+    cli_answer_done(&answer);
+    return status;
+}
+
 int cli_client_json(cli_client *client, const char *method, const char *path, const json_t *body, json_t **ret,
                     rd_err *err)
 {

@@ -17,6 +17,10 @@ typedef struct cli_answer cli_answer;
  * trailers that are there. False ends the request; the callee keeps why. */
 typedef bool (*cli_on_piece)(void *context, const cli_answer *answer, rd_bytes piece);
 
+/* What is fetched of these, at most. */
+#define CLI_EVIDENCE_MAX   ((size_t)128 << 10)
+#define CLI_COLLATERAL_MAX ((size_t)2 << 20)
+
 typedef struct cli_request {
     const char *method;
     const char *path; /* "/v1/…" at the API, or a full URL */
@@ -46,6 +50,9 @@ int cli_client_send(cli_client *client, const cli_request *request, cli_answer *
 void cli_answer_done(cli_answer *answer);
 const char *cli_answer_header(const cli_answer *answer, const char *lower_case_name);
 
+/* GET, the body added to ret, whose size_max bounds it: TOO_LARGE. headers as in a request. */
+int cli_client_fetch(cli_client *client, const char *path, const char *const *headers, rd_buf *ret,
+                     rd_err *err) RD_NODISCARD;
 /* JSON in (may be NULL) and out (ret may be NULL); a new reference. */
 int cli_client_json(cli_client *client, const char *method, const char *path, const json_t *body, json_t **ret,
                     rd_err *err) RD_NODISCARD;

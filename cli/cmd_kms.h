@@ -13,9 +13,6 @@ int cli_kms_run_join(cli_context *context, const cli_args *args, rd_err *err);
 int cli_kms_run_recovery_key(cli_context *context, const cli_args *args, rd_err *err);
 int cli_kms_run_recover(cli_context *context, const cli_args *args, rd_err *err);
 
-/* GET /v1/collateral, appended: what replicas are judged by. */
-int cli_kms_collateral(cli_context *context, rd_buf *ret, rd_err *err) RD_NODISCARD;
-
 #define CLI_KMS_SOCKET "/var/lib/redoubt-agent/run/kms.sock"
 
 #endif

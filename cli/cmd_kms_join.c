@@ -72,24 +72,12 @@ static int fetch_genesis(join *j, rd_err *err)
     return rd_kms_genesis_open(rd_buf_bytes(&j->genesis), &j->id, &parsed, err);
 }
 
-int cli_kms_collateral(cli_context *context, rd_buf *ret, rd_err *err)
-{
-    cli_answer answer = { .status = 0 };
-    cli_client *client = cli_context_client(context, err);
-    if (!client ||
-        cli_client_send(client, &(cli_request){ .method = "GET", .path = "/v1/collateral" }, &answer, err) < 0)
-        return -1;
-    bool is_ok = rd_buf_append_bytes(ret, rd_buf_bytes(&answer.body));
-    cli_answer_done(&answer);
-    return is_ok ? 0 : rd_err_set(err, RD_E_TOO_LARGE, "collateral");
-}
-
 /* What the replica here is to judge the other by. */
 static int bring_collateral(const join *j, rd_err *err)
 {
-    RD_CLEANUP(rd_buf_done) rd_buf collateral = { .size_max = 2 << 20 };
+    RD_CLEANUP(rd_buf_done) rd_buf collateral = { .size_max = CLI_COLLATERAL_MAX };
     RD_CLEANUP(rd_buf_done) rd_buf nothing = { 0 };
-    if (cli_kms_collateral(j->context, &collateral, err) < 0)
+    if (cli_client_fetch(j->client, "/v1/collateral", NULL, &collateral, err) < 0)
         return -1;
     return cli_kms_ask(j->fd, RD_KMS_COLLATERAL, rd_buf_bytes(&collateral), &nothing, err);
 }
@@ -124,31 +112,15 @@ static int carry(const join *j, rd_err *err)
     return cli_kms_ask(j->fd, RD_KMS_JOINED, rd_buf_bytes(&root), &nothing, err);
 }
 
-/* Whether the replica here has its root already: of a join whose last answer was lost, or of one before. */
-static int ask_root(join *j, rd_err *err)
-{
-    rd_err why = RD_ERR_INIT;
-    rd_kms_genesis parsed;
-    RD_CLEANUP(rd_buf_done) rd_buf genesis = { .size_max = RD_JSON_SIZE_MAX };
-    if (cli_kms_ask(j->fd, RD_KMS_GENESIS, RD_BYTES_NULL, &genesis, &why) < 0) {
-        if (why.code == RD_E_KMS_WAITS)
-            return 0;
-        *err = why;
-        return -1;
-    }
-    j->is_older = rd_kms_genesis_open(rd_buf_bytes(&genesis), &j->id, &parsed, err) == 0;
-    return j->is_older ? 0 : -1;
-}
-
 static int try_once(join *j, rd_err *err)
 {
     rd_close_p(&j->fd);
     if (cli_kms_dial(j->socket, &j->fd, err) < 0)
         return -1;
     j->was_met = true;
-    if (ask_root(j, err) < 0)
+    if (cli_kms_has_root(j->fd, &j->id, &j->is_older, err) < 0)
         return -1;
-    if (j->is_older)
+    if (j->is_older) /* of a join whose last answer was lost, or of one before */
         return 0;
     return fetch_genesis(j, err) < 0 ? -1 : carry(j, err);
 }
@@ -163,6 +135,13 @@ static void tell(join *j, const rd_err *why)
              (int)(left_us(j) / 1000000));
 }
 
+/* Somebody else's join came between, or a replica is starting again: fresh nonces mend that. */
+static bool may_pass(rd_code code)
+{
+    return rd_code_describe(code)->is_retryable || code == RD_E_NONCE || code == RD_E_KMS_NONCE ||
+           code == RD_E_KMS_JOIN || code == RD_E_KMS_WAITS;
+}
+
 /* Until both replicas and the plane are there at once. What is refused for good ends it, as does a replica here that
  * never was there. */
 static int join_within(join *j, rd_err *err)
@@ -172,7 +151,7 @@ static int join_within(join *j, rd_err *err)
         rd_err why = RD_ERR_INIT;
         if (try_once(j, &why) == 0)
             return 0;
-        bool may_come = j->was_met && rd_code_describe(why.code)->is_retryable;
+        bool may_come = j->was_met && may_pass(why.code);
         if (!may_come || left_us(j) <= 0) {
             *err = why;
             return may_come ? rd_err_wrap(err, "the time is up; nothing is lost: the same command begins again") : -1;

@@ -143,12 +143,13 @@ static int meet(cli_context *context, const recovery *r, json_t *steps, uint8_t 
     uint8_t nonce[RD_NONCE_SIZE];
     RD_CLEANUP(rd_buf_done) rd_buf question = { 0 };
     RD_CLEANUP(rd_buf_done) rd_buf evidence = { .size_max = RD_EVIDENCE_SIZE_MAX };
-    RD_CLEANUP(rd_buf_done) rd_buf collateral = { .size_max = 2 << 20 };
+    RD_CLEANUP(rd_buf_done) rd_buf collateral = { .size_max = CLI_COLLATERAL_MAX };
     RD_CLEANUP(rd_free_p) rd_attest_report *report = rd_alloc(sizeof *report);
+    cli_client *client = cli_context_client(context, err);
     rd_random_bytes(nonce, sizeof nonce);
     rd_buf_append(&question, nonce, sizeof nonce);
     rd_buf_append_bytes(&question, rd_buf_bytes(&r->genesis));
-    if (cli_kms_collateral(context, &collateral, err) < 0 ||
+    if (!client || cli_client_fetch(client, "/v1/collateral", NULL, &collateral, err) < 0 ||
         cli_kms_ask(r->fd, RD_KMS_RECOVER, rd_buf_bytes(&question), &evidence, err) < 0 ||
         cli_kms_check(context, &r->kms, rd_buf_bytes(&evidence), rd_buf_bytes(&collateral), RD_PURPOSE_JOIN, nonce,
                       steps, report, err) < 0)
@@ -157,11 +158,19 @@ static int meet(cli_context *context, const recovery *r, json_t *steps, uint8_t 
     return 0;
 }
 
+/* ret: how many shares it has, of how many; the same twice when it has its root. */
 static int give(cli_context *context, const recovery *r, json_t *steps, uint8_t ret[2], rd_err *err)
 {
+    bool has_root;
     uint8_t key[RD_X25519_SIZE];
     RD_CLEANUP(rd_buf_done) rd_buf sealed = { 0 };
     RD_CLEANUP(rd_buf_done) rd_buf answer = { .size_max = 2 };
+    if (cli_kms_has_root(r->fd, &r->kms.id, &has_root, err) < 0)
+        return -1;
+    if (has_root) { /* of a share whose answer was lost, or another holder's */
+        ret[0] = ret[1] = (uint8_t)r->kms.genesis.recovery_threshold;
+        return 0;
+    }
     if (meet(context, r, steps, key, err) < 0 ||
         rd_kms_share_seal(key, &r->kms.id, rd_buf_bytes(&r->plain), &sealed, err) < 0 ||
         cli_kms_ask(r->fd, RD_KMS_SHARE, rd_buf_bytes(&sealed), &answer, err) < 0)
@@ -181,7 +190,8 @@ static void show(cli_context *context, const recovery *r, const uint8_t counts[2
         cli_print_json(&context->out, document);
         return;
     }
-    cli_note(&context->out, "Share %u is given: %u of %u.", r->share.index, counts[0], counts[1]);
+    if (counts[0] < counts[1])
+        cli_note(&context->out, "Share %u is given: %u of %u.", r->share.index, counts[0], counts[1]);
     if (counts[0] >= counts[1])
         cli_note(&context->out, "Recovered: this host starts as a replica of %s now.", r->kms.text);
     else

@@ -68,17 +68,6 @@ typedef struct verify_run {
     rd_err first_failure;
 } verify_run;
 
-static int fetch_bytes(cli_client *client, const char *path, size_t size_max, rd_buf *ret, rd_err *err)
-{
-    rd_buf_init(ret, size_max);
-    cli_answer answer;
-    int status = cli_client_send(client, &(cli_request){ .method = "GET", .path = path }, &answer, err);
-    if (status == 0 && !rd_buf_append_bytes(ret, rd_buf_bytes(&answer.body)))
-        status = rd_err_set(err, RD_E_TOO_LARGE, "%s: the answer is too large", path);
-    cli_answer_done(&answer);
-    return status;
-}
-
 /* Whose keys and secrets the instance has: the head's word, which the evidence carries; trusted here or not is this
  * machine's to say. */
 static int check_kms(const cli_context *context, const cli_docs *docs, json_t *steps, rd_err *err)
@@ -115,10 +104,10 @@ static int verify_instance(verify_run *run, const char *instance, json_t *steps,
     const char *state_dir = cli_profile_get(run->context->profile, CLI_SET_STATE_DIR);
     int64_t start_us = rd_clock_boot_us(run->context->clock);
     int64_t now_us = rd_clock_wall_us(run->context->clock);
-    rd_buf evidence = { .data = NULL };
+    rd_buf evidence = { .size_max = CLI_EVIDENCE_MAX };
     json_t *docs_json = NULL;
     if (cli_client_json(run->client, "GET", docs_path, NULL, &docs_json, err) < 0 ||
-        fetch_bytes(run->client, evidence_path, 128 << 10, &evidence, err) < 0) {
+        cli_client_fetch(run->client, evidence_path, NULL, &evidence, err) < 0) {
         json_decref(docs_json);
         rd_buf_done(&evidence);
         return cli_step_failed(steps, "answer", err);
@@ -179,7 +168,8 @@ static int verify_all(verify_run *run, const json_t *app, rd_err *err)
         return rd_err_set(err, RD_E_ID_FORMAT, "the control plane answered without a proper app id");
     RD_CLEANUP(rd_free_p) char *path = rd_asprintf("/v1/apps/%s/instances", id);
     json_t *instances = NULL;
-    if (fetch_bytes(run->client, "/v1/collateral", 2 << 20, &run->collateral, err) < 0 ||
+    rd_buf_init(&run->collateral, CLI_COLLATERAL_MAX);
+    if (cli_client_fetch(run->client, "/v1/collateral", NULL, &run->collateral, err) < 0 ||
         cli_client_list(run->client, path, 1000, &instances, err) < 0)
         return -1;
     if (run->context->out.form != CLI_JSON)
@@ -223,14 +213,14 @@ static int prove_live(cli_context *context, const cli_live_address *address, cli
     rd_random_bytes(nonce, sizeof nonce);
     rd_base64url_encode(RD_BYTES_ARRAY(nonce), nonce_text);
     RD_CLEANUP(rd_free_p) char *path = rd_asprintf("/.well-known/redoubt/evidence?nonce=%s", nonce_text);
-    rd_buf_init(&evidence, 128 << 10);
-    rd_buf_init(&docs_text, 1 << 20);
-    int status = cli_live_get(live, path, 128 << 10, &evidence, err);
+    rd_buf_init(&evidence, CLI_EVIDENCE_MAX);
+    rd_buf_init(&docs_text, CLI_DOCS_MAX);
+    int status = cli_live_get(live, path, CLI_EVIDENCE_MAX, &evidence, err);
     int64_t waited_us = rd_clock_boot_us(context->clock) - start_us;
     if (status == 0)
-        status = cli_live_get(live, "/.well-known/redoubt/docs", 1 << 20, &docs_text, err);
+        status = cli_live_get(live, "/.well-known/redoubt/docs", CLI_DOCS_MAX, &docs_text, err);
     if (status == 0)
-        status = rd_json_parse(rd_buf_bytes(&docs_text), &(rd_json_limits){ .size_max = 1 << 20 }, &docs_json, err);
+        status = cli_docs_parse(rd_buf_bytes(&docs_text), &docs_json, err);
     if (status < 0) {
         rd_buf_done(&evidence);
         rd_buf_done(&docs_text);
@@ -288,12 +278,12 @@ static int verify_live(cli_context *context, const char *url, rd_err *err)
     cli_live_address address;
     cli_live *live = NULL;
     cli_proof proof = { .is_simulated = false };
-    rd_buf collateral = { .data = NULL };
+    rd_buf collateral = { .size_max = CLI_COLLATERAL_MAX };
     cli_client *client = NULL;
     int status = cli_live_address_parse(url, &address, err);
     if (status == 0)
         client = cli_context_client(context, err);
-    if (status < 0 || !client || fetch_bytes(client, "/v1/collateral", 2 << 20, &collateral, err) < 0) {
+    if (status < 0 || !client || cli_client_fetch(client, "/v1/collateral", NULL, &collateral, err) < 0) {
         rd_buf_done(&collateral);
         return -1;
     }

@@ -94,6 +94,12 @@ static int open_release(const json_t *docs, cli_docs *ret, rd_err *err)
     return status;
 }
 
+int cli_docs_parse(rd_bytes text, json_t **ret, rd_err *err)
+{
+    static const rd_json_limits limits = { .size_max = CLI_DOCS_MAX };
+    return rd_json_parse(text, &limits, ret, err);
+}
+
 int cli_docs_open(const json_t *docs, const rd_app_id *app, const char *state_dir, const int64_t *now_us, cli_docs *ret,
                   json_t *steps, rd_err *err)
 {

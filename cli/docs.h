@@ -18,6 +18,10 @@ typedef struct cli_docs {
     rd_digest release_digest;
 } cli_docs;
 
+#define CLI_DOCS_MAX ((size_t)1 << 20)
+
+/* Their text as an instance answers it. */
+int cli_docs_parse(rd_bytes text, json_t **ret, rd_err *err) RD_NODISCARD;
 /* docs: {"genesis":base64url,"head":envelope,"release":envelope}, as an instance or a saved receipt carries them.
  * now_us NULL: the head's window is not checked. Steps are appended. */
 int cli_docs_open(const json_t *docs, const rd_app_id *app, const char *state_dir, const int64_t *now_us, cli_docs *ret,

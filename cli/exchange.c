@@ -15,8 +15,8 @@ void cli_exchange_init(cli_exchange *exchange)
     *exchange = (cli_exchange){ .status = 0 };
     rd_buf_init(&exchange->request_body, CLI_ANSWER_MAX);
     rd_buf_init(&exchange->response_body, CLI_ANSWER_MAX);
-    rd_buf_init(&exchange->evidence, 128 << 10);
-    rd_buf_init(&exchange->collateral, 2 << 20);
+    rd_buf_init(&exchange->evidence, CLI_EVIDENCE_MAX);
+    rd_buf_init(&exchange->collateral, CLI_COLLATERAL_MAX);
 }
 
 void cli_exchange_done(cli_exchange *exchange)
@@ -121,17 +121,6 @@ int cli_exchange_send(cli_client *client, const char *url, cli_exchange *exchang
     return status;
 }
 
-int cli_exchange_fetch(cli_client *client, const char *path, const char *const *extra, rd_buf *ret, rd_err *err)
-{
-    cli_answer answer;
-    const cli_request request = { .method = "GET", .path = path, .headers = extra };
-    int status = cli_client_send(client, &request, &answer, err);
-    if (status == 0 && !rd_buf_append_bytes(ret, rd_buf_bytes(&answer.body)))
-        status = rd_err_set(err, RD_E_TOO_LARGE, "%s: the answer is too large", path);
-    cli_answer_done(&answer);
-    return status;
-}
-
 static bool is_of_statement(rd_bytes bundle, const rd_digest *named)
 {
     rd_evidence evidence = { 0 };
@@ -156,7 +145,7 @@ static bool fetch_named(cli_client *client, cli_exchange *exchange)
     char text[RD_DIGEST_TEXT_SIZE];
     rd_digest_format(&named, text);
     RD_CLEANUP(rd_free_p) char *path = rd_asprintf("/v1/evidence/by-digest/%s", text);
-    if (cli_exchange_fetch(client, path, NULL, &exchange->evidence, &ignored) == 0 &&
+    if (cli_client_fetch(client, path, NULL, &exchange->evidence, &ignored) == 0 &&
         is_of_statement(rd_buf_bytes(&exchange->evidence), &named))
         return true;
     rd_buf_clear(&exchange->evidence);
@@ -173,9 +162,9 @@ int cli_exchange_fetch_proof(cli_client *client, cli_exchange *exchange, rd_err 
     if (cli_client_json(client, "GET", docs, NULL, &exchange->docs, err) < 0)
         return -1;
     /* Renewed evidence proves the same receipt key. */
-    if (!fetch_named(client, exchange) && cli_exchange_fetch(client, evidence, NULL, &exchange->evidence, err) < 0)
+    if (!fetch_named(client, exchange) && cli_client_fetch(client, evidence, NULL, &exchange->evidence, err) < 0)
         return -1;
-    return cli_exchange_fetch(client, "/v1/collateral", NULL, &exchange->collateral, err);
+    return cli_client_fetch(client, "/v1/collateral", NULL, &exchange->collateral, err);
 }
 
 int cli_exchange_prove(cli_context *context, const cli_exchange *exchange, int64_t now_us, cli_docs *docs,

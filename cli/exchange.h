@@ -54,9 +54,6 @@ int cli_exchange_prove(cli_context *context, const cli_exchange *exchange, int64
                        cli_proof *proof, json_t *steps, rd_err *err) RD_NODISCARD;
 int cli_exchange_check_receipt(const cli_exchange *exchange, const cli_docs *docs, const cli_proof *proof,
                                json_t *steps, rd_err *err) RD_NODISCARD;
-/* GET into ret; an error from its problem document. extra: header lines, NULL-ended, or NULL. */
-int cli_exchange_fetch(cli_client *client, const char *path, const char *const *extra, rd_buf *ret,
-                       rd_err *err) RD_NODISCARD;
 /* What a relay's or runtime's refusal says; fallback where the body is no problem document. Returns -1. */
 int cli_exchange_refused(rd_bytes body, const char *fallback, rd_err *err);
 

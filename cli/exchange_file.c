@@ -85,9 +85,9 @@ static int read_document(const json_t *document, cli_exchange *ret, rd_err *err)
         cli_json_b64(document, "request_body", CLI_ANSWER_MAX, &ret->request_body, err) < 0 ||
         cli_json_b64(document, "response_body", CLI_ANSWER_MAX, &ret->response_body, err) < 0)
         return -1;
-    if (cli_json_b64(document, "evidence", 128 << 10, &ret->evidence, err) < 0)
+    if (cli_json_b64(document, "evidence", CLI_EVIDENCE_MAX, &ret->evidence, err) < 0)
         return -1;
-    return cli_json_b64(document, "collateral", 2 << 20, &ret->collateral, err);
+    return cli_json_b64(document, "collateral", CLI_COLLATERAL_MAX, &ret->collateral, err);
 }
 
 int cli_exchange_load(const char *path, cli_exchange *ret, rd_err *err)

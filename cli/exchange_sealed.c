@@ -61,10 +61,10 @@ static int ask_docs(sealed_try *try, rd_err *err)
     RD_CLEANUP(rd_free_p) char *url = url_of(try, RD_RUNTIME_PREFIX "docs");
     const char *const headers[] = { try->pin, NULL };
     rd_buf text;
-    rd_buf_init(&text, 1 << 20);
-    int status = cli_exchange_fetch(try->client, url, headers, &text, err);
+    rd_buf_init(&text, CLI_DOCS_MAX);
+    int status = cli_client_fetch(try->client, url, headers, &text, err);
     if (status == 0)
-        status = rd_json_parse(rd_buf_bytes(&text), NULL, &try->exchange->docs, err);
+        status = cli_docs_parse(rd_buf_bytes(&text), &try->exchange->docs, err);
     rd_buf_done(&text);
     return status;
 }
@@ -75,11 +75,11 @@ static int ask(sealed_try *try, rd_err *err)
         return -1;
     RD_CLEANUP(rd_free_p) char *url = url_of(try, RD_RUNTIME_PREFIX "ohttp-keys");
     const char *const headers[] = { try->pin, NULL };
-    if (cli_exchange_fetch(try->client, url, headers, &try->keys, err) < 0)
+    if (cli_client_fetch(try->client, url, headers, &try->keys, err) < 0)
         return -1;
     if (try->exchange->collateral.size > 0)
         return 0;
-    return cli_exchange_fetch(try->client, "/v1/collateral", NULL, &try->exchange->collateral, err);
+    return cli_client_fetch(try->client, "/v1/collateral", NULL, &try->exchange->collateral, err);
 }
 
 /* The evidence is believed by now; the relay's word for where it led, and the keys that it passed on, are not yet. */

@@ -9,11 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define KEPT_TYPE      "redoubt/kept-receipts/v1"
-#define KEPT_SIZE_MAX  ((size_t)256 << 20)
-#define RECORDS_MAX    100000u
-#define COLLATERAL_MAX ((size_t)2 << 20)
-#define EVIDENCE_MAX   ((size_t)128 << 10)
+#define KEPT_TYPE     "redoubt/kept-receipts/v1"
+#define KEPT_SIZE_MAX ((size_t)256 << 20)
+#define RECORDS_MAX   100000u
 
 int cli_kept_id_parse(const char *text, cli_kept_id *ret, rd_err *err)
 {
@@ -56,16 +54,6 @@ int cli_kept_open(const char *text, rd_buf *bytes, rd_receipt_record *ret, rd_er
 }
 
 /* ---- from the plane ---- */
-
-static int get_bytes(cli_client *client, const char *path, size_t size_max, rd_buf *ret, rd_err *err)
-{
-    cli_answer answer = { .status = 0 };
-    int status = cli_client_send(client, &(cli_request){ .method = "GET", .path = path }, &answer, err);
-    if (status == 0 && (answer.body.size > size_max || !rd_buf_append_bytes(ret, rd_buf_bytes(&answer.body))))
-        status = rd_err_set(err, RD_E_TOO_LARGE, "%s: the answer is too large", path);
-    cli_answer_done(&answer);
-    return status;
-}
 
 static int fetch_records(cli_client *client, const cli_kept_id *id, cli_kept *ret, rd_err *err)
 {
@@ -149,17 +137,17 @@ static int fetch_evidence(cli_client *client, const cli_kept_id *id, cli_kept *r
     if (named_statement(ret, &named)) {
         rd_digest_format(&named, text);
         RD_CLEANUP(rd_free_p) char *path = rd_asprintf("/v1/evidence/by-digest/%s", text);
-        if (get_bytes(client, path, EVIDENCE_MAX, &ret->evidence, &ignored) == 0)
+        if (cli_client_fetch(client, path, NULL, &ret->evidence, &ignored) == 0)
             return 0;
     }
     RD_CLEANUP(rd_free_p) char *accepted = first_accepted(client, ret, id);
     if (accepted) {
         RD_CLEANUP(rd_free_p) char *path = rd_asprintf("/v1/evidence/by-digest/%s", accepted);
-        if (get_bytes(client, path, EVIDENCE_MAX, &ret->evidence, &ignored) == 0)
+        if (cli_client_fetch(client, path, NULL, &ret->evidence, &ignored) == 0)
             return 0;
     }
     RD_CLEANUP(rd_free_p) char *now = rd_asprintf("/v1/instances/%s/evidence", id->instance_text);
-    if (get_bytes(client, now, EVIDENCE_MAX, &ret->evidence, err) < 0)
+    if (cli_client_fetch(client, now, NULL, &ret->evidence, err) < 0)
         return rd_err_wrap(err, "the evidence of this launch");
     return 0;
 }
@@ -202,11 +190,11 @@ static int fetch_docs(cli_client *client, cli_kept *ret, rd_err *err)
     rd_evidence_done(&evidence);
     if (status < 0)
         return rd_err_wrap(err, "the evidence of this launch");
-    RD_CLEANUP(rd_buf_done) rd_buf genesis = { 0 };
+    RD_CLEANUP(rd_buf_done) rd_buf genesis = { .size_max = RD_DOCUMENT_SIZE_MAX };
     RD_CLEANUP(rd_json_free_p) json_t *shown = NULL;
     RD_CLEANUP(rd_free_p) char *genesis_path = rd_asprintf("/v1/apps/%s/genesis", app);
     RD_CLEANUP(rd_free_p) char *release_path = rd_asprintf("/v1/apps/%s/releases/%s", app, release);
-    if (get_bytes(client, genesis_path, RD_DOCUMENT_SIZE_MAX, &genesis, err) < 0 ||
+    if (cli_client_fetch(client, genesis_path, NULL, &genesis, err) < 0 ||
         cli_client_json(client, "GET", release_path, NULL, &shown, err) < 0 ||
         fetch_head(client, app, head, ret->docs, err) < 0)
         return -1;
@@ -220,10 +208,12 @@ int cli_kept_fetch(cli_client *client, const cli_kept_id *id, cli_kept *ret, rd_
     *ret = (cli_kept){
         .instance = id->instance, .epoch = id->epoch, .seq = id->seq, .records = json_array(), .docs = json_object()
     };
+    rd_buf_init(&ret->evidence, CLI_EVIDENCE_MAX);
+    rd_buf_init(&ret->collateral, CLI_COLLATERAL_MAX);
     if (fetch_records(client, id, ret, err) < 0 || fetch_evidence(client, id, ret, err) < 0 ||
         fetch_docs(client, ret, err) < 0)
         return -1;
-    return get_bytes(client, "/v1/collateral", COLLATERAL_MAX, &ret->collateral, err);
+    return cli_client_fetch(client, "/v1/collateral", NULL, &ret->collateral, err);
 }
 
 /* ---- files ---- */
@@ -270,9 +260,9 @@ static int read_document(const json_t *document, cli_kept *ret, rd_err *err)
     if (json_array_size(ret->records) == 0)
         return rd_err_set(err, RD_E_JSON_MISSING, "records are missing");
     if (read_number(document, "epoch", &ret->epoch, err) < 0 || read_number(document, "seq", &ret->seq, err) < 0 ||
-        cli_json_b64(document, "evidence", EVIDENCE_MAX, &ret->evidence, err) < 0)
+        cli_json_b64(document, "evidence", CLI_EVIDENCE_MAX, &ret->evidence, err) < 0)
         return -1;
-    return cli_json_b64(document, "collateral", COLLATERAL_MAX, &ret->collateral, err);
+    return cli_json_b64(document, "collateral", CLI_COLLATERAL_MAX, &ret->collateral, err);
 }
 
 int cli_kept_load(const char *path, cli_kept *ret, rd_err *err)

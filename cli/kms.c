@@ -59,16 +59,6 @@ static int fill_policy(const cli_profile *profile, rd_class class, rd_policy *re
     return 0;
 }
 
-static int fetch(cli_client *client, const char *path, rd_buf *ret, rd_err *err)
-{
-    cli_answer answer;
-    int status = cli_client_send(client, &(cli_request){ .method = "GET", .path = path }, &answer, err);
-    if (status == 0 && !rd_buf_append_bytes(ret, rd_buf_bytes(&answer.body)))
-        status = rd_err_set(err, RD_E_TOO_LARGE, "%s: the answer is too large", path);
-    cli_answer_done(&answer);
-    return status;
-}
-
 int cli_kms_check(cli_context *context, const cli_kms *kms, rd_bytes evidence, rd_bytes collateral, rd_purpose purpose,
                   const uint8_t nonce[32], json_t *steps, rd_attest_report *report, rd_err *err)
 {
@@ -110,10 +100,11 @@ int cli_kms_attest(cli_context *context, cli_client *client, const cli_kms *kms,
     rd_random_bytes(nonce, sizeof nonce);
     rd_base64url_encode(RD_BYTES_ARRAY(nonce), nonce_text);
     RD_CLEANUP(rd_free_p) char *path = rd_asprintf("/v1/kms/%s/evidence?nonce=%s", kms->text, nonce_text);
-    RD_CLEANUP(rd_buf_done) rd_buf evidence = { .size_max = 128 << 10 };
-    RD_CLEANUP(rd_buf_done) rd_buf collateral = { .size_max = 2 << 20 };
+    RD_CLEANUP(rd_buf_done) rd_buf evidence = { .size_max = CLI_EVIDENCE_MAX };
+    RD_CLEANUP(rd_buf_done) rd_buf collateral = { .size_max = CLI_COLLATERAL_MAX };
     RD_CLEANUP(rd_free_p) rd_attest_report *report = rd_alloc(sizeof *report);
-    if (fetch(client, path, &evidence, err) < 0 || fetch(client, "/v1/collateral", &collateral, err) < 0)
+    if (cli_client_fetch(client, path, NULL, &evidence, err) < 0 ||
+        cli_client_fetch(client, "/v1/collateral", NULL, &collateral, err) < 0)
         return cli_step_failed(steps, "key service", err);
     return cli_kms_check(context, kms, rd_buf_bytes(&evidence), rd_buf_bytes(&collateral), RD_PURPOSE_KMS, nonce, steps,
                          report, err);

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "common/base/mem.h"
+#include "common/model/json.h"
 
 #define WAIT_S 60
 
@@ -89,4 +90,20 @@ int cli_kms_ask(int fd, rd_kms_type type, rd_bytes payload, rd_buf *ret, rd_err 
     if (head.type == RD_KMS_REFUSAL)
         return refused(rd_buf_bytes(&answer), err);
     return rd_buf_append_bytes(ret, rd_buf_bytes(&answer)) ? 0 : rd_err_set(err, RD_E_TOO_LARGE, "an answer");
+}
+
+int cli_kms_has_root(int fd, const rd_kms_id *id, bool *ret, rd_err *err)
+{
+    rd_err why = RD_ERR_INIT;
+    rd_kms_genesis parsed;
+    RD_CLEANUP(rd_buf_done) rd_buf genesis = { .size_max = RD_JSON_SIZE_MAX };
+    *ret = false;
+    if (cli_kms_ask(fd, RD_KMS_GENESIS, RD_BYTES_NULL, &genesis, &why) == 0) {
+        *ret = rd_kms_genesis_open(rd_buf_bytes(&genesis), id, &parsed, err) == 0;
+        return *ret ? 0 : -1;
+    }
+    if (why.code == RD_E_KMS_WAITS)
+        return 0;
+    *err = why;
+    return -1;
 }
