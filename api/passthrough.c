@@ -38,7 +38,6 @@ struct pass {
     api_seek seek;
     api_target *target; /* held */
     int refused;        /* the agent's status */
-    bool was_full;      /* an instance that serves had no place */
     int64_t wake_by_us; /* 0: has not waited; boot clock */
     int64_t until_us;   /* of this state; boot clock */
     uint64_t moved;     /* at the last look */
@@ -247,7 +246,7 @@ static bool ask(pass *p, api_target *target)
     rd_err err = RD_ERR_INIT;
     rd_link *link = api_seekers_link(p->owner->options.seekers, target);
     if (!has_place(p, target)) {
-        p->was_full = true;
+        p->seek.never_waits = true;
         return false;
     }
     if (!link || rd_link_connect(link, target->authority, &pipe_events, &p->splice, &p->splice.stream, &err) < 0)
@@ -282,7 +281,7 @@ static void wait_for_wake(pass *p)
 static bool seek_on(pass *p)
 {
     rd_err err = RD_ERR_INIT;
-    p->was_full = false;
+    p->seek.never_waits = false;
     for (;;) {
         api_target *target;
         int outcome = api_seek_next(p->owner->options.seekers, &p->seek, &target, &err);
@@ -292,13 +291,8 @@ static bool seek_on(pass *p)
             refuse_for(p, &err);
             return false;
         }
-        if (outcome == API_SEEK_WAITS && !p->was_full) {
-            wait_for_wake(p);
-            return false;
-        }
         if (outcome == API_SEEK_WAITS) {
-            api_seek_leave(p->owner->options.seekers, &p->seek);
-            refuse(p, API_ALERT_INTERNAL_ERROR);
+            wait_for_wake(p);
             return false;
         }
         if (ask(p, target))

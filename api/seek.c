@@ -123,7 +123,8 @@ static int choose(api_seekers *seekers, api_seek *seek, api_target **ret, rd_err
 static int wait_for_wake(api_seekers *seekers, api_seek *seek, rd_err *err)
 {
     const api_app *app = api_targets_app(seekers->targets, &seek->app);
-    if (err->code != RD_E_NO_INSTANCE || seek->has_instance || !app || !app->sleeps || !seekers->options.on_asked)
+    if (err->code != RD_E_NO_INSTANCE || seek->has_instance || seek->never_waits || !app || !app->sleeps ||
+        !seekers->options.on_asked)
         return -1;
     int64_t now_us = rd_clock_boot_us(seekers->options.clock);
     return api_holds_add(seekers->holds, &seek->app, app->org, &seek->held, now_us, err) < 0 ? -1 : API_SEEK_WAITS;

@@ -260,6 +260,30 @@ test("one address takes half of an instance's places at most, all together take 
   for (const socket of [next, ...sockets]) socket.destroy();
 });
 
+test("one address takes half of a replica's connections at most, and has them again when they are left", { timeout: 60000 }, async () => {
+  const fill = async () => {
+    const sockets = [];
+    for (let end = false; !end;) {
+      const socket = connectTcp({ host: "127.0.0.1", port });
+      socket.on("error", () => {});
+      sockets.push(socket);
+      await once(socket, "connect");
+      if (sockets.length % 64 === 0 || sockets.length > 2000) end = await Promise.race([once(socket, "close").then(() => true), new Promise((done) => setImmediate(done, false))]);
+      if (sockets.length > 3000) throw new Error("nobody was turned away");
+    }
+    return sockets;
+  };
+  const held = async () => Number((await (await fetch(stack.api + "/metrics")).text()).match(/^redoubt_passthrough_connections (\d+)/m)[1]);
+  for (let n = 0; n < 2; n++) {
+    const sockets = await fill();
+    assert.equal(await held(), 2048);
+    const other = await open(app, { localAddress: "127.0.0.2" });
+    assert.equal((await ask(other, "/")).status, 200, "another address finds a place");
+    for (const socket of [...sockets, other]) socket.destroy();
+    await until("all have left", async () => await held() === 0);
+  }
+});
+
 test("where TLS ends inside is told for apps that take it", { timeout: 60000 }, async () => {
   assert.equal((await stack.rest("GET", `/v1/apps/${app}`)).tls_url, `https://${nameOf(app)}:${port}/`);
   assert.equal((await stack.rest("GET", `/v1/apps/${closed}`)).tls_url, null);
