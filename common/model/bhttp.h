@@ -1,7 +1,7 @@
 /* bhttp: binary HTTP messages of known length (RFC 9292): what stands inside a sealed request and its answer.
  * Used by whoever seals and opens (ohttp.h). Reading borrows from the input and refuses what HTTP/1.1 would (RFC 9112):
  * names that are no tokens or not in lower case, control characters in values, targets that are no path. Messages of
- * indeterminate length are refused by name.
+ * indeterminate length are refused by name: bhttp_stream.h reads them.
  */
 #ifndef RD_MODEL_BHTTP_H
 #define RD_MODEL_BHTTP_H

@@ -2,14 +2,17 @@
 
 #include "common/base/cursor.h"
 #include "common/base/mem.h"
-#include "common/crypto/aead.h"
 #include "common/crypto/hash.h"
 #include "common/model/bhttp.h"
+#include "common/model/ohttp_private.h"
 
 #include <string.h>
 
-#define HEADER_SIZE 7  /* key id, KEM, KDF, AEAD */
-#define KEY_SIZE    16 /* of AES-128-GCM, and so of the answer's nonce and secret (RFC 9458, 4.4) */
+#define HEADER_SIZE    RD_OHTTP_HEADER_SIZE
+#define KEY_SIZE       RD_OHTTP_KEY_SIZE
+#define REQUEST_LABEL  "message/bhttp request"
+#define RESPONSE_LABEL "message/bhttp response"
+#define INFO_MAX       64
 
 /* ---- key configurations ---- */
 
@@ -69,13 +72,13 @@ static void header_of(uint8_t id, uint8_t out[HEADER_SIZE])
     put_u16(out + 5, RD_HPKE_AES_128_GCM);
 }
 
-#define INFO_TEXT "message/bhttp request" /* its NUL stands before the header */
-#define INFO_SIZE (sizeof INFO_TEXT + HEADER_SIZE)
-
-static void info_of(const uint8_t header[HEADER_SIZE], uint8_t out[INFO_SIZE])
+/* The label with its NUL, then the header. */
+static rd_bytes info_of(const char *label, const uint8_t header[HEADER_SIZE], uint8_t out[INFO_MAX])
 {
-    memcpy(out, INFO_TEXT, sizeof INFO_TEXT);
-    memcpy(out + sizeof INFO_TEXT, header, HEADER_SIZE);
+    size_t size = strlen(label) + 1;
+    memcpy(out, label, size);
+    memcpy(out + size, header, HEADER_SIZE);
+    return rd_bytes_of(out, size + HEADER_SIZE);
 }
 
 void rd_ohttp_done(rd_ohttp *exchange)
@@ -88,21 +91,28 @@ uint64_t rd_ohttp_sealed_max(uint64_t content_max)
     return rd_bhttp_bucket((size_t)content_max + RD_BHTTP_HEAD_MAX) + RD_OHTTP_REQUEST_EXTRA;
 }
 
-int rd_ohttp_seal_request(const rd_ohttp_key *key, rd_bytes message, const rd_random *random, rd_ohttp *ret,
-                          rd_buf *sealed, rd_err *err)
+int rd_ohttp_begin_request(const rd_ohttp_key *key, const char *label, const rd_random *random, rd_ohttp *ret,
+                           rd_buf *sealed, rd_err *err)
 {
-    uint8_t header[HEADER_SIZE], info[INFO_SIZE];
+    uint8_t header[HEADER_SIZE], info[INFO_MAX];
     header_of(key->id, header);
-    info_of(header, info);
-    if (rd_hpke_setup_sender(RD_HPKE_AES_128_GCM, key->public_key, RD_BYTES_ARRAY(info), random, ret->enc, &ret->hpke,
-                             err) < 0)
+    if (rd_hpke_setup_sender(RD_HPKE_AES_128_GCM, key->public_key, info_of(label, header, info), random, ret->enc,
+                             &ret->hpke, err) < 0)
         return -1;
     if (rd_buf_append(sealed, header, sizeof header) && rd_buf_append(sealed, ret->enc, sizeof ret->enc))
-        return rd_hpke_seal(&ret->hpke, RD_BYTES_NULL, message, sealed, err);
+        return 0;
     return rd_err_set(err, RD_E_TOO_LARGE, "the sealed request does not fit");
 }
 
-static int does_not_open(rd_err *err)
+int rd_ohttp_seal_request(const rd_ohttp_key *key, rd_bytes message, const rd_random *random, rd_ohttp *ret,
+                          rd_buf *sealed, rd_err *err)
+{
+    if (rd_ohttp_begin_request(key, REQUEST_LABEL, random, ret, sealed, err) < 0)
+        return -1;
+    return rd_hpke_seal(&ret->hpke, RD_BYTES_NULL, message, sealed, err);
+}
+
+int rd_ohttp_does_not_open(rd_err *err)
 {
     return rd_err_set(err, RD_E_SEAL, "the seal does not open");
 }
@@ -117,18 +127,26 @@ bool rd_ohttp_key_id(rd_bytes sealed, uint8_t *ret)
     return memcmp(header, sealed.data, sizeof header) == 0;
 }
 
+int rd_ohttp_read_request(const rd_ohttp_key *key, const char *label, const rd_secret *private_key, rd_bytes sealed,
+                          rd_ohttp *ret, rd_bytes *ret_rest, rd_err *err)
+{
+    uint8_t id, info[INFO_MAX];
+    if (!rd_ohttp_key_id(sealed, &id) || id != key->id)
+        return rd_ohttp_does_not_open(err);
+    size_t at = HEADER_SIZE + sizeof ret->enc;
+    memcpy(ret->enc, sealed.data + HEADER_SIZE, sizeof ret->enc);
+    *ret_rest = rd_bytes_of(sealed.data + at, sealed.size - at);
+    return rd_hpke_setup_recipient(RD_HPKE_AES_128_GCM, private_key, ret->enc, info_of(label, sealed.data, info),
+                                   &ret->hpke, err);
+}
+
 int rd_ohttp_open_request(const rd_ohttp_key *key, const rd_secret *private_key, rd_bytes sealed, rd_ohttp *ret,
                           rd_buf *message, rd_err *err)
 {
-    uint8_t id, info[INFO_SIZE];
-    if (!rd_ohttp_key_id(sealed, &id) || id != key->id)
-        return does_not_open(err);
-    info_of(sealed.data, info);
-    memcpy(ret->enc, sealed.data + HEADER_SIZE, sizeof ret->enc);
-    if (rd_hpke_setup_recipient(RD_HPKE_AES_128_GCM, private_key, ret->enc, RD_BYTES_ARRAY(info), &ret->hpke, err) < 0)
+    rd_bytes rest;
+    if (rd_ohttp_read_request(key, REQUEST_LABEL, private_key, sealed, ret, &rest, err) < 0)
         return -1;
-    size_t at = HEADER_SIZE + sizeof ret->enc;
-    if (rd_hpke_open(&ret->hpke, RD_BYTES_NULL, rd_bytes_of(sealed.data + at, sealed.size - at), message, err) == 0)
+    if (rd_hpke_open(&ret->hpke, RD_BYTES_NULL, rest, message, err) == 0)
         return 0;
     rd_ohttp_done(ret);
     return -1;
@@ -136,16 +154,16 @@ int rd_ohttp_open_request(const rd_ohttp_key *key, const rd_secret *private_key,
 
 /* ---- answers (RFC 9458, 4.4) ---- */
 
-static void answer_keys(const rd_ohttp *exchange, const uint8_t nonce[KEY_SIZE], uint8_t key[KEY_SIZE],
-                        uint8_t aead_nonce[RD_AEAD_NONCE_SIZE])
+void rd_ohttp_answer_keys(const rd_ohttp *exchange, const char *label, const uint8_t nonce[KEY_SIZE], rd_hpke *ret)
 {
     uint8_t secret[KEY_SIZE], salt[RD_X25519_SIZE + KEY_SIZE], prk[RD_SHA256_SIZE];
-    rd_hpke_export(&exchange->hpke, RD_BYTES_LIT("message/bhttp response"), secret, sizeof secret);
+    *ret = (rd_hpke){ .aead = RD_HPKE_AES_128_GCM };
+    rd_hpke_export(&exchange->hpke, rd_bytes_str(label), secret, sizeof secret);
     memcpy(salt, exchange->enc, RD_X25519_SIZE);
     memcpy(salt + RD_X25519_SIZE, nonce, KEY_SIZE);
     rd_hmac_sha256(RD_BYTES_ARRAY(salt), RD_BYTES_ARRAY(secret), prk);
-    rd_hkdf_expand_sha256(prk, RD_BYTES_LIT("key"), key, KEY_SIZE);
-    rd_hkdf_expand_sha256(prk, RD_BYTES_LIT("nonce"), aead_nonce, RD_AEAD_NONCE_SIZE);
+    rd_hkdf_expand_sha256(prk, RD_BYTES_LIT("key"), ret->key, KEY_SIZE);
+    rd_hkdf_expand_sha256(prk, RD_BYTES_LIT("nonce"), ret->base_nonce, sizeof ret->base_nonce);
     rd_wipe(secret, sizeof secret);
     rd_wipe(prk, sizeof prk);
 }
@@ -153,24 +171,25 @@ static void answer_keys(const rd_ohttp *exchange, const uint8_t nonce[KEY_SIZE],
 int rd_ohttp_seal_answer(const rd_ohttp *exchange, rd_bytes message, const rd_random *random, rd_buf *sealed,
                          rd_err *err)
 {
-    uint8_t nonce[KEY_SIZE], key[KEY_SIZE], aead_nonce[RD_AEAD_NONCE_SIZE];
+    uint8_t nonce[KEY_SIZE];
+    rd_hpke keys;
     rd_random_fill(random, nonce, sizeof nonce);
-    answer_keys(exchange, nonce, key, aead_nonce);
+    rd_ohttp_answer_keys(exchange, RESPONSE_LABEL, nonce, &keys);
     int status = rd_buf_append(sealed, nonce, sizeof nonce)
-                     ? rd_aead_seal(RD_BYTES_ARRAY(key), aead_nonce, RD_BYTES_NULL, message, sealed, err)
+                     ? rd_hpke_seal(&keys, RD_BYTES_NULL, message, sealed, err)
                      : rd_err_set(err, RD_E_TOO_LARGE, "the sealed answer does not fit");
-    rd_wipe(key, sizeof key);
+    rd_hpke_done(&keys);
     return status;
 }
 
 int rd_ohttp_open_answer(const rd_ohttp *exchange, rd_bytes sealed, rd_buf *ret, rd_err *err)
 {
-    uint8_t key[KEY_SIZE], aead_nonce[RD_AEAD_NONCE_SIZE];
+    rd_hpke keys;
     if (sealed.size < RD_OHTTP_ANSWER_EXTRA)
-        return does_not_open(err);
-    answer_keys(exchange, sealed.data, key, aead_nonce);
-    int status = rd_aead_open(RD_BYTES_ARRAY(key), aead_nonce, RD_BYTES_NULL,
-                              rd_bytes_of(sealed.data + KEY_SIZE, sealed.size - KEY_SIZE), ret, err);
-    rd_wipe(key, sizeof key);
+        return rd_ohttp_does_not_open(err);
+    rd_ohttp_answer_keys(exchange, RESPONSE_LABEL, sealed.data, &keys);
+    int status =
+        rd_hpke_open(&keys, RD_BYTES_NULL, rd_bytes_of(sealed.data + KEY_SIZE, sealed.size - KEY_SIZE), ret, err);
+    rd_hpke_done(&keys);
     return status;
 }
