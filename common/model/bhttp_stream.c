@@ -48,7 +48,8 @@ int rd_bhttp_stream_head(const rd_bhttp_message *head, rd_buf *ret, rd_err *err)
 
 void rd_bhttp_stream_piece(rd_bytes piece, rd_buf *ret)
 {
-    rd_bhttp_write_piece(ret, piece);
+    rd_varint_write_u30(ret, piece.size);
+    (void)rd_buf_append_bytes(ret, piece);
 }
 
 void rd_bhttp_stream_end(const rd_bhttp_field *trailers, size_t count, size_t start, rd_buf *ret)
@@ -59,6 +60,13 @@ void rd_bhttp_stream_end(const rd_bhttp_field *trailers, size_t count, size_t st
 }
 
 /* ---- reading ---- */
+
+bool rd_bhttp_is_stream(rd_bytes bytes)
+{
+    rd_cursor cursor = rd_cursor_of(bytes);
+    uint64_t framing = rd_varint_read(&cursor);
+    return framing == RD_BHTTP_OPEN_REQUEST || framing == RD_BHTTP_OPEN_ANSWER;
+}
 
 rd_bhttp_reader *rd_bhttp_reader_new(bool is_request)
 {

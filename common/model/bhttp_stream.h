@@ -11,7 +11,9 @@
 
 /* Appends all that stands before the content. HTTP_SYNTAX, TOO_LARGE past ret's cap. */
 int rd_bhttp_stream_head(const rd_bhttp_message *head, rd_buf *ret, rd_err *err) RD_NODISCARD;
-/* Appends a piece of the content, which is not empty. */
+/* Appends a piece of the content, which is not empty and has less than 2^30 bytes. Its size takes the same room
+ * whatever it is. */
+#define RD_BHTTP_PIECE_EXTRA 4
 void rd_bhttp_stream_piece(rd_bytes piece, rd_buf *ret);
 /* Appends the end of the content and the trailers; then zeros, so that what was appended since start fills a bucket. */
 void rd_bhttp_stream_end(const rd_bhttp_field *trailers, size_t count, size_t start, rd_buf *ret);
@@ -19,6 +21,9 @@ void rd_bhttp_stream_end(const rd_bhttp_field *trailers, size_t count, size_t st
 /* ---- reading ---- */
 
 typedef struct rd_bhttp_reader rd_bhttp_reader;
+
+/* Whether bytes begin as such a message does, and not as one of known length. */
+bool rd_bhttp_is_stream(rd_bytes bytes);
 
 rd_bhttp_reader *rd_bhttp_reader_new(bool is_request);
 /* Wipes what it holds. */

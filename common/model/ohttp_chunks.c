@@ -3,6 +3,7 @@
 #include "common/base/mem.h"
 #include "common/base/varint.h"
 #include "common/crypto/aead.h"
+#include "common/model/bhttp.h"
 #include "common/model/ohttp_private.h"
 
 #define REQUEST_LABEL  "message/bhttp chunked request"
@@ -37,6 +38,11 @@ uint64_t rd_ohttp_chunked_max(uint64_t content_max)
 {
     uint64_t whole = rd_ohttp_sealed_max(content_max);
     return whole + whole / 32;
+}
+
+uint64_t rd_ohttp_chunked_answer_max(uint64_t content_max)
+{
+    return rd_ohttp_sealed_max(content_max) + content_max * (rd_bhttp_bucket(1) + 4 + RD_AEAD_TAG_SIZE);
 }
 
 int rd_ohttp_seal_chunked(const rd_ohttp_key *key, rd_bytes message, const rd_random *random, rd_ohttp *ret,

@@ -18,6 +18,9 @@
 /* The largest sealed form of a message as of rd_ohttp_sealed_max, from whoever puts 1 KiB or more into a chunk. */
 uint64_t rd_ohttp_chunked_max(uint64_t content_max);
 
+/* The largest of an answer whose content has at most this many bytes, each of them a padded piece of its own. */
+uint64_t rd_ohttp_chunked_answer_max(uint64_t content_max);
+
 /* As rd_ohttp_seal_request and rd_ohttp_open_request; the gateway has the whole request. */
 int rd_ohttp_seal_chunked(const rd_ohttp_key *key, rd_bytes message, const rd_random *random, rd_ohttp *ret,
                           rd_buf *sealed, rd_err *err) RD_NODISCARD;

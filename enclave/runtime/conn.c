@@ -29,12 +29,10 @@ void encl_conn_open(encl_conn *conn, int fd)
     rd_buf_init(&conn->body, OUTPUT_MAX);
 }
 
-void encl_conn_seal(encl_conn *conn, rd_ohttp *seal)
+void encl_conn_seal(encl_conn *conn, encl_sealing *sealing)
 {
-    if (conn->seal != NULL)
-        rd_ohttp_done(conn->seal);
-    free(conn->seal);
-    conn->seal = seal;
+    (void)encl_sealing_free(conn->sealing);
+    conn->sealing = sealing;
 }
 
 void encl_conn_close(encl_conn *conn)
@@ -123,11 +121,16 @@ rd_bytes encl_conn_body(const encl_conn *conn)
 
 void encl_conn_begin(encl_conn *conn, unsigned status)
 {
-    rd_buf_clear(&conn->head);
     rd_buf_clear(&conn->receipt);
     rd_buf_clear(&conn->body);
-    conn->written = 0;
     conn->is_streamed = false;
+    encl_conn_begin_again(conn, status);
+}
+
+void encl_conn_begin_again(encl_conn *conn, unsigned status)
+{
+    rd_buf_clear(&conn->head);
+    conn->written = 0;
     rd_buf_printf(&conn->head, "HTTP/1.1 %u %s\r\n", status, encl_http_reason(status));
 }
 
@@ -188,7 +191,9 @@ static ssize_t put_on_channel(const encl_conn *conn, const struct iovec *parts, 
 bool encl_conn_stream(encl_conn *conn)
 {
     conn->is_streamed = true;
-    rd_buf_append_str(&conn->head, "Transfer-Encoding: chunked\r\nTrailer: Redoubt-Receipt\r\n");
+    rd_buf_append_str(&conn->head, "Transfer-Encoding: chunked\r\n");
+    if (conn->sealing == NULL)
+        rd_buf_append_str(&conn->head, "Trailer: Redoubt-Receipt\r\n");
     if (conn->closes)
         rd_buf_append_str(&conn->head, "Connection: close\r\n");
     return rd_buf_append_str(&conn->head, "\r\n");
@@ -199,33 +204,68 @@ bool encl_conn_add(encl_conn *conn, rd_bytes piece)
     return rd_buf_append_bytes(&conn->body, piece);
 }
 
-/* What goes out next takes the place of what has gone; false: there is nothing yet, or no more. */
-static bool next_chunk(encl_conn *conn)
+void encl_conn_complete(encl_conn *conn)
 {
-    size_t size = RD_MIN(conn->body.size - conn->chunked, CHUNK_MAX);
+    conn->is_whole = true;
+}
+
+static void add_chunk(encl_conn *conn, rd_bytes content)
+{
+    if (content.size == 0)
+        return;
+    rd_buf_printf(&conn->head, "%zx\r\n", content.size);
+    rd_buf_append_bytes(&conn->head, content);
+    rd_buf_append_str(&conn->head, "\r\n");
+}
+
+static bool add_sealed_chunk(encl_conn *conn, rd_bytes piece, bool is_last)
+{
+    RD_CLEANUP(rd_buf_done) rd_buf sealed = { 0 };
+    if (!encl_sealing_add(conn->sealing, piece, is_last, rd_buf_bytes(&conn->receipt), &sealed))
+        return false;
+    add_chunk(conn, rd_buf_bytes(&sealed));
+    return true;
+}
+
+static void add_end(encl_conn *conn)
+{
+    rd_buf_append_str(&conn->head, "0\r\n");
+    if (conn->sealing == NULL) {
+        rd_buf_append_str(&conn->head, "Redoubt-Receipt: ");
+        rd_buf_append_bytes(&conn->head, rd_buf_bytes(&conn->receipt));
+        rd_buf_append_str(&conn->head, "\r\n");
+    }
+    rd_buf_append_str(&conn->head, "\r\n");
+}
+
+/* What goes out next takes the place of what has gone. DONE: there is nothing yet, or no more; GONE: it cannot leave.
+ */
+static encl_conn_outcome next_chunk(encl_conn *conn)
+{
+    size_t step = RD_MIN(conn->body.size - conn->chunked, conn->sealing ? ENCL_SEALING_PIECE_MAX : CHUNK_MAX);
+    bool is_last = conn->is_whole && conn->chunked + step == conn->body.size;
     rd_buf_clear(&conn->head);
     conn->written = 0;
-    if (size > 0) {
-        rd_buf_printf(&conn->head, "%zx\r\n", size);
-        rd_buf_append(&conn->head, conn->body.data + conn->chunked, size);
-        rd_buf_append_str(&conn->head, "\r\n");
-        conn->chunked += size;
-        return true;
-    }
-    if (conn->receipt.size == 0 || conn->has_ended)
-        return false;
-    rd_buf_append_str(&conn->head, "0\r\nRedoubt-Receipt: ");
-    rd_buf_append_bytes(&conn->head, rd_buf_bytes(&conn->receipt));
-    rd_buf_append_str(&conn->head, "\r\n\r\n");
-    conn->has_ended = true;
-    return true;
+    if (conn->has_ended || (step == 0 && !is_last))
+        return ENCL_CONN_DONE;
+    rd_bytes piece = step > 0 ? rd_bytes_of(conn->body.data + conn->chunked, step) : RD_BYTES_NULL;
+    if (conn->sealing == NULL)
+        add_chunk(conn, piece);
+    else if (!add_sealed_chunk(conn, piece, is_last))
+        return ENCL_CONN_GONE;
+    if (is_last)
+        add_end(conn);
+    conn->chunked += step;
+    conn->has_ended = is_last;
+    return conn->head.has_failed ? ENCL_CONN_GONE : ENCL_CONN_WAIT;
 }
 
 static encl_conn_outcome flush_stream(encl_conn *conn)
 {
     for (;;) {
-        if (conn->written == conn->head.size && !next_chunk(conn))
-            return ENCL_CONN_DONE;
+        encl_conn_outcome next = conn->written == conn->head.size ? next_chunk(conn) : ENCL_CONN_WAIT;
+        if (next != ENCL_CONN_WAIT)
+            return next;
         struct iovec part = { .iov_base = conn->head.data + conn->written, .iov_len = conn->head.size - conn->written };
         ssize_t put = conn->channel ? put_on_channel(conn, &part, 1) : put_on_socket(conn, &part, 1);
         if (put < 0)
@@ -300,6 +340,7 @@ void encl_conn_next(encl_conn *conn)
     conn->deadline_us = 0;
     conn->written = 0;
     conn->is_streamed = false;
+    conn->is_whole = false;
     conn->has_ended = false;
     conn->chunked = 0;
     conn->state = ENCL_CONN_READING;

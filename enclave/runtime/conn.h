@@ -5,8 +5,8 @@
 #ifndef ENCL_CONN_H
 #define ENCL_CONN_H
 
-#include "common/model/ohttp.h"
 #include "enclave/runtime/channel.h"
+#include "enclave/runtime/sealing.h"
 #include "enclave/world/http.h"
 
 typedef enum encl_conn_state {
@@ -36,10 +36,11 @@ typedef struct encl_conn {
     rd_buf head;     /* status line and headers, without receipt and empty line */
     rd_buf receipt;
     rd_buf body;
-    rd_ohttp *seal; /* the answer leaves sealed under it; NULL: as it is */
+    encl_sealing *sealing; /* the answer leaves through it; NULL: as it is */
     size_t written;
     bool is_streamed;       /* body grows while it leaves, in chunks; head holds what is on its way */
-    bool has_ended;         /* the last chunk, with the receipt behind it, is on its way */
+    bool is_whole;          /* body and receipt are all there */
+    bool has_ended;         /* their last chunk is on its way */
     size_t chunked;         /* bytes of body that were put into chunks */
     int64_t deadline_us;    /* of the current request or answer; 0 while idle */
     struct encl_conn *next; /* in the queue of ready requests */
@@ -67,15 +68,19 @@ rd_bytes encl_conn_body(const encl_conn *conn);
 /* Starts an answer: status line; then add lines and the body. */
 void encl_conn_begin(encl_conn *conn, unsigned status);
 void encl_conn_line(encl_conn *conn, const char *name, rd_bytes value);
+/* Another head, from its status line on, for the body that stands there. */
+void encl_conn_begin_again(encl_conn *conn, unsigned status);
 /* Adds Content-Length and, when it closes, Connection. body is copied; has_no_body leaves the bytes out (HEAD). */
 bool encl_conn_end(encl_conn *conn, rd_bytes body, bool has_no_body);
-/* Instead of the above: the body follows as bytes are added, in chunks (RFC 9112, 7.1), until there is a receipt, which
- * is their trailer. */
+/* Instead of the above: the body follows as bytes are added, in chunks (RFC 9112, 7.1), until it is whole. The receipt
+ * is their trailer, or stands in the seal that the body goes through. */
 bool encl_conn_stream(encl_conn *conn);
 /* Adds to the body of such an answer. */
 bool encl_conn_add(encl_conn *conn, rd_bytes piece);
-/* The answer in preparation leaves sealed; takes the exchange over. */
-void encl_conn_seal(encl_conn *conn, rd_ohttp *seal);
+/* Body and receipt are all there. */
+void encl_conn_complete(encl_conn *conn);
+/* The answer in preparation leaves sealed; takes sealing over. */
+void encl_conn_seal(encl_conn *conn, encl_sealing *sealing);
 /* Writes head, receipt line and body, or what there is of a stream, as far as the socket takes them. */
 encl_conn_outcome encl_conn_flush(encl_conn *conn);
 /* Tells the peer that nothing more comes. */

@@ -6,6 +6,8 @@
 #include "common/base/mem.h"
 #include "common/base/text.h"
 #include "common/model/canonical.h"
+#include "common/model/ohttp_chunks.h"
+#include "common/model/padding.h"
 #include "common/model/problem.h"
 #include "enclave/runtime/sealed.h"
 #include "enclave/world/field.h"
@@ -68,7 +70,7 @@ static int settle_salt(const encl_server_parts *parts, encl_conn *conn, encl_rec
 static encl_exchange_outcome claim(const encl_server_parts *parts, encl_conn *conn, const encl_http_request *request,
                                    encl_receipt_wish *wish, rd_bytes body, unsigned status, rd_bytes type)
 {
-    wish->is_sealed = conn->seal != NULL || conn->channel != NULL; /* the relay has read nothing of it */
+    wish->is_sealed = conn->sealing != NULL || conn->channel != NULL; /* the relay has read nothing of it */
     if (settle_salt(parts, conn, wish) < 0)
         return ENCL_EXCHANGE_DROP;
     const rd_exchange exchange = { .method = request->method,
@@ -128,7 +130,7 @@ void encl_exchange_malformed(encl_conn *conn, const rd_err *err)
  * a seal holds is the seal's, whatever carried it. */
 static rd_purpose purpose_of(const encl_conn *conn)
 {
-    return conn->channel != NULL && conn->seal == NULL ? RD_PURPOSE_CHANNEL : RD_PURPOSE_CLIENT;
+    return conn->channel != NULL && conn->sealing == NULL ? RD_PURPOSE_CHANNEL : RD_PURPOSE_CLIENT;
 }
 
 static bool is_purpose(rd_bytes item, rd_purpose purpose)
@@ -322,6 +324,13 @@ static int gather_stream(const encl_server_parts *parts, const encl_conn *conn, 
     return 0;
 }
 
+static bool begin_stream(encl_conn *conn, size_t header_count)
+{
+    if (conn->sealing == NULL)
+        return encl_conn_stream(conn);
+    return encl_sealed_has_room(conn, header_count) && encl_sealed_begin(conn) == 0;
+}
+
 static encl_exchange_outcome answer_stream(const encl_server_parts *parts, encl_conn *conn,
                                            const encl_http_request *request, rd_bytes body,
                                            const encl_response *response, encl_receipt_wish *wish,
@@ -334,7 +343,7 @@ static encl_exchange_outcome answer_stream(const encl_server_parts *parts, encl_
     rd_bytes type = write_head(conn, response);
     if (settle_salt(parts, conn, wish) < 0)
         return ENCL_EXCHANGE_DROP;
-    if (!encl_conn_stream(conn)) {
+    if (!begin_stream(conn, response->header_count)) {
         (void)head_too_large(&err);
         return refuse(parts, conn, request, &asked, body, &err);
     }
@@ -361,7 +370,8 @@ static encl_exchange_outcome answer_function(const encl_server_parts *parts, enc
     rd_bytes type;
     int outcome = encl_function_call(parts->function, request, body, conn->fd, &response, &err);
     bool is_stream = outcome == 0 && response.has_stream;
-    bool takes_stream = conn->seal == NULL && !is_head(request) && !has_no_content(response.status);
+    bool is_gathered = conn->sealing != NULL && !encl_sealing_is_chunked(conn->sealing);
+    bool takes_stream = !is_gathered && !is_head(request) && !has_no_content(response.status);
     if (is_stream && takes_stream)
         return answer_stream(parts, conn, request, body, &response, &wish, turn);
     if (is_stream)
@@ -407,10 +417,24 @@ static bool is_sealed(const encl_http_request *request)
            rd_bytes_equal(request->method, RD_BYTES_LIT("POST"));
 }
 
+static bool has_type(const encl_http_request *request, const char *type)
+{
+    return rd_bytes_equal(header_value(request, "content-type"), rd_bytes_str(type));
+}
+
 uint64_t encl_exchange_body_max(const encl_server_parts *parts, const encl_http_request *request)
 {
     uint64_t bound = parts->app->manifest.limits.request_bytes;
-    return is_sealed(request) ? rd_ohttp_sealed_max(bound) : bound;
+    if (!is_sealed(request))
+        return bound;
+    return has_type(request, RD_OHTTP_CHUNKED_REQUEST_TYPE) ? rd_ohttp_chunked_max(bound) : rd_ohttp_sealed_max(bound);
+}
+
+/* A caller who knows this form of padding says so inside the seal. */
+static bool asks_for_padding(const encl_http_request *inner)
+{
+    const encl_http_header *asked = encl_http_find(inner, RD_PADDING_FIELD);
+    return asked != NULL && rd_bytes_equal(asked->value, RD_BYTES_LIT(RD_PADDING_VALUE));
 }
 
 /* What goes wrong inside the seal is answered inside it. */
@@ -420,10 +444,14 @@ static encl_exchange_outcome answer_inner(const encl_server_parts *parts, encl_c
     encl_http_request inner = { .method = RD_BYTES_LIT("POST"), .target = RD_BYTES_LIT("/"), .keeps_alive = true };
     rd_bytes body = RD_BYTES_NULL;
     rd_err err = RD_ERR_INIT;
-    if (encl_sealed_read(opened, &inner, &body, &err) < 0) {
+    bool is_chunked = encl_sealing_is_chunked(conn->sealing);
+    RD_CLEANUP(encl_sealed_store_done) encl_sealed_store store = { .reader = NULL };
+    if (encl_sealed_read(opened, is_chunked ? &store : NULL, &inner, &body, &err) < 0) {
         write_problem(conn, NULL, &err);
         return ENCL_EXCHANGE_READY;
     }
+    if (is_chunked && asks_for_padding(&inner))
+        encl_sealing_pad(conn->sealing);
     if (is_own(&inner))
         return answer_own(parts, conn, &inner);
     uint64_t bound = parts->app->manifest.limits.request_bytes;
@@ -440,18 +468,19 @@ static encl_exchange_outcome answer_sealed(const encl_server_parts *parts, encl_
 {
     RD_CLEANUP(rd_buf_wipe) rd_buf opened = { 0 };
     rd_err err = RD_ERR_INIT;
-    if (!rd_bytes_equal(header_value(request, "content-type"), RD_BYTES_LIT(RD_OHTTP_REQUEST_TYPE))) {
-        (void)rd_err_set(&err, RD_E_CONTENT_TYPE, "sealed requests are " RD_OHTTP_REQUEST_TYPE);
+    bool is_chunked = has_type(request, RD_OHTTP_CHUNKED_REQUEST_TYPE);
+    if (!is_chunked && !has_type(request, RD_OHTTP_REQUEST_TYPE)) {
+        (void)rd_err_set(&err, RD_E_CONTENT_TYPE,
+                         "sealed requests are " RD_OHTTP_REQUEST_TYPE " or " RD_OHTTP_CHUNKED_REQUEST_TYPE);
         write_problem(conn, request, &err);
         return ENCL_EXCHANGE_READY;
     }
-    rd_ohttp *seal = rd_alloc(sizeof *seal);
-    if (encl_seal_open(parts->seal, encl_conn_body(conn), seal, &opened, &err) < 0) {
-        free(seal);
+    encl_sealing *sealing = NULL;
+    if (encl_sealing_open(parts->seal, is_chunked, encl_conn_body(conn), &sealing, &opened, &err) < 0) {
         write_problem(conn, NULL, &err); /* the same bytes whatever was wrong */
         return ENCL_EXCHANGE_READY;
     }
-    encl_conn_seal(conn, seal);
+    encl_conn_seal(conn, sealing);
     return answer_inner(parts, conn, rd_buf_bytes(&opened), turn);
 }
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/base/mem.h"
+#include "common/model/ohttp_chunks.h"
 
 #define NAME_SIZE 16 /* of an enc: a caller who makes two of one half only loses his second */
 #define SLOTS_MIN 256
@@ -183,8 +184,10 @@ static seal_key *choose(encl_seal *seal, uint8_t id, bool *ret_is_named)
     return &seal->now;
 }
 
-int encl_seal_open(encl_seal *seal, rd_bytes sealed, rd_ohttp *ret, rd_buf *message, rd_err *err)
+int encl_seal_open(encl_seal *seal, bool is_chunked, rd_bytes sealed, rd_ohttp *ret, rd_buf *message, rd_err *err)
 {
+    int (*open)(const rd_ohttp_key *key, const rd_secret *private_key, rd_bytes sealed, rd_ohttp *ret, rd_buf *message,
+                rd_err *err) = is_chunked ? rd_ohttp_open_chunked : rd_ohttp_open_request;
     size_t before = message->size;
     uint8_t id = 0;
     bool is_named = false;
@@ -193,8 +196,7 @@ int encl_seal_open(encl_seal *seal, rd_bytes sealed, rd_ohttp *ret, rd_buf *mess
         seal_key *key = choose(seal, id, &is_named);
         const rd_ohttp_key config = { .id = id };
         rd_err ignored = RD_ERR_INIT;
-        if (key->private_key != NULL &&
-            rd_ohttp_open_request(&config, key->private_key, sealed, ret, message, &ignored) == 0) {
+        if (key->private_key != NULL && open(&config, key->private_key, sealed, ret, message, &ignored) == 0) {
             if (is_named && take(key, seal->limits.taken_max, ret->enc))
                 return 0;
             rd_wipe(message->data + before, message->size - before);

@@ -33,8 +33,10 @@ void encl_seal_free_p(encl_seal **seal);
 
 /* application/ohttp-keys with the newest key, the same bytes for every caller; draws another when that one is old. */
 int encl_seal_keys(encl_seal *seal, uint8_t out[RD_OHTTP_KEYS_SIZE], rd_err *err) RD_NODISCARD;
-/* Opens a request, appending its message. Another key, a change on the way and a repetition are all the same SEAL. */
-int encl_seal_open(encl_seal *seal, rd_bytes sealed, rd_ohttp *ret, rd_buf *message, rd_err *err) RD_NODISCARD;
+/* Opens a request, whole or in chunks, appending its message. Another key, a change on the way and a repetition are all
+ * the same SEAL. */
+int encl_seal_open(encl_seal *seal, bool is_chunked, rd_bytes sealed, rd_ohttp *ret, rd_buf *message,
+                   rd_err *err) RD_NODISCARD;
 /* For answers. Borrowed. */
 const rd_random *encl_seal_random(const encl_seal *seal);
 

@@ -5,16 +5,37 @@
 #include <string.h>
 
 #include "common/base/mem.h"
-#include "common/model/bhttp.h"
+#include "common/model/ohttp_chunks.h"
+#include "common/model/padding.h"
 #include "enclave/world/field.h"
 
-#define OWN_LINES 4                 /* salt, error code, content type, receipt */
+#define OWN_LINES 5                 /* salt, error code, content type, padding, receipt */
 #define OWN_BYTES ((size_t)8 << 10) /* of them: a receipt has at most 4 KiB */
 
-int encl_sealed_read(rd_bytes opened, encl_http_request *ret, rd_bytes *body, rd_err *err)
+void encl_sealed_store_done(encl_sealed_store *store)
+{
+    store->reader = rd_bhttp_reader_free(store->reader);
+    rd_buf_wipe(&store->content);
+}
+
+static int read_stream(rd_bytes opened, encl_sealed_store *store, rd_bhttp_message *ret, rd_err *err)
+{
+    store->reader = rd_bhttp_reader_new(true);
+    rd_buf_init(&store->content, opened.size);
+    if (rd_bhttp_reader_feed(store->reader, opened, &store->content, err) < 0 ||
+        rd_bhttp_reader_end(store->reader, err) < 0)
+        return -1;
+    *ret = *rd_bhttp_reader_head(store->reader);
+    ret->content = rd_buf_bytes(&store->content);
+    return 0;
+}
+
+int encl_sealed_read(rd_bytes opened, encl_sealed_store *store, encl_http_request *ret, rd_bytes *body, rd_err *err)
 {
     rd_bhttp_message message;
-    if (rd_bhttp_read(opened, &message, err) < 0)
+    bool is_stream = store != NULL && rd_bhttp_is_stream(opened);
+    int status = is_stream ? read_stream(opened, store, &message, err) : rd_bhttp_read(opened, &message, err);
+    if (status < 0)
         return -1;
     if (!message.is_request)
         return rd_err_set(err, RD_E_HTTP_SYNTAX, "the seal holds an answer");
@@ -34,7 +55,7 @@ int encl_sealed_read(rd_bytes opened, encl_http_request *ret, rd_bytes *body, rd
 
 bool encl_sealed_has_room(const encl_conn *conn, size_t header_count)
 {
-    return conn->seal == NULL ||
+    return conn->sealing == NULL ||
            (header_count + OWN_LINES <= RD_BHTTP_FIELDS_MAX && conn->head.size + OWN_BYTES <= RD_BHTTP_HEAD_MAX);
 }
 
@@ -83,17 +104,44 @@ static int write_message(const encl_conn *conn, rd_buf *ret)
     return rd_bhttp_write(&message, ret, &err);
 }
 
-int encl_sealed_close(encl_conn *conn, const rd_random *random)
+static void begin_outside(encl_conn *conn, const char *type)
+{
+    encl_conn_begin_again(conn, 200);
+    encl_conn_line(conn, "Content-Type", rd_bytes_str(type));
+    encl_conn_line(conn, "Cache-Control", RD_BYTES_LIT("no-store"));
+}
+
+int encl_sealed_begin(encl_conn *conn)
+{
+    RD_CLEANUP(rd_buf_done) rd_buf names = { 0 };
+    rd_bhttp_message message = { .field_count = 0 };
+    rd_err err = RD_ERR_INIT;
+    if (rd_buf_reserve(&names, conn->head.size) == NULL)
+        return -1;
+    read_head(rd_buf_bytes(&conn->head), &names, &message);
+    if (encl_sealing_is_padded(conn->sealing))
+        message.fields[message.field_count++] =
+            (rd_bhttp_field){ RD_BYTES_LIT(RD_PADDING_FIELD), RD_BYTES_LIT(RD_PADDING_VALUE) };
+    if (encl_sealing_begin(conn->sealing, &message, &err) < 0)
+        return -1;
+    begin_outside(conn, RD_OHTTP_CHUNKED_RESPONSE_TYPE);
+    encl_conn_line(conn, "Incremental", RD_BYTES_LIT("?1")); /* draft, 3 */
+    return encl_conn_stream(conn) ? 0 : -1;
+}
+
+int encl_sealed_close(encl_conn *conn)
 {
     RD_CLEANUP(rd_buf_wipe) rd_buf message = { 0 };
     rd_err err = RD_ERR_INIT;
+    if (encl_sealing_is_chunked(conn->sealing))
+        return conn->is_streamed ? 0 : encl_sealed_begin(conn);
     if (write_message(conn, &message) < 0)
         return -1;
     rd_wipe(conn->body.data, conn->body.size);
-    encl_conn_begin(conn, 200);
-    encl_conn_line(conn, "Content-Type", RD_BYTES_LIT(RD_OHTTP_RESPONSE_TYPE));
-    encl_conn_line(conn, "Cache-Control", RD_BYTES_LIT("no-store"));
-    if (rd_ohttp_seal_answer(conn->seal, rd_buf_bytes(&message), random, &conn->body, &err) < 0)
+    rd_buf_clear(&conn->body);
+    rd_buf_clear(&conn->receipt);
+    begin_outside(conn, RD_OHTTP_RESPONSE_TYPE);
+    if (encl_sealing_answer(conn->sealing, rd_buf_bytes(&message), &conn->body, &err) < 0)
         return -1;
     return encl_conn_end(conn, rd_buf_bytes(&conn->body), true) ? 0 : -1; /* the body stands there already */
 }

@@ -316,10 +316,11 @@ void encl_server_event(encl_server *server, uint32_t tag, uint32_t events)
 
 static void leave(encl_server *server, encl_conn *conn)
 {
-    if (conn->seal != NULL && encl_sealed_close(conn, encl_seal_random(server->parts.seal)) < 0) {
+    if (conn->sealing != NULL && encl_sealed_close(conn) < 0) {
         drop(server, conn); /* an answer without its seal must not leave */
         return;
     }
+    encl_conn_complete(conn);
     set_deadline(server, conn, REQUEST_US);
     finish_writing(server, conn);
 }

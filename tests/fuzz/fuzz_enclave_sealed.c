@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "common/base/mem.h"
-#include "enclave/runtime/seal.h"
 #include "enclave/runtime/sealed.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -21,25 +20,45 @@ static encl_seal *new_seal(void)
     return seal;
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+static void open_it(rd_bytes bytes, bool is_chunked)
 {
     static encl_seal *seal;
-    static encl_http_request request;
     if (!seal)
         seal = new_seal();
     RD_CLEANUP(rd_buf_done) rd_buf message = { 0 };
-    rd_bytes body = RD_BYTES_NULL;
-    rd_ohttp exchange;
+    encl_sealing *sealing;
     rd_err err = RD_ERR_INIT;
-    if (encl_seal_open(seal, rd_bytes_of(data, size), &exchange, &message, &err) == 0 || message.size > 0 ||
+    if (encl_sealing_open(seal, is_chunked, bytes, &sealing, &message, &err) == 0 || message.size > 0 ||
         err.code != RD_E_SEAL)
         abort();
+}
+
+static bool is_in(rd_bytes piece, rd_bytes whole)
+{
+    return piece.size == 0 || (piece.data >= whole.data && piece.data + piece.size <= whole.data + whole.size);
+}
+
+static void read_it(rd_bytes bytes, encl_sealed_store *store)
+{
+    static encl_http_request request;
+    rd_bytes body = RD_BYTES_NULL;
+    rd_err err = RD_ERR_INIT;
     memset(&request, 0, sizeof request);
-    if (encl_sealed_read(rd_bytes_of(data, size), &request, &body, &err) < 0)
-        return 0;
+    if (encl_sealed_read(bytes, store, &request, &body, &err) < 0)
+        return;
     if (request.target.size == 0 || request.target.data[0] != '/' || request.headers_count > ENCL_HTTP_COUNT_MAX)
         abort();
-    if (body.size > 0 && (body.data < data || body.data + body.size > data + size))
+    if (!is_in(body, bytes) && !(store && is_in(body, rd_buf_bytes(&store->content))))
         abort();
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    rd_bytes bytes = rd_bytes_of(data, size);
+    RD_CLEANUP(encl_sealed_store_done) encl_sealed_store store = { .reader = NULL };
+    open_it(bytes, false);
+    open_it(bytes, true);
+    read_it(bytes, NULL);
+    read_it(bytes, &store);
     return 0;
 }

@@ -84,7 +84,7 @@ static bool opens(encl_seal *seal, rd_bytes sealed)
     rd_ohttp gateway;
     rd_err err = RD_ERR_INIT;
     (void)rd_buf_append_str(&message, "before ");
-    int outcome = encl_seal_open(seal, sealed, &gateway, &message, &err);
+    int outcome = encl_seal_open(seal, false, sealed, &gateway, &message, &err);
     assert_string_equal(rd_buf_text(&message), outcome == 0 ? "before the message" : "before ");
     if (outcome < 0) {
         assert_int_equal(err.code, RD_E_SEAL);
