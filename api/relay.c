@@ -2,7 +2,7 @@
 
 #include "api/relay_pool.h"
 #include "common/base/mem.h"
-#include "common/model/ohttp.h"
+#include "common/model/ohttp_chunks.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -168,10 +168,20 @@ static void send_body(api_call *call)
     }
 }
 
-/* The enclave holds what is sealed to the release's limits; the relay sees its padded size. */
-static uint64_t bound_of(const api_call *call, uint64_t limit)
+/* The enclave holds what is sealed to the release's limits; the relay sees its padded size, and of chunks nothing more.
+ */
+static uint64_t request_bound(const api_call *call, const api_target *target)
 {
-    return call->is_sealed ? rd_ohttp_sealed_max(limit) : limit;
+    uint64_t limit = target->limits.request_bytes;
+    return call->is_sealed ? rd_ohttp_chunked_max(limit) : limit;
+}
+
+static uint64_t answer_bound(const api_call *call, bool is_chunked)
+{
+    uint64_t limit = call->target->limits.response_bytes;
+    if (!call->is_sealed)
+        return limit;
+    return is_chunked ? rd_ohttp_chunked_answer_max(limit) : rd_ohttp_sealed_max(limit);
 }
 
 static void begin_on_pipe(api_call *call, api_pipe *pipe)
@@ -179,8 +189,7 @@ static void begin_on_pipe(api_call *call, api_pipe *pipe)
     call->pipe = pipe;
     call->body_sent = 0;
     call->has_bytes = false;
-    api_http_response_begin(&call->response, call->is_head_request,
-                            bound_of(call, call->target->limits.response_bytes));
+    api_http_response_begin(&call->response, call->is_head_request, answer_bound(call, false));
     rd_err err = RD_ERR_INIT;
     if (rd_link_stream_write(api_pipe_stream(pipe), rd_buf_bytes(&call->head), &err) < 0) {
         fail_later(call, &err); /* an empty queue has room for a head; whoever says no is closing */
@@ -206,7 +215,7 @@ static int attempt(api_call *call, rd_err *err)
             return rd_err_set(err, RD_E_CLI_NO_TOKEN, "the app takes callers with a token of its organisation");
         if (!call->is_sealed && !call->is_for_runtime && !target->limits.is_plain)
             return rd_err_set(err, RD_E_PLAIN_REFUSED, "this release takes sealed requests alone");
-        uint64_t bound = bound_of(call, target->limits.request_bytes);
+        uint64_t bound = request_bound(call, target);
         if (call->body.size > bound)
             return rd_err_set(err, RD_E_REQUEST_TOO_LARGE, "request body of %zu bytes, at most %" PRIu64,
                               call->body.size, bound);
@@ -344,6 +353,7 @@ static size_t on_data(api_pipe_user *user, rd_bytes bytes)
                 return bytes.size;
             }
             call->has_head = true;
+            call->response.body_max = answer_bound(call, call->response.is_chunked);
             call->events.on_head(call->context, &call->response, call->target);
             continue;
         }

@@ -12,7 +12,7 @@
 extern const api_route api_routes[];
 extern const size_t api_route_count;
 
-/* Loop routes of the link side: relay.c, tail.c, agents.c. */
+/* Loop routes of the link side: routes_invoke.c, routes_sealed.c, routes_kms.c. */
 void api_invoke(struct api_request *request);            /* POST /v1/apps/{app}/invoke */
 void api_sealed(struct api_request *request);            /* POST /v1/apps/{app}/sealed */
 void api_events(struct api_request *request);            /* GET /v1/events */

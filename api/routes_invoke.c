@@ -4,15 +4,13 @@
 #include "common/base/log.h"
 #include "common/base/mem.h"
 #include "common/base/text.h"
-#include "common/model/ohttp.h"
-#include "common/model/problem.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
-#define ANSWER_MAX ((size_t)17 << 20) /* what a release may allow, sealed */
+#define ANSWER_MAX ((size_t)17 << 20)
 
 /* One call whose whole answer is gathered before the caller gets his. */
 typedef struct gather gather;
@@ -21,7 +19,7 @@ struct gather {
     api_call *call;
     int status;
     json_t *headers; /* [[name, value]…] */
-    char *receipt, *salt, *content_type;
+    char *receipt, *salt;
     rd_id instance;
     uint64_t epoch;
     rd_buf body;
@@ -34,7 +32,6 @@ static void gather_free(gather *g)
     json_decref(g->headers);
     free(g->receipt);
     free(g->salt);
-    free(g->content_type);
     rd_buf_done(&g->body);
     free(g);
 }
@@ -68,7 +65,6 @@ static void on_head(void *context, const api_http_response *response, const api_
     }
     g->receipt = copy_header(response, "redoubt-receipt");
     g->salt = copy_header(response, "redoubt-salt");
-    g->content_type = copy_header(response, "content-type");
 }
 
 static size_t on_body(void *context, rd_bytes piece)
@@ -173,57 +169,6 @@ void api_invoke(struct api_request *request)
         refuse(request, RD_E_HTTP_HEADERS_TOO_LARGE, "a header is too large or malformed");
     else
         start(request, &spec, finish_invoke);
-}
-
-/* ---- POST /v1/apps/{app}/sealed ---- */
-
-/* Ciphertext, or a problem document of the instance: neither is the application's on this origin. */
-static void finish_sealed(gather *g)
-{
-    char instance[RD_ID_TEXT_SIZE];
-    rd_id_format(RD_PREFIX_INSTANCE, &g->instance, instance);
-    bool is_sealed = g->status == 200 && g->content_type && strcmp(g->content_type, RD_OHTTP_RESPONSE_TYPE) == 0;
-    bool is_problem = g->status >= 400 && g->content_type && strcmp(g->content_type, RD_PROBLEM_TYPE) == 0;
-    api_reply_header(g->request, "Redoubt-Instance", instance);
-    if (is_sealed || is_problem)
-        api_reply_buf(g->request, g->status, g->content_type, &g->body);
-    else
-        refuse(g->request, RD_E_RESPONSE_INVALID, "the instance's answer is not sealed");
-}
-
-void api_sealed(struct api_request *request)
-{
-    rd_app_id app;
-    rd_id instance;
-    rd_err err = RD_ERR_INIT;
-    const char *text = api_request_param(request, "app");
-    const char *pinned = api_request_header(request, "redoubt-instance");
-    const char *type = api_request_header(request, "content-type");
-    api_relay *relay = api_request_context(request)->relay;
-    if (rd_app_id_parse(text, strlen(text), &app, &err) < 0 ||
-        !is_own(request, api_targets_app(api_relay_targets(relay), &app))) {
-        refuse(request, RD_E_NOT_FOUND, "no such app");
-        return;
-    }
-    if (!type || strcmp(type, RD_OHTTP_REQUEST_TYPE) != 0) {
-        refuse(request, RD_E_CONTENT_TYPE, "sealed requests are " RD_OHTTP_REQUEST_TYPE);
-        return;
-    }
-    if (pinned && rd_id_parse(RD_PREFIX_INSTANCE, pinned, strlen(pinned), &instance, &err) < 0) {
-        (void)rd_err_wrap(&err, "Redoubt-Instance");
-        api_reply_problem(request, &err);
-        return;
-    }
-    RD_CLEANUP(rd_buf_done) rd_buf lines = { 0 };
-    (void)api_relay_add_header(&lines, "redoubt-request-id", api_request_id(request));
-    (void)api_relay_add_header(&lines, "content-type", RD_OHTTP_REQUEST_TYPE);
-    api_call_spec spec = { .app = &app,
-                           .instance = pinned ? &instance : NULL,
-                           .method = "POST",
-                           .target = RD_OHTTP_PATH,
-                           .lines = &lines,
-                           .body = api_request_body(request) };
-    start(request, &spec, finish_sealed);
 }
 
 /* ---- GET /v1/instances/{ins}/evidence, /docs ---- */
