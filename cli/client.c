@@ -92,7 +92,10 @@ static size_t on_body(char *data, size_t size, size_t count, void *context)
     arrival *coming = context;
     const cli_request *request = coming->request;
     stop_waiting(coming);
-    if (!rd_buf_append(&coming->answer->body, data, size * count))
+    const char *type = request->piece_type ? cli_answer_header(coming->answer, "content-type") : NULL;
+    bool is_gathered = !type || strcmp(type, request->piece_type) != 0;
+    coming->answer->body_size += size * count;
+    if (is_gathered && !rd_buf_append(&coming->answer->body, data, size * count))
         return 0;
     if (request->on_piece && !request->on_piece(request->context, coming->answer, rd_bytes_of(data, size * count)))
         return 0;
@@ -193,7 +196,8 @@ static int curl_to_err(const cli_client *client, CURLcode status, const cli_answ
     if (answer->body.has_failed)
         return rd_err_set(err, RD_E_TOO_LARGE, "the answer is larger than %zu bytes", CLI_ANSWER_MAX);
     if (status == CURLE_PARTIAL_FILE || (status == CURLE_RECV_ERROR && json_object_size(answer->headers) > 0))
-        return rd_err_set(err, RD_E_TRUNCATED, "the answer was cut before its end, after %zu bytes", answer->body.size);
+        return rd_err_set(err, RD_E_TRUNCATED, "the answer was cut before its end, after %llu bytes",
+                          (unsigned long long)answer->body_size);
     if (status == CURLE_OPERATION_TIMEDOUT)
         return rd_err_set(err, RD_E_TIMEOUT, "no answer from %s in time", client->api);
     if (status == CURLE_COULDNT_CONNECT || status == CURLE_COULDNT_RESOLVE_HOST)

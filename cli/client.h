@@ -13,8 +13,8 @@
 
 typedef struct cli_answer cli_answer;
 
-/* A piece of the body as it comes; it is gathered besides. The answer has its headers by then, and those of its
- * trailers that are there. False ends the request; the callee keeps why. */
+/* A piece of the body as it comes, gathered besides unless its type says otherwise. The answer has its headers by then,
+ * and those of its trailers that are there. False ends the request; the callee keeps why. */
 typedef bool (*cli_on_piece)(void *context, const cli_answer *answer, rd_bytes piece);
 
 /* What is fetched of these, at most. */
@@ -31,13 +31,15 @@ typedef struct cli_request {
     bool accept_any_status;     /* 4xx and 5xx are answers, not errors */
     int64_t timeout_us;         /* 0: 30 s */
     cli_on_piece on_piece;      /* may be NULL */
+    const char *piece_type;     /* bodies of this media type go to on_piece and are not gathered; may be NULL */
     void *context;              /* of on_piece */
 } cli_request;
 
 struct cli_answer {
     int status;
     rd_buf body;
-    json_t *headers; /* object of lower-case names to texts; trailers too */
+    uint64_t body_size; /* gathered or not */
+    json_t *headers;    /* object of lower-case names to texts; trailers too */
     int64_t elapsed_us;
 };
 

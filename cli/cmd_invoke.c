@@ -155,7 +155,9 @@ static void show_failed(cli_context *context, const char *app, const cli_exchang
     if (is_unverified)
         cli_steps_note_failed(&context->out, steps);
     if (exchange->is_streamed)
-        cli_note(&context->out, "PARTIAL or forged: no receipt vouches for what was printed.");
+        cli_note(&context->out, exchange->is_sealed
+                                    ? "PARTIAL: what was printed is the enclave's, but no receipt says that it is all."
+                                    : "PARTIAL or forged: no receipt vouches for what was printed.");
     else if (is_unverified)
         cli_note(&context->out, "%s Look: redoubt verify %s",
                  exchange->is_sent ? "It was sent and may have run; the answer is withheld: it does not verify."
@@ -174,6 +176,7 @@ static int call(cli_context *context, const cli_args *args, const json_t *app, c
     const char *save = cli_args_value(args, "save");
     if (context->out.form != CLI_JSON && cli_args_has(args, "stream"))
         exchange->on_piece = print_piece;
+    exchange->is_chunked = cli_args_has(args, "stream") && !cli_args_has(args, "plain");
     int status = cli_args_has(args, "plain")
                      ? call_plain(context, client, url, exchange, &found, err)
                      : cli_exchange_sealed(context, client, url, exchange, found.steps, &found.is_simulated, err);
@@ -194,9 +197,9 @@ static int check_flags(const cli_args *args, rd_err *err)
                           "a request is sealed to a verified enclave alone; --unverified needs --plain");
     if (cli_args_has(args, "unverified") && cli_args_has(args, "release"))
         return rd_err_set(err, RD_E_USAGE, "which release answered is not known unverified: leave out --unverified");
-    if (cli_args_has(args, "stream") && (!cli_args_has(args, "plain") || cli_args_has(args, "release")))
+    if (cli_args_has(args, "stream") && cli_args_has(args, "plain") && cli_args_has(args, "release"))
         return rd_err_set(err, RD_E_USAGE,
-                          "--stream prints what is not verified yet: it needs --plain, and no --release");
+                          "which release answers a plain request is known at its end: leave out --stream or --plain");
     return cli_args_expect(args, 1, 1, "APP", err);
 }
 
@@ -231,7 +234,10 @@ static const cli_flag invoke_flags[] = {
       "even "
       "sent to another" },
     { "plain", 0, NULL, "unsealed: the relay can read it; the release must allow it" },
-    { "stream", 0, NULL, "with --plain: print a streamed answer as it comes, before its receipt verifies it" },
+    { "stream", 0, NULL,
+      "print a streamed answer as it comes; its receipt verifies it at its end. Sealed: in chunks that only the "
+      "enclave "
+      "can have made. With --plain: anyone on the way may have made what is printed before that" },
     { "unverified", 0, NULL, "with --plain: do not verify evidence and receipt" },
     { NULL, 0, NULL, NULL },
 };
@@ -242,6 +248,7 @@ const cli_command cli_invoke_commands[] = {
       .arguments = "APP",
       .examples = "redoubt invoke private-score --data @examples/private-score/request.json\n"
                   "redoubt invoke echo --path /hello --save answer.json\n"
+                  "redoubt invoke hello --stream\n"
                   "redoubt invoke hello --plain",
       .flags = invoke_flags,
       .run = run_invoke },

@@ -1,12 +1,11 @@
 #include "cli/exchange.h"
 
+#include "cli/sealed_stream.h"
 #include "cli/steps.h"
 #include "common/base/mem.h"
 #include "common/base/text.h"
 #include "common/crypto/hash.h"
 #include "common/crypto/random.h"
-#include "common/model/bhttp.h"
-#include "common/model/ohttp.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -138,45 +137,53 @@ static int seal(sealed_try *try, const rd_ohttp_key *key, rd_buf *ret, rd_err *e
     if (exchange->request_type[0])
         message.fields[message.field_count++] =
             (rd_bhttp_field){ RD_BYTES_LIT("content-type"), rd_bytes_str(exchange->request_type) };
+    if (exchange->is_chunked)
+        message.fields[message.field_count++] =
+            (rd_bhttp_field){ RD_BYTES_LIT(RD_PADDING_FIELD), RD_BYTES_LIT(RD_PADDING_VALUE) };
     rd_buf text;
     rd_buf_init(&text, 2 * CLI_ANSWER_MAX);
     int status = rd_bhttp_write(&message, &text, err);
+    int (*seal_it)(const rd_ohttp_key *key, rd_bytes message, const rd_random *random, rd_ohttp *ret, rd_buf *sealed,
+                   rd_err *err) = exchange->is_chunked ? rd_ohttp_seal_chunked : rd_ohttp_seal_request;
     if (status == 0)
-        status = rd_ohttp_seal_request(key, rd_buf_bytes(&text), rd_random_system(), &try->ohttp, ret, err);
+        status = seal_it(key, rd_buf_bytes(&text), rd_random_system(), &try->ohttp, ret, err);
     rd_buf_wipe(&text);
     rd_wipe(salt, sizeof salt);
     return status;
 }
 
-static int post(sealed_try *try, rd_bytes sealed, int64_t timeout_us, cli_answer *ret, rd_err *err)
+/* stream takes an answer in chunks; NULL: it comes whole. */
+static int post(sealed_try *try, rd_bytes sealed, cli_sealed_stream *stream, int64_t timeout_us, cli_answer *ret,
+                rd_err *err)
 {
     RD_CLEANUP(rd_free_p) char *url = url_of(try, RD_OHTTP_PATH);
-    const char *const headers[] = { try->pin, NULL };
+    const char *const headers[] = { try->pin, stream ? "Incremental: ?1" : NULL, NULL };
+    const char *wanted = stream ? RD_OHTTP_CHUNKED_RESPONSE_TYPE : RD_OHTTP_RESPONSE_TYPE;
     const cli_request request = {
         .method = "POST",
         .path = url,
         .body = sealed,
-        .content_type = RD_OHTTP_REQUEST_TYPE,
+        .content_type = stream ? RD_OHTTP_CHUNKED_REQUEST_TYPE : RD_OHTTP_REQUEST_TYPE,
         .headers = headers,
         .accept_any_status = true,
         .timeout_us = timeout_us,
+        .on_piece = stream ? cli_sealed_stream_take : NULL,
+        .piece_type = stream ? wanted : NULL,
+        .context = stream,
     };
     try->exchange->is_sent = true;
     if (cli_client_send(try->client, &request, ret, err) < 0)
         return -1;
     const char *type = cli_answer_header(ret, "content-type");
-    if (ret->status == 200 && type && strcmp(type, RD_OHTTP_RESPONSE_TYPE) == 0)
+    if (ret->status == 200 && type && strcmp(type, wanted) == 0)
         return 0;
-    return cli_exchange_refused(rd_buf_bytes(&ret->body), "an answer that is not sealed: no enclave gave it", err);
+    (void)cli_exchange_refused(rd_buf_bytes(&ret->body), "an answer that is not sealed: no enclave gave it", err);
+    if (stream && err->code == RD_E_CONTENT_TYPE)
+        (void)rd_err_wrap(err, "no sealed streams are known there; leave out --stream");
+    return -1;
 }
 
 /* ---- the answer ---- */
-
-static char *copy_field(const rd_bhttp_message *message, const char *name)
-{
-    const rd_bhttp_field *field = rd_bhttp_find(message, name);
-    return field ? rd_strndup((const char *)field->value.data, field->value.size) : NULL;
-}
 
 static int open_answer(sealed_try *try, const cli_answer *answer, rd_err *err)
 {
@@ -190,16 +197,36 @@ static int open_answer(sealed_try *try, const cli_answer *answer, rd_err *err)
         return rd_err_wrap(err, "the answer inside the seal");
     if (message.is_request)
         return rd_err_set(err, RD_E_HTTP_SYNTAX, "the seal holds a request where the answer should be");
-    exchange->receipt = copy_field(&message, "redoubt-receipt");
+    exchange->receipt = cli_sealed_field(&message, "redoubt-receipt");
     if (!exchange->receipt)
         return cli_exchange_refused(message.content, "the sealed answer has no receipt", err);
-    char *type = copy_field(&message, "content-type");
+    char *type = cli_sealed_field(&message, "content-type");
     exchange->response_type = type ? type : rd_strdup("");
     exchange->status = message.status;
-    exchange->elapsed_us = answer->elapsed_us;
     return rd_buf_append_bytes(&exchange->response_body, message.content)
                ? 0
                : rd_err_set(err, RD_E_TOO_LARGE, "the answer is too large");
+}
+
+static int take_whole(sealed_try *try, rd_bytes sealed, int64_t timeout_us, cli_answer *answer, json_t *steps,
+                      rd_err *err)
+{
+    if (post(try, sealed, NULL, timeout_us, answer, err) < 0)
+        return -1;
+    return open_answer(try, answer, err) < 0 ? cli_step_failed(steps, "seal", err) : 0;
+}
+
+static int take_stream(sealed_try *try, rd_bytes sealed, int64_t timeout_us, cli_answer *answer, json_t *steps,
+                       rd_err *err)
+{
+    cli_sealed_stream stream;
+    cli_sealed_stream_init(&stream, try->exchange, &try->ohttp);
+    int status = post(try, sealed, &stream, timeout_us, answer, err);
+    if (stream.err.code != RD_OK)
+        *err = stream.err; /* why the answer was not taken to its end */
+    bool is_spoiled = stream.err.code != RD_OK || (status == 0 && cli_sealed_stream_end(&stream, err) < 0);
+    cli_sealed_stream_done(&stream);
+    return is_spoiled ? cli_step_failed(steps, "seal", err) : status;
 }
 
 static int send_sealed(cli_context *context, sealed_try *try, const rd_ohttp_key *key, json_t *steps, rd_err *err)
@@ -209,11 +236,13 @@ static int send_sealed(cli_context *context, sealed_try *try, const rd_ohttp_key
     rd_buf_init(&sealed, 2 * CLI_ANSWER_MAX);
     if (seal(try, key, &sealed, err) < 0)
         return -1;
-    int status = post(try, rd_buf_bytes(&sealed), context->timeout_us, &answer, err);
-    if (status == 0 && open_answer(try, &answer, err) < 0)
-        status = cli_step_failed(steps, "seal", err);
-    else if (status == 0)
+    int (*take)(sealed_try * try, rd_bytes sealed, int64_t timeout_us, cli_answer * answer, json_t * steps,
+                rd_err * err) = try->exchange->is_chunked ? take_stream : take_whole;
+    int status = take(try, rd_buf_bytes(&sealed), context->timeout_us, &answer, steps, err);
+    if (status == 0) {
         cli_step(steps, "seal", true, "only this caller and that enclave could read request and answer");
+        try->exchange->elapsed_us = answer.elapsed_us;
+    }
     cli_answer_done(&answer);
     return status;
 }
@@ -263,7 +292,7 @@ int cli_exchange_sealed(cli_context *context, cli_client *client, const char *ur
         free(try.pin);
         if (status == 0)
             return 0;
-        if (left == 0 || !is_gone(&failure, steps)) {
+        if (left == 0 || exchange->is_streamed || !is_gone(&failure, steps)) {
             *err = failure;
             return -1;
         }

@@ -191,8 +191,7 @@ test("the command line withholds a stream until its receipt is verified, unless 
   const result = await stack.cli("invoke", "streams", "--path", "/large?n=7", "--plain");
   assert.equal(result.code, 0, result.stderr);
   assert.equal(result.stdout.trimEnd().length, 7);
-  for (const flags of [["--stream"], ["--plain", "--stream", "--release", "sha256:" + "0".repeat(64)]])
-    assert.equal((await stack.cli("invoke", "streams", ...flags)).code, 2);
+  assert.equal((await stack.cli("invoke", "streams", "--plain", "--stream", "--release", "sha256:" + "0".repeat(64))).code, 2);
   const cut = stack.cli("invoke", "streams", "--path", "/throws", "--plain");
   await open("throw");
   assert.equal((await cut).stdout, "", "half an answer is none");
