@@ -15,13 +15,14 @@ import { StreamReader, isBucket, seal, sealChunked, splitChunks, writeRequest, w
 const sourceOf = (port) => `
 const encode = (text) => new TextEncoder().encode(text);
 const gate = (name) => fetch("http://localhost:${port}/" + name).then((response) => response.text());
-let runs = 0;
 const streams = {
   turns: () => new ReadableStream({ async start(c) { for (const name of ["one", "two", "three"]) { c.enqueue(encode(name + ";")); await gate(name); } c.close(); } }),
   large: (n) => new ReadableStream({ pull(c) { c.enqueue(new Uint8Array(Math.min(n, 50000)).fill(97 + n % 26)); if ((n -= 50000) <= 0) c.close(); } }),
   many: (n) => new ReadableStream({ async start(c) { for (let i = 0; i < n; i++) { c.enqueue(encode("piece " + i + ";")); await 0; } c.close(); } }),
   throws: () => new ReadableStream({ async start(c) { c.enqueue(encode("half")); await gate("throw"); throw new Error("broken"); } }),
   stuck: () => new ReadableStream({ start(c) { c.enqueue(encode("half")); } }),
+  left: () => new ReadableStream({ async start(c) { c.enqueue(encode("half")); await gate("reading"); }, cancel: () => gate("left") }),
+  held: () => new ReadableStream({ async start(c) { c.enqueue(encode("half")); await gate("never"); } }),
 };
 export default { async fetch(request) {
   const url = new URL(request.url), name = url.pathname.slice(1), n = Number(url.searchParams.get("n"));
@@ -225,6 +226,18 @@ test("R45: a stream that fails, stalls or grows past its bound has no final chun
   }
 });
 
+test("a caller who leaves ends the stream, and the function is told, at every place", { timeout: 60000 }, async () => {
+  for (const place of Object.values(places())) {
+    const { next, response } = await call({ path: "/left", headers: PADDING }, { place });
+    assert.equal(String(await next()), "half");
+    while (!waiting.has("reading")) await once(gates, "at");
+    response.destroy();
+    await open("left");
+    waiting.delete("reading");
+    assert.equal(String(await (await call({ path: "/whole?n=2" }, { place })).rest()), "ww");
+  }
+});
+
 // The command line while it runs: {stdout, errors(), ended}.
 function invoke(path, ...flags) {
   const child = spawn(join(BIN, "redoubt"), ["invoke", "murmur", "--path", path, "--stream", ...flags], { stdio: ["ignore", "pipe", "pipe"],
@@ -285,7 +298,7 @@ async function spoil(change, code, exit) {
     delete answer.headers["transfer-encoding"];
   } });
   const result = await relay.cli("invoke", "murmur", "--path", "/large?n=60000", "--stream", "--json");
-  assert.equal(hits, 1, "it is not sent again");
+  assert.equal(hits, 1, `it is sent once: ${relay.seen.map((x) => `${x.path} ${x.answer?.status}`)}; ${result.stdout}${result.stderr}`);
   assert.ok(exit ? result.code === exit : result.code > 0, `${result.code}: ${result.stdout}${result.stderr}`);
   assert.match(result.stdout + result.stderr, new RegExp(`"code": ?"${code}"`));
   assert.doesNotMatch(result.stdout, /aaaa|"verified": ?true/, "no answer is shown");
@@ -335,4 +348,19 @@ test("the relay reads neither way, and sees buckets", { timeout: 60000 }, async 
   const sealed = relay.sealed().at(-1);
   for (const chunk of splitChunks(sealed.answer.body).slice(1, -1)) assert.ok(isBucket(chunk.length - 16 - (1 << (chunk[0] >> 6))));
   assert.ok(isBucket(sealed.body.length - 39 - 17), "one final chunk");
+});
+
+test("R45: an agent or a replica that dies in the middle leaves no final chunk", { timeout: 120000 }, async () => {
+  for (const end of [() => stack.agent().kill(), () => stack.processes.get("api").kill()]) {
+    const held = await until("the instance answers", async () => {
+      const made = await call({ path: "/held", headers: PADDING }, { place: places().api });
+      if (made.response.statusCode !== 200) throw new Error(`status ${made.response.statusCode}`);
+      return made;
+    }, 40000);
+    assert.equal(String(await held.next()), "half");
+    await end();
+    await assert.rejects(held.rest(), /aborted|ECONNRESET|terminated/);
+    assert.ok(!held.opener.isFinal);
+    if (end.toString().includes("agent")) stack.startAgent(1);
+  }
 });

@@ -34,7 +34,7 @@ export class HostileRelay {
       const port = x.isApp ? this.stack.ports.apps : this.stack.ports.api;
       const outgoing = request({ host: "127.0.0.1", port, method: x.method, path: x.path, headers: { ...x.headers, "content-length": x.body.length } }, async (response) => {
         const parts = [];
-        for await (const part of response) parts.push(part);
+        try { for await (const part of response) parts.push(part); } catch (error) { return void failed(error); }
         done({ status: response.statusCode, headers: response.headers, body: Buffer.concat(parts) });
       });
       outgoing.on("error", failed);
