@@ -114,7 +114,7 @@ wabt           translates it back to C (wasm2c)
 dpkg-dev       unpacks the engine source package
 libmicrohttpd-dev  REST API
 libuv1-dev     event loops
-libnghttp2-dev agent links (HTTP/2)
+libnghttp2-dev agent links, and HTTP/2 inside enclaves
 libpq-dev      PostgreSQL client
 libhiredis-dev Redis client
 libjansson-dev JSON

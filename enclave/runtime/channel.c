@@ -20,7 +20,8 @@
 #define RATLS_OID      "2.23.133.5.4.9" /* TCG DICE: tagged evidence */
 #define EXPORTER_LABEL "EXPORTER-Channel-Binding"
 
-static const uint8_t http1[] = { 8, 'h', 't', 't', 'p', '/', '1', '.', '1' };
+/* RFC 7301, the dearest first. */
+static const uint8_t protocols[] = { 2, 'h', '2', 8, 'h', 't', 't', 'p', '/', '1', '.', '1' };
 
 struct encl_channels {
     encl_identity *identity;
@@ -107,7 +108,7 @@ static int on_alpn(SSL *ssl RD_UNUSED, const unsigned char **ret, unsigned char 
                    unsigned in_size, void *context RD_UNUSED)
 {
     unsigned char *chosen = NULL;
-    if (SSL_select_next_proto(&chosen, ret_size, http1, sizeof http1, in, in_size) != OPENSSL_NPN_NEGOTIATED)
+    if (SSL_select_next_proto(&chosen, ret_size, protocols, sizeof protocols, in, in_size) != OPENSSL_NPN_NEGOTIATED)
         return SSL_TLSEXT_ERR_ALERT_FATAL;
     *ret = chosen;
     return SSL_TLSEXT_ERR_OK;
@@ -223,6 +224,14 @@ ssize_t encl_channel_write(encl_channel *channel, rd_bytes bytes)
     ERR_clear_error();
     int outcome = SSL_write_ex(channel->ssl, bytes.data, bytes.size, &put);
     return outcome_of(channel, outcome, put);
+}
+
+bool encl_channel_speaks_h2(const encl_channel *channel)
+{
+    const unsigned char *chosen = NULL;
+    unsigned size = 0;
+    SSL_get0_alpn_selected(channel->ssl, &chosen, &size);
+    return size == 2 && memcmp(chosen, "h2", 2) == 0 && SSL_is_init_finished(channel->ssl);
 }
 
 bool encl_channel_wants_room(const encl_channel *channel)

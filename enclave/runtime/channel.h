@@ -28,6 +28,8 @@ encl_channel *encl_channel_close(encl_channel *channel);
 ssize_t encl_channel_read(encl_channel *channel, void *into, size_t size);
 /* Takes some; after WAIT the same bytes must come first. */
 ssize_t encl_channel_write(encl_channel *channel, rd_bytes bytes);
+/* Both sides settled on HTTP/2, and the handshake is done. */
+bool encl_channel_speaks_h2(const encl_channel *channel);
 /* The last WAIT was for room to write, also when reading. */
 bool encl_channel_wants_room(const encl_channel *channel);
 /* Nothing more is written (close_notify). */

@@ -1,6 +1,7 @@
 #include "enclave/runtime/conn.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -8,6 +9,7 @@
 #include <unistd.h>
 
 #include "common/base/mem.h"
+#include "enclave/runtime/h2.h"
 
 #define READ_STEP  ((size_t)16 << 10)
 #define IDLE_KEPT  ((size_t)8 << 10) /* larger buffers are freed between requests */
@@ -213,9 +215,11 @@ static void add_chunk(encl_conn *conn, rd_bytes content)
 {
     if (content.size == 0)
         return;
-    rd_buf_printf(&conn->head, "%zx\r\n", content.size);
+    if (conn->stream == 0)
+        rd_buf_printf(&conn->head, "%zx\r\n", content.size);
     rd_buf_append_bytes(&conn->head, content);
-    rd_buf_append_str(&conn->head, "\r\n");
+    if (conn->stream == 0)
+        rd_buf_append_str(&conn->head, "\r\n");
 }
 
 static bool add_sealed_chunk(encl_conn *conn, rd_bytes piece, bool is_last)
@@ -253,11 +257,34 @@ static encl_conn_outcome next_chunk(encl_conn *conn)
         add_chunk(conn, piece);
     else if (!add_sealed_chunk(conn, piece, is_last))
         return ENCL_CONN_GONE;
-    if (is_last)
+    if (is_last && conn->stream == 0)
         add_end(conn);
     conn->chunked += step;
     conn->has_ended = is_last;
     return conn->head.has_failed ? ENCL_CONN_GONE : ENCL_CONN_WAIT;
+}
+
+static rd_bytes trim(const uint8_t *from, const uint8_t *to)
+{
+    while (from < to && (*from == ' ' || *from == '\t'))
+        from++;
+    while (from < to && (to[-1] == ' ' || to[-1] == '\t'))
+        to--;
+    return rd_bytes_of(from, (size_t)(to - from));
+}
+
+bool encl_conn_next_line(rd_bytes *rest, rd_bytes *name, rd_bytes *value)
+{
+    const uint8_t *end = rest->data + rest->size;
+    const uint8_t *line = memchr(rest->data, '\n', rest->size);
+    if (line == NULL || ++line == end || *line == '\r')
+        return false;
+    const uint8_t *stop = memchr(line, '\r', (size_t)(end - line));
+    const uint8_t *colon = memchr(line, ':', (size_t)(stop - line));
+    *name = rd_bytes_of(line, (size_t)(colon - line));
+    *value = trim(colon + 1, stop);
+    *rest = rd_bytes_of(line, (size_t)(end - line));
+    return true;
 }
 
 static encl_conn_outcome flush_stream(encl_conn *conn)
@@ -299,8 +326,47 @@ static encl_conn_outcome flush_whole(encl_conn *conn)
     }
 }
 
+void encl_conn_begin_drawing(encl_conn *conn)
+{
+    rd_buf_clear(&conn->head);
+    conn->written = 0;
+}
+
+ssize_t encl_conn_draw(encl_conn *conn, uint8_t *into, size_t size)
+{
+    if (conn->is_streamed && conn->written == conn->head.size && next_chunk(conn) == ENCL_CONN_GONE)
+        return -1;
+    const rd_buf *from = conn->is_streamed ? &conn->head : &conn->body;
+    size_t step = RD_MIN(size, from->size - conn->written);
+    if (step > 0)
+        memcpy(into, from->data + conn->written, step);
+    conn->written += step;
+    return (ssize_t)step;
+}
+
+bool encl_conn_is_drawn(const encl_conn *conn)
+{
+    return conn->is_streamed ? conn->has_ended && conn->written == conn->head.size : conn->written == conn->body.size;
+}
+
+static encl_conn_outcome flush_frames(encl_conn *conn)
+{
+    if (encl_h2_answer(conn) < 0 || encl_h2_turn(conn->h2) != ENCL_CONN_WAIT || conn->is_gone)
+        return ENCL_CONN_GONE;
+    return ENCL_CONN_WAIT; /* for what the peer says next, at least */
+}
+
+short encl_conn_awaits(const encl_conn *conn)
+{
+    if (conn->stream > 0)
+        return encl_h2_awaits(conn->h2);
+    return conn->written < conn->head.size ? POLLOUT : 0;
+}
+
 encl_conn_outcome encl_conn_flush(encl_conn *conn)
 {
+    if (conn->stream > 0)
+        return flush_frames(conn);
     return conn->is_streamed ? flush_stream(conn) : flush_whole(conn);
 }
 

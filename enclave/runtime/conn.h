@@ -1,4 +1,5 @@
-/* conn: one HTTP connection of an instance: bytes in up to a whole request, an answer out, and its deadline.
+/* conn: one HTTP connection of an instance, or one stream of one that speaks HTTP/2 (h2.h): bytes in up to a whole
+ * request, an answer out, and its deadline.
  * Used by the server, which decides what to do with requests. Buffers are bounded and given back while it idles.
  * Knows nothing of functions or receipts.
  */
@@ -16,7 +17,10 @@ typedef enum encl_conn_state {
     ENCL_CONN_READY,    /* a whole request is there */
     ENCL_CONN_ANSWERED, /* waits for its burst's signature */
     ENCL_CONN_WRITING,
+    ENCL_CONN_FRAMED, /* HTTP/2: its streams have states of their own */
 } encl_conn_state;
+
+typedef struct encl_h2 encl_h2;
 
 typedef struct encl_conn {
     encl_conn_state state;
@@ -44,6 +48,19 @@ typedef struct encl_conn {
     size_t chunked;         /* bytes of body that were put into chunks */
     int64_t deadline_us;    /* of the current request or answer; 0 while idle */
     struct encl_conn *next; /* in the queue of ready requests */
+    encl_h2 *h2;            /* HTTP/2: the session, also of each of its streams */
+    bool needs_turn;        /* of a session */
+    /* Of a stream; zero in others. channel and fd are the carrier's. */
+    int32_t stream;
+    struct encl_conn *carrier, *sibling;
+    bool is_head_in;  /* all of the head */
+    bool is_received; /* all of the request */
+    bool is_admitted; /* its body has room, up to content_length */
+    bool is_excess;   /* more came */
+    bool is_answered; /* its head is among the frames */
+    bool is_gone;     /* the peer, or the session, has ended it */
+    rd_code refusal;  /* what came is no head */
+    size_t held;      /* bytes that wait for room */
 } encl_conn;
 
 typedef enum encl_conn_outcome {
@@ -81,8 +98,17 @@ bool encl_conn_add(encl_conn *conn, rd_bytes piece);
 void encl_conn_complete(encl_conn *conn);
 /* The answer in preparation leaves sealed; takes sealing over. */
 void encl_conn_seal(encl_conn *conn, encl_sealing *sealing);
+/* Of a stream, whose framing is h2's: its head was taken; then copies what of its content goes out next: a size, 0 when
+ * there is nothing yet or no more, -1 when it cannot leave. */
+void encl_conn_begin_drawing(encl_conn *conn);
+ssize_t encl_conn_draw(encl_conn *conn, uint8_t *into, size_t size);
+bool encl_conn_is_drawn(const encl_conn *conn);
+/* The next line behind the first of an answer's head, without the space around its value. False: there is none. */
+bool encl_conn_next_line(rd_bytes *rest, rd_bytes *name, rd_bytes *value);
 /* Writes head, receipt line and body, or what there is of a stream, as far as the socket takes them. */
 encl_conn_outcome encl_conn_flush(encl_conn *conn);
+/* After a flush that was not GONE: what poll waits for on fd before more can be done. */
+short encl_conn_awaits(const encl_conn *conn);
 /* Tells the peer that nothing more comes. */
 void encl_conn_finish(encl_conn *conn);
 /* Forgets the answered request; bytes of a next one stay. */

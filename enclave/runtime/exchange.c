@@ -299,8 +299,7 @@ static bool add_to_conn(void *context, rd_bytes piece)
 
 static int flush_conn(void *context)
 {
-    encl_conn_outcome outcome = encl_conn_flush(context);
-    return outcome == ENCL_CONN_DONE ? 0 : outcome == ENCL_CONN_WAIT ? 1 : -1;
+    return encl_conn_flush(context) == ENCL_CONN_GONE ? -1 : encl_conn_awaits(context);
 }
 
 static bool add_to_buf(void *context, rd_bytes piece)

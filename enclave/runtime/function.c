@@ -73,7 +73,7 @@ static short flush_sink(encl_function *function)
 {
     int outcome = function->is_caller_gone ? 0 : function->sink->flush(function->sink->context);
     function->is_caller_gone |= outcome < 0;
-    return outcome == 1 ? POLLOUT : 0;
+    return outcome > 0 ? (short)outcome : 0;
 }
 
 static bool host_write(void *context, rd_bytes piece)

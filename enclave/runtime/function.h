@@ -34,7 +34,8 @@ typedef struct encl_function_host {
  * that nothing is saved by holding the function up for a caller who is slow. */
 typedef struct encl_function_sink {
     bool (*write)(void *context, rd_bytes piece); /* takes a piece whole; false: it cannot */
-    /* Sends what can be sent now: 0 all of it, 1 the rest when caller_fd has room, -1 the caller is gone. */
+    /* Sends what can be sent now: what poll waits for on caller_fd before there is more to do, 0 nothing; -1 the caller
+     * is gone. */
     int (*flush)(void *context);
     void *context;
 } encl_function_sink;

@@ -2,7 +2,6 @@
 
 #include <ctype.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "common/base/mem.h"
 #include "common/model/ohttp_chunks.h"
@@ -59,27 +58,12 @@ bool encl_sealed_has_room(const encl_conn *conn, size_t header_count)
            (header_count + OWN_LINES <= RD_BHTTP_FIELDS_MAX && conn->head.size + OWN_BYTES <= RD_BHTTP_HEAD_MAX);
 }
 
-static rd_bytes trim(const char *from, const char *to)
-{
-    while (from < to && (*from == ' ' || *from == '\t'))
-        from++;
-    while (from < to && (to[-1] == ' ' || to[-1] == '\t'))
-        to--;
-    return rd_bytes_of(from, (size_t)(to - from));
-}
-
 /* Reads back the head lines that this runtime wrote; names go to lower case, into names, which has room for all. */
 static void read_head(rd_bytes head, rd_buf *names, rd_bhttp_message *ret)
 {
-    const char *text = (const char *)head.data;
-    const char *end = text + head.size;
-    ret->status = (unsigned)strtoul(text + sizeof "HTTP/1.1", NULL, 10);
-    for (const char *line = memchr(text, '\n', head.size); line != NULL && ++line < end;) {
-        const char *stop = memchr(line, '\r', (size_t)(end - line));
-        const char *colon = memchr(line, ':', (size_t)(stop - line));
-        rd_bytes name = rd_bytes_of(line, (size_t)(colon - line));
-        rd_bytes value = trim(colon + 1, stop);
-        line = stop + 1;
+    rd_bytes name, value;
+    ret->status = (unsigned)strtoul((const char *)head.data + sizeof "HTTP/1.1", NULL, 10);
+    while (encl_conn_next_line(&head, &name, &value)) {
         if (encl_field_is_named(name, "content-length") || encl_field_is_named(name, "connection"))
             continue;
         uint8_t *lower = rd_buf_reserve(names, name.size);

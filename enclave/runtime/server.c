@@ -11,31 +11,13 @@
 #include "common/base/mem.h"
 #include "enclave/runtime/exchange.h"
 #include "enclave/runtime/sealed.h"
+#include "enclave/runtime/server_priv.h"
 
-#define CONNS_MAX    (256 + ENCL_CHANNELS_MAX)
-#define REQUEST_US   (INT64_C(30) * 1000000) /* for a request to arrive, and for an answer to leave */
-#define IDLE_US      (INT64_C(60) * 1000000) /* between two requests in TLS; the relay's pipes may idle for ever */
-#define TLS_RECORD   22                      /* RFC 8446, 5.1: a handshake; no HTTP method begins with it */
+#define TLS_RECORD   22 /* RFC 8446, 5.1: a handshake; no HTTP method begins with it */
 #define SWEEP_US     INT64_C(1000000)
 #define BURST_US     500 /* how long the first answer of a burst waits at most */
 #define BUFFERED_MIN ((size_t)24 << 20)
 #define CONN_EVENTS  (EPOLLIN | EPOLLRDHUP | EPOLLET)
-
-struct encl_server {
-    encl_server_parts parts;
-    encl_conn conns[CONNS_MAX];
-    size_t open_count;
-    bool is_draining;
-    bool is_accepting;
-    encl_conn *ready_first, *ready_last; /* whole requests, in order of arrival */
-    encl_conn *burst[ENCL_BURST_MAX];
-    size_t burst_count;
-    size_t buffered, buffered_max; /* bodies in memory */
-    size_t parked_count;
-    int64_t sweep_us; /* when deadlines are looked at next; 0: none is set */
-    uint64_t answers;
-    encl_http_request request; /* scratch */
-};
 
 static int64_t now_us(void)
 {
@@ -57,8 +39,10 @@ int encl_server_new(const encl_server_parts *parts, encl_server **ret, rd_err *e
     server->parts = *parts;
     for (size_t i = 0; i < CONNS_MAX; i++)
         server->conns[i].fd = -1;
+    server->sessions = encl_h2s_new();
     server->buffered_max = RD_MAX(BUFFERED_MIN, (size_t)parts->app->manifest.resources.memory_bytes / 4);
     if (watch_listener(server, true) < 0) {
+        encl_h2s_free(server->sessions);
         free(server);
         return rd_err_set_errno(err, RD_E_IO, errno, "watching the instance's socket");
     }
@@ -66,19 +50,9 @@ int encl_server_new(const encl_server_parts *parts, encl_server **ret, rd_err *e
     return 0;
 }
 
-encl_server *encl_server_free(encl_server *server)
-{
-    if (server != NULL) {
-        for (size_t i = 0; i < CONNS_MAX; i++)
-            encl_conn_close(&server->conns[i]);
-        free(server);
-    }
-    return NULL;
-}
-
 /* --- connections ------------------------------------------------------------------------------------------------ */
 
-static void set_deadline(encl_server *server, encl_conn *conn, int64_t after_us)
+void server_deadline(encl_server *server, encl_conn *conn, int64_t after_us)
 {
     int64_t now = now_us();
     conn->deadline_us = now + after_us;
@@ -92,18 +66,23 @@ static void release(encl_server *server, encl_conn *conn)
     conn->reserved = 0;
 }
 
-static void drop(encl_server *server, encl_conn *conn)
+void server_drop(encl_server *server, encl_conn *conn)
 {
     release(server, conn);
     if (conn->state == ENCL_CONN_PARKED)
         server->parked_count--;
+    if (conn->stream > 0) {
+        sessions_drop(server, conn);
+        return;
+    }
+    sessions_end(server, conn);
     encl_conn_close(conn);
     server->open_count--;
     if (!server->is_accepting)
         (void)watch_listener(server, true);
 }
 
-static void enqueue(encl_server *server, encl_conn *conn)
+void server_enqueue(encl_server *server, encl_conn *conn)
 {
     conn->state = ENCL_CONN_READY;
     conn->next = NULL;
@@ -124,6 +103,21 @@ static encl_conn *dequeue(encl_server *server)
     return conn;
 }
 
+encl_server *encl_server_free(encl_server *server)
+{
+    if (server != NULL) {
+        for (size_t i = 0; i < CONNS_MAX; i++) {
+            sessions_end(server, &server->conns[i]);
+            encl_conn_close(&server->conns[i]);
+        }
+        while (server->ready_first != NULL)
+            server_drop(server, dequeue(server)); /* streams whose sessions were there */
+        encl_h2s_free(server->sessions);
+        free(server);
+    }
+    return NULL;
+}
+
 static void begin_reading(encl_server *server, encl_conn *conn);
 
 static uint32_t tag_of(const encl_server *server, const encl_conn *conn)
@@ -132,7 +126,7 @@ static uint32_t tag_of(const encl_server *server, const encl_conn *conn)
 }
 
 /* Room to write is watched only while it lacks: otherwise every answer that leaves would wake the loop once more. */
-static void watch_writing(encl_server *server, encl_conn *conn, bool is_on)
+void server_watch_room(encl_server *server, encl_conn *conn, bool is_on)
 {
     if (conn->watches_writing == is_on)
         return;
@@ -141,23 +135,35 @@ static void watch_writing(encl_server *server, encl_conn *conn, bool is_on)
     conn->watches_writing = is_on;
 }
 
+static void finish_stream(encl_server *server, encl_conn *conn)
+{
+    if (encl_h2_answer(conn) < 0)
+        server_drop(server, conn);
+    else
+        sessions_want_turn(server, conn->carrier);
+}
+
 static void finish_writing(encl_server *server, encl_conn *conn)
 {
     conn->state = ENCL_CONN_WRITING;
+    if (conn->stream > 0) {
+        finish_stream(server, conn);
+        return;
+    }
     encl_conn_outcome outcome = encl_conn_flush(conn);
-    watch_writing(server, conn, outcome == ENCL_CONN_WAIT);
+    server_watch_room(server, conn, outcome == ENCL_CONN_WAIT);
     if (outcome == ENCL_CONN_WAIT)
         return;
     if (outcome == ENCL_CONN_GONE || conn->closes) {
         if (outcome == ENCL_CONN_DONE)
             encl_conn_finish(conn);
-        drop(server, conn);
+        server_drop(server, conn);
         return;
     }
     release(server, conn);
     encl_conn_next(conn);
     if (conn->channel != NULL)
-        set_deadline(server, conn, IDLE_US);
+        server_deadline(server, conn, IDLE_US);
     begin_reading(server, conn);
 }
 
@@ -176,12 +182,30 @@ static bool reserve(encl_server *server, encl_conn *conn)
 
 static void queue_answer(encl_server *server, encl_conn *conn, encl_exchange_outcome outcome);
 
+void server_refuse_large(encl_server *server, encl_conn *conn, const encl_http_request *request, uint64_t size,
+                         uint64_t bound)
+{
+    rd_err err = RD_ERR_INIT;
+    (void)rd_err_set(&err, RD_E_REQUEST_TOO_LARGE, "a body of %llu bytes, the release allows %llu",
+                     (unsigned long long)size, (unsigned long long)bound);
+    queue_answer(server, conn, encl_exchange_refuse(&server->parts, conn, request, &err));
+}
+
+/* A stream's body may come without its length: room for the largest is kept until it is there. */
+static uint64_t size_of_body(const encl_conn *conn, const encl_http_request *request, uint64_t bound)
+{
+    if (conn->stream == 0 || encl_http_find(request, "content-length") != NULL)
+        return request->content_length;
+    return conn->is_received ? conn->in.size - conn->head_size : bound;
+}
+
 /* 0: go on reading, the head may be complete now; -1: the connection is parked, being answered, or gone. */
-static int take_head(encl_server *server, encl_conn *conn)
+int server_take_head(encl_server *server, encl_conn *conn)
 {
     rd_err err = RD_ERR_INIT;
     encl_http_request *request = &server->request;
-    int outcome = encl_http_parse(rd_buf_bytes(&conn->in), &conn->scanned, request, &err);
+    int outcome = conn->refusal != 0 ? rd_err_set(&err, conn->refusal, "what came is not the head of a request")
+                                     : encl_http_parse(rd_buf_bytes(&conn->in), &conn->scanned, request, &err);
     if (outcome == ENCL_HTTP_MORE)
         return 0;
     if (outcome < 0) {
@@ -192,14 +216,14 @@ static int take_head(encl_server *server, encl_conn *conn)
     conn->has_head = true;
     conn->head_size = request->head_size;
     conn->closes = !request->keeps_alive || (conn->channel != NULL && encl_channel_is_old(conn->channel));
+    if (conn->closes && conn->stream > 0)
+        encl_h2_drain(conn->h2);
     uint64_t bound = encl_exchange_body_max(&server->parts, request);
     if (request->content_length > bound) {
-        (void)rd_err_set(&err, RD_E_REQUEST_TOO_LARGE, "a body of %llu bytes, the release allows %llu",
-                         (unsigned long long)request->content_length, (unsigned long long)bound);
-        queue_answer(server, conn, encl_exchange_refuse(&server->parts, conn, request, &err));
+        server_refuse_large(server, conn, request, request->content_length, bound);
         return -1;
     }
-    conn->content_length = request->content_length;
+    conn->content_length = size_of_body(conn, request, bound);
     if (reserve(server, conn))
         return 0;
     conn->state = ENCL_CONN_PARKED;
@@ -220,11 +244,11 @@ static bool greet(encl_server *server, encl_conn *conn)
     if (is_refused && err.code != RD_E_UNAVAILABLE)
         server->parts.on_trouble(server->parts.context, &err);
     if (outcome == ENCL_CONN_GONE || is_refused) {
-        drop(server, conn);
+        server_drop(server, conn);
         return false;
     }
     if (is_tls)
-        set_deadline(server, conn, REQUEST_US);
+        server_deadline(server, conn, REQUEST_US);
     conn->is_greeted = true;
     return true;
 }
@@ -236,38 +260,60 @@ static void begin_reading(encl_server *server, encl_conn *conn)
     if (!conn->is_greeted && !greet(server, conn))
         return;
     for (;;) {
+        if (conn->channel != NULL && encl_channel_speaks_h2(conn->channel)) {
+            sessions_begin(server, conn);
+            return;
+        }
         if (conn->in.size > 0 && !conn->has_begun) {
             conn->has_begun = true;
-            set_deadline(server, conn, REQUEST_US);
+            server_deadline(server, conn, REQUEST_US);
         }
-        if (!conn->has_head && conn->in.size > 0 && take_head(server, conn) < 0)
+        if (!conn->has_head && conn->in.size > 0 && server_take_head(server, conn) < 0)
             return;
         if (conn->has_head && encl_conn_has_body(conn)) {
-            enqueue(server, conn);
+            server_enqueue(server, conn);
             return;
         }
         if (!conn->may_read)
             return;
         encl_conn_outcome outcome = encl_conn_fill(conn);
+        if (outcome == ENCL_CONN_WAIT && conn->channel != NULL && encl_channel_speaks_h2(conn->channel))
+            continue; /* the handshake was all */
         if (outcome == ENCL_CONN_WAIT) {
-            watch_writing(server, conn, conn->channel != NULL && encl_channel_wants_room(conn->channel));
+            server_watch_room(server, conn, conn->channel != NULL && encl_channel_wants_room(conn->channel));
             return;
         }
         if (outcome == ENCL_CONN_GONE) {
-            drop(server, conn);
+            server_drop(server, conn);
             return;
         }
     }
 }
 
+/* --- what waits ------------------------------------------------------------------------------------------------- */
+
+static void unpark_one(encl_server *server, encl_conn *conn)
+{
+    if (conn->state != ENCL_CONN_PARKED || !reserve(server, conn))
+        return;
+    server->parked_count--;
+    conn->state = ENCL_CONN_READING;
+    if (conn->stream > 0)
+        sessions_take(server, conn);
+    else
+        begin_reading(server, conn);
+}
+
 static void unpark(encl_server *server)
 {
+    encl_conn *next;
     for (size_t i = 0; i < CONNS_MAX && server->parked_count > 0; i++) {
         encl_conn *conn = &server->conns[i];
-        if (conn->state != ENCL_CONN_PARKED || !reserve(server, conn))
-            continue;
-        server->parked_count--;
-        begin_reading(server, conn);
+        for (encl_conn *stream = conn->h2 ? encl_h2_streams(conn->h2) : NULL; stream != NULL; stream = next) {
+            next = stream->sibling;
+            unpark_one(server, stream);
+        }
+        unpark_one(server, conn);
     }
 }
 
@@ -306,7 +352,9 @@ void encl_server_event(encl_server *server, uint32_t tag, uint32_t events)
     bool has_room = conn->channel != NULL && (events & EPOLLOUT) != 0;
     if (has_room || (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0)
         conn->may_read = true;
-    if (conn->state == ENCL_CONN_WRITING && (events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) != 0)
+    if (conn->state == ENCL_CONN_FRAMED)
+        sessions_want_turn(server, conn);
+    else if (conn->state == ENCL_CONN_WRITING && (events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) != 0)
         finish_writing(server, conn);
     else if (conn->state == ENCL_CONN_READING)
         begin_reading(server, conn);
@@ -317,11 +365,11 @@ void encl_server_event(encl_server *server, uint32_t tag, uint32_t events)
 static void leave(encl_server *server, encl_conn *conn)
 {
     if (conn->sealing != NULL && encl_sealed_close(conn) < 0) {
-        drop(server, conn); /* an answer without its seal must not leave */
+        server_drop(server, conn); /* an answer without its seal must not leave */
         return;
     }
     encl_conn_complete(conn);
-    set_deadline(server, conn, REQUEST_US);
+    server_deadline(server, conn, REQUEST_US);
     finish_writing(server, conn);
 }
 
@@ -337,7 +385,7 @@ static void sign_burst(encl_server *server)
     bool is_kept = outcome == 0 && count > 0 && encl_receipts_record(server->parts.receipts, &record);
     for (size_t i = 0; i < count; i++) {
         if (outcome < 0) {
-            drop(server, burst[i]); /* an answer without its receipt must not leave */
+            server_drop(server, burst[i]); /* an answer without its receipt must not leave */
             continue;
         }
         server->answers++;
@@ -350,7 +398,7 @@ static void sign_burst(encl_server *server)
 static void queue_answer(encl_server *server, encl_conn *conn, encl_exchange_outcome outcome)
 {
     if (outcome == ENCL_EXCHANGE_DROP) {
-        drop(server, conn);
+        server_drop(server, conn);
         return;
     }
     /* What was read is not needed any more; what is to be written counts until it is gone. */
@@ -377,9 +425,13 @@ static void run_one(encl_server *server, encl_conn *conn)
     const encl_exchange_turn turn = { server->is_draining, sign_before_stream, server };
     rd_err err = RD_ERR_INIT;
     size_t scanned = 0;
+    if (conn->is_gone) {
+        server_drop(server, conn);
+        return;
+    }
     /* Parsed again rather than kept: the buffer may have moved since, and 3 KiB a connection are saved. */
     if (encl_http_parse(rd_buf_bytes(&conn->in), &scanned, &server->request, &err) != ENCL_HTTP_DONE) {
-        drop(server, conn);
+        server_drop(server, conn);
         return;
     }
     queue_answer(server, conn, encl_exchange_run(&server->parts, conn, &server->request, &turn));
@@ -388,28 +440,48 @@ static void run_one(encl_server *server, encl_conn *conn)
     encl_function_finish(server->parts.function);
 }
 
+static void expire_one(encl_server *server, encl_conn *conn, int64_t now)
+{
+    if (conn->state == ENCL_CONN_FREE || conn->deadline_us == 0)
+        return;
+    bool waits = conn->state != ENCL_CONN_READY && conn->state != ENCL_CONN_ANSWERED;
+    if (!waits || conn->deadline_us >= now) {
+        server->sweep_us = now + SWEEP_US;
+        return;
+    }
+    if (conn->state == ENCL_CONN_FRAMED)
+        sessions_farewell(conn);
+    server_drop(server, conn);
+}
+
 static void expire(encl_server *server)
 {
     int64_t now = now_us();
     if (server->sweep_us == 0 || now < server->sweep_us)
         return;
     server->sweep_us = 0;
+    encl_conn *next;
     for (size_t i = 0; i < CONNS_MAX; i++) {
         encl_conn *conn = &server->conns[i];
-        bool waits =
-            conn->state == ENCL_CONN_READING || conn->state == ENCL_CONN_WRITING || conn->state == ENCL_CONN_PARKED;
-        if (waits && conn->deadline_us != 0 && conn->deadline_us < now)
-            drop(server, conn);
-        if (conn->state != ENCL_CONN_FREE && conn->deadline_us != 0)
-            server->sweep_us = now + SWEEP_US;
+        for (encl_conn *stream = conn->h2 ? encl_h2_streams(conn->h2) : NULL; stream != NULL; stream = next) {
+            next = stream->sibling;
+            expire_one(server, stream, now);
+        }
+        expire_one(server, conn, now);
     }
+}
+
+static bool is_ready(const encl_server *server)
+{
+    return server->ready_first != NULL && server->buffered <= 2 * server->buffered_max;
 }
 
 void encl_server_work(encl_server *server)
 {
     int64_t first = 0;
     int64_t last_took = 0;
-    while (server->ready_first != NULL && server->buffered <= 2 * server->buffered_max) {
+    sessions_turn(server);
+    while (is_ready(server)) {
         int64_t began = now_us();
         /* Sign before a call that would make the burst's first answer wait too long. */
         if (server->burst_count > 0 && began - first + last_took > BURST_US)
@@ -424,10 +496,13 @@ void encl_server_work(encl_server *server)
     sign_burst(server);
     unpark(server);
     expire(server);
+    sessions_turn(server);
 }
 
 int encl_server_timeout_ms(const encl_server *server)
 {
+    if (is_ready(server) || server->has_turns)
+        return 0;
     if (server->sweep_us == 0)
         return -1;
     int64_t left = server->sweep_us - now_us();
@@ -437,14 +512,20 @@ int encl_server_timeout_ms(const encl_server *server)
 void encl_server_drain(encl_server *server)
 {
     server->is_draining = true;
+    sessions_drain(server);
+}
+
+static bool is_quiet(const encl_conn *conn)
+{
+    if (conn->state == ENCL_CONN_FRAMED)
+        return sessions_is_quiet(conn);
+    return conn->state == ENCL_CONN_FREE || (conn->state == ENCL_CONN_READING && conn->in.size == 0);
 }
 
 bool encl_server_is_idle(const encl_server *server)
 {
     for (size_t i = 0; i < CONNS_MAX; i++) {
-        const encl_conn *conn = &server->conns[i];
-        bool is_quiet = conn->state == ENCL_CONN_FREE || (conn->state == ENCL_CONN_READING && conn->in.size == 0);
-        if (!is_quiet)
+        if (!is_quiet(&server->conns[i]))
             return false;
     }
     return true;

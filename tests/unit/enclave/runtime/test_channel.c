@@ -115,7 +115,8 @@ static bool connects(fixture *f, const client_spec *spec)
 static void answers_its_own_name_in_tls13(void **state)
 {
     fixture *f = *state;
-    static const uint8_t http1[] = "\x08http/1.1", both[] = "\x02h2\x08http/1.1", http2[] = "\x02h2";
+    static const uint8_t http1[] = "\x08http/1.1", both[] = "\x08http/1.1\x02h2", http2[] = "\x02h2",
+                         other_alpn[] = "\x02h3";
     char other[128], upper[128], longer[160];
     (void)snprintf(other, sizeof other, "%s", f->name);
     other[10] = other[10] == 'a' ? 'b' : 'a';
@@ -125,11 +126,35 @@ static void answers_its_own_name_in_tls13(void **state)
     assert_true(connects(f, &(client_spec){ .name = upper }));
     assert_true(connects(f, &(client_spec){ .name = f->name, .alpn = http1, .alpn_size = sizeof http1 - 1 }));
     assert_true(connects(f, &(client_spec){ .name = f->name, .alpn = both, .alpn_size = sizeof both - 1 }));
-    assert_false(connects(f, &(client_spec){ .name = f->name, .alpn = http2, .alpn_size = sizeof http2 - 1 }));
+    assert_true(connects(f, &(client_spec){ .name = f->name, .alpn = http2, .alpn_size = sizeof http2 - 1 }));
+    assert_false(
+        connects(f, &(client_spec){ .name = f->name, .alpn = other_alpn, .alpn_size = sizeof other_alpn - 1 }));
     assert_false(connects(f, &(client_spec){ .name = f->name, .max_version = TLS1_2_VERSION }));
     assert_false(connects(f, &(client_spec){ .name = other }));
     assert_false(connects(f, &(client_spec){ .name = longer }));
     assert_false(connects(f, &(client_spec){ .name = NULL }));
+}
+
+static bool speaks_h2(fixture *f, const uint8_t *alpn, unsigned size)
+{
+    pair p;
+    open_pair(f, &(client_spec){ .name = f->name, .alpn = alpn, .alpn_size = size }, &p);
+    assert_false(encl_channel_speaks_h2(p.channel));
+    shake_hands(&p);
+    assert_true(p.is_up);
+    bool outcome = encl_channel_speaks_h2(p.channel);
+    close_pair(&p);
+    return outcome;
+}
+
+static void http2_is_spoken_with_who_offers_it(void **state)
+{
+    fixture *f = *state;
+    static const uint8_t http1[] = "\x08http/1.1", both[] = "\x08http/1.1\x02h2", http2[] = "\x02h2";
+    assert_true(speaks_h2(f, http2, sizeof http2 - 1));
+    assert_true(speaks_h2(f, both, sizeof both - 1));
+    assert_false(speaks_h2(f, http1, sizeof http1 - 1));
+    assert_false(speaks_h2(f, NULL, 0));
 }
 
 static void the_certificate_carries_evidence_over_its_key(void **state)
@@ -281,6 +306,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(answers_its_own_name_in_tls13, setup, teardown),
+        cmocka_unit_test_setup_teardown(http2_is_spoken_with_who_offers_it, setup, teardown),
         cmocka_unit_test_setup_teardown(the_certificate_carries_evidence_over_its_key, setup, teardown),
         cmocka_unit_test_setup_teardown(evidence_is_bound_to_each_connection, setup, teardown),
         cmocka_unit_test_setup_teardown(nothing_is_resumed, setup, teardown),

@@ -1,0 +1,62 @@
+/* server_priv: what server.c, which speaks HTTP/1.1, and sessions.c, which speaks HTTP/2, have together.
+ * Used by these two alone. */
+#ifndef ENCL_SERVER_PRIV_H
+#define ENCL_SERVER_PRIV_H
+
+#include "enclave/runtime/h2.h"
+#include "enclave/runtime/server.h"
+
+#define CONNS_MAX  (256 + ENCL_CHANNELS_MAX)
+#define REQUEST_US (INT64_C(30) * 1000000) /* for a request to arrive, and for an answer to leave */
+#define IDLE_US    (INT64_C(60) * 1000000) /* between two requests in TLS; the relay's pipes may idle for ever */
+#define LINGER_US  (INT64_C(2) * 1000000)  /* for an end to be heard */
+
+struct encl_server {
+    encl_server_parts parts;
+    encl_conn conns[CONNS_MAX];
+    size_t open_count;
+    bool is_draining;
+    bool is_accepting;
+    encl_conn *ready_first, *ready_last; /* whole requests, in order of arrival */
+    encl_conn *burst[ENCL_BURST_MAX];
+    size_t burst_count;
+    size_t buffered, buffered_max; /* bodies in memory */
+    size_t parked_count;
+    encl_h2s *sessions;
+    bool has_turns;   /* of sessions */
+    int64_t sweep_us; /* when deadlines are looked at next; 0: none is set */
+    uint64_t answers;
+    encl_http_request request; /* scratch */
+};
+
+/* --- server.c --- */
+
+void server_deadline(encl_server *server, encl_conn *conn, int64_t after_us);
+void server_enqueue(encl_server *server, encl_conn *conn);
+/* Ends a connection or a stream, wherever it is. */
+void server_drop(encl_server *server, encl_conn *conn);
+/* Room to write is watched only while it lacks. */
+void server_watch_room(encl_server *server, encl_conn *conn, bool is_on);
+/* 0: go on reading, the head may be complete now; -1: it is parked, being answered, or gone. */
+int server_take_head(encl_server *server, encl_conn *conn);
+void server_refuse_large(encl_server *server, encl_conn *conn, const encl_http_request *request, uint64_t size,
+                         uint64_t bound);
+
+/* --- sessions.c --- */
+
+/* Both sides settled on HTTP/2: conn carries frames from here on. */
+void sessions_begin(encl_server *server, encl_conn *conn);
+/* Gives up the streams of conn, if it has any, and its session. */
+void sessions_end(encl_server *server, encl_conn *conn);
+/* Something came, or can leave: carrier's session has its turn with the next sessions_turn. Accepts NULL. */
+void sessions_want_turn(encl_server *server, encl_conn *carrier);
+void sessions_turn(encl_server *server);
+/* What a turn of its session, or room for its body, brought to a stream. */
+void sessions_take(encl_server *server, encl_conn *conn);
+void sessions_drop(encl_server *server, encl_conn *conn);
+/* Says that no new streams are taken: of all, of one that is left. */
+void sessions_drain(encl_server *server);
+void sessions_farewell(encl_conn *conn);
+bool sessions_is_quiet(const encl_conn *conn);
+
+#endif
