@@ -8,11 +8,13 @@ import { once } from "node:events";
 import { connect as connectH2, constants } from "node:http2";
 import { connect as connectTls } from "node:tls";
 import { promisify } from "node:util";
+import { StreamReader, readAnswer, seal, sealChunked, writeRequest } from "../support/ohttp.mjs";
 import { Stack, freePort, until } from "../support/stack.mjs";
 
 const source = `export default { async fetch(request) {
   const url = new URL(request.url), n = Number(url.searchParams.get("n"));
   if (url.pathname === "/big") return new Response("x".repeat(n), { headers: { "x-own": "kept" } });
+  if (url.pathname === "/broken") return new Response(new ReadableStream({ async start(c) { c.enqueue(new TextEncoder().encode("half")); await new Promise((done) => setTimeout(done, 20)); throw new Error("broken"); } }));
   if (url.pathname === "/none") return new Response(null, { status: 204 });
   if (url.pathname === "/cookie") return new Response(request.headers.get("cookie"));
   if (url.pathname === "/stream") {
@@ -130,6 +132,36 @@ test("an answer that is a stream comes as it is made, its receipt behind it", { 
   assert.ok(answer.trailers["redoubt-receipt"], "the receipt is the trailer");
   assert.equal(answer.headers["redoubt-receipt"], undefined);
   assert.equal(answer.headers["transfer-encoding"], undefined);
+  session.close();
+});
+
+test("a sealed request inside is answered under its seal, whole and in chunks", { timeout: 60000 }, async () => {
+  const session = await open();
+  const keys = (await ask(session, `${OWN}ohttp-keys`)).body;
+  const whole = await seal(keys, writeRequest({ path: "/sealed", host: "in.example", body: "12345" }));
+  const answer = await ask(session, `${OWN}sealed`, { body: whole.sealed, "content-type": "message/ohttp-req" });
+  assert.equal(answer.status, 200, text(answer));
+  assert.equal(answer.headers["redoubt-receipt"], undefined, "the receipt stands in the seal");
+  const inner = readAnswer(await whole.open(answer.body));
+  assert.equal(inner.status, 200);
+  assert.equal(inner.body.toString(), "POST in.example/sealed 5 255");
+  const { sealed, opener } = await sealChunked(keys, writeRequest({ path: "/stream?n=5", host: "in.example", body: "" }));
+  const streamed = await ask(session, `${OWN}sealed`, { body: sealed, "content-type": "message/ohttp-chunked-req" });
+  assert.equal(streamed.status, 200);
+  assert.equal(streamed.trailers, undefined);
+  const chunks = opener(), reader = new StreamReader();
+  const content = Buffer.concat([...streamed.parts.map((part) => reader.feed(chunks.feed(part))), reader.feed(chunks.end())]);
+  assert.equal(content.toString(), Array.from({ length: 5 }, (_, i) => `part ${i}\n`).join(""));
+  assert.ok(reader.isWhole && reader.trailers["redoubt-receipt"]);
+  assert.ok(streamed.parts.length > 2, "it left as it was made");
+  assert.equal((await ask(session, `${OWN}sealed`, { body: whole.sealed, "content-type": "message/ohttp-req" })).status, 422, "once");
+  session.close();
+});
+
+test("an answer that breaks off is reset, never ended", { timeout: 60000 }, async () => {
+  const session = await open();
+  await assert.rejects(ask(session, "/broken"), /NGHTTP2_INTERNAL_ERROR/);
+  await alive(session);
   session.close();
 });
 
