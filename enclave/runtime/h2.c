@@ -11,6 +11,7 @@
 #include "enclave/world/field.h"
 
 #define READ_STEP     ((size_t)16 << 10)
+#define READS_MAX     64                 /* a turn */
 #define OUT_STEP      ((size_t)16 << 10) /* a record of TLS */
 #define OUT_MAX       ((size_t)1 << 20)
 #define WINDOW_FIRST  (16 << 10) /* of a body whose room is not reserved yet */
@@ -41,10 +42,12 @@ struct encl_h2 {
     h2_head head; /* the block that comes: one at a time (RFC 9113, 4.3) */
     rd_buf out;   /* frames on their way */
     size_t written, discarded;
+    size_t unused; /* bytes that came and were no body, since they were last charged */
     int64_t credit, credited_us;
     bool has_failed;
     bool is_over; /* nothing more is taken; what was said last goes out */
     bool is_drained;
+    bool has_more; /* to read */
 };
 
 static int64_t now_us(void)
@@ -52,6 +55,11 @@ static int64_t now_us(void)
     struct timespec now;
     (void)clock_gettime(CLOCK_MONOTONIC, &now);
     return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+static encl_conn *stream_of(nghttp2_session *session, int32_t id)
+{
+    return nghttp2_session_get_stream_user_data(session, id);
 }
 
 /* --- what costs ------------------------------------------------------------------------------------------------- */
@@ -116,11 +124,6 @@ static int on_frame_sent(nghttp2_session *session, const nghttp2_frame *frame, v
 }
 
 /* --- streams ---------------------------------------------------------------------------------------------------- */
-
-static encl_conn *stream_of(nghttp2_session *session, int32_t id)
-{
-    return nghttp2_session_get_stream_user_data(session, id);
-}
 
 static void add_stream(encl_h2 *h2, int32_t id)
 {
@@ -198,11 +201,12 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
 
 /* What comes before its room is reserved keeps its window, which bounds it. */
 static int on_data(nghttp2_session *session, uint8_t flags RD_UNUSED, int32_t id, const uint8_t *data, size_t size,
-                   void *user RD_UNUSED)
+                   void *user)
 {
     encl_conn *conn = stream_of(session, id);
     if (conn == NULL || conn->is_excess)
         return nghttp2_session_consume_connection(session, size);
+    ((encl_h2 *)user)->unused -= RD_MIN(size, ((encl_h2 *)user)->unused);
     rd_buf_append(&conn->in, data, size);
     if (!conn->is_admitted) {
         conn->held += size;
@@ -456,7 +460,10 @@ void encl_h2_feed(encl_h2 *h2, rd_bytes bytes)
 {
     if (h2->has_failed || h2->is_over || bytes.size == 0)
         return;
+    h2->unused += bytes.size;
     ssize_t taken = nghttp2_session_mem_recv(h2->session, bytes.data, bytes.size);
+    charge(h2, (int64_t)(h2->unused / LARGE)); /* frames of streams that are over reach no callback */
+    h2->unused %= LARGE;
     h2->has_failed = taken < 0; /* no preface, or acknowledgements that nobody fetches */
 }
 
@@ -467,11 +474,17 @@ static void discard(encl_h2 *h2, size_t size)
     h2->has_failed = h2->discarded > DISCARDED_MAX;
 }
 
-/* Ends: what a peer sends is bounded by windows, by streams at once, and for all else by its credit. */
+/* What a peer sends is bounded by windows, by streams at once, and for all else by its credit; but others are waiting.
+ */
 static void receive(encl_h2 *h2)
 {
     uint8_t piece[READ_STEP];
-    while (!h2->has_failed) {
+    h2->has_more = false;
+    for (int i = 0; !h2->has_failed; i++) {
+        if (i == READS_MAX) {
+            h2->has_more = true;
+            return;
+        }
         ssize_t got = h2->transport.read(h2->transport.context, piece, sizeof piece);
         if (got == ENCL_CHANNEL_WAIT)
             return;
@@ -527,6 +540,11 @@ encl_conn_outcome encl_h2_turn(encl_h2 *h2)
         return ENCL_CONN_GONE;
     bool is_out = h2->out.size == 0 && nghttp2_session_want_write(h2->session) == 0;
     return h2->is_over && is_out ? ENCL_CONN_DONE : ENCL_CONN_WAIT;
+}
+
+bool encl_h2_has_more(const encl_h2 *h2)
+{
+    return h2->has_more;
 }
 
 short encl_h2_awaits(const encl_h2 *h2)

@@ -34,6 +34,8 @@ void encl_h2_feed(encl_h2 *h2, rd_bytes bytes);
 /* Reads and writes what can be now. WAIT: it goes on; DONE: both sides are through, all is out, and what still comes is
  * dropped; GONE: the peer left, or spoke something else. Streams change and end by this, and stay in the list. */
 encl_conn_outcome encl_h2_turn(encl_h2 *h2);
+/* The last turn ended before all was read: there is another one to make. */
+bool encl_h2_has_more(const encl_h2 *h2);
 /* What poll waits for before there is more to do. */
 short encl_h2_awaits(const encl_h2 *h2);
 /* Takes no new streams; those that are there are answered. */

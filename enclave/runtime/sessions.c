@@ -89,6 +89,8 @@ static void turn_session(encl_server *server, encl_conn *conn)
     conn->needs_turn = false;
     encl_conn_outcome outcome = encl_h2_turn(conn->h2);
     take_streams(server, conn);
+    if (encl_h2_has_more(conn->h2))
+        sessions_want_turn(server, conn);
     if (outcome == ENCL_CONN_GONE) {
         server_drop(server, conn);
         return;

@@ -267,6 +267,8 @@ test("what costs a peer nothing is counted: resets, pings, settings, priorities,
   assert.equal(await floods((i) => (i === 0 ? get(1, "/slow", 0) : frame(DATA, 0, 1))), CALM, "CVE-2019-9518");
   const padded = await floods((i) => (i === 0 ? get(1, "/slow", 0) : frame(DATA, PADDED, 1, Buffer.alloc(100, 99).fill(0, 1))));
   assert.ok(padded === CALM || padded === FLOW, `${padded}: who counts no window may pass it first`);
+  const over = await floods((i) => (i === 0 ? Buffer.concat([get(1, "/slow", 0), frame(RST, 0, 1, u32(8))]) : frame(DATA, 0, 1, Buffer.alloc(1000))));
+  assert.ok(over === CALM || over === FLOW, `${over}: the body of a stream that is over`);
   assert.equal(await floods(() => frame(WINDOW, 0, 0, u32(1))), CALM);
   assert.equal(await floods(() => frame(77, 0, 0, Buffer.alloc(10))), CALM);
   for (const [name, make] of [["pings", () => frame(PING, 0, 0, Buffer.alloc(8))], ["settings", () => frame(SETTINGS)]]) {

@@ -380,6 +380,24 @@ static void resets_in_a_row_end_the_session(void **state)
     assert_int_equal(outcome, ENCL_CONN_DONE);
 }
 
+/* The library drops it without a word, and gives its window back. */
+static void the_body_of_a_stream_that_is_over_is_counted(void **state)
+{
+    fixture *f = *state;
+    static const uint8_t head[9] = { 0, 0x03, 0xe8, NGHTTP2_DATA, 0, 0, 0, 0, 1 }, body[1000];
+    encl_conn *conn = request(f, "POST", "/", 100);
+    encl_h2_close(conn);
+    (void)settle(f);
+    int count = 0;
+    for (; count < 4000 && f->goaway == UINT32_MAX; count++) {
+        rd_buf_append(&f->to_server, head, sizeof head);
+        rd_buf_append(&f->to_server, body, sizeof body);
+        (void)settle(f);
+    }
+    assert_int_equal(f->goaway, NGHTTP2_ENHANCE_YOUR_CALM);
+    assert_in_range(count, 900, 3000);
+}
+
 static void draining_answers_what_is_there(void **state)
 {
     fixture *f = *state;
@@ -468,6 +486,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(resets_end_streams_of_either_side, setup, teardown),
         cmocka_unit_test_setup_teardown(there_are_bounds, setup, teardown),
         cmocka_unit_test_setup_teardown(resets_in_a_row_end_the_session, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_body_of_a_stream_that_is_over_is_counted, setup, teardown),
         cmocka_unit_test_setup_teardown(draining_answers_what_is_there, setup, teardown),
         cmocka_unit_test_setup_teardown(what_is_no_preface_is_no_session, setup, teardown),
         cmocka_unit_test(heads_that_are_ambiguous_are_refused),
