@@ -184,6 +184,11 @@ int encl_engine_host_run(int (*run)(void *context), void *context)
     return encl_machine_host_run(run, context);
 }
 
+void encl_engine_unshare(encl_engine *engine)
+{
+    encl_machine_unshare(engine->machine);
+}
+
 uint64_t encl_engine_generation(const encl_engine *engine)
 {
     return engine->generation;

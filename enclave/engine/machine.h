@@ -37,6 +37,8 @@ uint32_t encl_machine_threads(void);
 /* Runs what the process does once it is confined and its engine may work, on a stack that the machine can use; returns
  * what run returned. */
 int encl_machine_host_run(int (*run)(void *context), void *context);
+/* After a fork: makes the copies that its first writes would make one by one, before anybody waits for it. */
+void encl_machine_unshare(encl_machine *machine);
 
 /* Makes the machine with the platform loaded into it, or all of that which survives a fork. One a process at a time.
  * Errors: ENGINE_STATE, NO_MEMORY, ENGINE_MEMORY_LIMIT, ENGINE_TRAP. */

@@ -532,6 +532,7 @@ int encl_instance_run(const encl_instance_parts *parts)
     instance->http_fd = parts->http_fd;
     instance->epoll_fd = parts->epoll_fd;
     rd_release_init(&instance->app.manifest);
+    encl_engine_unshare(instance->engine);
     rd_err err = RD_ERR_INIT;
     if (encl_uplink_init(&instance->uplink, parts->epoll_fd, parts->control_fd, parts->control_listen_fd, &err) < 0)
         end(instance, 1);

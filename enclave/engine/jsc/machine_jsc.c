@@ -174,6 +174,11 @@ encl_machine *encl_machine_free(encl_machine *machine)
     return NULL;
 }
 
+void encl_machine_unshare(encl_machine *machine)
+{
+    (void)machine; /* its memory comes after the fork */
+}
+
 int encl_machine_set_heap(encl_machine *machine, size_t heap_size, rd_err *err)
 {
     (void)err;

@@ -334,6 +334,12 @@ rd_bytes encl_guest_memory(const encl_guest *guest)
     return rd_bytes_of(guest->instance.w2c_memory.data, guest->instance.w2c_memory.size);
 }
 
+void encl_guest_unshare(encl_guest *guest)
+{
+    /* Best effort: before Linux 5.14 the copies are made one by one. */
+    (void)madvise(guest->instance.w2c_memory.data, guest->instance.w2c_memory.size, MADV_POPULATE_WRITE);
+}
+
 int encl_guest_snapshot(encl_guest *guest, rd_err *err)
 {
     const wasm_rt_memory_t *memory = &guest->instance.w2c_memory;

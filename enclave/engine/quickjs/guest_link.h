@@ -43,6 +43,8 @@ void encl_guest_alarm(encl_guest *guest, int64_t delay_us);
 uint8_t *encl_guest_at(encl_guest *guest, uint32_t address, size_t size);
 rd_bytes encl_guest_memory(const encl_guest *guest);
 
+/* Its memory is the process's own from here on, not a fork's, of which each page is copied at the first write to it. */
+void encl_guest_unshare(encl_guest *guest);
 /* Keeps the present memory, globals and table. Errors: NO_MEMORY. */
 int encl_guest_snapshot(encl_guest *guest, rd_err *err) RD_NODISCARD;
 /* Puts them back; the tail beyond the snapshot is returned to the system and reads as zeros when it grows again. */

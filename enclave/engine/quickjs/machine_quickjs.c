@@ -33,6 +33,11 @@ int encl_machine_host_run(int (*run)(void *context), void *context)
     return run(context);
 }
 
+void encl_machine_unshare(encl_machine *machine)
+{
+    encl_guest_unshare(machine->guest);
+}
+
 /* --- the guest's exports ---------------------------------------------------------------------------------------- */
 
 /* Traps and the time limit become errors. */
