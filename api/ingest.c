@@ -10,7 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define RETRY_US 100000
+#define RETRY_US   100000
+#define COMPANY_US 25000 /* how long what nobody waits for waits for more */
 
 /* Order of locks: leases (read), lease_verdicts, lease_status, host_links, then append-only rows. */
 static const rd_pg_stmt stmts[] = {
@@ -162,11 +163,13 @@ struct api_ingest {
     size_t flight_ack_count;
     bool is_busy;
     bool is_submitted; /* an answer is due */
+    bool is_pressing;  /* among what waits is an outcome, or something that waited long enough */
     bool is_closing;
     int status_index;  /* of the status statement in the batch, or -1 */
     size_t leases_max; /* halved after a failure, to find the culprit */
     rd_flusher *flusher;
-    rd_timer *timer;
+    rd_timer *timer, *company;
+    bool has_company; /* that timer runs */
     uint64_t folds, leases, refused, failed, parked;
 };
 
@@ -225,6 +228,12 @@ static void take_verdict(entry *item, api_verdict *verdict)
     item->verdict = verdict;
 }
 
+/* On the way to an outcome: soon overtaken, and nothing is decided by it. */
+static bool is_progress(rd_phase phase)
+{
+    return phase < RD_PHASE_SERVING || phase == RD_PHASE_STOPPING;
+}
+
 void api_ingest_add(api_ingest *ingest, const api_report *report, api_verdict *verdict, api_ingest_fn done,
                     void *context)
 {
@@ -232,6 +241,7 @@ void api_ingest_add(api_ingest *ingest, const api_report *report, api_verdict *v
     if (!item->has_report || is_newer(report, &item->report))
         item->report = *report;
     item->has_report = true;
+    ingest->is_pressing |= verdict != NULL || !is_progress(report->phase);
     if (verdict)
         take_verdict(item, verdict);
     if (!done)
@@ -244,6 +254,7 @@ void api_ingest_add(api_ingest *ingest, const api_report *report, api_verdict *v
 void api_ingest_verdict(api_ingest *ingest, api_verdict *verdict)
 {
     take_verdict(entry_of(ingest, &verdict->instance, verdict->epoch), verdict);
+    ingest->is_pressing = true;
 }
 
 void api_ingest_ack(api_ingest *ingest, const rd_id *host, int64_t session, int64_t acked_seq, int64_t event_seq)
@@ -464,6 +475,7 @@ static void load_flight(api_ingest *ingest)
     }
     if (!ingest->first)
         ingest->last = &ingest->first;
+    ingest->is_pressing = ingest->first != NULL; /* more than one transaction takes */
     size_t acks = rd_table_count(ingest->acks);
     if (acks == 0)
         return;
@@ -617,12 +629,28 @@ static void on_timer(void *context)
     submit(context);
 }
 
-/* Once a loop turn: what the turn gathered goes out together, at once when nothing is under way. */
+static void on_company(void *context)
+{
+    api_ingest *ingest = context;
+    ingest->has_company = false;
+    ingest->is_pressing = true;
+}
+
+/* Once a loop turn: what the turn gathered goes out together, at once when nothing is under way. Steps on the way and
+ * acknowledgements wait a little for the outcome, so that a start is one transaction and not four. */
 static void on_flush(void *context)
 {
     api_ingest *ingest = context;
     if (ingest->is_busy || (!ingest->first && rd_table_count(ingest->acks) == 0))
         return;
+    if (!ingest->is_pressing) {
+        if (!ingest->has_company)
+            rd_timer_start(ingest->company, COMPANY_US, 0);
+        ingest->has_company = true;
+        return;
+    }
+    rd_timer_stop(ingest->company);
+    ingest->has_company = false;
     load_flight(ingest);
     submit(ingest);
 }
@@ -637,6 +665,7 @@ api_ingest *api_ingest_new(const api_ingest_options *options)
     ingest->leases_max = API_INGEST_LEASES_MAX;
     ingest->flusher = rd_flusher_new(options->loop, on_flush, ingest);
     ingest->timer = rd_timer_new(options->loop, on_timer, ingest);
+    ingest->company = rd_timer_new(options->loop, on_company, ingest);
     return ingest;
 }
 
@@ -646,6 +675,7 @@ api_ingest *api_ingest_free(api_ingest *ingest)
         return NULL;
     rd_flusher_free(ingest->flusher);
     rd_timer_free(ingest->timer);
+    rd_timer_free(ingest->company);
     entry *item = RD_TAKE(ingest->first), *next;
     for (; item; item = next) {
         next = item->next;

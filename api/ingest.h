@@ -1,6 +1,7 @@
 /* ingest: what agents said, folded and written: status, verdicts, evidence, events, evaluations, acknowledgements.
  * Used by the agents' links. One transaction at a time; what comes meanwhile is folded (newest of a lease) into the
- * next, which starts when the one before ends: no wait when idle. data-model.md, T4 and T5. Loop thread. */
+ * next, which starts when the one before ends: an outcome waits for nothing else; steps on the way to it and
+ * acknowledgements wait for it, 25 ms at most. data-model.md, T4 and T5. Loop thread. */
 #ifndef API_INGEST_H
 #define API_INGEST_H
 
