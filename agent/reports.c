@@ -27,6 +27,11 @@ struct agent_reports {
 
 bool agent_report_write(const agent_report *report, rd_buf *out)
 {
+    return agent_report_tell(report, RD_BYTES_NULL, out);
+}
+
+bool agent_report_tell(const agent_report *report, rd_bytes bundle, rd_buf *out)
+{
     json_t *object = json_object();
     rd_json_set_int(object, "seq", (int64_t)report->seq);
     rd_json_set_int(object, "incarnation", (int64_t)report->incarnation);
@@ -37,6 +42,8 @@ bool agent_report_write(const agent_report *report, rd_buf *out)
     rd_json_set_str(object, "detail", report->detail);
     rd_json_set_digest(object, "evidence", report->has_evidence ? &report->evidence : NULL);
     rd_json_set_time(object, "at", report->at_us);
+    if (bundle.size > 0)
+        rd_json_set_b64(object, "bundle", bundle);
     bool is_ok = rd_json_dump(object, out);
     json_decref(object);
     return is_ok;

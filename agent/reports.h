@@ -22,8 +22,10 @@ typedef struct agent_report {
     int64_t at_us; /* wall */
 } agent_report;
 
-/* One line of GET /events, without newline; also the journal's payload. */
+/* The journal's payload. */
 bool agent_report_write(const agent_report *report, rd_buf *out);
+/* One line of GET /events, without newline; bundle: what the report's evidence is the digest of, or nothing. */
+bool agent_report_tell(const agent_report *report, rd_bytes bundle, rd_buf *out);
 int agent_report_read(rd_bytes line, agent_report *ret, rd_err *err) RD_NODISCARD;
 
 typedef struct agent_reports agent_reports;

@@ -6,18 +6,27 @@
 
 #include <string.h>
 
-#define LINE_ROOM ((size_t)4096) /* more than a report takes */
+#define BUNDLE_MAX ((size_t)40 << 10) /* evidence that a line has room for; larger is fetched by its digest */
+
+/* Evidence goes along with what it proves, so that a start waits for no round trip. */
+static bool write_report(agent_uplink *uplink, const agent_report *report, rd_buf *out)
+{
+    RD_CLEANUP(rd_buf_done) rd_buf bundle = { .size_max = BUNDLE_MAX };
+    rd_err err = RD_ERR_INIT;
+    if (report->has_evidence && agent_blobs_get(uplink->config.evidence, &report->evidence, &bundle, &err) < 0)
+        rd_buf_clear(&bundle);
+    return agent_report_tell(report, rd_buf_bytes(&bundle), out) && rd_buf_append_u8(out, '\n');
+}
 
 void uplink_pump_events(agent_uplink *uplink, uplink_session *of)
 {
     const agent_report *report = NULL;
-    while (of->events && rd_link_stream_room(of->events) >= LINE_ROOM &&
+    while (of->events && rd_link_stream_room(of->events) >= RD_LINK_LINE_MAX &&
            (report = agent_reports_after(uplink->config.reports, of->sent_seq)) != NULL) {
-        RD_CLEANUP(rd_buf_done) rd_buf line = { .size_max = LINE_ROOM };
+        RD_CLEANUP(rd_buf_done) rd_buf line = { .size_max = RD_LINK_LINE_MAX };
         rd_err err = RD_ERR_INIT;
         of->sent_seq = report->seq;
-        (void)agent_report_write(report, &line);
-        (void)rd_buf_append_u8(&line, '\n');
+        (void)write_report(uplink, report, &line);
         if (rd_link_stream_write(of->events, rd_buf_bytes(&line), &err) < 0)
             return;
     }

@@ -8,6 +8,7 @@
 #include "api/blob_source.h"
 #include "api/ingest.h"
 #include "api/plane.h"
+#include "api/targets.h"
 #include "common/io/link.h"
 
 typedef struct api_agents api_agents;
@@ -40,6 +41,9 @@ typedef struct api_agents_options {
     rd_endpoint listen;
     /* Routes of this app may have changed: a link opened or closed, a verdict was renewed. */
     void (*on_app)(void *context, const rd_app_id *app);
+    /* An instance on a host that is linked here has proved itself; its status is committed next. Taken: callers may be
+     * led to it already, and on_app follows. */
+    bool (*on_proved)(void *context, const rd_app_id *app, const api_target_row *row);
     /* A link to a host with this key service is open. */
     void (*on_kms)(void *context, const rd_kms_id *kms);
     void (*on_log)(void *context, const api_log_line *line);

@@ -91,12 +91,22 @@ static void note_durable(api_host_link *host, const api_report *report)
     api_attach_check_reconciled(host);
 }
 
+/* What was offered ahead is what PostgreSQL says it is. */
+static void touch_app(const api_host_link *host, const api_report *report)
+{
+    const api_host_lease *lease = api_host_lease_of(host, &report->instance, report->epoch);
+    if (lease)
+        host->agents->options.on_app(host->agents->options.context, &lease->app);
+}
+
 static void on_durable(void *context, bool is_durable)
 {
     api_agent_event *event = context;
     api_host_link *host = event->host;
     if (is_durable) {
         event->state = API_EVENT_DURABLE;
+        if (event->is_offered)
+            touch_app(host, &event->report);
         note_durable(host, &event->report);
         pop_durable(host);
     }
@@ -160,6 +170,21 @@ static bool ask_again(api_agent_event *event, rd_code code, const char *text)
     return true;
 }
 
+/* The lease was live a moment ago, and the instance has proved itself: who waits for it need not wait for the disk. */
+static void offer(api_agent_event *event, const api_host_lease *lease, const api_verdict *verdict)
+{
+    const api_agents *agents = event->host->agents;
+    if (lease->phase == RD_PHASE_SERVING || lease->want != RD_WANT_RUN || !lease->is_live)
+        return;
+    const api_target_row row = { .instance = lease->instance,
+                                 .epoch = lease->epoch,
+                                 .host = event->host->host,
+                                 .replica = agents->options.replica,
+                                 .release = lease->release,
+                                 .valid_until_us = verdict->valid_until_us };
+    event->is_offered = agents->options.on_proved(agents->options.context, &lease->app, &row);
+}
+
 static void accept_event(api_agent_event *event, api_verdict *verdict)
 {
     api_host_link *host = event->host;
@@ -170,6 +195,7 @@ static void accept_event(api_agent_event *event, api_verdict *verdict)
             verdict->verified_at_us + RD_MAX((verdict->valid_until_us - verdict->verified_at_us) / 2, (int64_t)1000000);
         if (lease->phase == RD_PHASE_SERVING) /* renewed: the commit brings no change of phase that would tell */
             host->agents->options.on_app(host->agents->options.context, &lease->app);
+        offer(event, lease, verdict);
     }
     submit(event, verdict);
 }
@@ -251,6 +277,13 @@ static void on_evidence(void *context, int status, rd_bytes body, const rd_err *
     api_host_release(host);
 }
 
+static void begin_evidence(api_agent_event *event)
+{
+    event->state = API_EVENT_WORKING;
+    event->host->evidence_in_flight++;
+    event->host->evidence_tokens--;
+}
+
 static void fetch(api_agent_event *event)
 {
     api_host_link *host = event->host;
@@ -261,9 +294,7 @@ static void fetch(api_agent_event *event)
     rd_err err = RD_ERR_INIT;
     if (rd_link_send(host->link, &request, on_evidence, event, &err) < 0)
         return; /* the link is ending */
-    event->state = API_EVENT_WORKING;
-    host->evidence_in_flight++;
-    host->evidence_tokens--;
+    begin_evidence(event);
     api_host_hold(host);
 }
 
@@ -277,11 +308,16 @@ static bool has_elder(const api_host_link *host, const api_agent_event *event)
     return false;
 }
 
-/* 4 in flight and 10 a second for a host: past that its events wait, not its neighbours'. */
+/* A few in flight and so many a second for a host: past that its events wait, not its neighbours'. */
+static bool may_start(const api_host_link *host)
+{
+    return host->link && host->evidence_in_flight < API_EVIDENCE_FLIGHT && host->evidence_tokens > 0;
+}
+
 static void start_evidence(api_host_link *host)
 {
     for (api_agent_event *event = host->first_event; event; event = event->next) {
-        if (!host->link || host->evidence_in_flight >= API_EVIDENCE_FLIGHT || host->evidence_tokens == 0)
+        if (!may_start(host))
             return;
         if (event->state == API_EVENT_NEW && !has_elder(host, event))
             fetch(event);
@@ -389,7 +425,12 @@ static void take_event(api_host_link *host, const api_event_line *line)
     }
     event->state = API_EVENT_NEW;
     event->is_unjudged = true;
-    start_evidence(host);
+    if (line->bundle.size == 0 || !may_start(host) || has_elder(host, event)) {
+        start_evidence(host); /* evidence that must wait is not kept: it is fetched when its turn comes */
+        return;
+    }
+    begin_evidence(event);
+    judge(event, rd_buf_bytes(&line->bundle));
 }
 
 static bool on_line(rd_link_stream *stream, void *context, rd_bytes bytes)

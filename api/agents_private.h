@@ -20,7 +20,7 @@
 #define API_JOB_WINDOW        64u
 #define API_EVENTS_WAITING    256u /* of one host; then its stream is paused */
 #define API_EVIDENCE_FLIGHT   4u
-#define API_EVIDENCE_A_SECOND 10u
+#define API_EVIDENCE_A_SECOND 50u
 #define API_BLOB_FLIGHT       4u
 #define API_SESSIONS_A_MINUTE 10
 #define API_ASKS_MAX          2 /* times that evidence with an old nonce is asked for again */
@@ -69,6 +69,7 @@ typedef struct api_agent_event {
     uint64_t seq;
     bool has_evidence;
     bool is_unjudged; /* its evidence was not judged yet */
+    bool is_offered;  /* callers may have been led to the instance ahead of the commit */
     rd_digest evidence;
     api_report report;
     struct api_agent_event *next;

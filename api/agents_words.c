@@ -166,6 +166,12 @@ static const rd_json_field event_fields[] = {
       .offset = offsetof(api_event_line, evidence),
       .flags = RD_OPTIONAL | RD_NULLABLE,
       .has = RD_HAS(api_event_line, has_evidence) },
+    { .name = "bundle",
+      .kind = RD_JSON_B64_BUF,
+      .offset = offsetof(api_event_line, bundle),
+      .min = 1,
+      .max = RD_LINK_LINE_MAX,
+      .flags = RD_OPTIONAL | RD_NULLABLE },
     RD_JSON_END,
 };
 
@@ -178,6 +184,7 @@ void api_event_line_done(api_event_line *line)
 {
     free(line->reason);
     free(line->detail);
+    rd_buf_done(&line->bundle);
 }
 
 /* --- a line of the log stream --- */

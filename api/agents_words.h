@@ -43,6 +43,7 @@ typedef struct api_event_line {
     char *reason, *detail;
     bool has_evidence;
     rd_digest evidence;
+    rd_buf bundle; /* that evidence, or empty: it is to be fetched */
 } api_event_line;
 
 int api_event_line_read(rd_bytes line, api_event_line *ret, rd_err *err) RD_NODISCARD;

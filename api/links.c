@@ -46,6 +46,12 @@ static void on_app(void *context, const rd_app_id *app)
         api_routes_load_app(links->routes, app);
 }
 
+static bool on_proved(void *context, const rd_app_id *app, const api_target_row *row)
+{
+    const api_links *links = context;
+    return links->relay && api_targets_offer(api_relay_targets(links->relay), app, row);
+}
+
 static void on_asked(void *context, const rd_app_id *app)
 {
     api_links *links = context;
@@ -313,6 +319,7 @@ static int start_agents(api_links *links, rd_err *err)
                                    .replica_name = context->replica,
                                    .listen = { .host = host },
                                    .on_app = on_app,
+                                   .on_proved = on_proved,
                                    .on_kms = on_kms,
                                    .on_log = on_log,
                                    .on_replica = on_replica,

@@ -109,6 +109,9 @@ static void target_refresh(api_target *target, const api_target_row *row)
     target->release = row->release;
     target->valid_until_us = row->valid_until_us;
     target->limits = row->limits;
+    target->app->has_limits = true;
+    target->app->release = row->release;
+    target->app->limits = row->limits;
 }
 
 static void add_row(api_targets *targets, api_app *app, const api_target_row *row)
@@ -180,6 +183,20 @@ void api_targets_replace(api_targets *targets, uint64_t version, const api_app_r
     }
     if (app->count > 0 || app->is_paused || !app->sleeps)
         note_settled(targets, app);
+}
+
+bool api_targets_offer(api_targets *targets, const rd_app_id *id, const api_target_row *given)
+{
+    api_app *app = rd_table_get(targets->apps, app_key(id));
+    if (!app || app->is_paused || !app->has_limits || !rd_digest_equal(&app->release, &given->release) ||
+        app->count >= API_TARGETS_PER_APP_MAX)
+        return false;
+    api_target_row row = *given;
+    row.limits = app->limits;
+    app->targets = rd_realloc(app->targets, (app->count + 1) * sizeof(api_target *));
+    add_row(targets, app, &row);
+    note_settled(targets, app);
+    return true;
 }
 
 bool api_targets_next_app(const api_targets *targets, size_t *iterator, api_app **ret)

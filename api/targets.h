@@ -48,6 +48,9 @@ struct api_app {
     bool is_open_asleep; /* the release that would wake takes callers without a token */
     bool was_used;       /* called since the last look of sleep.c */
     uint64_t version;    /* of the load that filled it */
+    bool has_limits;     /* an instance was known once: what calls to its release must keep to */
+    rd_digest release;
+    api_target_limits limits;
     api_target **targets;
     size_t count;
     size_t next; /* where the search begins: spreads equal ones */
@@ -84,6 +87,10 @@ typedef struct api_app_row {
  * instance the newer stays. Loads older than what stands (by version) change nothing. */
 void api_targets_replace(api_targets *targets, uint64_t version, const api_app_row *app, const api_target_row *rows,
                          size_t count);
+/* An instance whose evidence was accepted a moment ago and whose status is on its way to PostgreSQL: callers who wait
+ * are led to it now, and the next load has the last word. limits of the row are not read. False: the app's last
+ * instance was of another release, or nobody may be led. */
+bool api_targets_offer(api_targets *targets, const rd_app_id *app, const api_target_row *row);
 api_app *api_targets_app(const api_targets *targets, const rd_app_id *app);
 /* The target of an instance with its newest epoch, or NULL. */
 api_target *api_targets_instance(const api_targets *targets, const rd_id *instance);

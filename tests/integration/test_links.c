@@ -57,12 +57,12 @@ static void levels_of_ended_leases_are_sent_too(void **state)
 
 /* ---- tests: evidence ---- */
 
-static void honest_evidence_is_believed(void **state)
+static void believe_honest(bool brings_evidence)
 {
-    (void)state;
     rd_id instance;
     fake_job *job;
     host *h = host_with_job(&instance, &job);
+    h->agent.brings_evidence = brings_evidence;
     int64_t started_us = now_us();
     serve(h, job, &instance);
     print_message("serving after %lld us\n", (long long)(now_us() - started_us));
@@ -82,7 +82,20 @@ static void honest_evidence_is_believed(void **state)
             " AND body->>'phase' <> 'attesting'",
             hex_of(instance.b, 16)),
         "serving");
+    assert_int_equal(h->agent.evidence_fetches, brings_evidence ? 0 : 1);
     host_free(h);
+}
+
+static void honest_evidence_is_believed(void **state)
+{
+    (void)state;
+    believe_honest(false);
+}
+
+static void evidence_that_comes_along_is_not_fetched(void **state)
+{
+    (void)state;
+    believe_honest(true);
 }
 
 typedef void (*spoiler)(rd_statement *s, uint8_t mrtd[48]);
@@ -256,18 +269,25 @@ static void serving_without_evidence_is_refused(void **state)
     host_free(h);
 }
 
-static void bytes_of_another_digest_are_refused(void **state)
+static void refuse_another_digest(bool brings_evidence)
 {
-    (void)state;
     rd_id instance;
     fake_job *job;
     host *h = host_with_job(&instance, &job);
+    h->agent.brings_evidence = brings_evidence;
     rd_statement statement = good_statement(job);
     rd_digest digest = fake_evidence_make(&h->agent, &statement, w.mrtd);
     h->agent.evidence[0].bundle.data[10] ^= 1; /* the name stays */
     fake_event(&h->agent, job, "serving", &digest);
     UNTIL(strcmp(phase_of(&instance), "8 digest_mismatch") == 0);
     host_free(h);
+}
+
+static void bytes_of_another_digest_are_refused(void **state)
+{
+    (void)state;
+    refuse_another_digest(false);
+    refuse_another_digest(true);
 }
 
 /* An old nonce is asked for again, twice; then it is a refusal. */
@@ -552,6 +572,7 @@ int main(void)
         cmocka_unit_test(attach_sends_jobs_in_order_with_blobs),
         cmocka_unit_test(levels_of_ended_leases_are_sent_too),
         cmocka_unit_test(honest_evidence_is_believed),
+        cmocka_unit_test(evidence_that_comes_along_is_not_fetched),
         cmocka_unit_test(spoiled_evidence_is_refused),
         cmocka_unit_test(faults_of_a_host_lead_to_a_mark),
         cmocka_unit_test(serving_without_evidence_is_refused),

@@ -67,6 +67,8 @@ typedef struct fake_agent {
         rd_buf bundle;
     } evidence[FAKE_EVIDENCE_MAX];
     size_t evidence_count;
+    bool brings_evidence; /* in the event, as agents do; else it is fetched */
+    unsigned evidence_fetches;
 } fake_agent;
 
 /* ---- evidence ---- */
@@ -106,18 +108,26 @@ static inline rd_digest fake_evidence_make(fake_agent *a, const rd_statement *st
 static inline void fake_event_at(fake_agent *a, uint64_t seq, const char *instance, uint64_t epoch, const char *phase,
                                  const rd_digest *evidence)
 {
-    char digest[RD_DIGEST_TEXT_SIZE] = "", line[512], at[RD_TIME_TEXT_SIZE];
+    char digest[RD_DIGEST_TEXT_SIZE] = "", at[RD_TIME_TEXT_SIZE];
+    rd_buf line = { 0 };
     if (evidence)
         rd_digest_format(evidence, digest);
     rd_time_format(rd_clock_wall_us(rd_clock_system()), at);
-    snprintf(line, sizeof line,
-             "{\"seq\":%" PRIu64 ",\"incarnation\":%" PRIu64 ",\"instance\":\"%s\",\"epoch\":%" PRIu64
-             ",\"phase\":\"%s\",\"reason\":\"\",\"detail\":\"\",\"evidence\":%s%s%s,\"at\":\"%s\"}\n",
-             seq, a->incarnation, instance, epoch, phase, evidence ? "\"" : "", evidence ? digest : "null",
-             evidence ? "\"" : "", at);
+    assert_true(rd_buf_printf(&line,
+                              "{\"seq\":%" PRIu64 ",\"incarnation\":%" PRIu64 ",\"instance\":\"%s\",\"epoch\":%" PRIu64
+                              ",\"phase\":\"%s\",\"reason\":\"\",\"detail\":\"\",\"evidence\":%s%s%s,\"at\":\"%s\"",
+                              seq, a->incarnation, instance, epoch, phase, evidence ? "\"" : "",
+                              evidence ? digest : "null", evidence ? "\"" : "", at));
+    for (size_t i = 0; i < FAKE_EVIDENCE_MAX && evidence && a->brings_evidence; i++)
+        if (rd_digest_equal(&a->evidence[i].digest, evidence))
+            assert_true(rd_buf_append_str(&line, ",\"bundle\":\"") &&
+                        rd_buf_append_base64url(&line, rd_buf_bytes(&a->evidence[i].bundle)) &&
+                        rd_buf_append_str(&line, "\""));
     rd_err err = RD_ERR_INIT;
     assert_non_null(a->events);
-    assert_int_equal(rd_link_stream_write(a->events, rd_bytes_str(line), &err), 0);
+    assert_true(rd_buf_append_str(&line, "}\n"));
+    assert_int_equal(rd_link_stream_write(a->events, rd_buf_bytes(&line), &err), 0);
+    rd_buf_done(&line);
 }
 
 static inline void fake_event(fake_agent *a, const fake_job *job, const char *phase, const rd_digest *evidence)
@@ -298,6 +308,7 @@ static inline void fake_on_request(void *context, rd_link_stream *stream, const 
         json_decref(body);
         rd_link_answer(stream, 204, RD_BYTES_NULL);
     } else if (rd_starts_with(path, "/evidence/")) {
+        a->evidence_fetches++;
         fake_give_evidence(a, stream, path);
     } else if (strcmp(path, "/evidence-requests") == 0) {
         a->evidence_requests++;

@@ -120,6 +120,11 @@ static void test_line_and_back(void **state)
     memset(&again, 0, sizeof again);
     assert_int_equal(0, agent_report_read(rd_buf_bytes(&line), &again, &err));
     assert_memory_equal(&report, &again, sizeof report);
+    rd_buf told = { 0 };
+    assert_true(agent_report_tell(&report, RD_BYTES_LIT("\x01\x02\x03"), &told));
+    assert_non_null(memmem(told.data, told.size, "\"bundle\":\"AQID\"", 15));
+    assert_null(memmem(line.data, line.size, "bundle", 6));
+    rd_buf_done(&told);
     assert_int_equal(-1, agent_report_read(RD_BYTES_LIT("{\"seq\":1}"), &again, &err));
     assert_int_equal(RD_E_JSON_MISSING, err.code);
     rd_buf_done(&line);

@@ -174,12 +174,62 @@ static void the_same_epoch_keeps_its_calls(void **state)
     api_targets_free(targets);
 }
 
+static size_t settled;
+
+static void on_settled(void *context, const api_app *app)
+{
+    (void)context;
+    (void)app;
+    settled++;
+}
+
+static void what_is_offered_lasts_until_the_next_load(void **state)
+{
+    (void)state;
+    bool elsewhere;
+    const api_pick pick = { .now_us = 1 };
+    api_app_row asleep = app_a, paused = app_a;
+    api_target_row one = row(1, 10, 1000), two = row(2, 11, 1000), other = row(3, 12, 1000);
+    asleep.sleeps = paused.is_paused = true;
+    one.limits.request_bytes = 77;
+    other.release.b[0] = 9;
+    api_targets *targets = api_targets_new(on_gone, NULL);
+    api_targets_on_settled(targets, on_settled, NULL);
+    settled = 0;
+    assert_false(api_targets_offer(targets, &app_a.id, &two)); /* no such app */
+    api_targets_replace(targets, 1, &asleep, NULL, 0);
+    assert_false(api_targets_offer(targets, &app_a.id, &two)); /* its limits were never known */
+    api_targets_replace(targets, 2, &asleep, &one, 1);
+    api_targets_replace(targets, 3, &asleep, NULL, 0);
+    settled = 0;
+    assert_false(api_targets_offer(targets, &app_a.id, &other));
+    assert_int_equal(settled, 0);
+    assert_true(api_targets_offer(targets, &app_a.id, &two));
+    assert_int_equal(settled, 1);
+    api_target *target = api_targets_pick(api_targets_app(targets, &app_a.id), &pick, &elsewhere);
+    assert_ptr_equal(target, api_targets_instance(targets, &two.instance));
+    assert_int_equal(target->limits.request_bytes, 77);
+    api_targets_replace(targets, 4, &asleep, &two, 1); /* it was committed: calls and pipes stay */
+    assert_ptr_equal(api_targets_instance(targets, &two.instance), target);
+    api_targets_replace(targets, 5, &asleep, NULL, 0);
+    assert_true(api_targets_offer(targets, &app_a.id, &two));
+    api_targets_replace(targets, 6, &asleep, NULL, 0); /* it was not */
+    assert_null(api_targets_instance(targets, &two.instance));
+    api_targets_replace(targets, 7, &paused, NULL, 0);
+    assert_false(api_targets_offer(targets, &app_a.id, &two));
+    api_targets_free(targets);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(picks_least_busy_of_the_valid),  cmocka_unit_test(the_nearer_of_equally_busy),
-        cmocka_unit_test(says_when_others_hold_the_link), cmocka_unit_test(epochs_and_versions_only_grow),
-        cmocka_unit_test(what_is_held_outlives_its_row),  cmocka_unit_test(the_same_epoch_keeps_its_calls),
+        cmocka_unit_test(picks_least_busy_of_the_valid),
+        cmocka_unit_test(the_nearer_of_equally_busy),
+        cmocka_unit_test(says_when_others_hold_the_link),
+        cmocka_unit_test(epochs_and_versions_only_grow),
+        cmocka_unit_test(what_is_held_outlives_its_row),
+        cmocka_unit_test(the_same_epoch_keeps_its_calls),
+        cmocka_unit_test(what_is_offered_lasts_until_the_next_load),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
