@@ -279,6 +279,11 @@ static const char *const leaks[] = {
     "new FinalizationRegistry(() => globalThis.kept = 1).register({}, 1); return new Response('x')",
     "setTimeout(() => { globalThis.kept = 1 }, 1); return new Response('x')",
     "n++; list.push(1); return new Response('x')",
+    "new Promise(() => {}).finally(() => { globalThis.kept = 1 }); RegExp.kept = 1; Symbol.kept = 1; "
+    "Object.getPrototypeOf(Symbol.for('s')).kept = 1; return new Response('x')",
+    "setTimeout(() => { Array.prototype.kept = 1 }, 5); ctx.waitUntil(new Promise(() => {})); return new Response('x')",
+    "Promise.reject(1).catch(() => { Array.prototype.kept = 1 }); throw Object.assign(new Error('x'), "
+    "{ get stack() { Array.prototype.kept = 1 }, toString() { Array.prototype.kept = 1; return 'x' } })",
 };
 
 static void test_nothing_is_kept(void **state)
@@ -287,11 +292,12 @@ static void test_nothing_is_kept(void **state)
     for (size_t i = 0; i < RD_ARRAY_LEN(leaks); i++) {
         char source[1024];
         fixture f = { 0 };
-        (void)snprintf(source, sizeof(source),
-                       "let n = 0; const list = []; export default (r) => { if (r.url.endsWith('/leak')) { %s }\n"
-                       "return new Response([globalThis.kept, [].kept, ({}).kept, Date.kept, Intl.kept, Math.kept, "
-                       "WebAssembly.kept, redoubt.kept, n, list.length].join()) }",
-                       leaks[i]);
+        (void)snprintf(
+            source, sizeof(source),
+            "let n = 0; const list = []; export default (r, env, ctx) => { if (r.url.endsWith('/leak')) { %s }\n"
+            "return new Response([globalThis.kept, [].kept, ({}).kept, Date.kept, Intl.kept, RegExp.kept ?? Math.kept, "
+            "Symbol.kept ?? Symbol.for('s').kept ?? WebAssembly.kept, redoubt.kept, n, list.length].join()) }",
+            leaks[i]);
         fixture_start(&f, NULL, source);
         for (int round = 0; round < 2; round++) {
             rd_err err = RD_ERR_INIT;
