@@ -170,7 +170,7 @@ int cli_exchange_fetch_proof(cli_client *client, cli_exchange *exchange, rd_err 
 int cli_exchange_prove(cli_context *context, const cli_exchange *exchange, int64_t now_us, cli_docs *docs,
                        cli_proof *proof, json_t *steps, rd_err *err)
 {
-    const char *state_dir = cli_profile_get(context->profile, CLI_SET_STATE_DIR);
+    const char *state_dir = exchange->is_saved ? NULL : cli_profile_get(context->profile, CLI_SET_STATE_DIR);
     *proof = (cli_proof){ .is_simulated = false };
     if (cli_docs_open(exchange->docs, &exchange->app, state_dir, &now_us, docs, steps, err) < 0 ||
         cli_docs_check_pin(context, docs, steps, err) < 0)

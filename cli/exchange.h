@@ -21,6 +21,7 @@ typedef struct cli_exchange {
     rd_buf evidence;   /* bundle: purpose client over evidence_nonce where sealed, else status */
     rd_buf collateral; /* JSON set */
     bool is_sealed;
+    bool is_saved;   /* of then: an older head than the newest known is what it has to be */
     bool is_chunked; /* sealed: in chunks, so that a streamed answer can be taken as it comes */
     /* Takes the body of a streamed answer as it comes, before its receipt is there; may be NULL. */
     void (*on_piece)(void *context, rd_bytes piece);

@@ -74,6 +74,7 @@ static int read_document(const json_t *document, cli_exchange *ret, rd_err *err)
     ret->response_type = read_text(document, "response_type");
     ret->receipt = read_text(document, "receipt");
     ret->instance = read_text(document, "instance");
+    ret->is_saved = true;
     ret->docs = json_incref(json_object_get(document, "docs"));
     ret->has_nonce = json_object_get(document, "nonce") != NULL;
     if (ret->has_nonce && read_fixed(document, "nonce", ret->nonce, err) < 0)

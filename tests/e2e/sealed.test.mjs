@@ -283,6 +283,8 @@ test("R41: whoever named one release sends nothing to the next, which the owner 
     assert.doesNotMatch(answer.stdout, new RegExp(ANSWER), "the answer is withheld");
   }
   assert.equal((await relay.cli("invoke", "moving", "--data", MARKER, "--release", second)).code, 0);
+  const kept = await stack.cli("verify", saved, ...pinned);
+  assert.equal(kept.code, 0, "what was answered under the older head was: " + kept.stderr);
   assert.equal((await stack.cli("invoke", "moving", "--release", "latest")).code, 2);
   assert.equal((await stack.cli("invoke", "moving", "--plain", "--unverified", ...pinned)).code, 2);
 });
