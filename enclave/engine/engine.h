@@ -144,7 +144,8 @@ int encl_engine_finish(encl_engine *engine, rd_err *err) RD_NODISCARD;
 
 /* Puts back the pristine machine: memory image, size (the grown tail is given back and reads as zeros), globals, table,
  * and the arena of host objects. Cheap and idempotent. Call it after each answer, so that nothing of a request stays in
- * memory while the instance idles. Does nothing before load. */
+ * memory while the instance idles; the jsc machine is a new one, but what the one before freed is not wiped
+ * (SECURITY.md). Does nothing before load. */
 void encl_engine_reset(encl_engine *engine);
 
 /* SHA-256 over the snapshot: the same platform, handler and env give the same digest on every machine. Needs load. */
