@@ -5,6 +5,7 @@
 #include "api/store.h"
 #include "api/store_orgs.h"
 #include "common/base/text.h"
+#include "common/model/engine_name.h"
 #include "common/model/instance_state.h"
 
 #define DRAIN_STANDARD_S 600
@@ -45,6 +46,18 @@ static json_t *quarantine(const rd_pg_result *row, size_t r)
     return object;
 }
 
+/* What its agent said; nothing before it was ever linked. */
+static json_t *engines(const rd_pg_result *row, size_t r)
+{
+    json_t *names = json_array();
+    if (rd_pg_is_null(row, r, 20))
+        return names;
+    (void)json_array_append_new(names, json_string(rd_engine_names[RD_ENGINE_QUICKJS]));
+    if (rd_pg_get_bool(row, r, 28))
+        (void)json_array_append_new(names, json_string(rd_engine_names[RD_ENGINE_JSC]));
+    return names;
+}
+
 static json_t *host_json(const rd_pg_result *row, size_t r)
 {
     json_t *host = json_object();
@@ -68,6 +81,7 @@ static json_t *host_json(const rd_pg_result *row, size_t r)
     set_json_text(host, "verdict", rd_pg_get_text(row, r, 14));
     set_json_text(host, "labels", rd_pg_get_text(row, r, 15));
     rd_json_set_str(host, "agent_version", rd_pg_get_text(row, r, 20));
+    rd_json_set(host, "engines", engines(row, r));
     rd_json_set_time(host, "enrolled_at", rd_pg_get_time(row, r, 16));
     return host;
 }

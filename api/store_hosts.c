@@ -5,7 +5,8 @@
     " k.reported_slots, h.used_cpu_m, h.used_mem, h.used_slots, i.platform_id, i.verdict::text, i.labels::text, i.at," \
     " i.revoked_at, coalesce(w.gen, 0), coalesce(w.cordon, false), k.agent_version, i.shard, i.zone,"                  \
     " coalesce(m.mark, 0) > coalesce(w.released, 0), m.code, m.detail, m.marked_at,"                                   \
-    " CASE WHEN m.since > clock_timestamp() - interval '1 hour' THEN m.faults ELSE 0 END"
+    " CASE WHEN m.since > clock_timestamp() - interval '1 hour' THEN m.faults ELSE 0 END,"                             \
+    " coalesce(k.engines ? 'engine.jsc', false)"
 #define HOST_JOINS                                                                                                     \
     " FROM host_identity i LEFT JOIN hosts h ON h.host_id = i.host_id LEFT JOIN host_links k ON k.host_id = i.host_id" \
     " LEFT JOIN host_wishes w ON w.host_id = i.host_id LEFT JOIN host_marks m ON m.host_id = i.host_id"

@@ -38,6 +38,12 @@ const text = async (path) => {
   return answer.body;
 };
 
+test("a host says which engines it has", { skip: missing, timeout: 60000 }, async () => {
+  const [host] = (await stack.rest("GET", "/v1/hosts")).items;
+  assert.deepEqual(host.engines, ["quickjs", "jsc"]);
+  assert.match((await stack.cli("hosts", "show", host.id)).stdout, /engines.*quickjs.*jsc/s);
+});
+
 test("Intl and WebAssembly are there, and what a request leaves behind is gone in the next", { skip: missing }, async () => {
   assert.equal(await text("/intl"), "1.234,50\u00a0€");
   assert.equal(await text("/wasm"), "42");

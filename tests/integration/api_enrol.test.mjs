@@ -58,6 +58,7 @@ test("a simulated machine becomes a host with a certificate of a day", async () 
   plane.enroll(plane.platform("one"), "one", token);
   const hosts = (await plane.request("GET", "/v1/hosts")).body.items;
   assert.equal(hosts.length, 1);
+  assert.deepEqual(hosts[0].engines, [], "nothing is known before its first link");
   assert.deepEqual([hosts[0].region, hosts[0].simulated, hosts[0].state, hosts[0].link, hosts[0].labels.rack], ["here", true, "enrolled", "down", "7"]);
   assert.equal(plane.sql("SELECT count(*) FROM evaluations WHERE kind = 2 AND cause = 'enrol'")[0], "1");
   const files = readdirSync(join(plane.dir, "one")).filter((f) => f.endsWith(".pem") || f.endsWith(".crt"));

@@ -20,6 +20,6 @@ export async function hostPage({ id }) {
         h("p.by", {}, "These checks ran in the plane. They are reported, not proved.")),
       stats([["State", stateText(host)], ["Link", host.link], ["TCB", tcb.status || "–"], ["Instances", used.slots]]),
       h("div.cols", {}, panel("Capacity", null, h("div.pad.stack", {}, share(used.slots, capacity.slots, `${used.slots} of ${capacity.slots} slots`), share(used.cpu_m, capacity.cpu_m, `${used.cpu_m / 1000} of ${capacity.cpu_m / 1000} cores`), share(used.memory_bytes, capacity.memory_bytes, `${sizeText(used.memory_bytes)} of ${sizeText(capacity.memory_bytes)}`))),
-        panel("Facts", null, h("div.pad", {}, facts([["Enrolled", age(host.enrolled_at)], ["Agent", host.agent_version || "–"], ["Platform", h("code.break", {}, host.platform)], ["TCB date", tcb.date ? tcb.date.slice(0, 10) : "–"], ["Advisories", tcb.advisories?.length ? tcb.advisories.join(", ") : "none"], ["Labels", Object.entries(host.labels).map(([name, value]) => `${name}=${value}`).join(", ") || "none"]])))),
+        panel("Facts", null, h("div.pad", {}, facts([["Enrolled", age(host.enrolled_at)], ["Agent", host.agent_version || "–"], ["Engines", host.engines.join(", ") || "–"], ["Platform", h("code.break", {}, host.platform)], ["TCB date", tcb.date ? tcb.date.slice(0, 10) : "–"], ["Advisories", tcb.advisories?.length ? tcb.advisories.join(", ") : "none"], ["Labels", Object.entries(host.labels).map(([name, value]) => `${name}=${value}`).join(", ") || "none"]])))),
       terminal(`redoubt hosts show ${host.id}`)] };
 }
