@@ -93,11 +93,12 @@ static size_t on_body(char *data, size_t size, size_t count, void *context)
     const cli_request *request = coming->request;
     stop_waiting(coming);
     const char *type = request->piece_type ? cli_answer_header(coming->answer, "content-type") : NULL;
-    bool is_gathered = !type || strcmp(type, request->piece_type) != 0;
+    bool is_of_type = type && strcmp(type, request->piece_type) == 0;
+    bool is_handed = request->on_piece && (is_of_type || !request->piece_type);
     coming->answer->body_size += size * count;
-    if (is_gathered && !rd_buf_append(&coming->answer->body, data, size * count))
+    if (!is_of_type && !rd_buf_append(&coming->answer->body, data, size * count))
         return 0;
-    if (request->on_piece && !request->on_piece(request->context, coming->answer, rd_bytes_of(data, size * count)))
+    if (is_handed && !request->on_piece(request->context, coming->answer, rd_bytes_of(data, size * count)))
         return 0;
     return size * count;
 }

@@ -31,7 +31,7 @@ typedef struct cli_request {
     bool accept_any_status;     /* 4xx and 5xx are answers, not errors */
     int64_t timeout_us;         /* 0: 30 s */
     cli_on_piece on_piece;      /* may be NULL */
-    const char *piece_type;     /* bodies of this media type go to on_piece and are not gathered; may be NULL */
+    const char *piece_type;     /* bodies of this media type alone go to on_piece, and are not gathered; may be NULL */
     void *context;              /* of on_piece */
 } cli_request;
 

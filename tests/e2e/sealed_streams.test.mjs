@@ -329,6 +329,8 @@ test("R45: a hostile relay cuts, moves, drops, doubles, splices and forges chunk
   const problem = (status, code) => (_, answer) => ({ status, headers: { ...answer.headers, "content-type": "application/problem+json" }, body: Buffer.from(JSON.stringify({ code, detail: "says the relay" })) });
   await spoil(problem(500, "function_error"), "function_error");
   await spoil(problem(415, "content_type"), "content_type");
+  const spaced = problem(415, "content_type"); // whose bytes read as a chunk: they are none, by their type
+  await spoil((parts, answer) => { const made = spaced(parts, answer); return { ...made, body: Buffer.concat([Buffer.alloc(100, " "), made.body]) }; }, "content_type");
 });
 
 test("R45: what was printed before a spoiled chunk is the enclave's, and called partial", { timeout: 60000 }, async () => {
