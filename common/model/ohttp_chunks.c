@@ -76,6 +76,7 @@ int rd_ohttp_open_chunked(const rd_ohttp_key *key, const rd_secret *private_key,
     size_t before = message->size;
     if (rd_ohttp_read_request(key, REQUEST_LABEL, private_key, sealed, ret, &rest, err) < 0)
         return -1;
+    (void)rd_buf_reserve(message, rest.size); /* a buffer that grows leaves copies behind */
     if (open_chunks(&ret->hpke, rest, message, err) == 0)
         return 0;
     if (message->size > before)

@@ -386,8 +386,17 @@ static void shrink(rd_buf *buf)
     rd_buf_init(buf, size_max);
 }
 
+/* What stood in a seal outlives its exchange nowhere. */
+static void wipe_answer(encl_conn *conn)
+{
+    rd_wipe(conn->head.data, conn->head.capacity);
+    rd_wipe(conn->body.data, conn->body.capacity);
+}
+
 void encl_conn_next(encl_conn *conn)
 {
+    if (conn->sealing != NULL)
+        wipe_answer(conn);
     encl_conn_seal(conn, NULL);
     size_t used = conn->head_size + (size_t)conn->content_length;
     rd_buf_consume(&conn->in, RD_MIN(used, conn->in.size));

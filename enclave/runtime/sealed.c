@@ -21,6 +21,7 @@ static int read_stream(rd_bytes opened, encl_sealed_store *store, rd_bhttp_messa
 {
     store->reader = rd_bhttp_reader_new(true);
     rd_buf_init(&store->content, opened.size);
+    (void)rd_buf_reserve(&store->content, opened.size); /* as for the message: no copies are left behind */
     if (rd_bhttp_reader_feed(store->reader, opened, &store->content, err) < 0 ||
         rd_bhttp_reader_end(store->reader, err) < 0)
         return -1;

@@ -214,12 +214,35 @@ static void test_requests_of_either_length(void **state RD_UNUSED)
     assert_true(rd_bytes_equal(body, RD_BYTES_LIT("known")));
 }
 
+static bool holds(const rd_buf *buf, rd_bytes text)
+{
+    return memmem(buf->data, buf->capacity, text.data, text.size) != NULL;
+}
+
+/* A connection that waits for its next request holds nothing of what stood in the last one's seal. */
+static void test_nothing_sealed_outlives_its_exchange(void **state)
+{
+    fixture *f = *state;
+    encl_conn conn;
+    const rd_bytes words = RD_BYTES_LIT("for one caller alone");
+    encl_conn_open(&conn, -1);
+    encl_conn_seal(&conn, open_one(f));
+    encl_conn_begin(&conn, 200);
+    encl_conn_line(&conn, "X-Word", words);
+    assert_true(encl_conn_add(&conn, words));
+    assert_true(holds(&conn.head, words) && holds(&conn.body, words));
+    encl_conn_next(&conn);
+    assert_false(holds(&conn.head, words) || holds(&conn.body, words));
+    encl_conn_close(&conn);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_r65_pieces, setup, teardown),
         cmocka_unit_test_setup_teardown(test_an_empty_answer_and_one_without_a_receipt, setup, teardown),
         cmocka_unit_test_setup_teardown(test_r29_a_captured_request_runs_once, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_nothing_sealed_outlives_its_exchange, setup, teardown),
         cmocka_unit_test(test_requests_of_either_length),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
