@@ -26,7 +26,7 @@ bool encl_http_is_host(rd_bytes text)
     for (size_t i = 0; i < text.size; i++) {
         uint8_t c = text.data[i];
         bool is_letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
-        if (!is_letter && strchr("-._:[]", c) == NULL)
+        if (!is_letter && (c == 0 || strchr("-._:[]", c) == NULL))
             return false;
     }
     return text.size <= 255;

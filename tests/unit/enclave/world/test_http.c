@@ -147,13 +147,21 @@ static void test_reserved(void **state)
     assert_false(encl_http_is_reserved(RD_BYTES_LIT("Redoubt")));
 }
 
+/* What a seal says of itself comes without the lines that the parser above judged. */
+static void test_hosts(void **state)
+{
+    (void)state;
+    assert_true(encl_http_is_host(RD_BYTES_LIT("a-1.example:80")));
+    assert_true(encl_http_is_host(RD_BYTES_LIT("[::1]:80")));
+    assert_false(encl_http_is_host(RD_BYTES_LIT("a/b")));
+    assert_false(encl_http_is_host(RD_BYTES_LIT("a.example\0b")));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_rows),
-        cmocka_unit_test(test_pieces),
-        cmocka_unit_test(test_bounds),
-        cmocka_unit_test(test_reserved),
+        cmocka_unit_test(test_rows),     cmocka_unit_test(test_pieces), cmocka_unit_test(test_bounds),
+        cmocka_unit_test(test_reserved), cmocka_unit_test(test_hosts),
     };
     return cmocka_run_group_tests_name("http", tests, NULL, NULL);
 }
