@@ -38,15 +38,15 @@ before(async () => {
 after(() => stack?.close());
 
 const nameOf = (id) => `${id.replace("_", "-")}.localhost`;
-async function openTls(ALPNProtocols = ["h2"]) {
-  const socket = connectTls({ host: "127.0.0.1", port, servername: nameOf(app), rejectUnauthorized: false, ALPNProtocols });
+async function openTls(ALPNProtocols = ["h2"], id = app) {
+  const socket = connectTls({ host: "127.0.0.1", port, servername: nameOf(id), rejectUnauthorized: false, ALPNProtocols });
   await once(socket, "secureConnect");
   return socket;
 }
-async function open(options = {}) {
-  const socket = await openTls();
+async function open(options = {}, id = app) {
+  const socket = await openTls(["h2"], id);
   assert.equal(socket.alpnProtocol, "h2");
-  const session = connectH2(`https://${nameOf(app)}`, { createConnection: () => socket, ...options });
+  const session = connectH2(`https://${nameOf(id)}`, { createConnection: () => socket, ...options });
   session.on("error", () => {});
   await once(session, "remoteSettings");
   return session;
@@ -220,9 +220,9 @@ const get = (id, path, flags = END_STREAM) => frame(HEADERS, END_HEADERS | flags
 
 // A raw session: what comes in is kept as frames {type, flags, id, payload}.
 class Raw {
-  static async open(settings = Buffer.alloc(0)) {
+  static async open(settings = Buffer.alloc(0), id = app) {
     const raw = new Raw();
-    raw.socket = await openTls();
+    raw.socket = await openTls(["h2"], id);
     raw.frames = [];
     raw.rest = Buffer.alloc(0);
     raw.ended = new Promise((done) => raw.socket.on("close", () => { raw.isOver = true; done(); }));
@@ -245,6 +245,22 @@ class Raw {
   async end() { await this.ended; const last = this.find(GOAWAY); return last ? last.payload.readUInt32BE(4) : null; }
   async wait(type, id) { return until(`frame ${type} of ${id}`, () => this.find(type, id), 10000); }
 }
+// Our answers have no table (RFC 7541): :status comes first, an index or a literal, behind the news that the table is empty.
+function statusOf({ payload }) {
+  let at = 0;
+  while (payload[at] >> 5 === 1) at++;
+  if (payload[at] & 128) return [200, 204, 206, 304, 400, 404, 500][(payload[at] & 127) - 8];
+  const size = payload[at + 1] & 127, value = payload.subarray(at + 2, at + 2 + size);
+  if (!(payload[at + 1] & 128)) return Number(value.toString());
+  let bits = Array.from(value, (one) => one.toString(2).padStart(8, "0")).join(""), digits = "";
+  const codes = ["00000", "00001", "00010", "011001", "011010", "011011", "011100", "011101", "011110", "011111"];
+  while (digits.length < 3) {
+    const digit = codes.findIndex((code) => bits.startsWith(code));
+    digits += digit;
+    bits = bits.slice(codes[digit].length);
+  }
+  return Number(digits);
+}
 const { NGHTTP2_ENHANCE_YOUR_CALM: CALM, NGHTTP2_PROTOCOL_ERROR: PROTOCOL, NGHTTP2_REFUSED_STREAM: REFUSED, NGHTTP2_FLOW_CONTROL_ERROR: FLOW } = constants;
 // A flood is cut, whatever else: by a GOAWAY that asks for calm, or by the library's own bound.
 async function floods(make, count = 4000, settings) {
@@ -260,6 +276,16 @@ async function floods(make, count = 4000, settings) {
   return code;
 }
 
+async function fetches(make) {
+  const raw = await Raw.open();
+  const type = make()[3];
+  for (let i = 1; i < 100 && !raw.isOver; i++) {
+    raw.send(...Array.from({ length: 50 }, make));
+    await until("they are acknowledged", () => raw.isOver || raw.find(GOAWAY) || raw.frames.filter((one) => one.type === type && one.flags === 1).length >= 50 * i, 10000);
+  }
+  return raw.end();
+}
+
 test("what costs a peer nothing is counted: resets, pings, settings, priorities, empty frames, updates, unknown frames", { timeout: 120000 }, async () => {
   assert.equal(await floods((i) => Buffer.concat([get(2 * i + 1, "/rapid"), frame(RST, 0, 2 * i + 1, u32(8))])), CALM, "CVE-2023-44487");
   assert.equal(await floods(() => frame(PING, 1, 0, Buffer.alloc(8))), CALM);
@@ -271,9 +297,10 @@ test("what costs a peer nothing is counted: resets, pings, settings, priorities,
   assert.ok(over === CALM || over === FLOW, `${over}: the body of a stream that is over`);
   assert.equal(await floods(() => frame(WINDOW, 0, 0, u32(1))), CALM);
   assert.equal(await floods(() => frame(77, 0, 0, Buffer.alloc(10))), CALM);
+  // A hundred acknowledgements at once are more than are kept; who fetches them is counted as for all else.
   for (const [name, make] of [["pings", () => frame(PING, 0, 0, Buffer.alloc(8))], ["settings", () => frame(SETTINGS)]]) {
-    const code = await floods(make);
-    assert.ok(code === CALM || code === null, `${name}: ${code}`);
+    assert.equal(await floods(make), null, name);
+    assert.equal(await fetches(make), CALM, name);
   }
 });
 
@@ -281,7 +308,8 @@ test("CVE-2024-28182 a head without end is cut, and one that is too large is ans
   const endless = await Raw.open();
   endless.send(frame(HEADERS, END_STREAM, 1, block()));
   for (let i = 0; i < 40 && !endless.isOver; i++) endless.send(frame(CONTINUATION, 0, 1, literal("x-more", "y".repeat(100))));
-  assert.notEqual(await endless.end(), undefined);
+  assert.equal(await endless.end(), null, "the library cuts it");
+  assert.equal(endless.find(HEADERS), undefined);
   const session = await open();
   const large = await ask(session, "/", { "x-large": "x".repeat(45000) });
   assert.equal(large.status, 431);
@@ -300,8 +328,7 @@ test("an HPACK bomb is refused without being unpacked", { timeout: 60000 }, asyn
   raw.send(frame(HEADERS, END_HEADERS | END_STREAM, 1, Buffer.concat([block(), entry])));
   await raw.wait(HEADERS, 1);
   for (let i = 0; i < 8; i++) raw.send(frame(HEADERS, END_HEADERS | END_STREAM, 3 + 2 * i, Buffer.concat([block(), Buffer.alloc(16000, 0x80 | 62)])));
-  const answer = await raw.wait(HEADERS, 17);
-  assert.ok(answer.payload.includes("431") || answer.payload.length > 0);
+  for (let i = 0; i < 8; i++) assert.equal(statusOf(await raw.wait(HEADERS, 3 + 2 * i)), 431);
   raw.send(get(19, "/alive"));
   await raw.wait(DATA, 19);
   raw.socket.destroy();
@@ -341,20 +368,16 @@ test("what is no HTTP/2, or another's request, is refused", { timeout: 60000 }, 
   nothing.write("GET / HTTP/1.1\r\nhost: x\r\n\r\n" + "x".repeat(100));
   await once(nothing, "close");
   const rows = [
-    ["a method that is none", [], "GE T", 400], ["two hosts", [["host", "other.example"]], "GET", 400], ["the host once more", [["host", nameOf(app)]], "GET", 200],
-    ["expect", [["expect", "100-continue"]], "GET", 417],
+    ["a method that is none", [], "GE T", "reset"], ["two hosts", [["host", "other.example"]], "GET", 400], ["the host once more", [["host", nameOf(app)]], "GET", 200],
+    ["expect", [["expect", "100-continue"]], "GET", 417], ["two lines in a value", [["x-split", "a\r\nb: c"]], "GET", 400],
+    ...[["connection", "close"], ["transfer-encoding", "chunked"], ["te", "gzip"], ["Upper", "x"], ["content-length", "5"], [":path", "/x"], [":none", "x"]].map((one) => [one.join(), [one], "GET", "reset"]),
   ];
-  for (const [name, more, method, status] of rows) {
-    const raw = await bad(frame(HEADERS, END_HEADERS | END_STREAM, 1, block("/", more, method)));
-    const answer = await until(name, () => raw.find(HEADERS, 1) || raw.find(RST, 1) || raw.isOver, 10000);
-    const told = { 8: 200, 12: 400 }[answer.payload[0] & 127] ?? Number(answer.payload.toString("latin1").match(/\d{3}/)?.[0]);
-    assert.ok(answer.type === RST ? status === 400 : told === status || answer.payload.length > 0, `${name}: ${told}`);
-    raw.socket.destroy();
-  }
-  for (const more of [[["connection", "close"]], [["transfer-encoding", "chunked"]], [["Upper", "x"]], [["x-split", "a\r\nb: c"]], [["content-length", "5"]]]) {
-    const raw = await bad(frame(HEADERS, END_HEADERS | END_STREAM, 1, block("/", more)));
-    const answer = await until(JSON.stringify(more), () => raw.find(RST, 1) || raw.find(HEADERS, 1) || raw.isOver, 10000);
-    if (answer !== true && answer.type === HEADERS) assert.notEqual(answer.payload[0], 0x88, `${more} was answered with 200`);
+  for (const path of ["/a b", "", "*", "x"]) rows.push([`path ${path}`, [], "GET", "reset", path]);
+  rows.push(["a fragment", [], "GET", 400, "/a#b"]);
+  for (const [name, more, method, status, path = "/"] of rows) {
+    const raw = await bad(frame(HEADERS, END_HEADERS | END_STREAM, 1, block(path, more, method)));
+    const answer = await until(name, () => raw.find(HEADERS, 1) || raw.find(RST, 1), 10000);
+    assert.equal(answer.type === RST ? "reset" : statusOf(answer), status, name);
     raw.socket.destroy();
   }
 });
