@@ -196,7 +196,7 @@ static uint64_t size_of_body(const encl_conn *conn, const encl_http_request *req
 {
     if (conn->stream == 0 || encl_http_find(request, "content-length") != NULL)
         return request->content_length;
-    return conn->is_received ? conn->in.size - conn->head_size : bound;
+    return conn->is_received ? RD_MIN((uint64_t)(conn->in.size - conn->head_size), bound) : bound;
 }
 
 /* 0: go on reading, the head may be complete now; -1: the connection is parked, being answered, or gone. */

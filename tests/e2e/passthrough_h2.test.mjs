@@ -334,6 +334,18 @@ test("an HPACK bomb is refused without being unpacked", { timeout: 60000 }, asyn
   raw.socket.destroy();
 });
 
+test("a body that comes whole and without its length is held to a small bound too", { timeout: 90000 }, async () => {
+  await stack.deploy("h2small", source, { ...settings, limits: { request_bytes: 1024 } });
+  const small = (await stack.rest("GET", "/v1/apps?name=h2small")).items[0].id;
+  await until("it is there", () => open({}, small).then((session) => session.close() ?? true).catch(() => false), 30000);
+  const raw = await Raw.open(Buffer.alloc(0), small);
+  for (const [id, size, status] of [[1, 1024, 200], [3, 1025, 413], [5, 12000, 413]]) {
+    raw.send(frame(HEADERS, END_HEADERS, id, block("/body", [], "POST")), frame(DATA, END_STREAM, id, Buffer.alloc(size, 1)));
+    assert.equal(statusOf(await raw.wait(HEADERS, id)), status, `${size}`);
+  }
+  raw.socket.destroy();
+});
+
 test("streams past what may be at once are refused, and can be asked again", { timeout: 60000 }, async () => {
   const raw = await Raw.open();
   for (let i = 0; i < 30; i++) raw.send(get(2 * i + 1, "/open", 0));
