@@ -15,6 +15,7 @@
 #define EVIDENCE_PATH RD_RUNTIME_PREFIX "evidence"
 #define DOCS_PATH     RD_RUNTIME_PREFIX "docs"
 #define KEYS_PATH     RD_RUNTIME_PREFIX "ohttp-keys"
+#define SALT_LINE     ((size_t)64) /* what the runtime adds to a head that is whole */
 
 /* --- what the caller wishes for its receipt --------------------------------------------------------------------- */
 
@@ -285,7 +286,8 @@ static int write_response(encl_conn *conn, const encl_http_request *request, con
 {
     *ret_type = write_head(conn, response);
     rd_bytes body = has_no_content(response->status) ? RD_BYTES_NULL : response->body;
-    if (!encl_conn_end(conn, body, is_head(request)) || !encl_sealed_has_room(conn, response->header_count))
+    if (!encl_conn_end(conn, body, is_head(request)) || conn->head.size + SALT_LINE > conn->head.size_max ||
+        !encl_sealed_has_room(conn, response->header_count))
         return head_too_large(err);
     return 0;
 }

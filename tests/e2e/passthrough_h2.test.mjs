@@ -14,6 +14,7 @@ import { Stack, freePort, until } from "../support/stack.mjs";
 const source = `export default { async fetch(request) {
   const url = new URL(request.url), n = Number(url.searchParams.get("n"));
   if (url.pathname === "/big") return new Response("x".repeat(n), { headers: { "x-own": "kept" } });
+  if (url.pathname === "/heads") return new Response("", { headers: Object.fromEntries(Array.from({ length: 5 }, (_, i) => ["x-" + i, "y".repeat(i < 4 ? 60000 : n)])) });
   if (url.pathname === "/broken") return new Response(new ReadableStream({ async start(c) { c.enqueue(new TextEncoder().encode("half")); await new Promise((done) => setTimeout(done, 20)); throw new Error("broken"); } }));
   if (url.pathname === "/none") return new Response(null, { status: 204 });
   if (url.pathname === "/cookie") return new Response(request.headers.get("cookie"));
@@ -331,6 +332,17 @@ test("an HPACK bomb is refused without being unpacked", { timeout: 60000 }, asyn
   for (let i = 0; i < 8; i++) assert.equal(statusOf(await raw.wait(HEADERS, 3 + 2 * i)), 431);
   raw.send(get(19, "/alive"));
   await raw.wait(DATA, 19);
+  raw.socket.destroy();
+});
+
+test("a head that leaves no room for the salt is refused, not cut off", { timeout: 60000 }, async () => {
+  const raw = await Raw.open(Buffer.from([0, 5, 0, 255, 255, 255]));
+  const told = new Set();
+  for (let i = 0; i < 14; i++) {
+    raw.send(get(2 * i + 1, `/heads?n=${(256 << 10) - 240000 - 24 * i}`));
+    told.add(statusOf(await raw.wait(HEADERS, 2 * i + 1)));
+  }
+  assert.deepEqual([...told], [502, 200]);
   raw.socket.destroy();
 });
 
