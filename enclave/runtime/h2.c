@@ -237,6 +237,14 @@ encl_conn *encl_h2_streams(const encl_h2 *h2)
     return h2->streams;
 }
 
+encl_conn *encl_h2_after(const encl_h2 *h2, int32_t stream)
+{
+    encl_conn *conn = h2->streams;
+    while (conn != NULL && conn->stream <= stream)
+        conn = conn->sibling;
+    return conn;
+}
+
 void encl_h2_admit(encl_conn *conn)
 {
     nghttp2_session *session = conn->h2->session;

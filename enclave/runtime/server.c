@@ -106,12 +106,14 @@ static encl_conn *dequeue(encl_server *server)
 encl_server *encl_server_free(encl_server *server)
 {
     if (server != NULL) {
-        for (size_t i = 0; i < CONNS_MAX; i++) {
+        for (size_t i = 0; i < CONNS_MAX; i++)
             sessions_end(server, &server->conns[i]);
-            encl_conn_close(&server->conns[i]);
-        }
         while (server->ready_first != NULL)
-            server_drop(server, dequeue(server)); /* streams whose sessions were there */
+            server_drop(server, dequeue(server)); /* also streams whose sessions were there */
+        for (size_t i = 0; i < server->burst_count; i++)
+            server_drop(server, server->burst[i]);
+        for (size_t i = 0; i < CONNS_MAX; i++)
+            encl_conn_close(&server->conns[i]);
         encl_h2s_free(server->sessions);
         free(server);
     }
@@ -306,11 +308,11 @@ static void unpark_one(encl_server *server, encl_conn *conn)
 
 static void unpark(encl_server *server)
 {
-    encl_conn *next;
     for (size_t i = 0; i < CONNS_MAX && server->parked_count > 0; i++) {
         encl_conn *conn = &server->conns[i];
-        for (encl_conn *stream = conn->h2 ? encl_h2_streams(conn->h2) : NULL; stream != NULL; stream = next) {
-            next = stream->sibling;
+        int32_t last = 0;
+        for (encl_conn *stream; conn->h2 != NULL && (stream = encl_h2_after(conn->h2, last)) != NULL;) {
+            last = stream->stream;
             unpark_one(server, stream);
         }
         unpark_one(server, conn);
@@ -501,7 +503,7 @@ void encl_server_work(encl_server *server)
 
 int encl_server_timeout_ms(const encl_server *server)
 {
-    if (is_ready(server) || server->has_turns)
+    if (is_ready(server) || server->has_turns || server->burst_count > 0)
         return 0;
     if (server->sweep_us == 0)
         return -1;

@@ -65,11 +65,12 @@ void sessions_take(encl_server *server, encl_conn *conn)
     }
 }
 
+/* A refusal may fill a burst, and that may close any stream that is in it. */
 static void take_streams(encl_server *server, encl_conn *conn)
 {
-    encl_conn *next;
-    for (encl_conn *stream = encl_h2_streams(conn->h2); stream != NULL; stream = next) {
-        next = stream->sibling;
+    int32_t last = 0;
+    for (encl_conn *stream; (stream = encl_h2_after(conn->h2, last)) != NULL;) {
+        last = stream->stream;
         sessions_take(server, stream);
     }
 }

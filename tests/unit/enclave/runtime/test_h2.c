@@ -356,6 +356,11 @@ static void there_are_bounds(void **state)
     encl_conn *first = encl_h2_streams(f->h2);
     for (encl_conn *conn = first; conn->sibling != NULL; conn = conn->sibling)
         assert_true(conn->stream < conn->sibling->stream); /* in order of arrival */
+    assert_ptr_equal(encl_h2_after(f->h2, 0), first);
+    assert_ptr_equal(encl_h2_after(f->h2, first->stream), first->sibling);
+    int32_t second = first->sibling->stream;
+    encl_h2_close(first->sibling);
+    assert_ptr_equal(encl_h2_after(f->h2, second), first->sibling); /* that it is over is no matter */
     encl_h2_give_up(first);
     assert_true(first->is_gone);
     assert_null(first->channel);
