@@ -53,13 +53,14 @@ int rd_ohttp_seal_chunked(const rd_ohttp_key *key, rd_bytes message, const rd_ra
     return rd_ohttp_chunks_seal(&ret->hpke, message, true, sealed, err);
 }
 
+/* Anybody may send one, and each chunk costs the same however small: their number is bounded by their size. */
 static int open_chunks(rd_hpke *keys, rd_bytes chunks, rd_buf *message, rd_err *err)
 {
     rd_cursor cursor = rd_cursor_of(chunks);
-    for (;;) {
+    for (size_t left = RD_OHTTP_CHUNKS_FREE + chunks.size / RD_OHTTP_CHUNK_MIN;; left--) {
         uint64_t size = rd_varint_read(&cursor);
         bool is_final = size == 0;
-        if (!rd_cursor_is_ok(&cursor) || size > rd_cursor_left(&cursor))
+        if (!rd_cursor_is_ok(&cursor) || size > rd_cursor_left(&cursor) || left == 0)
             return rd_ohttp_does_not_open(err);
         rd_bytes chunk = is_final ? rd_cursor_rest(&cursor) : rd_cursor_take(&cursor, (size_t)size);
         if (open_chunk(keys, chunk, is_final, message, err) < 0)

@@ -15,6 +15,10 @@
 /* Of a message in one chunk: what is sent, and of an answer what is taken (draft, 3: every receiver takes as much). */
 #define RD_OHTTP_CHUNK_MAX ((size_t)16 << 10)
 
+/* A request has this many chunks at most, and one more for each so many bytes. */
+#define RD_OHTTP_CHUNKS_FREE 64
+#define RD_OHTTP_CHUNK_MIN   ((size_t)512)
+
 /* The largest sealed form of a message as of rd_ohttp_sealed_max, from whoever puts 1 KiB or more into a chunk. */
 uint64_t rd_ohttp_chunked_max(uint64_t content_max);
 

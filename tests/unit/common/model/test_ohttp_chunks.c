@@ -2,6 +2,7 @@
 #include "common/base/mem.h"
 #include "common/base/text.h"
 #include "common/model/ohttp_chunks.h"
+#include "common/model/ohttp_private.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -260,6 +261,35 @@ static void test_r45_a_hostile_relay(void **state RD_UNUSED)
     rd_buf_done(&streams[1].sealed);
 }
 
+/* A request of so many chunks of a byte each, and a final one; 0 when it opens. */
+static int open_bytes(size_t count)
+{
+    RD_CLEANUP(pair_done) pair p = { 0 };
+    pair_open(&p);
+    rd_err err = RD_ERR_INIT;
+    RD_CLEANUP(rd_buf_done) rd_buf sealed = { 0 };
+    RD_CLEANUP(rd_buf_done) rd_buf message = { 0 };
+    rd_ohttp client = { 0 }, gateway = { 0 };
+    assert_int_equal(
+        0, rd_ohttp_begin_request(&p.key, "message/bhttp chunked request", rd_random_system(), &client, &sealed, &err));
+    for (size_t i = 0; i < count; i++)
+        assert_int_equal(0, rd_ohttp_chunks_seal(&client.hpke, RD_BYTES_LIT("x"), false, &sealed, &err));
+    assert_int_equal(0, rd_ohttp_chunks_seal(&client.hpke, RD_BYTES_NULL, true, &sealed, &err));
+    int outcome = rd_ohttp_open_chunked(&p.key, p.private_key, rd_buf_bytes(&sealed), &gateway, &message, &err);
+    assert_int_equal(outcome < 0 ? 0 : count, message.size);
+    rd_ohttp_done(&client);
+    rd_ohttp_done(&gateway);
+    return outcome;
+}
+
+static void test_chunks_have_a_size(void **state RD_UNUSED)
+{
+    assert_int_equal(0, open_bytes(3));
+    assert_int_equal(0, open_bytes(60));
+    assert_int_equal(-1, open_bytes(70));
+    assert_int_equal(-1, open_bytes(5000));
+}
+
 static void test_bounds(void **state RD_UNUSED)
 {
     rd_err err = RD_ERR_INIT;
@@ -297,9 +327,9 @@ static void test_bounds(void **state RD_UNUSED)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_request_vector), cmocka_unit_test(test_forms_do_not_mix),
-        cmocka_unit_test(test_answer_vector),  cmocka_unit_test(test_r45_a_hostile_relay),
-        cmocka_unit_test(test_bounds),
+        cmocka_unit_test(test_request_vector),     cmocka_unit_test(test_forms_do_not_mix),
+        cmocka_unit_test(test_answer_vector),      cmocka_unit_test(test_r45_a_hostile_relay),
+        cmocka_unit_test(test_chunks_have_a_size), cmocka_unit_test(test_bounds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
