@@ -66,6 +66,7 @@ const names = {
   rows: ["tests/unit/attest/test_rows.c", "tests/unit/attest/test_rows_tcb.c"],
   test_channel: ["tests/unit/attest/test_channel.c"],
   "e2e passthrough": ["tests/e2e/passthrough.test.mjs"],
+  "e2e passthrough_h2": ["tests/e2e/passthrough_h2.test.mjs"],
 };
 
 test("no row of the matrix is left out", () => {
