@@ -11,9 +11,11 @@
 /* Evidence goes along with what it proves, so that a start waits for no round trip. */
 static bool write_report(agent_uplink *uplink, const agent_report *report, rd_buf *out)
 {
-    RD_CLEANUP(rd_buf_done) rd_buf bundle = { .size_max = BUNDLE_MAX };
-    rd_err err = RD_ERR_INIT;
-    if (report->has_evidence && agent_blobs_get(uplink->config.evidence, &report->evidence, &bundle, &err) < 0)
+    RD_CLEANUP(rd_buf_done) rd_buf bundle = { 0 };
+    rd_err err = RD_ERR_INIT; /* what is not here is not told, and missed by who fetches it */
+    if (report->has_evidence)
+        (void)!agent_blobs_get(uplink->config.evidence, &report->evidence, &bundle, &err);
+    if (bundle.size > BUNDLE_MAX)
         rd_buf_clear(&bundle);
     return agent_report_tell(report, rd_buf_bytes(&bundle), out) && rd_buf_append_u8(out, '\n');
 }

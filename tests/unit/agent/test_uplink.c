@@ -420,6 +420,48 @@ static void test_events(void **state)
     assert_int_equal(400, ask(w, "GET", "/events?before=2", ""));
 }
 
+/* A report of evidence of so many bytes of 'e', kept or not. */
+static void report_evidence(world *w, size_t size, bool is_kept)
+{
+    rd_err err = RD_ERR_INIT;
+    rd_buf bytes = { 0 };
+    agent_report report = { .epoch = 1, .phase = RD_PHASE_SERVING, .has_evidence = true };
+    memset(rd_buf_reserve(&bytes, size), 'e', size);
+    rd_buf_commit(&bytes, size);
+    rd_sha256(rd_buf_bytes(&bytes), report.evidence.b);
+    if (is_kept)
+        assert_int_equal(0, agent_blobs_put(w->evidence, &report.evidence, rd_buf_bytes(&bytes), &err));
+    (void)snprintf(report.instance, sizeof report.instance, INSTANCE);
+    on_report(w, &report);
+    rd_buf_done(&bytes);
+}
+
+/* Evidence goes along where a line has room for it; the report comes whole in any case. */
+static void test_evidence_goes_along(void **state)
+{
+    world *w = *state;
+    rd_err err = RD_ERR_INIT;
+    rd_link_stream *stream = NULL;
+    static const struct {
+        size_t size;
+        bool is_kept, comes;
+    } rows[] = {
+        { 3, true, true },          { 40 << 10, true, true }, { (40 << 10) + 1, true, false },
+        { 128 << 10, true, false }, { 4, false, false },
+    };
+    greet(w, 1);
+    assert_int_equal(0, rd_link_lines(w->link, "/events?after=0", &line_events, w, &stream, &err));
+    for (size_t i = 0; i < RD_ARRAY_LEN(rows); i++) {
+        rd_buf_clear(&w->lines);
+        report_evidence(w, rows[i].size, rows[i].is_kept);
+        WAIT(w, w->line_count == i + 1);
+        assert_non_null(strstr(rd_buf_text(&w->lines), "\"evidence\":\"sha256:"));
+        assert_int_equal(rows[i].comes, strstr(rd_buf_text(&w->lines), "\"bundle\":\"ZWVl") != NULL);
+        assert_int_equal('}', w->lines.data[w->lines.size - 2]);
+    }
+    assert_int_equal(0, w->lines_closed);
+}
+
 static void test_logs(void **state)
 {
     world *w = *state;
@@ -543,6 +585,7 @@ int main(void)
         ROW(test_events),
         ROW(test_logs),
         ROW(test_receipts),
+        ROW(test_evidence_goes_along),
         ROW(test_blobs_and_evidence),
         ROW(test_small_refusals),
     };
