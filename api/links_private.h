@@ -1,5 +1,5 @@
-/* links_private: the parts of the link side as links.c holds them, for its request handlers (routes_invoke.c).
- * Nobody else includes this. Loop thread. */
+/* links_private: the parts of the link side as links.c holds them, for its request handlers (routes_invoke.c,
+ * routes_sealed.c). Nobody else includes this. Loop thread. */
 #ifndef API_LINKS_PRIVATE_H
 #define API_LINKS_PRIVATE_H
 
@@ -51,5 +51,8 @@ struct api_links {
     bool is_stopping;
     unsigned closing; /* connections that are still closing */
 };
+
+/* The app is the caller's organisation's. Accepts NULL: it is not. In routes_invoke.c. */
+bool api_links_is_own(const api_request *request, const api_app *app);
 
 #endif

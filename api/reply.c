@@ -170,6 +170,13 @@ static bool has_reply_header(const api_request *request, const char *name)
     return false;
 }
 
+void api_reply_code(api_request *request, rd_code code, const char *text)
+{
+    rd_err err = RD_ERR_INIT;
+    (void)rd_err_set(&err, code, "%s", text);
+    api_reply_problem(request, &err);
+}
+
 void api_reply_problem(api_request *request, const rd_err *err)
 {
     const rd_code_info *info = rd_code_describe(err->code);

@@ -28,6 +28,7 @@ void api_reply_file(api_request *request, int status, const char *content_type, 
 /* Status, code, hint and retryable by err_codes.def; detail is err's sentence, except for codes of our own faults
  * (500), which are logged and hidden. Adds Retry-After: 1 when retryable and none was set. */
 void api_reply_problem(api_request *request, const rd_err *err);
+void api_reply_code(api_request *request, rd_code code, const char *text);
 
 /* A streamed body: written piecewise on the loop, never more than buffer_max bytes waiting. */
 typedef struct api_stream api_stream;

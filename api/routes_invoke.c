@@ -36,13 +36,6 @@ static void gather_free(gather *g)
     free(g);
 }
 
-static void refuse(api_request *request, rd_code code, const char *text)
-{
-    rd_err err = RD_ERR_INIT;
-    (void)rd_err_set(&err, code, "%s", text);
-    api_reply_problem(request, &err);
-}
-
 static char *copy_header(const api_http_response *response, const char *name)
 {
     const char *value = api_http_response_header(response, name);
@@ -88,7 +81,7 @@ static void on_done(void *context, const rd_err *err)
     if (err)
         api_reply_problem(g->request, err);
     else if (g->body.has_failed)
-        refuse(g->request, RD_E_TOO_LARGE, "the answer is too large to be passed on in one piece");
+        api_reply_code(g->request, RD_E_TOO_LARGE, "the answer is too large to be passed on in one piece");
     else
         g->finish(g);
     gather_free(g);
@@ -118,7 +111,7 @@ static void start(api_request *request, const api_call_spec *spec, void (*finish
     api_request_on_cancel(request, on_cancel, g);
 }
 
-static bool is_own(const api_request *request, const api_app *app)
+bool api_links_is_own(const api_request *request, const api_app *app)
 {
     return app && memcmp(app->org, api_request_principal(request)->org_id, sizeof app->org) == 0;
 }
@@ -149,8 +142,8 @@ void api_invoke(struct api_request *request)
     const char *text = api_request_param(request, "app");
     api_relay *relay = api_request_context(request)->relay;
     if (rd_app_id_parse(text, strlen(text), &id, &err) < 0 ||
-        !is_own(request, api_targets_app(api_relay_targets(relay), &id))) {
-        refuse(request, RD_E_NOT_FOUND, "no such app");
+        !api_links_is_own(request, api_targets_app(api_relay_targets(relay), &id))) {
+        api_reply_code(request, RD_E_NOT_FOUND, "no such app");
         return;
     }
     RD_CLEANUP(rd_buf_done) rd_buf lines = { 0 };
@@ -166,7 +159,7 @@ void api_invoke(struct api_request *request)
         .app = &id, .method = "POST", .target = path ? path : "/", .lines = &lines, .body = api_request_body(request)
     };
     if (!is_good)
-        refuse(request, RD_E_HTTP_HEADERS_TOO_LARGE, "a header is too large or malformed");
+        api_reply_code(request, RD_E_HTTP_HEADERS_TOO_LARGE, "a header is too large or malformed");
     else
         start(request, &spec, finish_invoke);
 }
@@ -189,8 +182,8 @@ static void ask_instance(api_request *request, const rd_id *instance, const char
 {
     api_relay *relay = api_request_context(request)->relay;
     api_target *found = api_targets_instance(api_relay_targets(relay), instance);
-    if (!found || !is_own(request, found->app)) {
-        refuse(request, RD_E_NO_INSTANCE, "the instance does not serve");
+    if (!found || !api_links_is_own(request, found->app)) {
+        api_reply_code(request, RD_E_NO_INSTANCE, "the instance does not serve");
         return;
     }
     RD_CLEANUP(rd_buf_done) rd_buf lines = { 0 };
@@ -206,7 +199,7 @@ static bool parse_instance(api_request *request, rd_id *ret)
     rd_err err = RD_ERR_INIT;
     if (rd_id_parse(RD_PREFIX_INSTANCE, text, strlen(text), ret, &err) == 0)
         return true;
-    refuse(request, RD_E_NOT_FOUND, "no such instance");
+    api_reply_code(request, RD_E_NOT_FOUND, "no such instance");
     return false;
 }
 
@@ -233,7 +226,7 @@ static void on_stored(void *context, rd_pg_outcome outcome, rd_pg_result **resul
     if ((outcome != RD_PG_SOME && outcome != RD_PG_NONE) || count != 1)
         api_reply_problem(request, pg_err);
     else if (rd_pg_rows(results[0]) == 0)
-        refuse(request, RD_E_NOT_FOUND, "no evidence of such an instance");
+        api_reply_code(request, RD_E_NOT_FOUND, "no evidence of such an instance");
     else
         api_reply_bytes(request, 200, "application/json", rd_pg_get_bytes(results[0], 0, 0));
 }
@@ -267,7 +260,7 @@ void api_instance_evidence(struct api_request *request)
         return;
     }
     if (rd_base64url_decode(nonce, strlen(nonce), bytes, sizeof bytes) != (ssize_t)sizeof bytes) {
-        refuse(request, RD_E_ENCODING, "nonce must be base64url of 32 bytes");
+        api_reply_code(request, RD_E_ENCODING, "nonce must be base64url of 32 bytes");
         return;
     }
     char target[128];
@@ -306,8 +299,8 @@ void api_logs(struct api_request *request)
     const char *text = api_request_param(request, "app");
     api_context *context = api_request_context(request);
     if (rd_app_id_parse(text, strlen(text), &app, &err) < 0 ||
-        !is_own(request, api_targets_app(api_relay_targets(context->relay), &app)))
-        refuse(request, RD_E_NOT_FOUND, "no such app");
+        !api_links_is_own(request, api_targets_app(api_relay_targets(context->relay), &app)))
+        api_reply_code(request, RD_E_NOT_FOUND, "no such app");
     else
         api_log_hub_read(context->links->logs, request, &app, api_request_header(request, "Last-Event-ID"));
 }

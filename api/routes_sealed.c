@@ -25,13 +25,6 @@ typedef struct sealed_call {
     rd_err refusal;     /* of an answer that cannot be passed on; told when it is done, for the call borrows the body */
 } sealed_call;
 
-static void refuse(api_request *request, rd_code code, const char *text)
-{
-    rd_err err = RD_ERR_INIT;
-    (void)rd_err_set(&err, code, "%s", text);
-    api_reply_problem(request, &err);
-}
-
 static void on_stream_closed(void *arg)
 {
     sealed_call *s = arg;
@@ -137,12 +130,6 @@ static void start(api_request *request, const api_call_spec *spec, const char *a
     api_request_on_cancel(request, on_cancel, s);
 }
 
-static bool is_own(const api_request *request, const rd_app_id *id)
-{
-    const api_app *app = api_targets_app(api_relay_targets(api_request_context(request)->relay), id);
-    return app && memcmp(app->org, api_request_principal(request)->org_id, sizeof app->org) == 0;
-}
-
 void api_sealed(struct api_request *request)
 {
     rd_app_id app;
@@ -151,16 +138,18 @@ void api_sealed(struct api_request *request)
     const char *text = api_request_param(request, "app");
     const char *pinned = api_request_header(request, "redoubt-instance");
     const char *type = api_request_header(request, "content-type");
-    if (rd_app_id_parse(text, strlen(text), &app, &err) < 0 || !is_own(request, &app)) {
-        refuse(request, RD_E_NOT_FOUND, "no such app");
+    const api_targets *targets = api_relay_targets(api_request_context(request)->relay);
+    if (rd_app_id_parse(text, strlen(text), &app, &err) < 0 ||
+        !api_links_is_own(request, api_targets_app(targets, &app))) {
+        api_reply_code(request, RD_E_NOT_FOUND, "no such app");
         return;
     }
     size_t form = 0;
     while (form < RD_ARRAY_LEN(forms) && !(type && strcmp(type, forms[form].request) == 0))
         form++;
     if (form == RD_ARRAY_LEN(forms)) {
-        refuse(request, RD_E_CONTENT_TYPE,
-               "sealed requests are " RD_OHTTP_REQUEST_TYPE " or " RD_OHTTP_CHUNKED_REQUEST_TYPE);
+        api_reply_code(request, RD_E_CONTENT_TYPE,
+                       "sealed requests are " RD_OHTTP_REQUEST_TYPE " or " RD_OHTTP_CHUNKED_REQUEST_TYPE);
         return;
     }
     if (pinned && rd_id_parse(RD_PREFIX_INSTANCE, pinned, strlen(pinned), &instance, &err) < 0) {
