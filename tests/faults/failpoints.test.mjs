@@ -26,22 +26,34 @@ test("the list was read whole", () => {
 
 const source = "export default { fetch: () => new Response('ok') }";
 let stack;
-before(async () => { stack = await Stack.start({ hosts: 2 }); });
+// All apps stay: a machine of two cores would be full by them, and a full host gets no work to die at.
+before(async () => { stack = await Stack.start({ hosts: 2, agentFlags: ["--cpu-m", "20000"] }); });
 after(async () => { isOver = true; await stack?.close(); });
 
 const sessions = () => Number(stack.sql("SELECT sum(session) FROM host_links")[0][0]);
 const areAttached = () => stack.sql("SELECT 1 FROM host_links JOIN hosts USING (host_id) WHERE host_links.state = 1 AND session = reconciled_session AND hosts.state = 3").length === 2;
 
 // Deploys until it succeeds; what is refused or cut meanwhile is the point of it.
-let isOver = false;
+let isOver = false, lastRefusal;
 async function deploysAtLast(name) {
   for (;;) {
     try { return await stack.deploy(name, source, { instances: { min: 2, max: 2 } }); } catch (error) {
       if (isOver) throw error;
+      lastRefusal = error.message.slice(0, 300);
       await new Promise((done) => setTimeout(done, 100));
     }
   }
 }
+
+// What a point that nobody came to is to be explained by: one line, for it may be all that is left of a run elsewhere.
+const facts = (app, process_) => JSON.stringify({
+  hosts: stack.sql("SELECT i.name, h.state, k.state, session, reconciled_session, used_cpu_m, granted_cpu_m, coalesce(m.mark, 0) FROM hosts h JOIN host_identity i USING (host_id) JOIN host_links k USING (host_id) LEFT JOIN host_marks m USING (host_id) ORDER BY 1"),
+  leases: stack.sql(`SELECT i.name, l.epoch, l.live, l.want, s.phase FROM leases l JOIN apps a USING (app_id) JOIN host_identity i USING (host_id) LEFT JOIN lease_status s USING (instance_id, epoch) WHERE a.name = '${app}'`),
+  deployments: stack.sql(`SELECT d.kind, d.gen, d.min, d.at FROM deployments d JOIN apps a USING (app_id) WHERE a.name = '${app}'`), lastRefusal,
+  log: stack.processes.get(process_).log().split("\n").slice(-6),
+});
+
+const dies = (victim, name, why) => Promise.race([victim.exited, new Promise((_, failed) => setTimeout(() => failed(new Error(`${name} was never reached: ${why()}`)), 40000).unref())]);
 
 for (const [i, { name, where, what }] of points.filter((p) => !ELSEWHERE.includes(p.name)).entries()) {
   test(`${ROWS[name] || (where === "agent" ? "row 24" : "walk")}: ${name}: ${what}`, { timeout: 120000 }, async (t) => {
@@ -49,12 +61,20 @@ for (const [i, { name, where, what }] of points.filter((p) => !ELSEWHERE.include
     const before_ = sessions();
     const victim = await stack.restart(process_, `${name}:kill`);
     if (where === "agent") await until("its host is back", () => sessions() > before_ && areAttached()); // or both instances go to the other
-    const made = deploysAtLast(app);
-    const { signal } = await Promise.race([victim.exited, new Promise((_, failed) => setTimeout(() => failed(new Error(`${name} was never reached`)), 40000).unref())]);
-    assert.equal(signal, "SIGKILL");
+    const made = deploysAtLast(app), death = dies(victim, name, () => facts(app, process_));
+    // The scheduler may look before it has heard that the host is back: then all of the app is elsewhere, and another one brings work.
+    let more = made;
+    if (where === "agent") {
+      for (let k = 1; k <= 2 && await Promise.race([death, more.then(() => null)]) === null; k++) {
+        t.diagnostic(`nothing came there: ${facts(app, process_)}`);
+        more = deploysAtLast(`${app}-${k}`);
+      }
+    }
+    assert.equal((await death).signal, "SIGKILL");
     checkInvariants(stack);
     await stack.restart(process_);
     const { app: id } = await made;
+    await more;
     await converges(t, BOUND_MS, "it serves twice", () => serving(stack, app) === 2);
     await until("it answers", async () => (await stack.invoke(id)).status === 200);
     assert.equal(Number(stack.sql(`SELECT count(*) FROM leases l JOIN apps a USING (app_id) WHERE a.name = '${app}' AND live`)[0][0]), 2);
