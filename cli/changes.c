@@ -2,6 +2,7 @@
 
 #include "cli/diff.h"
 #include "common/base/mem.h"
+#include "common/base/text.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -95,6 +96,15 @@ static void compare_policy(json_t *list, const rd_policy *before, const rd_polic
     json_decref(to);
 }
 
+static json_t *logs_of(const rd_release *release)
+{
+    char key[44];
+    if (release->logs != RD_LOGS_SEALED)
+        return json_string(release->logs == RD_LOGS_CLEAR ? "clear" : "unsaid");
+    rd_base64url_encode(RD_BYTES_ARRAY(release->log_key), key);
+    return json_sprintf("sealed to %s", key);
+}
+
 static void compare_release(json_t *list, const rd_release *before, const rd_release *after)
 {
     const rd_release_limits *a = &before->limits;
@@ -104,6 +114,7 @@ static void compare_release(json_t *list, const rd_release *before, const rd_rel
     add(list, "plain", json_boolean(before->is_plain), json_boolean(after->is_plain));
     compare_env(list, before, after);
     add(list, "egress", rd_egress_to_json(&before->egress), rd_egress_to_json(&after->egress));
+    add(list, "logs", logs_of(before), logs_of(after));
     add(list, "limits.request_bytes", number(a->request_bytes), number(b->request_bytes));
     add(list, "limits.response_bytes", number(a->response_bytes), number(b->response_bytes));
     add(list, "limits.time_ms", number(a->time_ms), number(b->time_ms));

@@ -102,7 +102,10 @@ static void print_engine(cli_context *context, cli_client *client, const char *a
         return;
     if (cli_json_b64(answer, "document", RD_DOCUMENT_SIZE_MAX, &document, &ignored) == 0 &&
         rd_release_parse(rd_buf_bytes(&document), &parsed, &ignored) == 0) {
-        cli_print(&context->out, "release %u   engine %s", parsed.number, rd_engine_names[parsed.engine]);
+        cli_print(&context->out, "release %u   engine %s   logs %s", parsed.number, rd_engine_names[parsed.engine],
+                  parsed.logs == RD_LOGS_SEALED  ? "sealed to the owner's log key"
+                  : parsed.logs == RD_LOGS_CLEAR ? "clear"
+                                                 : "as the class has them");
         rd_release_done(&parsed);
     }
 }

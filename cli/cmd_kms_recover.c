@@ -2,6 +2,7 @@
  * share with one key, and seals it again to a replica whose evidence it has checked; no run ever has two. */
 #include "cli/cmd_kms.h"
 
+#include "cli/key_file.h"
 #include "cli/kms.h"
 #include "cli/kms_socket.h"
 #include "cli/steps.h"
@@ -25,18 +26,7 @@ int cli_kms_run_recovery_key(cli_context *context, const cli_args *args, rd_err 
     if (cli_args_expect(args, 1, 1, "FILE", err) < 0)
         return -1;
     const char *path = args->positional[0];
-    if (access(path, F_OK) == 0)
-        return rd_err_set(err, RD_E_USAGE, "%s is there already; a key is never written over", path);
-    RD_CLEANUP(rd_secret_free_p) rd_secret *key = rd_secret_random(RD_X25519_SIZE);
-    RD_CLEANUP(rd_json_free_p) json_t *document = json_object();
-    RD_CLEANUP(rd_buf_wipe) rd_buf content = { 0 };
-    rd_x25519_public(key, public_key);
-    rd_json_set_str(document, "type", KEY_TYPE);
-    rd_json_set_b64(document, "private", rd_secret_bytes(key));
-    (void)rd_buf_reserve(&content, 256);
-    if (!rd_json_dump(document, &content))
-        return rd_err_set(err, RD_E_INTERNAL, "key");
-    if (cli_write_file(path, (const char *)content.data, content.size, 0600, err) < 0)
+    if (cli_key_file_create(path, KEY_TYPE, public_key, err) < 0)
         return -1;
     rd_base64url_encode(RD_BYTES_ARRAY(public_key), text);
     if (context->out.form == CLI_JSON) {
@@ -47,32 +37,6 @@ int cli_kms_run_recovery_key(cli_context *context, const cli_args *args, rd_err 
     cli_note(&context->out, "Keep %s where only its holder can have it. Its public half, for kms-recovery-keys:", path);
     (void)printf("%s\n", text);
     return 0;
-}
-
-static int read_document(const char *path, const char *type, json_t **ret, rd_err *err)
-{
-    uint8_t *bytes = NULL;
-    size_t size = 0;
-    if (cli_read_file(path, RD_JSON_SIZE_MAX, &bytes, &size, err) < 0)
-        return -1;
-    int outcome = rd_json_parse(rd_bytes_of(bytes, size), NULL, ret, err);
-    rd_wipe(bytes, size);
-    free(bytes);
-    if (outcome < 0)
-        return rd_err_wrap(err, "%s", path);
-    const char *found = json_string_value(json_object_get(*ret, "type"));
-    return found && strcmp(found, type) == 0
-               ? 0
-               : rd_err_set(err, RD_E_RECOVERY, "%s is no document of type %s", path, type);
-}
-
-static int read_key(const char *path, rd_secret **ret, rd_err *err)
-{
-    RD_CLEANUP(rd_json_free_p) json_t *document = NULL;
-    *ret = rd_secret_new(RD_X25519_SIZE);
-    if (read_document(path, KEY_TYPE, &document, err) < 0)
-        return -1;
-    return rd_json_b64(json_object_get(document, "private"), "/private", rd_secret_data(*ret), RD_X25519_SIZE, err);
 }
 
 /* ---- the share ---- */
@@ -127,7 +91,8 @@ static int read_all(recovery *r, const cli_args *args, rd_err *err)
     RD_CLEANUP(rd_json_free_p) json_t *document = NULL;
     if (!shares || !key)
         return rd_err_set(err, RD_E_USAGE, "--shares FILE and --key FILE are needed");
-    if (read_document(shares, SHARES_TYPE, &document, err) < 0 || read_key(key, &r->key, err) < 0 ||
+    if (cli_document_read(shares, SHARES_TYPE, &document, err) < 0 ||
+        cli_key_file_read(key, KEY_TYPE, &r->key, err) < 0 ||
         cli_json_b64(document, "genesis", RD_JSON_SIZE_MAX, &r->genesis, err) < 0)
         return -1;
     if (rd_kms_genesis_open(rd_buf_bytes(&r->genesis), &r->kms.id, &r->kms.genesis, err) < 0)

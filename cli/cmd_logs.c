@@ -1,6 +1,7 @@
 #include "cli/cmd.h"
 
 #include "cli/client.h"
+#include "cli/sealed_logs.h"
 #include "common/base/mem.h"
 
 #include <stdio.h>
@@ -9,7 +10,9 @@
 
 typedef struct log_view {
     cli_context *context;
+    cli_sealed_logs *sealed;
     bool follow;
+    bool has_told_why; /* that lines stay shut */
     size_t shown;
 } log_view;
 
@@ -33,6 +36,26 @@ static void show_line(log_view *view, const json_t *line)
     cli_print(&view->context->out, "%s  %-5s %s", at ? at : "", level ? level : "", text ? text : "");
 }
 
+/* What the plane cannot hide, and what this machine cannot open. */
+static void open_line(log_view *view, json_t *line)
+{
+    rd_err err = RD_ERR_INIT;
+    cli_opened_line opened = cli_sealed_logs_open(view->sealed, line, &err);
+    if (opened.missing > 0)
+        cli_note(&view->context->out, "-- %llu lines of %s never came here --", (unsigned long long)opened.missing,
+                 cli_text(line, "instance"));
+    if (opened.is_again)
+        cli_note(&view->context->out, "-- a line of %s that came before, or out of order --",
+                 cli_text(line, "instance"));
+    if (!opened.is_sealed || opened.is_opened)
+        return;
+    if (!view->has_told_why)
+        cli_note(&view->context->out, "Sealed lines stay shut: %s (log_key_file names the key)", err.text);
+    view->has_told_why = true;
+    if (view->context->out.form != CLI_JSON)
+        (void)json_object_set_new(line, "text", json_string("(sealed)"));
+}
+
 static bool on_line(void *view_pointer, const char *event, const char *data)
 {
     log_view *view = view_pointer;
@@ -42,6 +65,8 @@ static bool on_line(void *view_pointer, const char *event, const char *data)
     if (!is_loss && strcmp(event, "log") != 0)
         return true;
     json_t *line = json_loads(data, 0, NULL);
+    if (line && !is_loss)
+        open_line(view, line);
     if (line && view->context->out.form == CLI_JSON)
         cli_print_json(&view->context->out, line);
     else if (line && is_loss)
@@ -53,6 +78,17 @@ static bool on_line(void *view_pointer, const char *event, const char *data)
     return true;
 }
 
+static int follow_lines(log_view *view, cli_client *client, const char *app, rd_err *err)
+{
+    cli_context *context = view->context;
+    RD_CLEANUP(rd_free_p) char *path = rd_asprintf("/v1/apps/%s/logs", app);
+    const cli_event_handlers handlers = { .on_event = on_line, .context = view };
+    int64_t wait_us = context->timeout_us ? context->timeout_us : view->follow ? 0 : 2000000;
+    int64_t deadline_us = wait_us ? rd_clock_boot_us(context->clock) + wait_us : 0;
+    int status = cli_client_events(client, path, &handlers, deadline_us, err);
+    return status < 0 && err->code == RD_E_TIMEOUT ? 0 : status;
+}
+
 static int run_logs(cli_context *context, const cli_args *args, rd_err *err)
 {
     if (cli_args_expect(args, 1, 1, "APP", err) < 0)
@@ -61,15 +97,15 @@ static int run_logs(cli_context *context, const cli_args *args, rd_err *err)
     json_t *app = NULL;
     if (!client || cli_client_find_app(client, args->positional[0], &app, err) < 0)
         return -1;
-    RD_CLEANUP(rd_free_p) char *path = rd_asprintf("/v1/apps/%s/logs", json_string_value(json_object_get(app, "id")));
-    json_decref(app);
+    const char *id = json_string_value(json_object_get(app, "id"));
+    rd_app_id app_id;
+    int status = rd_app_id_parse(id ? id : "", id ? strlen(id) : 0, &app_id, err);
     log_view view = { .context = context, .follow = cli_args_has(args, "follow") };
-    const cli_event_handlers handlers = { .on_event = on_line, .context = &view };
-    int64_t wait_us = context->timeout_us ? context->timeout_us : view.follow ? 0 : 2000000;
-    int64_t deadline_us = wait_us ? rd_clock_boot_us(context->clock) + wait_us : 0;
-    int status = cli_client_events(client, path, &handlers, deadline_us, err);
-    if (status < 0 && err->code == RD_E_TIMEOUT)
-        status = 0;
+    view.sealed = cli_sealed_logs_new(context->profile, &app_id);
+    if (status == 0)
+        status = follow_lines(&view, client, id, err);
+    cli_sealed_logs_free(view.sealed);
+    json_decref(app);
     if (status == 0 && view.shown == 0)
         cli_note(&context->out, "No lines of %s are kept. To see what it writes from now on: redoubt logs %s -f",
                  args->positional[0], args->positional[0]);
@@ -83,7 +119,7 @@ static const cli_flag logs_flags[] = {
 
 const cli_command cli_logs_commands[] = {
     { .name = "logs",
-      .purpose = "what a function wrote with console",
+      .purpose = "what a function wrote with console; opens sealed lines with the log key",
       .arguments = "APP",
       .examples =
           "redoubt logs private-score\nredoubt logs private-score -f\nredoubt logs private-score --json | jq .text",

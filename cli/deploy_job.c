@@ -3,6 +3,7 @@
 #include "cli/apps.h"
 #include "cli/changes.h"
 #include "cli/docs.h"
+#include "cli/key_file.h"
 #include "cli/keys.h"
 #include "cli/signals.h"
 #include "common/base/mem.h"
@@ -152,6 +153,9 @@ void cli_deploy_job_show(const cli_deploy_job *job)
     cli_note(out, "  release %-5u code %.15s…   %.1f kB, %zu module%s, %s code", job->number, digest,
              (double)job->bundle.size / 1000, job->code.modules_count, job->code.modules_count == 1 ? "" : "s",
              job->is_sealed ? "sealed" : "public");
+    if (job->manifest.release.logs == RD_LOGS_SEALED)
+        cli_note(out, "  logs          sealed to the log key: %s logs %s opens them", job->context->program,
+                 job->manifest.name);
     if (job->changes)
         cli_changes_note(out, job->changes);
     if (job->class == RD_CLASS_SIMULATED)
@@ -334,9 +338,30 @@ static int publish(cli_deploy_job *job, rd_err *err)
     return cli_head_remember(state_dir, &job->current.app, &known, err);
 }
 
+/* Where the lines go is in the release. Until the key is made, at the launch, it is all zeros there. */
+static int settle_logs(cli_deploy_job *job, bool may_create, rd_err *err)
+{
+    rd_release *release = &job->manifest.release;
+    bool is_new = false;
+    release->logs = job->manifest.logs;
+    if (release->logs == RD_LOGS_UNSAID && job->class == RD_CLASS_HARDWARE)
+        release->logs = RD_LOGS_SEALED;
+    if (release->logs != RD_LOGS_SEALED)
+        return 0;
+    if (cli_log_key_public(job->context->profile, may_create, release->log_key, &is_new, err) < 0) {
+        if (may_create || err->code != RD_E_CLI_NO_KEY)
+            return rd_err_wrap(err, "log key");
+        *err = (rd_err)RD_ERR_INIT;
+    }
+    RD_CLEANUP(rd_free_p) char *path = cli_log_key_path(job->context->profile);
+    if (is_new)
+        cli_note(&job->context->out, "Log key made at %s: whoever has it reads the logs, and nobody else.", path);
+    return 0;
+}
+
 int cli_deploy_job_launch(cli_deploy_job *job, bool is_detached, rd_err *err)
 {
-    if (sign(job, err) < 0 || publish(job, err) < 0)
+    if (settle_logs(job, true, err) < 0 || sign(job, err) < 0 || publish(job, err) < 0)
         return -1;
     if (!is_detached)
         return follow(job, err);
@@ -375,7 +400,7 @@ int cli_deploy_job_prepare(cli_deploy_job *job, rd_err *err)
     if (!job->is_new && (cli_current_fetch(job->context, job->client, &job->current.app, &job->current, err) < 0 ||
                          cli_release_number_next(job->client, &job->current.app, &job->number, err) < 0))
         return -1;
-    if (choose_kms(job, err) < 0)
+    if (choose_kms(job, err) < 0 || settle_logs(job, false, err) < 0)
         return -1;
     return job->is_new ? 0 : compare(job, err);
 }

@@ -71,6 +71,10 @@ static const rd_json_field instance_fields[] = {
     RD_JSON_END,
 };
 
+static const char *const log_forms[] = {
+    [RD_LOGS_UNSAID] = "", [RD_LOGS_CLEAR] = "clear", [RD_LOGS_SEALED] = "sealed", NULL
+};
+
 static const rd_json_field manifest_fields[] = {
     { "name", RD_JSON_TEXT, AT(name), RD_REQUIRED, 1, 63 },
     { "main", RD_JSON_STRING, AT(main), RD_OPTIONAL, 1, 255 },
@@ -80,6 +84,7 @@ static const rd_json_field manifest_fields[] = {
     { "open", RD_JSON_BOOL, AT(release.is_open), RD_OPTIONAL },
     { "plain", RD_JSON_BOOL, AT(release.is_plain), RD_OPTIONAL },
     { "public_code", RD_JSON_BOOL, AT(is_public_code), RD_OPTIONAL },
+    { "logs", RD_JSON_ENUM, AT(logs), RD_OPTIONAL, .names = log_forms },
     { "env", RD_JSON_CUSTOM, AT(release), RD_OPTIONAL, .parse = read_env },
     { "egress", RD_JSON_CUSTOM, 0, RD_OPTIONAL, .parse = cli_manifest_read_egress },
     { "limits", RD_JSON_OBJECT, AT(release.limits), RD_OPTIONAL, .fields = limit_fields },

@@ -17,6 +17,7 @@ typedef struct cli_manifest {
     bool has_class;
     rd_class class;
     bool is_public_code; /* not sealed, although the app has a key service */
+    rd_log_form logs;    /* unsaid: sealed in class hardware */
     uint64_t instances_min, instances_max;
     bool has_own_memory, has_own_cpu; /* resources that the manifest itself says */
     uint64_t idle_s;                  /* with instances_min 0: how long one runs on without a call */

@@ -6,6 +6,8 @@ import { follow } from "./live.js";
 const ROW = 24, MAX = 100000;
 const LEVELS = ["all", "debug", "info", "warn", "error"];
 
+const SHUT = (app) => `sealed to the owner's log key: redoubt logs ${app.name} opens it`;
+
 export function logViewer(app) {
   let lines = [], shown = [], dropped = 0, isFollowing = true, isDue = false, linked = new URLSearchParams(location.search).get("line");
   const rows = h("ol", {});
@@ -16,7 +18,7 @@ export function logViewer(app) {
   const pin = h("button.btn.small", { type: "button", "aria-pressed": "true", onclick: () => { isFollowing = !isFollowing; draw(); } }, "Following");
   const keyOf = (line) => line.at;
   const lineAddress = (line) => `${location.origin}/apps/${app.id}?tab=logs&line=${encodeURIComponent(keyOf(line))}`;
-  const isWanted = (line) => (level.value === "all" || LEVELS.indexOf(line.level) >= LEVELS.indexOf(level.value)) && (!search.value || line.text.toLowerCase().includes(search.value.toLowerCase()));
+  const isWanted = (line) => (level.value === "all" || line.level === "sealed" || LEVELS.indexOf(line.level) >= LEVELS.indexOf(level.value)) && (!search.value || line.text.toLowerCase().includes(search.value.toLowerCase()));
 
   function drawRow(line, i) {
     const at = line.at ? new Date(line.at) : null;
@@ -59,7 +61,7 @@ export function logViewer(app) {
     onStatus: ({ status, since }) => { state.textContent = status === "stale" ? `stale since ${new Date(since).toLocaleTimeString()}` : status; },
     onEvent: (name, data) => {
       if (name === "dropped" || name === "gap") { dropped += data.dropped ?? data.lost ?? 0; later(); }
-      else if (name === "log") add({ at: data.at, level: data.level || "info", text: String(data.text ?? "").replace(/\n/g, " ⏎ "), instance: data.instance });
+      else if (name === "log") add({ at: data.at, level: data.level || "info", text: data.level === "sealed" ? SHUT(app) : String(data.text ?? "").replace(/\n/g, " ⏎ "), instance: data.instance });
     },
   });
   const save = h("button.btn.small", { type: "button", onclick: () => download(`${app.name}.log`, shown.map((line) => `${line.at} ${line.level} ${line.text}\n`).join(""), "text/plain") }, icon("download"), "Download");

@@ -106,6 +106,26 @@ static int read_sealed(const json_t *value, void *into, const char *pointer, rd_
     return rd_err_at(err, pointer);
 }
 
+static int read_logs(const json_t *value, void *into, const char *pointer, rd_err *err)
+{
+    static const rd_json_field fields[] = {
+        { "key", RD_JSON_B64, offsetof(rd_release, log_key), RD_REQUIRED, .max = RD_X25519_SIZE },
+        RD_JSON_END,
+    };
+    rd_release *release = into;
+    const char *word = json_string_value(value);
+    if (word && strcmp(word, "clear") == 0) {
+        release->logs = RD_LOGS_CLEAR;
+        return 0;
+    }
+    if (!json_is_object(value)) {
+        (void)rd_err_set(err, RD_E_JSON_RANGE, "\"clear\", or the key that log lines are sealed to");
+        return rd_err_at(err, pointer);
+    }
+    release->logs = RD_LOGS_SEALED;
+    return rd_json_read(value, fields, RD_UNKNOWN_REFUSED, pointer, release, err);
+}
+
 /* What is read before the two are compared. */
 typedef struct release_reading {
     rd_release release; /* first: the fields' offsets are the release's */
@@ -145,6 +165,7 @@ static const rd_json_field release_fields[] = {
     { "env", RD_JSON_CUSTOM, 0, RD_REQUIRED, .parse = read_env },
     { "kind", RD_JSON_CONST, 0, RD_REQUIRED, .text = "function" },
     { "limits", RD_JSON_OBJECT, offsetof(rd_release, limits), RD_REQUIRED, .fields = limits_fields },
+    { "logs", RD_JSON_CUSTOM, 0, RD_OPTIONAL, .parse = read_logs },
     { "number", RD_JSON_U32, offsetof(rd_release, number), RD_REQUIRED, .min = 1, .max = INT32_MAX },
     { "open", RD_JSON_BOOL, offsetof(rd_release, is_open), RD_REQUIRED },
     { "plain", RD_JSON_BOOL, offsetof(rd_release, is_plain), RD_REQUIRED },
@@ -207,6 +228,15 @@ static json_t *code_to_json(const rd_release *release)
     return object;
 }
 
+static json_t *logs_to_json(const rd_release *release)
+{
+    if (release->logs == RD_LOGS_CLEAR)
+        return json_string("clear");
+    json_t *object = json_object();
+    rd_json_set_b64(object, "key", RD_BYTES_ARRAY(release->log_key));
+    return object;
+}
+
 int rd_release_encode(const rd_release *release, rd_buf *out, rd_err *err)
 {
     RD_CLEANUP(rd_json_free_p) json_t *document = json_object();
@@ -221,6 +251,8 @@ int rd_release_encode(const rd_release *release, rd_buf *out, rd_err *err)
     rd_json_set(document, "code", code_to_json(release));
     rd_json_set(document, "env", env_to_json(release));
     rd_json_set(document, "egress", rd_egress_to_json(&release->egress));
+    if (release->logs != RD_LOGS_UNSAID)
+        rd_json_set(document, "logs", logs_to_json(release));
     rd_json_set_str(document, "receipts", "salted");
     rd_json_set(document, "limits", limits_to_json(&release->limits));
     rd_json_set(document, "resources", resources_to_json(&release->resources));

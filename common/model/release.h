@@ -7,6 +7,7 @@
 #include "common/model/egress.h"
 #include "common/model/engine_name.h"
 #include "common/model/envelope.h"
+#include "common/crypto/hpke.h"
 
 #define RD_ENV_MAX            64
 #define RD_ENV_NAME_MAX       64
@@ -43,6 +44,13 @@ typedef struct rd_resources {
     uint64_t memory_bytes;
 } rd_resources;
 
+/* Where log lines go, with what a crash says: member "logs". */
+typedef enum rd_log_form {
+    RD_LOGS_UNSAID, /* left out: clear in class simulated; in class hardware no line leaves the enclave */
+    RD_LOGS_CLEAR,  /* "clear": the plane and the host read them */
+    RD_LOGS_SEALED, /* {"key":…}: to the owner's log key (log_seal.h) */
+} rd_log_form;
+
 /* kind function, salted receipts: all that is known today. */
 typedef struct rd_release {
     rd_app_id app;
@@ -56,6 +64,8 @@ typedef struct rd_release {
     rd_env_entry *env;     /* owned, in the canonical order of names */
     size_t env_count;
     rd_egress egress; /* owned */
+    rd_log_form logs;
+    uint8_t log_key[RD_X25519_SIZE]; /* with RD_LOGS_SEALED */
     rd_release_limits limits;
     rd_resources resources;
 } rd_release;

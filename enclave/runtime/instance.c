@@ -14,6 +14,7 @@
 #include "enclave/runtime/grant.h"
 #include "enclave/world/app_keys.h"
 #include "enclave/runtime/lines.h"
+#include "enclave/runtime/logs.h"
 #include "enclave/runtime/server.h"
 #include "enclave/runtime/uplink.h"
 
@@ -35,6 +36,7 @@ typedef struct encl_instance {
     int epoll_fd;
     encl_uplink uplink;
     encl_lines lines;
+    encl_logs logs;
     instance_phase phase;
     int exit_status;
     encl_documents documents;
@@ -68,7 +70,8 @@ static void end(encl_instance *instance, int status)
 /* Says why and ends. */
 static void fail(encl_instance *instance, const rd_err *err)
 {
-    encl_uplink_phase(&instance->uplink, "failed", rd_code_describe(err->code)->name, err->text);
+    encl_uplink_phase(&instance->uplink, "failed", rd_code_describe(err->code)->name,
+                      encl_logs_tell(&instance->logs, err));
     end(instance, 1);
 }
 
@@ -86,7 +89,7 @@ static int function_random(void *context, uint8_t *out, size_t size)
 
 static void function_log(void *context, const char *level, rd_bytes line)
 {
-    encl_uplink_log(&((encl_instance *)context)->uplink, level, line);
+    encl_logs_write(&((encl_instance *)context)->logs, level, line);
 }
 
 static void server_burst(void *context, rd_bytes record)
@@ -96,7 +99,7 @@ static void server_burst(void *context, rd_bytes record)
 
 static void server_trouble(void *context, const rd_err *err)
 {
-    encl_uplink_log(&((encl_instance *)context)->uplink, "warn", rd_bytes_str(err->text));
+    encl_logs_write(&((encl_instance *)context)->logs, "warn", rd_bytes_str(err->text));
 }
 
 static int function_dial(void *context, uint64_t id, const rd_egress_entry *entry, rd_err *err)
@@ -268,11 +271,19 @@ static int begin_serving(encl_instance *instance, rd_err *err)
     return 0;
 }
 
+static int open_logs(encl_instance *instance, rd_err *err)
+{
+    const rd_log_origin origin = { instance->app.id, instance->start.instance, instance->start.epoch };
+    return encl_logs_open(&instance->logs, &instance->app.manifest, instance->app.class, &origin,
+                          encl_seal_random(instance->seal), err);
+}
+
 static int specialise(encl_instance *instance, rd_bytes start, rd_err *err)
 {
     encl_uplink_phase(&instance->uplink, "launching", "", "");
     if (open_app(instance, start, err) < 0 ||
         encl_seal_new(instance->platform, rd_clock_system(), ENCL_SEAL_LIMITS, &instance->seal, err) < 0 ||
+        open_logs(instance, err) < 0 ||
         encl_identity_new(instance->platform, instance->seal, instance->documents.header, &instance->app,
                           &instance->start.instance, instance->start.epoch, &instance->identity, err) < 0)
         return -1;
@@ -296,7 +307,7 @@ static int take_grant(encl_instance *instance, rd_bytes answer, rd_err *err)
     int outcome = encl_grant_take(instance->grant, answer, boot_us(), err);
     if (instance->phase != PHASE_GRANT) {
         if (outcome < 0) {
-            encl_uplink_log(&instance->uplink, "warn", rd_bytes_str(err->text));
+            encl_logs_write(&instance->logs, "warn", rd_bytes_str(err->text));
         } else {
             encl_grant_forget_secrets(instance->grant);
             instance->app.head = instance->asked;
@@ -319,7 +330,7 @@ static void consider_head(encl_instance *instance, rd_bytes envelope)
     if (envelope.size > 0 && instance->phase != PHASE_GRANT &&
         encl_app_next_head(&instance->documents, &instance->app, envelope, encl_platform_time_us(instance->platform),
                            &instance->asked, &err) < 0)
-        encl_uplink_log(&instance->uplink, "warn", rd_bytes_str(err.text));
+        encl_logs_write(&instance->logs, "warn", rd_bytes_str(err.text));
 }
 
 static int take_nonce(encl_instance *instance, rd_bytes payload, rd_err *err)
@@ -498,6 +509,7 @@ static void turn(encl_instance *instance)
 static void instance_done(encl_instance *instance)
 {
     encl_lines_done(&instance->lines);
+    encl_logs_done(&instance->logs);
     encl_uplink_finish(&instance->uplink);
     encl_server_free(instance->server);
     encl_channels_free(instance->channels);
@@ -533,6 +545,7 @@ int encl_instance_run(const encl_instance_parts *parts)
     instance->epoll_fd = parts->epoll_fd;
     rd_release_init(&instance->app.manifest);
     encl_engine_unshare(instance->engine);
+    encl_logs_init(&instance->logs, &instance->uplink);
     rd_err err = RD_ERR_INIT;
     if (encl_uplink_init(&instance->uplink, parts->epoll_fd, parts->control_fd, parts->control_listen_fd, &err) < 0)
         end(instance, 1);

@@ -7,14 +7,15 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Markers, family } from "../support/markers.mjs";
 import { Proxy } from "../support/proxy.mjs";
-import { Stack } from "../support/stack.mjs";
+import { Stack, until } from "../support/stack.mjs";
 
 const mark = (name) => `${name}-${randomBytes(12).toString("hex")}`;
-const MARKS = { secret: mark("secret"), code: mark("code"), request: mark("request"), path: mark("path"), header: mark("header"), answer: mark("answer") };
+const MARKS = { secret: mark("secret"), code: mark("code"), request: mark("request"), path: mark("path"), header: mark("header"), answer: mark("answer"), log: mark("log") };
 const source = `const code = "${MARKS.code}";
 export default { async fetch(request, env) {
   const text = await request.text(), url = new URL(request.url);
-  if (url.pathname === "/throw") throw new Error("what a function does not catch is a log line: logs are not sealed");
+  console.log("${MARKS.log}", env.API_KEY, text);
+  if (url.pathname === "/throw") throw new Error("${MARKS.log} " + text);
   return Response.json({ read: env.API_KEY === text, path: url.pathname, code: code.length, answer: "${MARKS.answer}" }, { headers: { "x-mark": "${MARKS.header}" } });
 } };`;
 
@@ -43,16 +44,17 @@ function processes() {
 const isCallers = (path) => [join(stack.dir, "cli"), join(stack.dir, "src-marked")].includes(path);
 
 test("a sealed call to sealed code that reads a secret", { timeout: 180000 }, async () => {
-  await stack.deploy("marked", source, { plain: false });
+  await stack.deploy("marked", source, { plain: false, logs: "sealed" });
   const set = await cli("secrets", "set", "marked", "API_KEY", { input: MARKS.secret });
   assert.equal(set.code, 0, set.text);
-  await stack.deploy("marked", source, { plain: false });
+  await stack.deploy("marked", source, { plain: false, logs: "sealed" });
   const call = await cli("invoke", "marked", "--path", "/" + MARKS.path, "--data", MARKS.secret);
   assert.equal(call.code, 0, call.text);
   assert.deepEqual([JSON.parse(call.stdout).read, JSON.parse(call.stdout).answer], [true, MARKS.answer]);
   const other = await cli("invoke", "marked", "--data", MARKS.request);
   assert.equal(JSON.parse(other.stdout).read, false, other.text);
   assert.notEqual((await cli("invoke", "marked", "--path", "/throw", "--data", MARKS.request)).code, 0);
+  await until("the owner reads the log", async () => (await cli("logs", "marked")).stdout.includes(`${MARKS.log} ${MARKS.request}`));
 });
 
 test("the search finds what is there: in every process, in the database's files, on the wires", { timeout: 120000 }, () => {
@@ -64,7 +66,7 @@ test("the search finds what is there: in every process, in the database's files,
   assert.ok(name.files(wires).some((found) => found.includes("callers")));
 });
 
-test("R13: no file, no process and no wire of plane and host holds secret, code, request or answer", { timeout: 240000 }, () => {
+test("R13, R53: no file, no process and no wire of plane and host holds secret, code, request, answer or log line", { timeout: 240000 }, () => {
   const marks = new Markers(MARKS);
   assert.deepEqual(marks.files(stack.dir, isCallers), []);
   for (const [name, pids] of processes())

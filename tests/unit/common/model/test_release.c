@@ -74,6 +74,14 @@ static const spoil rows[] = {
     { "egress of texts", "/egress", "[\"example.org\"]", RD_E_JSON_TYPE },
     { "receipts open", "/receipts", "\"open\"", RD_E_JSON_RANGE },
     { "receipts missing", "/receipts", NULL, RD_E_JSON_MISSING },
+    { "logs clear (ok)", "/logs", "\"clear\"", RD_OK },
+    { "logs sealed (ok)", "/logs", "{\"key\":\"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\"}", RD_OK },
+    { "logs of another word", "/logs", "\"sealed\"", RD_E_JSON_RANGE },
+    { "logs null", "/logs", "null", RD_E_JSON_RANGE },
+    { "logs without a key", "/logs", "{}", RD_E_JSON_MISSING },
+    { "logs with a short key", "/logs", "{\"key\":\"AAAA\"}", RD_E_ENCODING },
+    { "logs with more", "/logs", "{\"key\":\"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\",\"also\":1}",
+      RD_E_JSON_UNKNOWN },
     { "limits missing", "/limits", NULL, RD_E_JSON_MISSING },
     { "limits with more", "/limits/x", "1", RD_E_JSON_UNKNOWN },
     { "request_bytes below", "/limits/request_bytes", "1023", RD_E_JSON_RANGE },
@@ -131,6 +139,23 @@ static void test_round_trip(void **state RD_UNUSED)
     assert_int_equal(rd_release_encode(&release, &again, NULL), 0);
     assert_true(rd_bytes_equal(rd_buf_bytes(&document), rd_buf_bytes(&again)));
     rd_release_done(&release);
+}
+
+static void test_logs_round_trip(void **state RD_UNUSED)
+{
+    for (rd_log_form form = RD_LOGS_UNSAID; form <= RD_LOGS_SEALED; form++) {
+        RD_CLEANUP(rd_buf_done) rd_buf document = { 0 };
+        rd_release release, again;
+        sample_release(&release);
+        release.logs = form;
+        memset(release.log_key, form == RD_LOGS_SEALED ? 0x5c : 0, sizeof release.log_key);
+        assert_int_equal(rd_release_encode(&release, &document, NULL), 0);
+        assert_int_equal(rd_release_parse(rd_buf_bytes(&document), &again, NULL), 0);
+        assert_int_equal(again.logs, form);
+        assert_memory_equal(again.log_key, release.log_key, sizeof again.log_key);
+        rd_release_done(&release);
+        rd_release_done(&again);
+    }
 }
 
 static void test_env_bounds(void **state RD_UNUSED)
@@ -209,9 +234,10 @@ static void test_sealed_code(void **state RD_UNUSED)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_spoiled),    cmocka_unit_test(test_pointer_of_the_offender),
-        cmocka_unit_test(test_round_trip), cmocka_unit_test(test_env_bounds),
-        cmocka_unit_test(test_accept),     cmocka_unit_test(test_sealed_code),
+        cmocka_unit_test(test_spoiled),     cmocka_unit_test(test_pointer_of_the_offender),
+        cmocka_unit_test(test_round_trip),  cmocka_unit_test(test_logs_round_trip),
+        cmocka_unit_test(test_env_bounds),  cmocka_unit_test(test_accept),
+        cmocka_unit_test(test_sealed_code),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
