@@ -5,6 +5,7 @@
 #include "cli/local_proxy.h"
 #include "cli/local_verbs.h"
 #include "cli/signals.h"
+#include "common/base/cursor.h"
 #include "common/base/mem.h"
 #include "common/base/text.h"
 #include "common/crypto/random.h"
@@ -179,8 +180,27 @@ static void reply_json(cli_exchange_http *x, int status, json_t *document)
     cli_http_reply(x, status, "application/json", text ? rd_bytes_str(text) : RD_BYTES_NULL);
 }
 
+/* One document, or an array of those that stand a line each. NULL when it is neither. */
+static json_t *parse_result(rd_bytes out, bool is_lines)
+{
+    if (!is_lines)
+        return json_loadb((const char *)out.data, out.size, JSON_DECODE_ANY, NULL);
+    json_t *lines = json_array();
+    for (rd_cursor rest = rd_cursor_of(out); rd_cursor_left(&rest) > 0;) {
+        rd_bytes left = rd_cursor_rest(&rest);
+        const uint8_t *end = memchr(left.data, '\n', left.size);
+        size_t size = end ? (size_t)(end - left.data) + 1 : left.size;
+        json_t *line = json_loadb((const char *)left.data, size, 0, NULL);
+        if (line)
+            (void)json_array_append_new(lines, line);
+        rest = rd_cursor_of(rd_bytes_of(left.data + size, left.size - size));
+    }
+    return lines;
+}
+
 /* {"exit","result","said"}: result is what the verb printed as JSON, said what it told the reader. */
-static void run_verb(dashboard *d, cli_exchange_http *x, const char *const words[CLI_VERB_WORDS_MAX], rd_bytes input)
+static void run_verb(dashboard *d, cli_exchange_http *x, const char *const words[CLI_VERB_WORDS_MAX], rd_bytes input,
+                     bool is_lines)
 {
     RD_CLEANUP(rd_buf_done) rd_buf out = { 0 };
     RD_CLEANUP(rd_buf_done) rd_buf said = { 0 };
@@ -190,7 +210,7 @@ static void run_verb(dashboard *d, cli_exchange_http *x, const char *const words
         cli_http_problem(x, 503, &err);
         return;
     }
-    json_t *result = json_loadb((const char *)out.data, out.size, JSON_DECODE_ANY, NULL);
+    json_t *result = parse_result(rd_buf_bytes(&out), is_lines);
     json_t *notes = json_stringn((const char *)said.data, said.size);
     reply_json(x, 200,
                json_pack("{s:i, s:o, s:o}", "exit", code, "result", result ? result : json_null(), "said",
@@ -207,7 +227,7 @@ static const char *text_in(const json_t *body, const char *name)
 static void verify(dashboard *d, cli_exchange_http *x, const json_t *body)
 {
     const char *const words[CLI_VERB_WORDS_MAX] = { "verify", "--", text_in(body, "app") };
-    run_verb(d, x, words, RD_BYTES_NULL);
+    run_verb(d, x, words, RD_BYTES_NULL, false);
 }
 
 static void invoke(dashboard *d, cli_exchange_http *x, const json_t *body)
@@ -218,7 +238,19 @@ static void invoke(dashboard *d, cli_exchange_http *x, const json_t *body)
     const char *const words[CLI_VERB_WORDS_MAX] = {
         "invoke", path, type, "--data=@-", "--method=POST", "--", text_in(body, "app")
     };
-    run_verb(d, x, words, rd_bytes_str(content));
+    run_verb(d, x, words, rd_bytes_str(content), false);
+}
+
+/* Sealed lines that the page has from the plane, opened with this machine's log key. */
+static void open_logs(dashboard *d, cli_exchange_http *x, const json_t *body)
+{
+    const char *const words[CLI_VERB_WORDS_MAX] = { "logs", "--from=-", "--", text_in(body, "app") };
+    RD_CLEANUP(rd_buf_done) rd_buf lines = { 0 };
+    size_t i;
+    const json_t *line;
+    json_array_foreach(json_object_get(body, "lines"), i, line) if (rd_json_dump(line, &lines))(void)
+        rd_buf_append_u8(&lines, '\n');
+    run_verb(d, x, words, rd_buf_bytes(&lines), true);
 }
 
 static int write_file(const char *dir, const char *name, rd_bytes content, rd_err *err)
@@ -264,7 +296,7 @@ static void deploy(dashboard *d, cli_exchange_http *x, const json_t *body)
         write_file(dir, "redoubt.json", rd_bytes_str(manifest), &err) < 0)
         cli_http_problem(x, 500, &err);
     else
-        run_verb(d, x, words, RD_BYTES_NULL);
+        run_verb(d, x, words, RD_BYTES_NULL, false);
     remove_files(dir);
 }
 
@@ -273,7 +305,10 @@ static void local_call(dashboard *d, cli_exchange_http *x)
     static const struct {
         const char *path;
         void (*run)(dashboard *d, cli_exchange_http *x, const json_t *body);
-    } verbs[] = { { "/local/verify", verify }, { "/local/invoke", invoke }, { "/local/deploy", deploy } };
+    } verbs[] = { { "/local/verify", verify },
+                  { "/local/invoke", invoke },
+                  { "/local/deploy", deploy },
+                  { "/local/logs", open_logs } };
     for (size_t i = 0; i < RD_ARRAY_LEN(verbs); i++) {
         if (strcmp(cli_http_path(x), verbs[i].path) != 0 || strcmp(cli_http_method(x), "POST") != 0)
             continue;

@@ -3,10 +3,13 @@
 #include "cli/client.h"
 #include "cli/sealed_logs.h"
 #include "common/base/mem.h"
+#include "common/model/json.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define SAVED_SIZE_MAX ((size_t)16 << 20)
 
 typedef struct log_view {
     cli_context *context;
@@ -56,6 +59,19 @@ static void open_line(log_view *view, json_t *line)
         (void)json_object_set_new(line, "text", json_string("(sealed)"));
 }
 
+static void take_line(log_view *view, json_t *line, bool is_loss)
+{
+    if (!is_loss)
+        open_line(view, line);
+    if (view->context->out.form == CLI_JSON)
+        cli_print_json(&view->context->out, line);
+    else if (is_loss)
+        note_loss(view, line);
+    else
+        show_line(view, line);
+    view->shown++;
+}
+
 static bool on_line(void *view_pointer, const char *event, const char *data)
 {
     log_view *view = view_pointer;
@@ -65,17 +81,30 @@ static bool on_line(void *view_pointer, const char *event, const char *data)
     if (!is_loss && strcmp(event, "log") != 0)
         return true;
     json_t *line = json_loads(data, 0, NULL);
-    if (line && !is_loss)
-        open_line(view, line);
-    if (line && view->context->out.form == CLI_JSON)
-        cli_print_json(&view->context->out, line);
-    else if (line && is_loss)
-        note_loss(view, line);
-    else if (line)
-        show_line(view, line);
-    view->shown += line != NULL;
+    if (line)
+        take_line(view, line, is_loss);
     json_decref(line);
     return true;
+}
+
+/* What --json printed before, of this machine or of one without the key. */
+static int show_saved(log_view *view, const char *path, rd_err *err)
+{
+    RD_CLEANUP(rd_free_p) uint8_t *data = NULL;
+    size_t size, number = 0;
+    if (cli_read_file(path, SAVED_SIZE_MAX, &data, &size, err) < 0)
+        return -1;
+    for (char *at = (char *)data, *end; *at; at = end + (*end == '\n')) {
+        end = at + strcspn(at, "\n");
+        number++;
+        RD_CLEANUP(rd_json_free_p) json_t *line = NULL;
+        rd_err why = RD_ERR_INIT;
+        if (end > at && rd_json_parse(rd_bytes_of(at, (size_t)(end - at)), NULL, &line, &why) < 0)
+            return rd_err_set(err, why.code, "%s:%zu: %s", path, number, why.text);
+        if (line)
+            take_line(view, line, !json_object_get(line, "text"));
+    }
+    return 0;
 }
 
 static int follow_lines(log_view *view, cli_client *client, const char *app, rd_err *err)
@@ -102,11 +131,12 @@ static int run_logs(cli_context *context, const cli_args *args, rd_err *err)
     int status = rd_app_id_parse(id ? id : "", id ? strlen(id) : 0, &app_id, err);
     log_view view = { .context = context, .follow = cli_args_has(args, "follow") };
     view.sealed = cli_sealed_logs_new(context->profile, &app_id);
+    const char *saved = cli_args_value(args, "from");
     if (status == 0)
-        status = follow_lines(&view, client, id, err);
+        status = saved ? show_saved(&view, saved, err) : follow_lines(&view, client, id, err);
     cli_sealed_logs_free(view.sealed);
     json_decref(app);
-    if (status == 0 && view.shown == 0)
+    if (status == 0 && view.shown == 0 && !saved)
         cli_note(&context->out, "No lines of %s are kept. To see what it writes from now on: redoubt logs %s -f",
                  args->positional[0], args->positional[0]);
     return status;
@@ -114,6 +144,7 @@ static int run_logs(cli_context *context, const cli_args *args, rd_err *err)
 
 static const cli_flag logs_flags[] = {
     { "follow", 'f', NULL, "go on with new lines; reconnects where it was and says what was lost" },
+    { "from", 0, "FILE", "lines that --json printed, - for standard input, in place of the plane's" },
     { NULL, 0, NULL, NULL },
 };
 
@@ -122,7 +153,8 @@ const cli_command cli_logs_commands[] = {
       .purpose = "what a function wrote with console; opens sealed lines with the log key",
       .arguments = "APP",
       .examples =
-          "redoubt logs private-score\nredoubt logs private-score -f\nredoubt logs private-score --json | jq .text",
+          "redoubt logs private-score\nredoubt logs private-score -f\nredoubt logs private-score --json | jq .text\n"
+          "redoubt logs private-score --from lines.json",
       .flags = logs_flags,
       .run = run_logs },
     { .name = NULL },

@@ -36,6 +36,13 @@ export async function invokeHere(app, path, type, body) {
   return { ok: result.verified, status: result.status, text: typeof result.body === "string" ? result.body : JSON.stringify(result.body, null, 2), steps: result.steps, isSimulated: result.simulated, elapsed: result.elapsed_us / 1000, document: result };
 }
 
+// Sealed log lines as the plane gave them, opened with the log key of this machine: the same lines, in their order.
+export async function openLines(app, lines) {
+  const answer = await here("logs", { app: app.id, lines });
+  if (answer.exit !== 0 || answer.result.length !== lines.length) throw new Error(said(answer));
+  return answer.result;
+}
+
 // The owner's signature: first what would change, then `redoubt deploy`. onDone(app id).
 export function signBox(manifest, source, onDone) {
   const out = h("div", { role: "status" });

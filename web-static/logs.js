@@ -2,10 +2,13 @@
 import { h, icon } from "./dom.js";
 import { panel, download, copy } from "./widgets.js";
 import { follow } from "./live.js";
+import { isLocal } from "./api.js";
+import { openLines } from "./here.js";
 
 const ROW = 24, MAX = 100000;
 const LEVELS = ["all", "debug", "info", "warn", "error"];
 
+const flat = (text) => String(text ?? "").replace(/\n/g, " ⏎ ");
 const SHUT = (app) => `sealed to the owner's log key: redoubt logs ${app.name} opens it`;
 
 export function logViewer(app) {
@@ -47,6 +50,34 @@ export function logViewer(app) {
     later();
     if (linked && keyOf(line) === linked) { isFollowing = false; requestAnimationFrame(() => { box.scrollTop = Math.max(0, shown.indexOf(line) * ROW - 100); }); }
   }
+  // Opened on this machine, a batch at a time and in order; numbers that are missing were lost on the way.
+  const shut = [], newest = new Map();
+  let isOpening = false;
+  function opened(line, answer) {
+    if (!answer || answer.level === "sealed") return;
+    const next = newest.get(answer.instance);
+    if (next !== undefined && answer.number > next) dropped += answer.number - next;
+    newest.set(answer.instance, answer.number + 1);
+    Object.assign(line, { level: answer.level, text: flat(answer.text) });
+  }
+  async function openShut() {
+    if (isOpening || !isLocal()) return;
+    isOpening = true;
+    try {
+      while (shut.length) {
+        const batch = shut.splice(0, 100);
+        const answers = await openLines(app, batch.map(({ sealed }) => sealed));
+        batch.forEach(({ line }, i) => opened(line, answers[i]));
+        sieve();
+      }
+    } catch { shut.length = 0; } finally { isOpening = false; } // they stay as they are, and say how to open them
+  }
+  function take(data) {
+    const isShut = data.level === "sealed";
+    const line = { at: data.at, level: data.level || "info", text: isShut ? SHUT(app) : flat(data.text), instance: data.instance };
+    add(line);
+    if (isShut && isLocal()) { shut.push({ line, sealed: data }); openShut(); }
+  }
   search.addEventListener("input", sieve);
   level.addEventListener("input", sieve);
   box.addEventListener("scroll", () => {
@@ -61,7 +92,7 @@ export function logViewer(app) {
     onStatus: ({ status, since }) => { state.textContent = status === "stale" ? `stale since ${new Date(since).toLocaleTimeString()}` : status; },
     onEvent: (name, data) => {
       if (name === "dropped" || name === "gap") { dropped += data.dropped ?? data.lost ?? 0; later(); }
-      else if (name === "log") add({ at: data.at, level: data.level || "info", text: data.level === "sealed" ? SHUT(app) : String(data.text ?? "").replace(/\n/g, " ⏎ "), instance: data.instance });
+      else if (name === "log") take(data);
     },
   });
   const save = h("button.btn.small", { type: "button", onclick: () => download(`${app.name}.log`, shown.map((line) => `${line.at} ${line.level} ${line.text}\n`).join(""), "text/plain") }, icon("download"), "Download");

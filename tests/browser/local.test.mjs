@@ -53,6 +53,16 @@ test("a call is made and verified here", async () => {
   assert.deepEqual(await axe(page), []);
 });
 
+test("sealed log lines are opened here, with this machine's key; the plane's own page cannot", async () => {
+  const { app: whisper } = await stack.deploy("whisper", "export default { async fetch(r) { console.warn('for the owner ' + await r.text()); return new Response('ok'); } }", { logs: "sealed" });
+  for (const word of ["alone", "again"]) assert.equal((await stack.invoke(whisper, "/", { body: word })).status, 200);
+  await visit(page, `/apps/${whisper}?tab=logs`);
+  await page.waitForSelector(".log >> text=for the owner again");
+  await page.waitForSelector(".log li.warn >> text=for the owner alone");
+  await shot(page, "logs");
+  assert.deepEqual(await axe(page), []);
+});
+
 test("the wizard shows what changes, signs here, and nothing is prepared at the plane", async () => {
   await visit(page, "/deploy?step=4");
   assert.equal(await page.getByRole("button", { name: "Prepare for approval" }).count(), 0);

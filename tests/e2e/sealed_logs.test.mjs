@@ -128,6 +128,25 @@ test("a line left out, doubled, out of order, of another instance, changed or ma
   }
 });
 
+test("lines that were saved without the key open later, from a file or from standard input", async () => {
+  const key = readFileSync(keyPath);
+  renameSync(keyPath, keyPath + ".away");
+  const saved = await stack.cli("logs", "whisper", "--json");
+  renameSync(keyPath + ".away", keyPath);
+  assert.ok(saved.stdout.includes('"sealed"') && !saved.stdout.includes("line 1"));
+  const path = join(stack.dir, "saved.json");
+  writeFileSync(path, saved.stdout);
+  for (const [from, options] of [[path, {}], ["-", { input: saved.stdout }]]) {
+    const opened = await stack.cli("logs", "whisper", "--from", from, options);
+    assert.equal(opened.code, 0, opened.stderr);
+    assert.match(opened.stdout, /warn +line 1\n/);
+  }
+  const broken = await stack.cli("logs", "whisper", "--from", "-", { input: saved.stdout + "no json\n" });
+  assert.equal(broken.code, 1, broken.stderr);
+  assert.match(broken.stderr, /-:\d+: /);
+  assert.deepEqual(readFileSync(keyPath), key);
+});
+
 test("without the key the lines stay shut, and a key that others can read is not used", async () => {
   renameSync(keyPath, keyPath + ".away");
   const shut = await stack.cli("logs", "whisper");
