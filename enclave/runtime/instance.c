@@ -15,6 +15,7 @@
 #include "enclave/world/app_keys.h"
 #include "enclave/runtime/lines.h"
 #include "enclave/runtime/logs.h"
+#include "enclave/runtime/rehearse.h"
 #include "enclave/runtime/server.h"
 #include "enclave/runtime/uplink.h"
 
@@ -267,7 +268,7 @@ static int begin_serving(encl_instance *instance, rd_err *err)
         return -1;
     instance->phase = PHASE_SERVING;
     encl_uplink_phase(&instance->uplink, "serving", "", "");
-    (void)malloc_trim(0);
+    encl_rehearse_done();
     return 0;
 }
 
@@ -535,6 +536,16 @@ static void seed_json(encl_platform *platform)
         json_object_seed(seed | 1);
 }
 
+/* What a blank does ahead of its order; then it says that it is there. */
+static void prepare(encl_instance *instance, const encl_confine_report *report)
+{
+    rd_err ignored = RD_ERR_INIT; /* what fails here fails when it is needed, with somebody to tell */
+    encl_engine_unshare(instance->engine);
+    (void)!encl_rehearse_crypto(&ignored);
+    encl_rehearse_memory();
+    send_blank(instance, report);
+}
+
 int encl_instance_run(const encl_instance_parts *parts)
 {
     seed_json(parts->platform);
@@ -544,13 +555,12 @@ int encl_instance_run(const encl_instance_parts *parts)
     instance->http_fd = parts->http_fd;
     instance->epoll_fd = parts->epoll_fd;
     rd_release_init(&instance->app.manifest);
-    encl_engine_unshare(instance->engine);
     encl_logs_init(&instance->logs, &instance->uplink);
     rd_err err = RD_ERR_INIT;
     if (encl_uplink_init(&instance->uplink, parts->epoll_fd, parts->control_fd, parts->control_listen_fd, &err) < 0)
         end(instance, 1);
     else
-        send_blank(instance, parts->report);
+        prepare(instance, parts->report);
     encl_lines_init(&instance->lines, &instance->uplink);
     while (instance->phase != PHASE_ENDED)
         turn(instance);

@@ -13,11 +13,10 @@
 
 #include "common/base/bytes.h"
 #include "common/base/log.h"
-#include "common/base/mem.h"
-#include "common/crypto/sign.h"
 #include "enclave/confine/confine.h"
 #include "enclave/runtime/function.h"
 #include "enclave/runtime/instance.h"
+#include "enclave/runtime/rehearse.h"
 #include "enclave/runtime/uplink.h"
 
 #define TAG_SIZE  16
@@ -46,17 +45,7 @@ static void close_fds(zygote_request *request)
 /* Libraries fetch and initialise lazily and from files; a confined child has none, so it happens here. */
 static int warm_up(rd_err *err)
 {
-    RD_CLEANUP(rd_signing_key_free_p) rd_signing_key *key = rd_signing_key_new();
-    rd_signature signature;
-    uint8_t digest[RD_SHA512_SIZE];
-    rd_sha256(RD_BYTES_LIT("warm"), digest);
-    rd_sha384(RD_BYTES_LIT("warm"), digest);
-    rd_sha512(RD_BYTES_LIT("warm"), digest);
-    if (encl_world_warm_up(err) < 0)
-        return -1;
-    if (rd_ed25519_sign(key, RD_BYTES_LIT("warm"), &signature, err) < 0)
-        return -1;
-    return rd_ed25519_verify(rd_signing_key_public(key), RD_BYTES_LIT("warm"), &signature, err);
+    return encl_world_warm_up(err) < 0 ? -1 : encl_rehearse_crypto(err);
 }
 
 static int zygote_open(zygote *self, bool insecure_unsandboxed, rd_err *err)
