@@ -11,6 +11,7 @@ redoubt_dep(hiredis hiredis)
 redoubt_dep(openssl openssl)
 redoubt_dep(nghttp2 libnghttp2)
 redoubt_dep(curl libcurl)
+find_library(REDOUBT_WSLAY wslay REQUIRED) # comes without a .pc file
 redoubt_dep(seccomp libseccomp)
 redoubt_dep(secp256k1 libsecp256k1)
 redoubt_dep(cmocka cmocka)

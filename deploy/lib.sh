@@ -115,6 +115,7 @@ dpkg-dev       unpacks the engine source package
 libmicrohttpd-dev  REST API
 libuv1-dev     event loops
 libnghttp2-dev agent links, and HTTP/2 inside enclaves
+libwslay-dev   WebSocket frames inside enclaves
 libpq-dev      PostgreSQL client
 libhiredis-dev Redis client
 libjansson-dev JSON

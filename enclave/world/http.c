@@ -227,6 +227,7 @@ const char *encl_http_reason(unsigned status)
         unsigned status;
         const char *reason;
     } rows[] = {
+        { 101, "Switching Protocols" },
         { 200, "OK" },
         { 201, "Created" },
         { 202, "Accepted" },
@@ -248,6 +249,7 @@ const char *encl_http_reason(unsigned status)
         { 414, "URI Too Long" },
         { 417, "Expectation Failed" },
         { 422, "Unprocessable Content" },
+        { 426, "Upgrade Required" },
         { 429, "Too Many Requests" },
         { 431, "Request Header Fields Too Large" },
         { 500, "Internal Server Error" },
