@@ -6,6 +6,7 @@
 #include "common/crypto/random.h"
 #include "common/model/problem.h"
 #include "enclave/engine/guest/guest_abi.h"
+#include "enclave/world/field.h"
 #include "enclave/world/http.h"
 #include "enclave/world/world.h"
 
@@ -355,6 +356,12 @@ static void say(const dev *self, const encl_http_request *request, unsigned stat
                   err ? "  " : "", err ? err->text : "", cli_style_code(self->out, CLI_PLAIN));
 }
 
+static bool asks_for_socket(const encl_http_request *request)
+{
+    const encl_http_header *upgrade = encl_http_find(request, "upgrade");
+    return upgrade != NULL && encl_field_is_named(upgrade->value, "websocket");
+}
+
 static void answer(dev *self, int fd, const rd_err *load_error)
 {
     RD_CLEANUP(rd_buf_done) rd_buf in = { 0 };
@@ -370,6 +377,8 @@ static void answer(dev *self, int fd, const rd_err *load_error)
     if (outcome == 0 && (load_error || !self)) {
         err = load_error ? *load_error : err;
         outcome = -1;
+    } else if (outcome == 0 && asks_for_socket(&request)) {
+        outcome = rd_err_set(&err, RD_E_UNSUPPORTED, "redoubt dev opens no WebSocket: deploy, and connect with TLS");
     } else if (outcome == 0) {
         self->caller_fd = fd;
         self->is_caller_gone = false;

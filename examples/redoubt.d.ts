@@ -14,9 +14,32 @@ interface RedoubtContext {
 
 type RedoubtFetch<Env = RedoubtEnv> = (request: Request, env: Env, context: RedoubtContext) => Response | Promise<Response>;
 
-/** The default export of the main module: this, or the function alone. */
+/** A WebSocket, for the time of one event. */
+interface RedoubtSocket<State = any> {
+  readonly id: string;
+  readonly url: string;
+  /** Subprotocols that the caller offered; in `open` alone. */
+  readonly protocols: string[];
+  /** The one that was chosen; `open` may set it. */
+  protocol: string;
+  /** All that is kept between events: JSON, at most 16 KiB. */
+  state: State;
+  /** Leaves when the handler is done. */
+  send(data: string | ArrayBuffer | ArrayBufferView): void;
+  close(code?: number, reason?: string): void;
+}
+
+/** Each event is a call of its own, in the pristine machine. */
+interface RedoubtSocketHandler<Env = RedoubtEnv, State = any> {
+  open?(socket: RedoubtSocket<State>, request: Request, env: Env, context: RedoubtContext): void | Promise<void>;
+  message(socket: RedoubtSocket<State>, data: string | ArrayBuffer, env: Env, context: RedoubtContext): void | Promise<void>;
+  close?(socket: RedoubtSocket<State>, code: number, reason: string, env: Env, context: RedoubtContext): void | Promise<void>;
+}
+
+/** The default export of the main module: this, or the function `fetch` alone. */
 interface RedoubtHandler<Env = RedoubtEnv> {
   fetch: RedoubtFetch<Env>;
+  websocket?: RedoubtSocketHandler<Env>;
 }
 
 /**

@@ -17,10 +17,12 @@ typedef enum encl_conn_state {
     ENCL_CONN_READY,    /* a whole request is there */
     ENCL_CONN_ANSWERED, /* waits for its burst's signature */
     ENCL_CONN_WRITING,
+    ENCL_CONN_SOCKET, /* waits for a WebSocket's frames */
     ENCL_CONN_FRAMED, /* HTTP/2: its streams have states of their own */
 } encl_conn_state;
 
 typedef struct encl_h2 encl_h2;
+typedef struct encl_socket encl_socket;
 
 typedef struct encl_conn {
     encl_conn_state state;
@@ -50,6 +52,7 @@ typedef struct encl_conn {
     struct encl_conn *next; /* in the queue of ready requests */
     encl_h2 *h2;            /* HTTP/2: the session, also of each of its streams */
     bool needs_turn;        /* of a session */
+    encl_socket *socket;    /* a WebSocket from its 101 on (sockets.c) */
     /* Of a stream; zero in others. channel and fd are the carrier's. */
     int32_t stream;
     struct encl_conn *carrier, *sibling;

@@ -1,4 +1,4 @@
-#include "enclave/runtime/exchange.h"
+#include "enclave/runtime/exchange_priv.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +10,7 @@
 #include "common/model/padding.h"
 #include "common/model/problem.h"
 #include "enclave/runtime/sealed.h"
+#include "enclave/runtime/socket.h"
 #include "enclave/world/field.h"
 
 #define EVIDENCE_PATH RD_RUNTIME_PREFIX "evidence"
@@ -31,7 +32,7 @@ static int read_wish(const encl_http_request *request, const char *name, uint8_t
     return 0;
 }
 
-static int read_wishes(const encl_http_request *request, encl_receipt_wish *wish, rd_err *err)
+int exchange_wishes(const encl_http_request *request, encl_receipt_wish *wish, rd_err *err)
 {
     memset(wish, 0, sizeof(*wish));
     if (read_wish(request, "redoubt-salt", wish->salt, &wish->has_salt, err) < 0)
@@ -53,7 +54,7 @@ static rd_bytes header_value(const encl_http_request *request, const char *name)
 }
 
 /* Without a salt no receipt can be made, and then there is no answer. One that the caller did not send stands in it. */
-static int settle_salt(const encl_server_parts *parts, encl_conn *conn, encl_receipt_wish *wish)
+int exchange_salt(const encl_server_parts *parts, encl_conn *conn, encl_receipt_wish *wish)
 {
     rd_err err = RD_ERR_INIT;
     if (wish->has_salt)
@@ -72,7 +73,7 @@ static encl_exchange_outcome claim(const encl_server_parts *parts, encl_conn *co
                                    encl_receipt_wish *wish, rd_bytes body, unsigned status, rd_bytes type)
 {
     wish->is_sealed = conn->sealing != NULL || conn->channel != NULL; /* the relay has read nothing of it */
-    if (settle_salt(parts, conn, wish) < 0)
+    if (exchange_salt(parts, conn, wish) < 0)
         return ENCL_EXCHANGE_DROP;
     const rd_exchange exchange = { .method = request->method,
                                    .target = request->target,
@@ -101,8 +102,8 @@ static void write_problem(encl_conn *conn, const encl_http_request *request, con
 }
 
 /* An error answer with a receipt: the caller can prove that this runtime refused. */
-static encl_exchange_outcome refuse(const encl_server_parts *parts, encl_conn *conn, const encl_http_request *request,
-                                    encl_receipt_wish *wish, rd_bytes body, const rd_err *err)
+encl_exchange_outcome exchange_refuse(const encl_server_parts *parts, encl_conn *conn, const encl_http_request *request,
+                                      encl_receipt_wish *wish, rd_bytes body, const rd_err *err)
 {
     write_problem(conn, request, err);
     return claim(parts, conn, request, wish, body, (unsigned)rd_problem_status(err), RD_BYTES_LIT(RD_PROBLEM_TYPE));
@@ -113,10 +114,10 @@ encl_exchange_outcome encl_exchange_refuse(const encl_server_parts *parts, encl_
 {
     encl_receipt_wish wish;
     rd_err ignored = RD_ERR_INIT;
-    if (read_wishes(request, &wish, &ignored) < 0)
+    if (exchange_wishes(request, &wish, &ignored) < 0)
         memset(&wish, 0, sizeof(wish));
     conn->closes = true;
-    return refuse(parts, conn, request, &wish, RD_BYTES_NULL, err);
+    return exchange_refuse(parts, conn, request, &wish, RD_BYTES_NULL, err);
 }
 
 void encl_exchange_malformed(encl_conn *conn, const rd_err *err)
@@ -342,11 +343,11 @@ static encl_exchange_outcome answer_stream(const encl_server_parts *parts, encl_
     const encl_http_request kept = *request; /* the server reads others into its place */
     encl_receipt_wish asked = *wish;
     rd_bytes type = write_head(conn, response);
-    if (settle_salt(parts, conn, wish) < 0)
+    if (exchange_salt(parts, conn, wish) < 0)
         return ENCL_EXCHANGE_DROP;
     if (!begin_stream(conn, response->header_count)) {
         (void)head_too_large(&err);
-        return refuse(parts, conn, request, &asked, body, &err);
+        return exchange_refuse(parts, conn, request, &asked, body, &err);
     }
     turn->before_stream(turn->context);
     (void)encl_conn_flush(conn); /* a caller who is gone is noticed below */
@@ -363,9 +364,9 @@ static encl_exchange_outcome answer_function(const encl_server_parts *parts, enc
     RD_CLEANUP(rd_buf_wipe) rd_buf gathered = { 0 };
     rd_err err = RD_ERR_INIT;
     encl_receipt_wish wish;
-    if (read_wishes(request, &wish, &err) < 0) {
+    if (exchange_wishes(request, &wish, &err) < 0) {
         memset(&wish, 0, sizeof(wish));
-        return refuse(parts, conn, request, &wish, body, &err);
+        return exchange_refuse(parts, conn, request, &wish, body, &err);
     }
     encl_response response = { .status = 0 };
     rd_bytes type;
@@ -381,7 +382,7 @@ static encl_exchange_outcome answer_function(const encl_server_parts *parts, enc
     if (outcome < 0 || write_response(conn, request, &response, &type, &err) < 0) {
         if (err.code == RD_E_CANCELLED)
             return ENCL_EXCHANGE_DROP;
-        return refuse(parts, conn, request, &wish, body, &err);
+        return exchange_refuse(parts, conn, request, &wish, body, &err);
     }
     return claim(parts, conn, request, &wish, body, response.status, type);
 }
@@ -461,7 +462,7 @@ static encl_exchange_outcome answer_inner(const encl_server_parts *parts, encl_c
     (void)rd_err_set(&err, RD_E_REQUEST_TOO_LARGE, "a body of %zu bytes, the release allows %llu", body.size,
                      (unsigned long long)bound);
     encl_receipt_wish wish = { .has_salt = false };
-    return refuse(parts, conn, &inner, &wish, body, &err);
+    return exchange_refuse(parts, conn, &inner, &wish, body, &err);
 }
 
 static encl_exchange_outcome answer_sealed(const encl_server_parts *parts, encl_conn *conn,
@@ -493,5 +494,7 @@ encl_exchange_outcome encl_exchange_run(const encl_server_parts *parts, encl_con
         return refuse_draining(parts, conn, request);
     if (is_sealed(request))
         return answer_sealed(parts, conn, request, turn);
+    if (is_for_function && encl_ws_is_upgrade(request))
+        return encl_socket_open(parts, conn, request, turn);
     return is_for_function ? answer_plain(parts, conn, request, turn) : answer_own(parts, conn, request);
 }

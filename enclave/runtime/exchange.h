@@ -17,6 +17,8 @@ typedef struct encl_exchange_turn {
     bool is_draining;
     /* An answer is about to be sent while it is made, which may last: other answers that are ready leave first. */
     void (*before_stream)(void *context);
+    /* Another WebSocket may be opened. */
+    bool (*has_socket_room)(void *context);
     void *context;
 } encl_exchange_turn;
 

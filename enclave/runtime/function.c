@@ -19,7 +19,7 @@ struct encl_function {
     bool is_caller_gone;            /* of it */
     bool has_background;
     rd_buf url;
-    encl_header headers[ENCL_HTTP_COUNT_MAX];
+    encl_header headers[ENCL_HTTP_COUNT_MAX + 1];
 };
 
 /* --- the engine's callbacks ------------------------------------------------------------------------------------- */
@@ -282,8 +282,8 @@ static size_t copy_headers(encl_function *function, const encl_http_request *req
     return count;
 }
 
-int encl_function_call(encl_function *function, const encl_http_request *request, rd_bytes body, int caller_fd,
-                       encl_response *ret, rd_err *err)
+static int call(encl_function *function, const encl_http_request *request, size_t header_count, rd_bytes body,
+                int caller_fd, encl_response *ret, rd_err *err)
 {
     rd_buf_clear(&function->url);
     rd_buf_append_str(&function->url, "https://");
@@ -292,7 +292,7 @@ int encl_function_call(encl_function *function, const encl_http_request *request
     encl_request call = { .method = request->method,
                           .url = rd_buf_bytes(&function->url),
                           .headers = function->headers,
-                          .header_count = copy_headers(function, request),
+                          .header_count = header_count,
                           .body = body };
     function->caller_fd = caller_fd;
     function->is_caller_gone = false;
@@ -307,6 +307,21 @@ int encl_function_call(encl_function *function, const encl_http_request *request
     }
     function->host.log(function->host.context, "error", rd_bytes_str(cause.text));
     return rename_failure(&cause, err);
+}
+
+int encl_function_call(encl_function *function, const encl_http_request *request, rd_bytes body, int caller_fd,
+                       encl_response *ret, rd_err *err)
+{
+    return call(function, request, copy_headers(function, request), body, caller_fd, ret, err);
+}
+
+int encl_function_event(encl_function *function, const encl_http_request *request, rd_bytes event, int caller_fd,
+                        encl_response *ret, rd_err *err)
+{
+    /* Of a name that no caller can send (encl_http_is_reserved): it tells an event from a request. */
+    size_t count = copy_headers(function, request);
+    function->headers[count++] = (encl_header){ .name = RD_BYTES_LIT("redoubt-event"), .value = RD_BYTES_LIT("1") };
+    return call(function, request, count, event, caller_fd, ret, err);
 }
 
 int encl_function_stream(encl_function *function, const encl_function_sink *sink, int caller_fd, rd_err *err)

@@ -57,6 +57,10 @@ void encl_function_free_p(encl_function **function);
  * FUNCTION_BAD_RESPONSE, HTTP_SYNTAX (the engine does not take this URL), CANCELLED (the caller is gone). */
 int encl_function_call(encl_function *function, const encl_http_request *request, rd_bytes body, int caller_fd,
                        encl_response *ret, rd_err *err) RD_NODISCARD;
+/* Calls the handler with an event of a WebSocket (docs/protocol/websocket.md) that request opened; request's headers
+ * are shown with its opening alone. Errors as above. */
+int encl_function_event(encl_function *function, const encl_http_request *request, rd_bytes event, int caller_fd,
+                        encl_response *ret, rd_err *err) RD_NODISCARD;
 /* Brings the body of an answer with has_stream; caller_fd as above. -1: the body is not whole, for the reasons of
  * encl_function_call. */
 int encl_function_stream(encl_function *function, const encl_function_sink *sink, int caller_fd,

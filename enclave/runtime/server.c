@@ -12,6 +12,7 @@
 #include "enclave/runtime/exchange.h"
 #include "enclave/runtime/sealed.h"
 #include "enclave/runtime/server_priv.h"
+#include "enclave/runtime/socket.h"
 
 #define TLS_RECORD   22 /* RFC 8446, 5.1: a handshake; no HTTP method begins with it */
 #define SWEEP_US     INT64_C(1000000)
@@ -60,7 +61,7 @@ void server_deadline(encl_server *server, encl_conn *conn, int64_t after_us)
         server->sweep_us = now + SWEEP_US;
 }
 
-static void release(encl_server *server, encl_conn *conn)
+void server_release(encl_server *server, encl_conn *conn)
 {
     server->buffered -= conn->reserved;
     conn->reserved = 0;
@@ -68,7 +69,7 @@ static void release(encl_server *server, encl_conn *conn)
 
 void server_drop(encl_server *server, encl_conn *conn)
 {
-    release(server, conn);
+    server_release(server, conn);
     if (conn->state == ENCL_CONN_PARKED)
         server->parked_count--;
     if (conn->stream > 0) {
@@ -76,6 +77,7 @@ void server_drop(encl_server *server, encl_conn *conn)
         return;
     }
     sessions_end(server, conn);
+    sockets_end(conn);
     encl_conn_close(conn);
     server->open_count--;
     if (!server->is_accepting)
@@ -112,8 +114,10 @@ encl_server *encl_server_free(encl_server *server)
             server_drop(server, dequeue(server)); /* also streams whose sessions were there */
         for (size_t i = 0; i < server->burst_count; i++)
             server_drop(server, server->burst[i]);
-        for (size_t i = 0; i < CONNS_MAX; i++)
+        for (size_t i = 0; i < CONNS_MAX; i++) {
+            sockets_end(&server->conns[i]);
             encl_conn_close(&server->conns[i]);
+        }
         encl_h2s_free(server->sessions);
         free(server);
     }
@@ -162,7 +166,7 @@ static void finish_writing(encl_server *server, encl_conn *conn)
         server_drop(server, conn);
         return;
     }
-    release(server, conn);
+    server_release(server, conn);
     encl_conn_next(conn);
     if (conn->channel != NULL)
         server_deadline(server, conn, IDLE_US);
@@ -170,9 +174,8 @@ static void finish_writing(encl_server *server, encl_conn *conn)
 }
 
 /* Bounds all bodies together: a request whose body does not fit waits until others are done. */
-static bool reserve(encl_server *server, encl_conn *conn)
+bool server_reserve(encl_server *server, encl_conn *conn, size_t size)
 {
-    size_t size = (size_t)conn->content_length;
     if (server->buffered > 0 && server->buffered + size > server->buffered_max)
         return false;
     server->buffered += size;
@@ -226,7 +229,7 @@ int server_take_head(encl_server *server, encl_conn *conn)
         return -1;
     }
     conn->content_length = size_of_body(conn, request, bound);
-    if (reserve(server, conn))
+    if (server_reserve(server, conn, (size_t)conn->content_length))
         return 0;
     conn->state = ENCL_CONN_PARKED;
     server->parked_count++;
@@ -296,12 +299,14 @@ static void begin_reading(encl_server *server, encl_conn *conn)
 
 static void unpark_one(encl_server *server, encl_conn *conn)
 {
-    if (conn->state != ENCL_CONN_PARKED || !reserve(server, conn))
+    if (conn->state != ENCL_CONN_PARKED || !server_reserve(server, conn, (size_t)conn->content_length))
         return;
     server->parked_count--;
     conn->state = ENCL_CONN_READING;
     if (conn->stream > 0)
         sessions_take(server, conn);
+    else if (conn->socket != NULL)
+        sockets_go(server, conn);
     else
         begin_reading(server, conn);
 }
@@ -354,9 +359,12 @@ void encl_server_event(encl_server *server, uint32_t tag, uint32_t events)
     bool has_room = conn->channel != NULL && (events & EPOLLOUT) != 0;
     if (has_room || (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0)
         conn->may_read = true;
+    bool can_write = (events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) != 0;
     if (conn->state == ENCL_CONN_FRAMED)
         sessions_want_turn(server, conn);
-    else if (conn->state == ENCL_CONN_WRITING && (events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) != 0)
+    else if (conn->state == ENCL_CONN_SOCKET || (conn->state == ENCL_CONN_WRITING && conn->socket != NULL && can_write))
+        sockets_go(server, conn);
+    else if (conn->state == ENCL_CONN_WRITING && conn->socket == NULL && can_write)
         finish_writing(server, conn);
     else if (conn->state == ENCL_CONN_READING)
         begin_reading(server, conn);
@@ -366,6 +374,10 @@ void encl_server_event(encl_server *server, uint32_t tag, uint32_t events)
 
 static void leave(encl_server *server, encl_conn *conn)
 {
+    if (conn->socket != NULL) {
+        sockets_leave(server, conn);
+        return;
+    }
     if (conn->sealing != NULL && encl_sealed_close(conn) < 0) {
         server_drop(server, conn); /* an answer without its seal must not leave */
         return;
@@ -404,7 +416,7 @@ static void queue_answer(encl_server *server, encl_conn *conn, encl_exchange_out
         return;
     }
     /* What was read is not needed any more; what is to be written counts until it is gone. */
-    release(server, conn);
+    server_release(server, conn);
     conn->reserved = conn->body.size;
     server->buffered += conn->reserved;
     if (outcome == ENCL_EXCHANGE_READY) {
@@ -422,21 +434,29 @@ static void sign_before_stream(void *context)
     sign_burst(context);
 }
 
-static void run_one(encl_server *server, encl_conn *conn)
+static bool has_socket_room(void *context)
 {
-    const encl_exchange_turn turn = { server->is_draining, sign_before_stream, server };
+    return sockets_have_room(context);
+}
+
+static encl_exchange_outcome answer(encl_server *server, encl_conn *conn)
+{
+    const encl_exchange_turn turn = { server->is_draining, sign_before_stream, has_socket_room, server };
     rd_err err = RD_ERR_INIT;
     size_t scanned = 0;
-    if (conn->is_gone) {
-        server_drop(server, conn);
-        return;
-    }
+    if (conn->socket != NULL)
+        return encl_socket_run(&server->parts, conn);
+    if (conn->is_gone)
+        return ENCL_EXCHANGE_DROP;
     /* Parsed again rather than kept: the buffer may have moved since, and 3 KiB a connection are saved. */
-    if (encl_http_parse(rd_buf_bytes(&conn->in), &scanned, &server->request, &err) != ENCL_HTTP_DONE) {
-        server_drop(server, conn);
-        return;
-    }
-    queue_answer(server, conn, encl_exchange_run(&server->parts, conn, &server->request, &turn));
+    if (encl_http_parse(rd_buf_bytes(&conn->in), &scanned, &server->request, &err) != ENCL_HTTP_DONE)
+        return ENCL_EXCHANGE_DROP;
+    return encl_exchange_run(&server->parts, conn, &server->request, &turn);
+}
+
+static void run_one(encl_server *server, encl_conn *conn)
+{
+    queue_answer(server, conn, answer(server, conn));
     if (encl_function_has_background(server->parts.function))
         sign_burst(server); /* waitUntil may last: the answer leaves first */
     encl_function_finish(server->parts.function);
@@ -449,6 +469,10 @@ static void expire_one(encl_server *server, encl_conn *conn, int64_t now)
     bool waits = conn->state != ENCL_CONN_READY && conn->state != ENCL_CONN_ANSWERED;
     if (!waits || conn->deadline_us >= now) {
         server->sweep_us = now + SWEEP_US;
+        return;
+    }
+    if (conn->socket != NULL) {
+        sockets_expire(server, conn, now);
         return;
     }
     if (conn->state == ENCL_CONN_FRAMED)
@@ -515,6 +539,7 @@ void encl_server_drain(encl_server *server)
 {
     server->is_draining = true;
     sessions_drain(server);
+    sockets_drain(server);
 }
 
 static bool is_quiet(const encl_conn *conn)

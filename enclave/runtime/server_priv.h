@@ -1,5 +1,5 @@
-/* server_priv: what server.c, which speaks HTTP/1.1, and sessions.c, which speaks HTTP/2, have together.
- * Used by these two alone. */
+/* server_priv: what server.c, which speaks HTTP/1.1, and sessions.c, which speaks HTTP/2, have together with sockets.c,
+ * which speaks WebSocket. Used by these alone. */
 #ifndef ENCL_SERVER_PRIV_H
 #define ENCL_SERVER_PRIV_H
 
@@ -41,6 +41,22 @@ void server_watch_room(encl_server *server, encl_conn *conn, bool is_on);
 int server_take_head(encl_server *server, encl_conn *conn);
 void server_refuse_large(encl_server *server, encl_conn *conn, const encl_http_request *request, uint64_t size,
                          uint64_t bound);
+
+/* Counts a body's size against the instance's bound. False: it has to wait until others are done. */
+bool server_reserve(encl_server *server, encl_conn *conn, size_t size) RD_NODISCARD;
+void server_release(encl_server *server, encl_conn *conn);
+
+/* --- sockets.c --- */
+
+bool sockets_have_room(const encl_server *server);
+/* Goes on as far as it can: what is to be written first, then what comes, up to the next event. */
+void sockets_go(encl_server *server, encl_conn *conn);
+/* An event has its receipt: what it sent leaves. */
+void sockets_leave(encl_server *server, encl_conn *conn);
+void sockets_expire(encl_server *server, encl_conn *conn, int64_t now_us);
+void sockets_end(encl_conn *conn);
+/* Closes them all (1001), as far as no event is on its way. */
+void sockets_drain(encl_server *server);
 
 /* --- sessions.c --- */
 

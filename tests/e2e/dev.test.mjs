@@ -73,6 +73,12 @@ test("a stream leaves as it is made, and one that fails is cut", async () => {
   assert.equal(await streamed("whole"), "second");
   await assert.rejects(streamed("broken"), /aborted/);
 });
+test("a WebSocket is refused, and why is said", async () => {
+  const refused = httpGet(url, { headers: { connection: "Upgrade", upgrade: "websocket", "sec-websocket-version": "13", "sec-websocket-key": "AAAAAAAAAAAAAAAAAAAAAA==" } });
+  const [answer] = await once(refused, "response");
+  answer.resume();
+  assert.equal(answer.statusCode, 501);
+});
 test("the limits and the egress of the manifest hold", async () => {
   write("index.js", `export default async (request) => { const path = new URL(request.url).pathname;
     if (path === "/loop") for (;;);

@@ -67,6 +67,7 @@ const names = {
   test_channel: ["tests/unit/attest/test_channel.c"],
   "e2e passthrough": ["tests/e2e/passthrough.test.mjs"],
   "e2e passthrough_h2": ["tests/e2e/passthrough_h2.test.mjs"],
+  "e2e websocket": ["tests/e2e/websocket.test.mjs"],
 };
 
 test("no row of the matrix is left out", () => {

@@ -19,6 +19,7 @@
         } else {
             throw new TypeError('the default export is neither a function nor an object with a function "fetch"');
         }
+        hooks.setSocketHandler(given.websocket);
     };
 
     const settle = () => { native.background(--pending); };
@@ -52,10 +53,37 @@
         }
     };
     const reject = (e) => native.fail(REJECTED, e);
+    // The host's own name, which no caller can send; it stands last.
+    const isEvent = (headers) => headers.length > 0 && headers[headers.length - 2] === 'redoubt-event';
+    const startEvent = (method, url, headers, body) => {
+        if (!hooks.hasSocketHandler()) {
+            native.respond(501, [], null);
+            return;
+        }
+        let event, answer;
+        try {
+            event = hooks.readEvent(url, body);
+            answer = event.run(method, headers, env, new ExecutionContext());
+        } catch (e) {
+            native.fail(EXCEPTION, e);
+            return;
+        }
+        call(then, resolve(answer), [() => {
+            try {
+                native.respond(200, [], event.finish());
+            } catch (e) {
+                native.fail(REJECTED, e);
+            }
+        }, reject]);
+    };
     hooks.start = (method, url, headers, body) => {
         hooks.startClock();
         hooks.currentUrl = url;
         hasNoBody = method === 'HEAD';
+        if (isEvent(headers)) {
+            startEvent(method, url, headers.slice(0, -2), body);
+            return;
+        }
         let answer;
         try {
             answer = call(handler, self, [hooks.newRequest(method, url, headers, body), env, new ExecutionContext()]);

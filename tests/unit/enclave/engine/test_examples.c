@@ -74,11 +74,64 @@ static void test_echo(void **state)
     fixture_close(&f);
 }
 
+static void put_field(rd_buf *out, const char *text, size_t size)
+{
+    rd_buf_append_u32le(out, (uint32_t)size);
+    rd_buf_append(out, text, size);
+}
+
+/* An event of a WebSocket as the runtime gives it, and what comes back: state, subprotocol, records. */
+static void expect_event(fixture *f, char kind, const char *state, const char *data, const char *want, size_t want_size)
+{
+    RD_CLEANUP(rd_buf_done) rd_buf event = { 0 };
+    rd_err err = RD_ERR_INIT;
+    encl_response response;
+    const encl_header headers[] = { { RD_BYTES_LIT("origin"), RD_BYTES_LIT("https://o.example") },
+                                    { RD_BYTES_LIT("redoubt-event"), RD_BYTES_LIT("1") } };
+    const encl_request request = { .method = RD_BYTES_LIT("GET"),
+                                   .url = RD_BYTES_LIT("https://app.example/"),
+                                   .headers = headers,
+                                   .header_count = RD_ARRAY_LEN(headers) };
+    encl_request call = request;
+    put_field(&event, &kind, 1);
+    put_field(&event, "id", 2);
+    put_field(&event, "", 0);
+    put_field(&event, state, strlen(state));
+    put_field(&event, data, strlen(data));
+    call.body = rd_buf_bytes(&event);
+    assert_int_equal(encl_engine_call(f->engine, &call, &response, &err), 0);
+    assert_int_equal(response.status, 200);
+    assert_int_equal(response.body.size, want_size);
+    assert_memory_equal(response.body.data, want, want_size);
+}
+
+static void test_echo_socket(void **state)
+{
+    static const char *const names[] = { "index.js" };
+    static const char opened[] = "\x29\0\0\0{\"number\":0,\"origin\":\"https://o.example\"}\4\0\0\0echo";
+    static const char said[] = "\x0c\0\0\0{\"number\":4}\0\0\0\0\1\0\0\0\5"
+                               "4: hi";
+    static const char bytes[] = "\x0c\0\0\0{\"number\":4}\0\0\0\0\2\0\0\0\2hi";
+    static const char ended[] = "\x0c\0\0\0{\"number\":4}\0\0\0\0\10\0\0\0\x09\3\xe8"
+                                "after 4";
+    fixture f = { 0 };
+
+    (void)state;
+    open_example(&f, "examples/echo-socket", names, 1, "");
+    expect_event(&f, 1, "null", "other,echo", opened, sizeof opened - 1);
+    expect_event(&f, 2, "{\"number\":3}", "hi", said, sizeof said - 1);
+    expect_event(&f, 3, "{\"number\":3}", "hi", bytes, sizeof bytes - 1);
+    expect_event(&f, 2, "{\"number\":3}", "bye", ended, sizeof ended - 1);
+    expect_event(&f, 4, "{\"number\":3}", "\3\xe8", "\x0c\0\0\0{\"number\":3}\0\0\0\0", 20);
+    fixture_close(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_private_score),
         cmocka_unit_test(test_echo),
+        cmocka_unit_test(test_echo_socket),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
