@@ -390,6 +390,17 @@ test("HTTP/2 opens none", { timeout: 30000 }, async () => {
   session.destroy();
 });
 
+test("an app that may sleep stays awake while a socket is open, and sleeps when it is closed", { timeout: 120000 }, async () => {
+  const { app: id } = await stack.deploy("drowsy", source, { ...settings, instances: { min: 0, max: 1, idle_s: 10 } });
+  const wanted = async () => (await stack.rest("GET", `/v1/apps/${id}`)).instances.wanted;
+  const one = await open("/", { id });
+  await new Promise((done) => setTimeout(done, 20000)); // twice idle_s: that nothing happens can only be waited for
+  assert.equal(await wanted(), 1);
+  assert.equal((await one.say("awake")).text, "awake");
+  one.ws.close();
+  await until("it sleeps", async () => (await wanted()) === 0, 60000);
+});
+
 test("an instance that drains closes its sockets with 1001, after the event that runs", { timeout: 120000 }, async () => {
   const idle = await open(), busy = await open();
   await stack.deploy("sockets", source + "\n// again", settings);
