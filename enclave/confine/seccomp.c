@@ -29,19 +29,13 @@ static const int allowed[] = {
 /* Of a process that keeps state in files which its parent opened. */
 static const int file_calls[] = { SCMP_SYS(pread64), SCMP_SYS(pwrite64), SCMP_SYS(fdatasync) };
 
-/* Of a process whose engine compiles on threads of its own. The file system is as good as empty, so that open finds
- * nothing (confine.c). */
-static const int thread_calls[] = { SCMP_SYS(sched_yield),
-                                    SCMP_SYS(sched_getaffinity),
-                                    SCMP_SYS(set_robust_list),
-                                    SCMP_SYS(rseq),
-                                    SCMP_SYS(rt_sigaction),
-                                    SCMP_SYS(getrusage),
-                                    SCMP_SYS(sysinfo),
-                                    SCMP_SYS(eventfd2),
-                                    SCMP_SYS(pread64),
-                                    SCMP_SYS(openat),
-                                    SCMP_SYS(open) };
+/* Of a process whose engine compiles and collects garbage on threads of its own, which stop the others by a signal. The
+ * file system is as good as empty, so that open finds nothing (confine.c). */
+static const int thread_calls[] = {
+    SCMP_SYS(sched_yield),  SCMP_SYS(sched_getaffinity), SCMP_SYS(set_robust_list), SCMP_SYS(rseq),
+    SCMP_SYS(rt_sigaction), SCMP_SYS(rt_sigsuspend),     SCMP_SYS(getrusage),       SCMP_SYS(sysinfo),
+    SCMP_SYS(eventfd2),     SCMP_SYS(pread64),           SCMP_SYS(openat),          SCMP_SYS(open)
+};
 
 /* What the same asks for and does without. clone3 hides its flags in memory, where no filter sees them. */
 static const struct {

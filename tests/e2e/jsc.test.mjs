@@ -18,6 +18,7 @@ export default { async fetch(request, env) {
   if (path === "/intl") return new Response(new Intl.NumberFormat("de-DE", { style: "currency", currency: "EUR" }).format(1234.5));
   if (path === "/wasm") return new Response(String((await WebAssembly.instantiate(wasm)).instance.exports.add(40, 2)));
   if (path === "/stream") return new Response(new ReadableStream({ pull(c) { c.enqueue(new TextEncoder().encode(served + ";")); if (++served === 4) c.close(); } }));
+  if (path === "/garbage") { let n = 0; for (let i = 0; i < 4000; i++) { n += new Uint8Array(1 << 18).fill(i).length; if (i % 16 === 0) await new Promise((done) => setTimeout(done, 1)); } return new Response(String(n)); }
   if (path === "/loop") for (;;);
   if (path === "/bomb") for (;;) kept.push(new Uint8Array(1 << 24).fill(served));
   if (path === "/leak") { globalThis.leaked = served; Array.prototype.leaked = 1; kept.push(served); }
@@ -59,6 +60,14 @@ test("an answer that is streamed comes whole, with its receipt behind it", { ski
 });
 
 const instances = async (name = "fast") => (await stack.json("status", name)).deployment.instances.map((one) => one.id + "." + one.epoch);
+
+test("garbage of a gigabyte is collected by a thread of the engine's, in its small heap", { skip: missing, timeout: 60000 }, async () => {
+  const roomy = (await stack.deploy("garbage", source, { engine: "jsc", limits: { time_ms: 20000, heap_bytes: 32 << 20 } })).app;
+  for (let n = 0; n < 2; n++) {
+    const answer = await stack.invoke(roomy, "/garbage");
+    assert.equal(answer.body, String(4000 << 18));
+  }
+});
 
 test("an endless loop ends at its limit, and the same instance serves the next request", { skip: missing }, async () => {
   const before = await instances();
