@@ -139,8 +139,10 @@
     const copyBody = (from) => {
         if (from.bodyUsed || isLocked(from)) throw new TypeError('the body was read already');
         const body = peek(from);
-        if (hooks.isStream(body)) throw new TypeError('a body that is a stream cannot be cloned in this release');
-        return body;
+        if (!hooks.isStream(body)) return body;
+        const [mine, other] = hooks.tee(body);
+        put(from, mine);
+        return other;
     };
     const setBody = (target, headers, body) => {
         const [content, type] = extract(body);

@@ -17,8 +17,8 @@
         if (f !== undefined && typeof f !== 'function') throw new TypeError(`${name} is not a function`);
         return f;
     };
-    const highWaterMarkOf = (strategy) => {
-        const mark = strategy?.highWaterMark === undefined ? 1 : Number(strategy.highWaterMark);
+    const highWaterMarkOf = (strategy, usual = 1) => {
+        const mark = strategy?.highWaterMark === undefined ? usual : Number(strategy.highWaterMark);
         if (Number.isNaN(mark) || mark < 0) throw new RangeError('highWaterMark must not be negative');
         return mark;
     };
@@ -57,14 +57,15 @@
         desiredSize() {
             return this.state === 'errored' ? null : this.state === 'closed' ? 0 : this.#mark - this.#size;
         }
+        isOpen() { return this.state === 'readable' && !this.#isClosing; }
+        isHungry() { return this.#reads.length > 0 || this.desiredSize() > 0; }
         #forget() {
             this.#queue = [];
             this.#size = 0;
             this.#pull = this.#cancel = undefined;
         }
         #callPull() {
-            const isWanted = this.#isStarted && this.state === 'readable' && !this.#isClosing && this.#pull !== undefined &&
-                (this.#reads.length > 0 || this.desiredSize() > 0);
+            const isWanted = this.#isStarted && this.isOpen() && this.#pull !== undefined && this.isHungry();
             if (!isWanted) return;
             if (this.#isPulling) {
                 this.#isPullAgain = true;
@@ -89,7 +90,7 @@
             }
         }
         enqueue(chunk) {
-            if (this.state !== 'readable' || this.#isClosing) throw new TypeError('the stream takes no more chunks');
+            if (!this.isOpen()) throw new TypeError('the stream takes no more chunks');
             if (this.#reads.length > 0) {
                 this.#reads.shift().resolve({ value: chunk, done: false });
             } else {
@@ -100,7 +101,7 @@
             this.#callPull();
         }
         close() {
-            if (this.state !== 'readable' || this.#isClosing) throw new TypeError('the stream is closed already');
+            if (!this.isOpen()) throw new TypeError('the stream is closed already');
             this.#isClosing = true;
             if (this.#queue.length === 0) this.#finish();
         }
@@ -239,6 +240,7 @@
     coreOf = ReadableStream.core;
     delete ReadableStream.core;
     define(globalThis, { ReadableStream, ReadableStreamDefaultReader, ReadableStreamDefaultController });
+    hooks.streams = { own, nothing, promised, methodOf, highWaterMarkOf, coreOf };
 
     hooks.isStream = (v) => v instanceof ReadableStream;
     hooks.isDisturbed = (stream) => coreOf(stream).isDisturbed;
