@@ -51,11 +51,11 @@ static void host_log(void *context, encl_log_level level, rd_bytes line)
     function->host.log(function->host.context, names[RD_MIN((unsigned)level, 3u)], line);
 }
 
-/* Outgoing requests go on as far as they can; true when one of them has an answer. */
+/* Outgoing requests go on as far as they can; true when one of them has news. */
 static bool turn_egress(encl_function *function, bool *ret_goes_on)
 {
     encl_egress *egress = encl_world_egress(function->world);
-    if (!encl_egress_is_pending(egress))
+    if (!encl_egress_is_busy(egress))
         return false;
     function->host.turn(function->host.context, egress);
     *ret_goes_on = encl_egress_turn(egress);
@@ -102,7 +102,7 @@ static int host_wait(void *context, int64_t until_us)
             { .fd = function->is_caller_gone ? -1 : function->caller_fd, .events = (short)(POLLRDHUP | events) }
         };
         nfds_t count = 1;
-        if (encl_egress_is_pending(egress)) {
+        if (encl_egress_is_busy(egress)) {
             count += function->host.watch(function->host.context, fds + count);
             count += encl_egress_watch(egress, fds + count);
         }

@@ -199,8 +199,9 @@ static int take_bytes(encl_answer *answer, rd_bytes *bytes, rd_err *err)
 
     if (answer->state != ENCL_ANSWER_TO_END && size > answer->left)
         size = (size_t)answer->left;
-    if (!rd_buf_append(&answer->body, bytes->data, size))
+    if (size > answer->body_max - answer->received || !rd_buf_append(&answer->body, bytes->data, size))
         return too_large(answer, err);
+    answer->received += size;
     *bytes = rd_bytes_of(bytes->data + size, bytes->size - size);
     if (answer->state == ENCL_ANSWER_TO_END)
         return 0;
@@ -230,7 +231,7 @@ static int read_chunk_size(encl_answer *answer, rd_err *err)
     rd_bytes rest = trim(rd_bytes_of(line.data + digits, line.size - digits));
     if (digits == 0 || digits == 16 || !encl_field_is_text(line) || (rest.size > 0 && rest.data[0] != ';'))
         return rd_err_set(err, RD_E_HTTP_SYNTAX, "a chunk of the answer has no size");
-    if (size > answer->body_max - answer->body.size)
+    if (size > answer->body_max - answer->received)
         return too_large(answer, err);
     answer->left = size;
     answer->state = size == 0 ? ENCL_ANSWER_TRAILER : ENCL_ANSWER_CHUNK;

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "common/base/mem.h"
+#include "enclave/engine/guest/guest_abi.h"
 #include "enclave/world/answer.h"
 #include "enclave/world/field.h"
 #include "enclave/world/http.h"
@@ -23,10 +24,11 @@ typedef enum line_state {
     LINE_FREE,
     LINE_DIALLING,
     LINE_HANDSHAKE,
-    LINE_WRITING,
+    LINE_WRITING,   /* the request, or its head */
+    LINE_UPLOADING, /* its body in pieces, and the answer that may come before their end */
     LINE_READING,
-    LINE_ANSWERED,
-    LINE_FAILED, /* `why` says it */
+    LINE_ANSWERED, /* all of it came */
+    LINE_FAILED,   /* `why` says it */
 } line_state;
 
 typedef struct egress_line {
@@ -39,6 +41,10 @@ typedef struct egress_line {
     short events;
     rd_buf out;
     size_t written;
+    bool is_upload;   /* more of the request's body is to come */
+    bool wants_room;  /* the function has a piece of it, and was not told yet that it may send */
+    bool is_told;     /* the function has the answer's head */
+    bool wants_bytes; /* it was not told yet of more of the body */
     encl_answer answer;
     char why[200];
 } egress_line;
@@ -47,10 +53,10 @@ struct encl_egress {
     const rd_egress *list;
     encl_egress_host host;
     encl_tls *tls;
-    egress_line lines[ENCL_EGRESS_AT_ONCE];
+    egress_line lines[ENCL_EGRESS_A_CALL]; /* of which few have a connection */
     uint32_t last_id;
     uint64_t last_dial;
-    size_t received; /* bodies of this call */
+    size_t received, sent; /* bodies of this call */
     uint32_t asked, failed;
 };
 
@@ -60,7 +66,7 @@ encl_egress *encl_egress_new(const rd_egress *list, const encl_egress_host *host
 
     egress->list = list;
     egress->host = *host;
-    for (size_t i = 0; i < ENCL_EGRESS_AT_ONCE; i++)
+    for (size_t i = 0; i < ENCL_EGRESS_A_CALL; i++)
         egress->lines[i].fd = -1;
     return egress;
 }
@@ -101,7 +107,7 @@ encl_egress *encl_egress_free(encl_egress *egress)
 
 void encl_egress_forget(encl_egress *egress)
 {
-    for (size_t i = 0; i < ENCL_EGRESS_AT_ONCE; i++) {
+    for (size_t i = 0; i < ENCL_EGRESS_A_CALL; i++) {
         if (egress->lines[i].state != LINE_FREE)
             release(&egress->lines[i]);
     }
@@ -110,6 +116,7 @@ void encl_egress_forget(encl_egress *egress)
 void encl_egress_begin(encl_egress *egress)
 {
     egress->received = 0;
+    egress->sent = 0;
     egress->asked = 0;
     egress->failed = 0;
 }
@@ -187,8 +194,8 @@ static int write_request(const encl_fetch *fetch, rd_buf *out, rd_err *err)
         return rd_err_set(err, RD_E_EGRESS_REFUSED, "the method is not one to send");
     if (!encl_http_is_target(fetch->target))
         return rd_err_set(err, RD_E_EGRESS_REFUSED, "the path is malformed");
-    if (fetch->body.size > ENCL_EGRESS_BODY_MAX)
-        return rd_err_set(err, RD_E_EGRESS_REFUSED, "the body is larger than %zu bytes", ENCL_EGRESS_BODY_MAX);
+    if (fetch->body.size > ENCL_EGRESS_WHOLE_MAX)
+        return rd_err_set(err, RD_E_EGRESS_REFUSED, "the body is larger than %zu bytes", ENCL_EGRESS_WHOLE_MAX);
     rd_buf_init(out, HEAD_MAX + fetch->body.size);
     (void)rd_buf_reserve(out, HEAD_MAX + fetch->body.size); /* never moved: secrets leave no copy behind */
     rd_buf_append_bytes(out, fetch->method);
@@ -198,7 +205,9 @@ static int write_request(const encl_fetch *fetch, rd_buf *out, rd_err *err)
     if (entry->port != (entry->is_plain ? 80 : 443))
         rd_buf_printf(out, ":%u", entry->port);
     rd_buf_append_str(out, "\r\nconnection: close\r\n");
-    if (fetch->body.size > 0 || !is_bare)
+    if (fetch->is_upload)
+        rd_buf_append_str(out, "transfer-encoding: chunked\r\n");
+    else if (fetch->body.size > 0 || !is_bare)
         rd_buf_printf(out, "content-length: %zu\r\n", fetch->body.size);
     if (put_headers(fetch, out, err) < 0)
         return -1;
@@ -209,10 +218,25 @@ static int write_request(const encl_fetch *fetch, rd_buf *out, rd_err *err)
     return 0;
 }
 
+/* A line for one more request; NULL: too many have a connection. */
 static egress_line *free_line(encl_egress *egress)
 {
-    for (size_t i = 0; i < ENCL_EGRESS_AT_ONCE; i++) {
-        if (egress->lines[i].state == LINE_FREE)
+    egress_line *found = NULL;
+    size_t connections = 0;
+
+    for (size_t i = 0; i < ENCL_EGRESS_A_CALL; i++) {
+        egress_line *line = &egress->lines[i];
+        connections += line->state != LINE_FREE && line->state != LINE_ANSWERED && line->state != LINE_FAILED;
+        if (line->state == LINE_FREE && !found)
+            found = line;
+    }
+    return connections < ENCL_EGRESS_AT_ONCE ? found : NULL;
+}
+
+static egress_line *find(encl_egress *egress, uint32_t id)
+{
+    for (size_t i = 0; i < ENCL_EGRESS_A_CALL; i++) {
+        if (egress->lines[i].state != LINE_FREE && egress->lines[i].id == id)
             return &egress->lines[i];
     }
     return NULL;
@@ -225,7 +249,9 @@ static int start(encl_egress *egress, const encl_fetch *fetch, uint32_t *ret_id,
     if (egress->asked > ENCL_EGRESS_A_CALL)
         return rd_err_set(err, RD_E_EGRESS_REFUSED, "more than %d requests in one call", ENCL_EGRESS_A_CALL);
     if (!line)
-        return rd_err_set(err, RD_E_EGRESS_REFUSED, "more than %d requests at once", ENCL_EGRESS_AT_ONCE);
+        return rd_err_set(err, RD_E_EGRESS_REFUSED,
+                          "more than %d requests at once; one whose answer's body is not read counts",
+                          ENCL_EGRESS_AT_ONCE);
     if (write_request(fetch, &line->out, err) < 0 ||
         egress->host.dial(egress->host.context, egress->last_dial + 1, fetch->entry, err) < 0) {
         release(line);
@@ -235,8 +261,8 @@ static int start(encl_egress *egress, const encl_fetch *fetch, uint32_t *ret_id,
     line->id = *ret_id = ++egress->last_id;
     line->dial_id = ++egress->last_dial;
     line->entry = fetch->entry;
-    encl_answer_init(&line->answer, encl_field_is_named(fetch->method, "HEAD"),
-                     RD_MIN(ENCL_EGRESS_BODY_MAX, ENCL_EGRESS_CALL_MAX - egress->received));
+    line->is_upload = line->wants_room = fetch->is_upload;
+    encl_answer_init(&line->answer, encl_field_is_named(fetch->method, "HEAD"), ENCL_EGRESS_CALL_MAX);
     return 0;
 }
 
@@ -251,14 +277,60 @@ int encl_egress_start(encl_egress *egress, const encl_fetch *fetch, uint32_t *re
 
 void encl_egress_cancel(encl_egress *egress, uint32_t id)
 {
-    for (size_t i = 0; i < ENCL_EGRESS_AT_ONCE; i++) {
-        egress_line *line = &egress->lines[i];
-        if (line->state == LINE_FREE || line->id != id)
-            continue;
-        if (line->state != LINE_FAILED && line->state != LINE_ANSWERED)
-            egress->failed++;
-        release(line);
+    egress_line *line = find(egress, id);
+
+    if (!line)
+        return;
+    if (line->state != LINE_FAILED && !line->is_told)
+        egress->failed++;
+    release(line);
+}
+
+void encl_egress_want(encl_egress *egress, uint32_t id)
+{
+    egress_line *line = find(egress, id);
+
+    if (line && line->is_told)
+        line->wants_bytes = true;
+}
+
+void encl_egress_take(encl_egress *egress, uint32_t id, rd_buf *out)
+{
+    egress_line *line = find(egress, id);
+
+    if (!line || !line->is_told)
+        return;
+    rd_buf_append_bytes(out, rd_buf_bytes(&line->answer.body));
+    rd_buf_clear(&line->answer.body);
+}
+
+static bool has_room(const egress_line *line)
+{
+    return line->state == LINE_UPLOADING && line->is_upload && line->out.size == 0;
+}
+
+int encl_egress_send(encl_egress *egress, uint32_t id, rd_bytes piece, bool is_last, rd_err *err)
+{
+    egress_line *line = find(egress, id);
+
+    if (!line || !has_room(line) || piece.size > ENCL_EGRESS_PIECE_MAX)
+        return rd_err_set(err, RD_E_EGRESS_REFUSED, "the request takes no piece of a body now");
+    if (piece.size > ENCL_EGRESS_CALL_MAX - egress->sent)
+        return rd_err_set(err, RD_E_EGRESS_REFUSED, "the bodies of this call's requests are larger than %zu bytes",
+                          ENCL_EGRESS_CALL_MAX);
+    egress->sent += piece.size;
+    rd_buf_init(&line->out, ENCL_EGRESS_PIECE_MAX + 64); /* RFC 9112, 7.1 */
+    if (piece.size > 0) {
+        rd_buf_printf(&line->out, "%zx\r\n", piece.size);
+        rd_buf_append_bytes(&line->out, piece);
+        rd_buf_append_str(&line->out, "\r\n");
     }
+    if (is_last)
+        rd_buf_append_str(&line->out, "0\r\n\r\n");
+    line->written = 0;
+    line->is_upload = !is_last;
+    line->wants_room = !is_last;
+    return 0;
 }
 
 /* --- the connection ----------------------------------------------------------------------------------------------- */
@@ -277,7 +349,7 @@ void encl_egress_connected(encl_egress *egress, uint64_t dial_id, int fd, encl_l
     egress_line *line = NULL;
     rd_err err = RD_ERR_INIT;
 
-    for (size_t i = 0; i < ENCL_EGRESS_AT_ONCE; i++) {
+    for (size_t i = 0; i < ENCL_EGRESS_A_CALL; i++) {
         if (egress->lines[i].state == LINE_DIALLING && egress->lines[i].dial_id == dial_id)
             line = &egress->lines[i];
     }
@@ -300,7 +372,7 @@ void encl_egress_connected(encl_egress *egress, uint64_t dial_id, int fd, encl_l
 
 void encl_egress_abandon(encl_egress *egress)
 {
-    for (size_t i = 0; i < ENCL_EGRESS_AT_ONCE; i++) {
+    for (size_t i = 0; i < ENCL_EGRESS_A_CALL; i++) {
         if (egress->lines[i].state == LINE_DIALLING)
             fail(egress, &egress->lines[i], "the host's agent went away");
     }
@@ -355,7 +427,7 @@ static bool write_some(encl_egress *egress, egress_line *line)
         line->written += (size_t)result;
         if (line->written == line->out.size) {
             rd_buf_wipe(&line->out); /* it may hold secrets */
-            line->state = LINE_READING;
+            line->state = line->is_upload ? LINE_UPLOADING : LINE_READING;
         }
         return true;
     }
@@ -366,15 +438,33 @@ static bool write_some(encl_egress *egress, egress_line *line)
     return false;
 }
 
+/* What more there is of the answer's body joins the call's. */
+static int feed(encl_egress *egress, egress_line *line, rd_bytes bytes, rd_err *err)
+{
+    size_t before = line->answer.received;
+
+    if (encl_answer_feed(&line->answer, bytes, err) < 0)
+        return -1;
+    size_t more = line->answer.received - before;
+    if (more > ENCL_EGRESS_CALL_MAX - egress->received)
+        return rd_err_set(err, RD_E_TOO_LARGE, "the answers of this call are larger than %zu bytes together",
+                          ENCL_EGRESS_CALL_MAX);
+    egress->received += more;
+    return 0;
+}
+
 static bool read_some(encl_egress *egress, egress_line *line)
 {
     uint8_t chunk[READ_SIZE];
     rd_err err = RD_ERR_INIT;
-    int result = line->ssl ? SSL_read(line->ssl, chunk, sizeof(chunk)) : (int)read(line->fd, chunk, sizeof(chunk));
     int outcome;
 
+    line->events = 0;
+    if (line->answer.body.size >= ENCL_EGRESS_HOLD_MAX)
+        return false;
+    int result = line->ssl ? SSL_read(line->ssl, chunk, sizeof(chunk)) : (int)read(line->fd, chunk, sizeof(chunk));
     if (result > 0) {
-        outcome = encl_answer_feed(&line->answer, rd_bytes_of(chunk, (size_t)result), &err);
+        outcome = feed(egress, line, rd_bytes_of(chunk, (size_t)result), &err);
     } else {
         line->events = POLLIN;
         outcome = wait_for(line, result);
@@ -387,16 +477,26 @@ static bool read_some(encl_egress *egress, egress_line *line)
         fail(egress, line, err.text);
         return false;
     }
-    if (line->answer.state != ENCL_ANSWER_DONE)
-        return true;
-    if (line->answer.body.size > ENCL_EGRESS_CALL_MAX - egress->received) {
-        fail(egress, line, "the answers of this call are too large together");
-        return false;
+    if (line->answer.state == ENCL_ANSWER_DONE) {
+        hang_up(line);
+        line->state = LINE_ANSWERED;
+    } else if (line->answer.state != ENCL_ANSWER_HEAD && line->state == LINE_UPLOADING) {
+        rd_buf_wipe(&line->out); /* who answers before the end does not want it */
+        line->state = LINE_READING;
     }
-    egress->received += line->answer.body.size;
-    hang_up(line);
-    line->state = LINE_ANSWERED;
-    return false;
+    return line->state == LINE_READING || line->state == LINE_UPLOADING;
+}
+
+static bool upload_some(encl_egress *egress, egress_line *line)
+{
+    bool goes_on = read_some(egress, line);
+
+    if (goes_on || line->state != LINE_UPLOADING || line->out.size == 0)
+        return goes_on;
+    goes_on = write_some(egress, line);
+    if (!goes_on && line->state == LINE_UPLOADING)
+        line->events |= POLLIN;
+    return goes_on;
 }
 
 static bool step(encl_egress *egress, egress_line *line)
@@ -407,6 +507,8 @@ static bool step(encl_egress *egress, egress_line *line)
         return shake(egress, line);
     case LINE_WRITING:
         return write_some(egress, line);
+    case LINE_UPLOADING:
+        return upload_some(egress, line);
     case LINE_READING:
         return read_some(egress, line);
     case LINE_FREE:
@@ -422,7 +524,7 @@ bool encl_egress_turn(encl_egress *egress)
 {
     bool goes_on = false;
 
-    for (size_t i = 0; i < ENCL_EGRESS_AT_ONCE; i++) {
+    for (size_t i = 0; i < ENCL_EGRESS_A_CALL; i++) {
         size_t steps = 0;
         while (steps < STEPS_A_TURN && step(egress, &egress->lines[i]))
             steps++;
@@ -435,7 +537,7 @@ size_t encl_egress_watch(const encl_egress *egress, struct pollfd *ret)
 {
     size_t count = 0;
 
-    for (size_t i = 0; i < ENCL_EGRESS_AT_ONCE; i++) {
+    for (size_t i = 0; i < ENCL_EGRESS_A_CALL; i++) {
         const egress_line *line = &egress->lines[i];
         if (line->fd >= 0 && line->events != 0)
             ret[count++] = (struct pollfd){ .fd = line->fd, .events = line->events };
@@ -443,19 +545,47 @@ size_t encl_egress_watch(const encl_egress *egress, struct pollfd *ret)
     return count;
 }
 
-bool encl_egress_is_pending(const encl_egress *egress)
+bool encl_egress_is_busy(const encl_egress *egress)
 {
-    for (size_t i = 0; i < ENCL_EGRESS_AT_ONCE; i++) {
+    for (size_t i = 0; i < ENCL_EGRESS_A_CALL; i++) {
         if (egress->lines[i].state != LINE_FREE)
             return true;
     }
     return false;
 }
 
+bool encl_egress_is_pending(const encl_egress *egress)
+{
+    for (size_t i = 0; i < ENCL_EGRESS_A_CALL; i++) {
+        const egress_line *line = &egress->lines[i];
+        if (line->state != LINE_FREE && (!line->is_told || line->wants_bytes))
+            return true;
+    }
+    return false;
+}
+
+/* What of a line the function is to be told; -1: nothing. What came before it broke is told first. */
+static int news_of(const egress_line *line)
+{
+    bool has_failed = line->state == LINE_FAILED;
+
+    if (line->state == LINE_FREE || (line->is_told && !line->wants_bytes))
+        return -1;
+    if (!line->is_told && line->answer.state != ENCL_ANSWER_HEAD)
+        return ENCL_NEWS_ANSWER;
+    if (!line->is_told && has_failed)
+        return ENCL_NEWS_FAILED;
+    if (!line->is_told)
+        return line->wants_room && has_room(line) ? ENCL_NEWS_ROOM : -1;
+    if (line->answer.body.size > 0)
+        return ENCL_NEWS_PIECE;
+    return has_failed ? ENCL_NEWS_FAILED : line->state == LINE_ANSWERED ? ENCL_NEWS_END : -1;
+}
+
 bool encl_egress_has_news(const encl_egress *egress)
 {
-    for (size_t i = 0; i < ENCL_EGRESS_AT_ONCE; i++) {
-        if (egress->lines[i].state == LINE_ANSWERED || egress->lines[i].state == LINE_FAILED)
+    for (size_t i = 0; i < ENCL_EGRESS_A_CALL; i++) {
+        if (news_of(&egress->lines[i]) >= 0)
             return true;
     }
     return false;
@@ -475,26 +605,45 @@ static void put_field(rd_buf *out, rd_bytes bytes)
     rd_buf_append_bytes(out, bytes);
 }
 
+/* The head, with the body where all of it is here: most answers are small. */
+static void put_answer(const egress_line *line, rd_buf *out)
+{
+    bool is_whole = line->state == LINE_ANSWERED;
+
+    put_number(out, line->answer.status);
+    put_number(out, (uint32_t)line->answer.headers_count);
+    for (size_t i = 0; i < line->answer.headers_count; i++) {
+        put_field(out, encl_answer_name(&line->answer, i));
+        put_field(out, encl_answer_value(&line->answer, i));
+    }
+    put_number(out, is_whole);
+    put_field(out, is_whole ? rd_buf_bytes(&line->answer.body) : RD_BYTES_NULL);
+}
+
+static void tell(egress_line *line, int news, rd_buf *out)
+{
+    put_number(out, line->id);
+    put_number(out, (uint32_t)news);
+    line->wants_bytes = false;
+    if (news == ENCL_NEWS_ANSWER)
+        put_answer(line, out);
+    else if (news == ENCL_NEWS_FAILED)
+        put_field(out, rd_bytes_str(line->why));
+    else if (news == ENCL_NEWS_ROOM)
+        line->wants_room = false;
+    if (news == ENCL_NEWS_FAILED || news == ENCL_NEWS_END || (news == ENCL_NEWS_ANSWER && line->state == LINE_ANSWERED))
+        release(line);
+    else
+        line->is_told = line->is_told || news == ENCL_NEWS_ANSWER;
+}
+
 bool encl_egress_next(encl_egress *egress, rd_buf *out)
 {
-    for (size_t i = 0; i < ENCL_EGRESS_AT_ONCE; i++) {
-        egress_line *line = &egress->lines[i];
-        if (line->state != LINE_ANSWERED && line->state != LINE_FAILED)
+    for (size_t i = 0; i < ENCL_EGRESS_A_CALL; i++) {
+        int news = news_of(&egress->lines[i]);
+        if (news < 0)
             continue;
-        put_number(out, line->id);
-        put_number(out, line->state == LINE_FAILED);
-        if (line->state == LINE_FAILED) {
-            put_field(out, rd_bytes_str(line->why));
-        } else {
-            put_number(out, line->answer.status);
-            put_number(out, (uint32_t)line->answer.headers_count);
-            for (size_t h = 0; h < line->answer.headers_count; h++) {
-                put_field(out, encl_answer_name(&line->answer, h));
-                put_field(out, encl_answer_value(&line->answer, h));
-            }
-            put_field(out, rd_buf_bytes(&line->answer.body));
-        }
-        release(line);
+        tell(&egress->lines[i], news, out);
         return true;
     }
     return false;

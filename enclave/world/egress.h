@@ -8,10 +8,12 @@
 
 #include "common/model/egress.h"
 
-#define ENCL_EGRESS_AT_ONCE  8
-#define ENCL_EGRESS_A_CALL   32                 /* requests of one call, redirections counted */
-#define ENCL_EGRESS_BODY_MAX ((size_t)4 << 20)  /* of a request or an answer */
-#define ENCL_EGRESS_CALL_MAX ((size_t)16 << 20) /* of all answers of one call */
+#define ENCL_EGRESS_AT_ONCE   8                   /* connections */
+#define ENCL_EGRESS_A_CALL    32                  /* requests of one call, redirections counted */
+#define ENCL_EGRESS_WHOLE_MAX ((size_t)4 << 20)   /* of a request's body that is given whole */
+#define ENCL_EGRESS_CALL_MAX  ((size_t)64 << 20)  /* of all bodies of one call's answers, and of its requests */
+#define ENCL_EGRESS_HOLD_MAX  ((size_t)256 << 10) /* of an answer's body that nobody took yet; then nothing is read */
+#define ENCL_EGRESS_PIECE_MAX ((size_t)64 << 10)  /* of a request's body that is sent in pieces */
 
 typedef struct encl_egress encl_egress;
 
@@ -41,6 +43,7 @@ typedef struct encl_fetch {
     const rd_bytes *headers; /* name, value, name, value, … */
     size_t headers_count;    /* pairs */
     rd_bytes body;
+    bool is_upload; /* the body comes by encl_egress_send instead */
 } encl_fetch;
 
 /* The list and host are borrowed and copied, respectively. */
@@ -48,13 +51,19 @@ encl_egress *encl_egress_new(const rd_egress *list, const encl_egress_host *host
 encl_egress *encl_egress_free(encl_egress *egress);
 const rd_egress *encl_egress_list(const encl_egress *egress);
 
-/* Begins a request; its answer comes by encl_egress_next under *ret_id. Codes of -1: EGRESS_REFUSED (too many, too
+/* Begins a request; news of it come by encl_egress_next under *ret_id. Codes of -1: EGRESS_REFUSED (too many, too
  * large, malformed, no way out). Counted as asked, and as failed when refused. */
 int encl_egress_start(encl_egress *egress, const encl_fetch *fetch, uint32_t *ret_id, rd_err *err) RD_NODISCARD;
 /* One that never began: not on the list. */
 void encl_egress_count_refusal(encl_egress *egress);
-/* The function does not want it any more. */
+/* The function does not want it any more; failed when it does so before it was told of an answer. */
 void encl_egress_cancel(encl_egress *egress, uint32_t id);
+/* The next bytes of an answer's body are wanted: encl_egress_next says once that they, or its end, are there. */
+void encl_egress_want(encl_egress *egress, uint32_t id);
+/* Appends what there is of the body, which makes room for more. */
+void encl_egress_take(encl_egress *egress, uint32_t id, rd_buf *out);
+/* One piece of a request's body, after news of room for it. EGRESS_REFUSED: there is none, or too much was sent. */
+int encl_egress_send(encl_egress *egress, uint32_t id, rd_bytes piece, bool is_last, rd_err *err) RD_NODISCARD;
 
 /* Takes fd over (-1 unless OPEN). An id that nobody waits for is closed. */
 void encl_egress_connected(encl_egress *egress, uint64_t dial_id, int fd, encl_line_outcome outcome);
@@ -64,12 +73,13 @@ size_t encl_egress_watch(const encl_egress *egress, struct pollfd *ret);
 void encl_egress_abandon(encl_egress *egress);
 /* Goes on wherever it can without waiting. True: it can at once go on further, and looks up first. */
 bool encl_egress_turn(encl_egress *egress);
-/* Some answer is still to come, or to be taken. */
+/* There are requests, whether somebody waits for them or not. */
+bool encl_egress_is_busy(const encl_egress *egress);
+/* Something that the function waits for is still to come, or to be told. */
 bool encl_egress_is_pending(const encl_egress *egress);
 bool encl_egress_has_news(const encl_egress *egress);
 
-/* Appends the next answer as the engine's answer format (guest_abi.h): id, 1, a sentence; or id, 0, status, count, name
- * and value …, body. False when there is none. */
+/* Appends the next news as ENCL_ASK_NEXT answers (guest_abi.h). False when there is none. */
 bool encl_egress_next(encl_egress *egress, rd_buf *out);
 
 /* A call begins: the counters are zero. */

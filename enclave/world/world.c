@@ -204,7 +204,7 @@ static int resolve(const encl_world *world, const rd_egress_entry *entry, rd_byt
 
 typedef struct fetch_question {
     rd_bytes method, host, target, body;
-    uint32_t is_plain, port, count;
+    uint32_t is_plain, port, count, is_upload;
     rd_bytes headers[2 * HEADERS_MAX];
 } fetch_question;
 
@@ -220,6 +220,7 @@ static int read_question(world_ask *ask, fetch_question *ret, rd_err *err)
         return rd_err_set(err, RD_E_EGRESS_REFUSED, "more than %d headers", HEADERS_MAX);
     for (uint32_t i = 0; i < 2 * ret->count; i++)
         ret->headers[i] = field(ask);
+    ret->is_upload = number(ask);
     ret->body = field(ask);
     return end(ask, err);
 }
@@ -253,7 +254,8 @@ static int send_request(encl_world *world, fetch_question *question, const rd_eg
                                .target = question->target,
                                .headers = question->headers,
                                .headers_count = question->count,
-                               .body = question->body };
+                               .body = question->body,
+                               .is_upload = question->is_upload != 0 };
     return encl_egress_start(world->egress, &fetch, ret_id, err);
 }
 
@@ -289,6 +291,37 @@ static int cancel(world_ask *ask, rd_err *err)
         return -1;
     encl_egress_cancel(ask->world->egress, id);
     return 0;
+}
+
+static int want(world_ask *ask, rd_err *err)
+{
+    uint32_t id = number(ask);
+
+    if (end(ask, err) < 0)
+        return -1;
+    encl_egress_want(ask->world->egress, id);
+    return 0;
+}
+
+static int take(world_ask *ask, rd_err *err)
+{
+    uint32_t id = number(ask);
+
+    if (end(ask, err) < 0)
+        return -1;
+    encl_egress_take(ask->world->egress, id, ask->out);
+    return 0;
+}
+
+static int send_piece(world_ask *ask, rd_err *err)
+{
+    uint32_t id = number(ask), is_last = number(ask);
+    rd_bytes piece = field(ask);
+
+    if (end(ask, err) < 0)
+        return -1;
+    ask->status = ENCL_ASK_TYPE;
+    return encl_egress_send(ask->world->egress, id, piece, is_last != 0, err);
 }
 
 /* --- evidence and keys -------------------------------------------------------------------------------------------- */
@@ -357,6 +390,12 @@ static int answer(world_ask *ask, uint32_t op, rd_err *err)
         return fetch(ask, err);
     case ENCL_ASK_CANCEL:
         return cancel(ask, err);
+    case ENCL_ASK_WANT:
+        return want(ask, err);
+    case ENCL_ASK_READ:
+        return take(ask, err);
+    case ENCL_ASK_SEND:
+        return send_piece(ask, err);
     case ENCL_ASK_EVIDENCE:
         return evidence(ask, err);
     case ENCL_ASK_DERIVE_APP:

@@ -54,8 +54,10 @@ enum encl_ask_op {
     ENCL_ASK_BREAK = 14, /* it never will be */
     /* from here on: encl_engine_host.ask (enclave/world) */
     ENCL_ASK_OF_HOST = 64,
-    ENCL_ASK_NEXT = 64,       /* → nothing, or id, 1, sentence, or id, 0, status, count, name and value …, body */
-    ENCL_ASK_FETCH = 65,      /* method, is http, host, port, target, count, name and value …, body → u32le id */
+    ENCL_ASK_NEXT = 64, /* → nothing, or id, enum encl_ask_news, and what that has */
+    /* method, is http, host, port, target, count, name and value …, whether the body is sent in pieces, body → u32le id
+     */
+    ENCL_ASK_FETCH = 65,
     ENCL_ASK_CANCEL = 66,     /* id */
     ENCL_ASK_EVIDENCE = 67,   /* 32 bytes → evidence bundle */
     ENCL_ASK_DERIVE_APP = 68, /* path → 32 bytes */
@@ -63,6 +65,9 @@ enum encl_ask_op {
     ENCL_ASK_PUBLIC_APP = 70, /* scheme → public key */
     ENCL_ASK_REFER = 71,      /* name of a secret → a text that stands for it in a header */
     ENCL_ASK_SECRET = 72,     /* name → value */
+    ENCL_ASK_WANT = 73,       /* id: news of the next bytes of its answer's body, once */
+    ENCL_ASK_READ = 74,       /* id → those bytes */
+    ENCL_ASK_SEND = 75,       /* id, whether it is the last, a piece of its own body */
 };
 
 enum encl_ask_status {
@@ -78,6 +83,14 @@ enum encl_ask_status {
 };
 
 enum encl_ask_room { ENCL_ROOM_NONE = 0, ENCL_ROOM_SOME = 1, ENCL_ROOM_GONE = 2 /* the caller left */ };
+
+enum encl_ask_news {
+    ENCL_NEWS_ANSWER = 0, /* status, count, name and value …, whether the body is whole, body */
+    ENCL_NEWS_FAILED = 1, /* sentence; before or after the answer */
+    ENCL_NEWS_PIECE = 2,  /* bytes of the body wait */
+    ENCL_NEWS_END = 3,    /* of the body */
+    ENCL_NEWS_ROOM = 4,   /* the request's body may go on */
+};
 
 enum encl_key_alg {
     ENCL_ALG_HMAC = 1,

@@ -2,9 +2,12 @@
 // The host keeps the list, connects and ends TLS; several requests may be on their way while the handler waits.
 (function (native, hooks) {
     'use strict';
-    const NEXT = 64, FETCH = 65, CANCEL = 66;
+    const NEXT = 64, FETCH = 65, CANCEL = 66, WANT = 73, READ = 74, SEND = 75; // guest/guest_abi.h
+    const ANSWER = 0, FAILED = 1, PIECE = 2, ROOM = 4;
     const REDIRECTS = 20, MOVED = [301, 302, 303, 307, 308];
-    const waiting = new Map();
+    const PIECE_MAX = 65536;
+    const { ask } = hooks, { nothing } = hooks.streams;
+    const waiting = new Map(); // id of a request: who is told the next news of it
 
     const latin1 = (text) => (/^[\0-\x7f]*$/.test(text) ? text : Uint8Array.from(text, (c) => c.charCodeAt(0)));
     const textOf = (bytes) => {
@@ -13,39 +16,115 @@
         return text;
     };
     const numberOf = (bytes) => new DataView(bytes.buffer, bytes.byteOffset, 4).getUint32(0, true);
-    const settle = (id) => {
-        const one = waiting.get(id);
+    const wait = (id, tell) => {
+        waiting.set(id, tell);
+        hooks.waits('fetch', waiting.size);
+    };
+    const leave = (id) => {
         waiting.delete(id);
         hooks.waits('fetch', waiting.size);
-        return one;
     };
+    const drop = (id) => {
+        leave(id);
+        ask(CANCEL, id);
+    };
+    const failure = (news) => new TypeError(hooks.decode(news[2]));
 
     hooks.wake = () => {
         let hasNews = hooks.wakeStream();
         while (waiting.size > 0) {
-            const answer = hooks.fields(hooks.ask(NEXT));
-            if (answer.length === 0) break;
+            const news = hooks.fields(ask(NEXT));
+            if (news.length === 0) break;
             hasNews = true;
-            const one = settle(numberOf(answer[0]));
-            if (one === undefined) continue;
-            if (numberOf(answer[1]) === 1) one.reject(new TypeError(hooks.decode(answer[2])));
-            else one.resolve({ status: numberOf(answer[2]), headers: answer.slice(4, -1).map(textOf), body: answer.at(-1) });
+            const id = numberOf(news[0]), kind = numberOf(news[1]), tell = waiting.get(id);
+            if (kind !== ROOM) leave(id);
+            tell?.(kind, news);
         }
         return hasNews;
     };
 
-    const send = (url, method, headers, body, signal) => new Promise((resolve, reject) => {
-        const port = Number(url.port || (url.protocol === 'https:' ? 443 : 80));
-        const answer = hooks.ask(FETCH, method, url.protocol === 'http:' ? 1 : 0, url.hostname, port, url.pathname + url.search,
-            headers.length / 2, ...headers.map(latin1), body);
+    // A request's body that is sent as it comes: one piece, then the next when there is room again.
+    const uploadOf = (id, stream, fail) => {
+        const reader = stream.getReader();
+        let room = Promise.withResolvers(), isOver = false;
+        const run = async () => {
+            await room.promise;
+            for (;;) {
+                const { value, done } = await reader.read();
+                if (isOver) return;
+                const piece = done ? new Uint8Array(0) : hooks.pieceOf(value);
+                for (let at = 0; at < piece.length; at += PIECE_MAX) {
+                    room = Promise.withResolvers();
+                    ask(SEND, id, 0, piece.subarray(at, at + PIECE_MAX));
+                    await room.promise;
+                    if (isOver) return;
+                }
+                if (done) break;
+            }
+            isOver = true;
+            ask(SEND, id, 1, null);
+        };
+        run().catch((e) => { if (!isOver) fail(e); });
+        return {
+            goOn() { room.resolve(); },
+            stop(reason) {
+                if (isOver) return;
+                isOver = true;
+                room.resolve();
+                reader.cancel(reason).catch(nothing);
+            },
+        };
+    };
+    // An answer's body as it comes: the host holds a part of it, and reads on when that is taken.
+    const bodyOf = (id, flight) => {
+        let controller;
+        flight.stop = (reason) => {
+            drop(id);
+            controller.error(reason);
+        };
+        return new ReadableStream({
+            start(given) { controller = given; },
+            pull: () => new Promise((resolve) => {
+                ask(WANT, id);
+                wait(id, (kind, news) => {
+                    if (kind === PIECE) {
+                        controller.enqueue(new Uint8Array(ask(READ, id)));
+                    } else {
+                        flight.stop = nothing;
+                        if (kind === FAILED) controller.error(failure(news));
+                        else controller.close();
+                    }
+                    resolve();
+                });
+            }),
+            cancel() {
+                flight.stop = nothing;
+                drop(id);
+            },
+        }, { highWaterMark: 0 });
+    };
+    // One request: { id, status, headers, body }, where the body is bytes when all of it is there already, or null.
+    const send = (url, method, headers, body, flight) => new Promise((resolve, reject) => {
+        const port = Number(url.port || (url.protocol === 'https:' ? 443 : 80)), isUpload = hooks.isStream(body);
+        const answer = ask(FETCH, method, url.protocol === 'http:' ? 1 : 0, url.hostname, port, url.pathname + url.search,
+            headers.length / 2, ...headers.map(latin1), isUpload ? 1 : 0, isUpload ? null : body);
         const id = new DataView(answer).getUint32(0, true);
-        waiting.set(id, { resolve, reject });
-        hooks.waits('fetch', waiting.size);
-        signal.addEventListener('abort', () => {
-            if (settle(id) === undefined) return;
-            hooks.ask(CANCEL, id);
-            reject(signal.reason);
-        }, { once: true });
+        let upload;
+        wait(id, (kind, news) => {
+            if (kind === ROOM) return upload.goOn();
+            flight.stop = nothing;
+            const error = kind === FAILED ? failure(news) : new TypeError('the answer came before the body was sent');
+            upload?.stop(error);
+            if (kind === FAILED) return reject(error);
+            const isWhole = numberOf(news.at(-2)) === 1;
+            resolve({ id, isWhole, status: numberOf(news[2]), headers: news.slice(4, -2).map(textOf), body: news.at(-1) });
+        });
+        flight.stop = (reason) => {
+            drop(id);
+            upload?.stop(reason);
+            reject(reason);
+        };
+        if (isUpload) upload = uploadOf(id, body, (e) => flight.stop(e));
     });
     const check = (url) => {
         if (url.protocol !== 'https:' && url.protocol !== 'http:') throw new TypeError(`fetch does not know ${url.protocol}`);
@@ -63,6 +142,12 @@
         return null;
     };
 
+    // The answer of a request that was not moved elsewhere.
+    const finish = (answer, url, isMoved, flight) => {
+        const body = !answer.isWhole ? bodyOf(answer.id, flight) : answer.body.length > 0 ? answer.body : null;
+        return hooks.newResponse(answer.status, answer.headers, body, url.href.replace(/#.*$/, ''), isMoved);
+    };
+
     hooks.define(globalThis, {
         async fetch(input, init) {
             const request = new Request(input, init), { signal, redirect } = request;
@@ -73,13 +158,24 @@
                 body = await body;
                 signal.throwIfAborted();
             }
+            const flight = { stop: nothing };
+            signal.addEventListener('abort', () => {
+                const { stop } = flight;
+                flight.stop = nothing;
+                stop(signal.reason);
+            }, { once: true });
             for (let hops = 0; ; hops++) {
-                const answer = await send(url, method, headers, body, signal);
+                const answer = await send(url, method, headers, body, flight);
+                if (signal.aborted) {
+                    if (!answer.isWhole) drop(answer.id);
+                    throw signal.reason;
+                }
                 const location = MOVED.includes(answer.status) ? header(answer.headers, 'location') : null;
-                if (location === null || redirect === 'manual')
-                    return hooks.newResponse(answer.status, answer.headers, answer.body.length ? answer.body : null, url.href.replace(/#.*$/, ''), hops > 0);
+                if (location === null || redirect === 'manual') return finish(answer, url, hops > 0, flight);
+                if (!answer.isWhole) drop(answer.id);
                 if (redirect === 'error') throw new TypeError('the answer is a redirection');
                 if (hops === REDIRECTS) throw new TypeError(`more than ${REDIRECTS} redirections`);
+                if (answer.status !== 303 && hooks.isStream(body)) throw new TypeError('a request whose body is a stream cannot be redirected');
                 const next = check(new URL(location, url.href));
                 if (answer.status === 303 ? method !== 'GET' && method !== 'HEAD' : answer.status < 303 && method === 'POST') {
                     method = 'GET';

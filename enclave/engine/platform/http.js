@@ -2,7 +2,7 @@
 (function (native, hooks) {
     'use strict';
     const { define, encode, bytesOf } = hooks;
-    const VALUE_MAX = 65536;
+    const VALUE_MAX = 65536, WHOLE_MAX = 4 << 20; // of an answer of fetch, and of a request that is sent with its length
     const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
     const own = Symbol('headers given by the host, already checked');
 
@@ -92,8 +92,10 @@
 
     class Body {
         #body = null; #stream = null; #used = false; // the stream of a whole body is made when it is asked for
-        static put(b, body) {
+        #wholeMax = Infinity; // what a stream may have to be read at once
+        static put(b, body, wholeMax = b.#wholeMax) {
             b.#body = body;
+            b.#wholeMax = wholeMax;
             b.#stream = hooks.isStream(body) ? body : null;
         }
         static peek(b) { return b.#body; }
@@ -113,17 +115,17 @@
         // A body that is whole is not waited for: most are.
         async text() {
             let body = this.#take();
-            if (hooks.isStream(body)) body = await hooks.gather(body);
+            if (hooks.isStream(body)) body = await hooks.gather(body, this.#wholeMax);
             return body === null ? '' : typeof body === 'string' ? body.toWellFormed() : hooks.decode(body);
         }
         async json() {
             let body = this.#take();
-            if (hooks.isStream(body)) body = await hooks.gather(body);
+            if (hooks.isStream(body)) body = await hooks.gather(body, this.#wholeMax);
             return JSON.parse(body === null ? '' : typeof body === 'string' ? body : hooks.decode(body));
         }
         async bytes() {
             let body = this.#take();
-            if (hooks.isStream(body)) body = await hooks.gather(body);
+            if (hooks.isStream(body)) body = await hooks.gather(body, this.#wholeMax);
             body = bytesOfBody(body);
             return body === null ? new Uint8Array(0) : body.slice();
         }
@@ -151,7 +153,7 @@
     };
 
     class Request extends Body {
-        #method; #url; #headers = null; #given; #signal = null; #redirect = 'follow';
+        #method; #url; #headers = null; #given; #signal = null; #redirect = 'follow'; #duplex;
         constructor(input, init = {}, mark) {
             super();
             if (mark === own) {
@@ -170,6 +172,8 @@
             this.#redirect = `${init.redirect ?? from?.redirect ?? 'follow'}`;
             if (!['follow', 'error', 'manual'].includes(this.#redirect)) throw new TypeError(`"${this.#redirect}" is no redirect mode`);
             this.#signal = init.signal ?? from?.signal ?? null;
+            this.#duplex = init.duplex ?? from?.duplex;
+            if (this.#duplex !== undefined && this.#duplex !== 'half') throw new TypeError(`"${this.#duplex}" is no duplex mode`);
             if (init.body != null) {
                 if (this.#method === 'GET' || this.#method === 'HEAD') throw new TypeError(`${this.#method} has no body`);
                 setBody(this, this.#headers, init.body);
@@ -185,9 +189,10 @@
         get headers() { return (this.#headers ??= new Headers(this.#given, own)); }
         get signal() { return (this.#signal ??= hooks.newSignal()); }
         get redirect() { return this.#redirect; }
+        get duplex() { return this.#duplex; }
         clone() {
             const body = copyBody(this);
-            const copy = new Request(this.#url, { method: this.#method, headers: this.headers, signal: this.signal, redirect: this.#redirect });
+            const copy = new Request(this.#url, { method: this.#method, headers: this.headers, signal: this.signal, redirect: this.#redirect, duplex: this.#duplex });
             put(copy, body);
             return copy;
         }
@@ -205,7 +210,7 @@
                 this.#type = 'basic';
                 this.#url = init.url;
                 this.#redirected = init.redirected;
-                put(this, body);
+                put(this, body, WHOLE_MAX);
                 return;
             }
             const status = Number(init?.status ?? 200);
@@ -251,12 +256,13 @@
     }
     define(globalThis, { Headers, Request, Response });
     hooks.flat = flat;
-    // The bytes of a request that is being sent, or a promise of them; it cannot be read again.
+    // The bytes of a request that is being sent, a promise of them, or a stream; it cannot be read again.
     hooks.takeBody = (request) => {
         if (request.bodyUsed || isLocked(request)) throw new TypeError('the body was read already');
         const body = peek(request);
         if (body !== null) use(request);
-        return hooks.isStream(body) ? hooks.gather(body) : bytesOfBody(body);
+        if (!hooks.isStream(body)) return bytesOfBody(body);
+        return request.duplex === 'half' ? body : hooks.gather(body, WHOLE_MAX);
     };
     hooks.newResponse = (status, headers, body, url, redirected) => new Response(body, { status, headers, url, redirected }, own);
     hooks.location = (url) => new URL(url, hooks.currentUrl).href;

@@ -255,13 +255,15 @@
         if (!(chunk instanceof Uint8Array)) throw new TypeError('a chunk of a body must be a Uint8Array: use TextEncoder for text');
         return chunk;
     };
-    // All bytes of a stream.
-    hooks.gather = async (stream) => {
+    hooks.pieceOf = pieceOf;
+    // All bytes of a stream, which may have a bound.
+    hooks.gather = async (stream, sizeMax = Infinity) => {
         const pieces = [];
         let size = 0;
         for await (const chunk of stream) {
             pieces.push(pieceOf(chunk));
             size += chunk.length;
+            if (size > sizeMax) throw new TypeError(`the body is larger than ${sizeMax} bytes: read it as a stream`);
         }
         const out = new Uint8Array(size);
         let at = 0;

@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "enclave/engine/guest/guest_abi.h"
 #include "enclave/world/roots.h"
 #include "enclave/world/world.h"
 
@@ -239,6 +240,163 @@ static void r18_open_requests_end_with_their_call(void **state)
     close_world(&w);
 }
 
+/* --- requests in pieces ------------------------------------------------------------------------------------------- */
+
+/* What the next news is; -1: there is none. Of a failure, *ret_why gets the sentence. */
+static int next_news(world_fixture *w, rd_buf *ret_why)
+{
+    RD_CLEANUP(rd_buf_done) rd_buf out = { 0 };
+    bool has_news = encl_egress_has_news(encl_world_egress(w->world));
+    assert_int_equal(encl_egress_next(encl_world_egress(w->world), &out), has_news);
+    if (!has_news)
+        return -1;
+    if (ret_why && out.size > 20)
+        rd_buf_append(ret_why, out.data + 20, out.size - 20);
+    return out.data[12]; /* behind the id, each with its size in front */
+}
+
+/* A request on its way: the peer's end is w->peer[0]. */
+static uint32_t begin_request(world_fixture *w, bool is_upload)
+{
+    encl_egress *egress = encl_world_egress(w->world);
+    const encl_fetch fetch = { .entry = rd_egress_find(&w->list, true, RD_BYTES_LIT("plain.example"), 80),
+                               .method = RD_BYTES_LIT("POST"),
+                               .target = RD_BYTES_LIT("/"),
+                               .is_upload = is_upload };
+    rd_err err = RD_ERR_INIT;
+    int pair[2];
+    uint32_t id;
+    w->dialled = 0;
+    assert_int_equal(encl_egress_start(egress, &fetch, &id, &err), 0);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair), 0);
+    w->peer[0] = pair[1];
+    encl_egress_connected(egress, w->ids[0], pair[0], ENCL_LINE_OPEN);
+    (void)encl_egress_turn(egress);
+    return id;
+}
+
+static void expect_sent(world_fixture *w, const char *want_end)
+{
+    (void)encl_egress_turn(encl_world_egress(w->world));
+    ssize_t got = read(w->peer[0], w->got, sizeof(w->got) - 1);
+    assert_true(got >= (ssize_t)strlen(want_end));
+    w->got[got] = '\0';
+    assert_string_equal(w->got + got - strlen(want_end), want_end);
+}
+
+static void say(world_fixture *w, const char *text)
+{
+    assert_int_equal(write(w->peer[0], text, strlen(text)), (ssize_t)strlen(text));
+    (void)encl_egress_turn(encl_world_egress(w->world));
+}
+
+static void a_body_leaves_in_pieces(void **state)
+{
+    static const uint8_t large[ENCL_EGRESS_PIECE_MAX + 1];
+    world_fixture w = { .answer = "" };
+    rd_err err = RD_ERR_INIT;
+    (void)state;
+    open_world(&w, "export default () => new Response('');");
+    encl_egress *egress = encl_world_egress(w.world);
+    uint32_t id = begin_request(&w, true);
+    expect_sent(&w, "\r\nconnection: close\r\ntransfer-encoding: chunked\r\naccept-encoding: identity\r\n\r\n");
+    assert_int_equal(next_news(&w, NULL), ENCL_NEWS_ROOM);
+    assert_int_equal(next_news(&w, NULL), -1);
+    assert_int_equal(encl_egress_send(egress, id + 1, RD_BYTES_LIT("x"), false, &err), -1);
+    assert_int_equal(encl_egress_send(egress, id, RD_BYTES_ARRAY(large), false, &err), -1);
+    assert_int_equal(encl_egress_send(egress, id, RD_BYTES_LIT("one"), false, &err), 0);
+    assert_int_equal(encl_egress_send(egress, id, RD_BYTES_LIT("two"), false, &err), -1); /* before the first left */
+    expect_sent(&w, "3\r\none\r\n");
+    assert_int_equal(next_news(&w, NULL), ENCL_NEWS_ROOM);
+    assert_int_equal(encl_egress_send(egress, id, RD_BYTES_NULL, true, &err), 0);
+    expect_sent(&w, "0\r\n\r\n");
+    assert_int_equal(encl_egress_send(egress, id, RD_BYTES_LIT("more"), false, &err), -1);
+    say(&w, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    assert_int_equal(next_news(&w, NULL), ENCL_NEWS_ANSWER); /* whole, and so the last */
+    assert_false(encl_egress_is_busy(egress));
+    (void)close(w.peer[0]);
+    /* An answer that comes before the end is the end. */
+    id = begin_request(&w, true);
+    assert_int_equal(next_news(&w, NULL), ENCL_NEWS_ROOM);
+    say(&w, "HTTP/1.1 413 No\r\nContent-Length: 2\r\n\r\nn");
+    assert_int_equal(next_news(&w, NULL), ENCL_NEWS_ANSWER);
+    assert_int_equal(encl_egress_send(egress, id, RD_BYTES_LIT("one"), false, &err), -1);
+    assert_int_equal(encl_egress_failed(egress), 0);
+    (void)close(w.peer[0]);
+    close_world(&w);
+}
+
+static void a_body_comes_as_it_is_taken(void **state)
+{
+    RD_CLEANUP(rd_buf_done) rd_buf why = { 0 };
+    RD_CLEANUP(rd_buf_done) rd_buf body = { 0 };
+    char chunk[8193];
+    world_fixture w = { .answer = "" };
+    struct pollfd watched[ENCL_EGRESS_AT_ONCE];
+    (void)state;
+    open_world(&w, "export default () => new Response('');");
+    encl_egress *egress = encl_world_egress(w.world);
+    uint32_t id = begin_request(&w, false);
+    expect_sent(&w, "\r\n\r\n");
+    encl_egress_want(egress, id); /* before it was told of an answer: nothing */
+    encl_egress_take(egress, id, &body);
+    say(&w, "HTTP/1.1 200 OK\r\nContent-Length: 1048576\r\n\r\n");
+    assert_int_equal(next_news(&w, NULL), ENCL_NEWS_ANSWER);
+    assert_int_equal(next_news(&w, NULL), -1);
+    assert_false(encl_egress_is_pending(egress)); /* nobody waits for it */
+    assert_true(encl_egress_is_busy(egress));
+    memset(chunk, 'x', sizeof(chunk) - 1);
+    chunk[sizeof(chunk) - 1] = '\0';
+    for (size_t i = 0; i < ENCL_EGRESS_HOLD_MAX / (sizeof(chunk) - 1); i++)
+        say(&w, chunk);
+    say(&w, chunk);
+    assert_int_equal(encl_egress_watch(egress, watched), 0); /* enough is held: the peer waits */
+    assert_int_equal(next_news(&w, NULL), -1);
+    encl_egress_want(egress, id);
+    assert_true(encl_egress_is_pending(egress));
+    assert_int_equal(next_news(&w, NULL), ENCL_NEWS_PIECE);
+    encl_egress_take(egress, id, &body);
+    assert_int_equal(body.size, ENCL_EGRESS_HOLD_MAX);
+    encl_egress_want(egress, id);
+    (void)encl_egress_turn(egress);
+    (void)close(w.peer[0]); /* in the middle: what came is told first, then the failure, once */
+    (void)encl_egress_turn(egress);
+    assert_int_equal(next_news(&w, NULL), ENCL_NEWS_PIECE);
+    encl_egress_take(egress, id, &body);
+    assert_int_equal(body.size, ENCL_EGRESS_HOLD_MAX + sizeof(chunk) - 1);
+    assert_int_equal(next_news(&w, NULL), -1);
+    encl_egress_want(egress, id);
+    assert_int_equal(next_news(&w, &why), ENCL_NEWS_FAILED);
+    assert_non_null(strstr(rd_buf_text(&why), "plain.example:80: the answer ends in the middle"));
+    assert_int_equal(encl_egress_failed(egress), 1);
+    assert_false(encl_egress_is_busy(egress));
+    close_world(&w);
+}
+
+/* Who gives a body up has his answer: it did not fail. */
+static void a_body_is_given_up(void **state)
+{
+    world_fixture w = { .answer = "" };
+    char byte;
+    (void)state;
+    open_world(&w, "export default () => new Response('');");
+    encl_egress *egress = encl_world_egress(w.world);
+    uint32_t id = begin_request(&w, false);
+    say(&w, "HTTP/1.1 200 OK\r\n\r\npart");
+    assert_int_equal(next_news(&w, NULL), ENCL_NEWS_ANSWER);
+    encl_egress_cancel(egress, id);
+    assert_int_equal(encl_egress_failed(egress), 0);
+    while (read(w.peer[0], &byte, 1) > 0)
+        continue;
+    assert_int_equal(read(w.peer[0], &byte, 1), 0); /* the connection ended */
+    (void)close(w.peer[0]);
+    id = begin_request(&w, false);
+    encl_egress_cancel(egress, id);
+    assert_int_equal(encl_egress_failed(egress), 1);
+    (void)close(w.peer[0]);
+    close_world(&w);
+}
+
 static void the_public_roots_are_there(void **state)
 {
     (void)state;
@@ -253,6 +411,9 @@ int main(void)
         cmocka_unit_test(r17_nothing_is_fetched_before_the_snapshot),
         cmocka_unit_test(r22_a_secret_by_reference_never_enters_the_engine),
         cmocka_unit_test(r18_open_requests_end_with_their_call),
+        cmocka_unit_test(a_body_leaves_in_pieces),
+        cmocka_unit_test(a_body_comes_as_it_is_taken),
+        cmocka_unit_test(a_body_is_given_up),
         cmocka_unit_test(the_public_roots_are_there),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
