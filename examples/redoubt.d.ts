@@ -60,3 +60,8 @@ declare const redoubt: {
 
 /** A text that becomes the secret in a header of `fetch` to a place whose `egress` entry lists it; worth nothing anywhere else. */
 declare function secret(name: string): string;
+
+interface RequestInit {
+  /** A body that is a stream is sent as it comes; without this it is gathered first, and sent with its length. */
+  duplex?: "half";
+}
