@@ -381,6 +381,22 @@ test("a reader who does not read holds nobody else up, and loses its socket", { 
   one.socket.destroy();
 });
 
+test("time: a ping each 30 s, the end of who does not answer, and of a message that does not come to its end", { timeout: 150000 }, async () => {
+  const began = Date.now(), seconds = () => (Date.now() - began) / 1000;
+  const alive = await open(), silent = await raw("/silent"), half = await raw("/half");
+  let pings = 0;
+  alive.ws.on("ping", () => { pings++; });
+  half.socket.write(rawFrame(2, Buffer.alloc(20000), { fin: false }));
+  assert.equal(codeOf(await half.frames()), 1008);
+  assert.ok(seconds() > 25 && seconds() < 45, `${seconds()} s`);
+  await logged("ended 1008  /half 0");
+  assert.deepEqual((await silent.frames()).map(([opcode]) => opcode), [9, 9], "two pings, and no Close to who is gone");
+  assert.ok(seconds() > 75 && seconds() < 110, `${seconds()} s`);
+  await logged("ended 1006  /silent 0");
+  assert.ok(pings >= 2);
+  assert.equal((await alive.say("still here")).text, "still here");
+});
+
 test("HTTP/2 opens none", { timeout: 30000 }, async () => {
   const tls = await openTls(app, ["h2"]);
   const session = connectH2(`https://${nameOf(app)}`, { createConnection: () => tls });
