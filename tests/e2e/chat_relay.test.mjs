@@ -8,7 +8,7 @@ import { request } from "node:http";
 import { createServer } from "node:https";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { BIN } from "../support/stack.mjs";
+import { BIN, ROOT } from "../support/stack.mjs";
 
 let dir, model, dev, url, asked;
 before(async () => {
@@ -26,7 +26,7 @@ before(async () => {
   }).listen(0, "127.0.0.1");
   await once(model, "listening");
   const host = `localhost:${model.address().port}`;
-  copyFileSync("examples/chat-relay/index.js", join(dir, "index.js"));
+  copyFileSync(join(ROOT, "examples/chat-relay/index.js"), join(dir, "index.js"));
   writeFileSync(join(dir, "redoubt.json"), JSON.stringify({ name: "chat", env: { URL: `https://${host}/v1`, MODEL: "m" }, egress: [{ host, ca, secrets: ["MODEL_KEY"] }] }));
   writeFileSync(join(dir, "secrets.json"), JSON.stringify({ MODEL_KEY: "k3y" }));
   dev = spawn(join(BIN, "redoubt"), ["dev", dir, "--port", "0", "--secrets", join(dir, "secrets.json")], { stdio: ["ignore", "pipe", "ignore"] });

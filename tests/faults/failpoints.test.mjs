@@ -56,11 +56,11 @@ const facts = (app, process_) => JSON.stringify({
 const dies = (victim, name, why) => Promise.race([victim.exited, new Promise((_, failed) => setTimeout(() => failed(new Error(`${name} was never reached: ${why()}`)), 40000).unref())]);
 
 for (const [i, { name, where, what }] of points.filter((p) => !ELSEWHERE.includes(p.name)).entries()) {
-  test(`${ROWS[name] || (where === "agent" ? "row 24" : "walk")}: ${name}: ${what}`, { timeout: 120000 }, async (t) => {
+  test(`${ROWS[name] || (where === "agent" ? "row 24" : "walk")}: ${name}: ${what}`, { timeout: 240000 }, async (t) => {
     const app = `walked-${i}`, process_ = where === "agent" ? `agent-${i % 2 + 1}` : PROCESSES[where]; // in turn: a host that comes back too often is quarantined
     const before_ = sessions();
     const victim = await stack.restart(process_, `${name}:kill`);
-    if (where === "agent") await until("its host is back", () => sessions() > before_ && areAttached()); // or both instances go to the other
+    if (where === "agent") await until("its host is back", () => sessions() > before_ && areAttached(), 60000); // or both instances go to the other
     const made = deploysAtLast(app), death = dies(victim, name, () => facts(app, process_));
     // The scheduler may look before it has heard that the host is back: then all of the app is elsewhere, and another one brings work.
     let more = made;
