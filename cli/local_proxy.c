@@ -203,5 +203,11 @@ void cli_local_proxy(const char *api, const char *token, cli_exchange_http *x)
     (void)curl_easy_getinfo(p->curl, CURLINFO_RESPONSE_CODE, &status);
     for (size_t i = 0; i < p->line_count; i++)
         cli_http_add(x, p->names[i], p->values[i]);
+    /* These have no body (RFC 9110, 6.4.1), and the library ends a stream of none with a chunk all the same. */
+    if (status == 204 || status == 304) {
+        passing_free(p);
+        cli_http_reply(x, (int)status, NULL, RD_BYTES_NULL);
+        return;
+    }
     cli_http_stream(x, (int)status, NULL, take, passing_free, p);
 }

@@ -52,7 +52,7 @@ export function logViewer(app) {
   }
   // Opened on this machine, a batch at a time and in order; numbers that are missing were lost on the way.
   const shut = [], newest = new Map();
-  let isOpening = false, refusals = 0;
+  let isOpening = false;
   function opened(line, answer) {
     if (!answer || answer.level === "sealed") return;
     const next = newest.get(answer.instance);
@@ -65,17 +65,12 @@ export function logViewer(app) {
     isOpening = true;
     try {
       while (shut.length) {
-        const batch = shut.slice(0, 100);
+        const batch = shut.splice(0, 100);
         const answers = await openLines(app, batch.map(({ sealed }) => sealed));
-        shut.splice(0, batch.length);
         batch.forEach(({ line }, i) => opened(line, answers[i]));
-        refusals = 0;
         sieve();
       }
-    } catch {
-      if (++refusals < 4) setTimeout(openShut, 1000 * refusals); // the program may be busy with other verbs
-      else shut.length = 0; // they stay as they are, and say how to open them
-    } finally { isOpening = false; }
+    } catch { shut.length = 0; } finally { isOpening = false; } // they stay as they are, and say how to open them
   }
   function take(data) {
     const isShut = data.level === "sealed";

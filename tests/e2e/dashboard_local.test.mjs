@@ -3,6 +3,7 @@ import { test, before, after } from "node:test";
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { request } from "node:http";
+import { connect } from "node:net";
 import { readFileSync, mkdtempSync, cpSync, appendFileSync } from "node:fs";
 import { join } from "node:path";
 import { BIN, ROOT, Stack, until } from "../support/stack.mjs";
@@ -58,6 +59,21 @@ test("the address works once", async () => {
   cookie = first.headers["set-cookie"][0].split(";")[0];
   [, key] = /^\/#local=([0-9a-f]{64})$/.exec(first.headers.location);
   assert.equal((await ask("GET", way)).status, 403);
+});
+
+test("an answer without a body has nothing behind its head: what a connection says next is the next answer", async () => {
+  const first = await ask("GET", `/v1/apps/${app}`, { headers: keyed() });
+  const { hostname, port } = new URL(origin), socket = connect(Number(port), hostname);
+  let got = "";
+  socket.on("data", (bytes) => { got += bytes; });
+  const send = (path, more = "") => socket.write(`GET ${path} HTTP/1.1\r\nHost: ${hostname}:${port}\r\nCookie: ${cookie}\r\nRedoubt-CSRF: ${key}\r\n${more}\r\n`);
+  send(`/v1/apps/${app}`, `If-None-Match: ${first.headers.etag}\r\n`);
+  await until("it is answered", () => got.includes("\r\n\r\n"));
+  send("/icon.svg");
+  await until("the next is answered", () => got.includes("<svg"));
+  socket.destroy();
+  assert.match(got, /^HTTP\/1\.1 304 /);
+  assert.match(got.split("\r\n\r\n")[1], /^HTTP\/1\.1 200 /);
 });
 
 test("R7: the files are those of the command line, whatever the plane serves; strict headers", async () => {
