@@ -89,11 +89,20 @@ static int run_list(cli_context *context, const cli_args *args, rd_err *err)
     return status;
 }
 
+static const char *where_logs_go(const rd_release *release, const char *class)
+{
+    if (release->logs == RD_LOGS_SEALED)
+        return "sealed to the owner's log key";
+    bool is_kept = release->logs == RD_LOGS_UNSAID && class && strcmp(class, "hardware") == 0;
+    return is_kept ? "kept in the enclave" : "clear";
+}
+
 /* Out of the release as the plane has it: what is shown here is proved by `redoubt verify` alone. */
-static void print_engine(cli_context *context, cli_client *client, const char *app, const json_t *deployment)
+static void print_release(cli_context *context, cli_client *client, const json_t *app, const json_t *deployment)
 {
     const char *release = deployment ? json_string_value(json_object_get(deployment, "release")) : NULL;
-    RD_CLEANUP(rd_free_p) char *path = rd_asprintf("/v1/apps/%s/releases/%s", app, release ? release : "");
+    RD_CLEANUP(rd_free_p)
+    char *path = rd_asprintf("/v1/apps/%s/releases/%s", text_of(app, "id"), release ? release : "");
     RD_CLEANUP(rd_json_free_p) json_t *answer = NULL;
     RD_CLEANUP(rd_buf_done) rd_buf document = { 0 };
     rd_release parsed = { 0 };
@@ -103,9 +112,7 @@ static void print_engine(cli_context *context, cli_client *client, const char *a
     if (cli_json_b64(answer, "document", RD_DOCUMENT_SIZE_MAX, &document, &ignored) == 0 &&
         rd_release_parse(rd_buf_bytes(&document), &parsed, &ignored) == 0) {
         cli_print(&context->out, "release %u   engine %s   logs %s", parsed.number, rd_engine_names[parsed.engine],
-                  parsed.logs == RD_LOGS_SEALED  ? "sealed to the owner's log key"
-                  : parsed.logs == RD_LOGS_CLEAR ? "clear"
-                                                 : "as the class has them");
+                  where_logs_go(&parsed, json_string_value(json_object_get(app, "class"))));
         rd_release_done(&parsed);
     }
 }
@@ -131,7 +138,7 @@ static int run_show(cli_context *context, const cli_args *args, rd_err *err)
         const json_t *deployment = json_object_get(app, "deployment");
         if (json_is_object(deployment))
             cli_print(&context->out, "deployment %s   %s", text_of(deployment, "id"), text_of(deployment, "state"));
-        print_engine(context, client, text_of(app, "id"), deployment);
+        print_release(context, client, app, deployment);
         if (json_array_size(instances))
             status = cli_instances_print(context, instances, err);
         else if (is_asleep(app))

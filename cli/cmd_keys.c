@@ -56,7 +56,9 @@ static int run_log(cli_context *context, const cli_args *args, rd_err *err)
         return -1;
     RD_CLEANUP(rd_free_p) char *path = cli_log_key_path(context->profile);
     if (cli_log_key_public(context->profile, cli_args_has(args, "new"), key, &is_new, err) < 0)
-        return -1;
+        return err->code == RD_E_CLI_NOT_FOUND
+                   ? rd_err_set(err, err->code, "no log key at %s: redoubt keys log --new makes it", path)
+                   : -1;
     rd_base64url_encode(RD_BYTES_ARRAY(key), text);
     if (is_new)
         cli_note(&context->out, "Log key made at %s: whoever has it reads the logs, and nobody else.", path);

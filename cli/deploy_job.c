@@ -349,8 +349,8 @@ static int settle_logs(cli_deploy_job *job, bool may_create, rd_err *err)
     if (release->logs != RD_LOGS_SEALED)
         return 0;
     if (cli_log_key_public(job->context->profile, may_create, release->log_key, &is_new, err) < 0) {
-        if (may_create || err->code != RD_E_CLI_NO_KEY)
-            return rd_err_wrap(err, "log key");
+        if (may_create || err->code != RD_E_CLI_NOT_FOUND)
+            return -1;
         *err = (rd_err)RD_ERR_INIT;
     }
     RD_CLEANUP(rd_free_p) char *path = cli_log_key_path(job->context->profile);

@@ -60,7 +60,7 @@ int cli_key_file_read(const char *path, const char *type, rd_secret **ret, rd_er
     struct stat status;
     RD_CLEANUP(rd_json_free_p) json_t *document = NULL;
     if (stat(path, &status) < 0)
-        return rd_err_set(err, RD_E_CLI_NO_KEY, "no key at %s", path);
+        return rd_err_set(err, RD_E_CLI_NOT_FOUND, "no key at %s", path);
     if (status.st_mode & 077)
         return rd_err_set(err, RD_E_CLI_FILE_MODE, "%s is readable by others; run: chmod 600 %s", path, path);
     RD_CLEANUP(rd_secret_free_p) rd_secret *key = rd_secret_new(RD_X25519_SIZE);
@@ -100,7 +100,7 @@ int cli_log_key_public(const cli_profile *profile, bool may_create, uint8_t ret[
     if (is_new)
         return cli_key_file_create(path, LOG_KEY_TYPE, ret, err);
     if (cli_key_file_read(path, LOG_KEY_TYPE, &key, err) < 0)
-        return -1;
+        return rd_err_wrap(err, "log key");
     rd_x25519_public(key, ret);
     return 0;
 }

@@ -24,7 +24,7 @@ typedef struct cli_opened_line {
 } cli_opened_line;
 
 /* A line {"instance","epoch","level","text",…} as the plane gives it. A sealed one that opens gets its own level and
- * text, and "number"; err (SEAL_CONTEXT, SEAL_FORMAT, CLI_NO_KEY …) is set when it does not. */
+ * text, and "number"; err (SEAL_CONTEXT, SEAL_FORMAT, CLI_NOT_FOUND …) is set when it does not. */
 cli_opened_line cli_sealed_logs_open(cli_sealed_logs *logs, json_t *line, rd_err *err);
 
 #endif

@@ -54,12 +54,14 @@ const edit = (event, change) => event.replace(/data: (.*)/, (_, data) => { const
 
 test("deploy makes the log key, the release names it, and logs opens the lines", async () => {
   assert.equal(statSync(keyPath).mode & 0o777, 0o600);
+  const none = await stack.cli("keys", "log", { env: { REDOUBT_LOG_KEY_FILE: keyPath + ".none" } });
+  assert.match(none.stderr, /no log key at .*: redoubt keys log --new makes it/);
   const shown = await stack.cli("keys", "log");
   assert.match(shown.stdout, /^[\w-]{43}\n$/);
   const [{ digest }] = (await stack.request("GET", `/v1/apps/${app}/releases`)).body.items;
   const release = JSON.parse(Buffer.from((await stack.request("GET", `/v1/apps/${app}/releases/${digest}`)).body.document, "base64url"));
   assert.deepEqual(release.logs, { key: shown.stdout.trim() });
-  assert.match((await stack.cli("apps", "show", "whisper")).stdout, /logs sealed/);
+  assert.match((await stack.cli("apps", "show", "whisper")).stdout, /logs sealed to the owner's log key/);
   assert.equal((await say("1", "2")).status, 200);
   await arrived("line 2");
   const { lines } = await logs();
