@@ -94,7 +94,7 @@ typedef struct encl_response {
     const encl_header *headers;
     size_t header_count;
     rd_bytes body;
-    bool has_stream;     /* no body yet: encl_engine_stream brings it */
+    bool has_stream;     /* no body yet: encl_engine_stream brings it. To HEAD: none comes, and its length is unknown */
     bool has_background; /* ctx.waitUntil work is left: encl_engine_finish may run it */
     uint64_t generation; /* of the reset arena it lives in */
 } encl_response;

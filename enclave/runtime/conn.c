@@ -133,6 +133,7 @@ void encl_conn_begin_again(encl_conn *conn, unsigned status)
 {
     rd_buf_clear(&conn->head);
     conn->written = 0;
+    conn->has_length = encl_http_has_length(status);
     rd_buf_printf(&conn->head, "HTTP/1.1 %u %s\r\n", status, encl_http_reason(status));
 }
 
@@ -146,7 +147,8 @@ void encl_conn_line(encl_conn *conn, const char *name, rd_bytes value)
 
 bool encl_conn_end(encl_conn *conn, rd_bytes body, bool has_no_body)
 {
-    rd_buf_printf(&conn->head, "Content-Length: %zu\r\n", body.size);
+    if (conn->has_length)
+        rd_buf_printf(&conn->head, "Content-Length: %zu\r\n", body.size);
     if (conn->closes)
         rd_buf_append_str(&conn->head, "Connection: close\r\n");
     if (!has_no_body)

@@ -33,6 +33,7 @@ typedef struct encl_conn {
     bool may_read;         /* edge-triggered: the socket may hold bytes */
     bool watches_writing;  /* EPOLLOUT is asked for */
     bool closes;           /* after the answer */
+    bool has_length;       /* the answer says how long its body is */
     bool is_greeted;       /* its first byte was seen */
     bool has_begun;        /* a request's bytes came: its deadline runs */
     encl_channel *channel; /* TLS that ends here; NULL: the relay's plain bytes */
@@ -90,7 +91,8 @@ void encl_conn_begin(encl_conn *conn, unsigned status);
 void encl_conn_line(encl_conn *conn, const char *name, rd_bytes value);
 /* Another head, from its status line on, for the body that stands there. */
 void encl_conn_begin_again(encl_conn *conn, unsigned status);
-/* Adds Content-Length and, when it closes, Connection. body is copied; has_no_body leaves the bytes out (HEAD). */
+/* Adds Content-Length where the status has one and, when it closes, Connection. body is copied; has_no_body leaves the
+ * bytes out (HEAD). */
 bool encl_conn_end(encl_conn *conn, rd_bytes body, bool has_no_body);
 /* Instead of the above: the body follows as bytes are added, in chunks (RFC 9112, 7.1), until it is whole. The receipt
  * is their trailer, or stands in the seal that the body goes through. */

@@ -287,6 +287,7 @@ static int write_response(encl_conn *conn, const encl_http_request *request, con
 {
     *ret_type = write_head(conn, response);
     rd_bytes body = has_no_content(response->status) ? RD_BYTES_NULL : response->body;
+    conn->has_length &= !is_head(request) || !response->has_stream;
     if (!encl_conn_end(conn, body, is_head(request)) || conn->head.size + SALT_LINE > conn->head.size_max ||
         !encl_sealed_has_room(conn, response->header_count))
         return head_too_large(err);
@@ -376,7 +377,7 @@ static encl_exchange_outcome answer_function(const encl_server_parts *parts, enc
     bool takes_stream = !is_gathered && !is_head(request) && !has_no_content(response.status);
     if (is_stream && takes_stream)
         return answer_stream(parts, conn, request, body, &response, &wish, turn);
-    if (is_stream)
+    if (is_stream && !is_head(request))
         outcome = gather_stream(parts, conn, &response, &gathered, &err);
     encl_function_egress(parts->function, &wish.egress_asked, &wish.egress_failed);
     if (outcome < 0 || write_response(conn, request, &response, &type, &err) < 0) {

@@ -221,6 +221,11 @@ int encl_http_parse(rd_bytes input, size_t *scanned, encl_http_request *ret, rd_
     return parse_head(rd_bytes_of(input.data, ret->head_size), ret, err) < 0 ? -1 : ENCL_HTTP_DONE;
 }
 
+bool encl_http_has_length(unsigned status)
+{
+    return status != 204 && status != 304;
+}
+
 const char *encl_http_reason(unsigned status)
 {
     static const struct {

@@ -49,5 +49,8 @@ const encl_http_header *encl_http_find(const encl_http_request *request, const c
 bool encl_http_is_reserved(rd_bytes name);
 /* A status's reason phrase, "" for unknown ones. */
 const char *encl_http_reason(unsigned status);
+/* Whether an answer of this status says how long its body is (RFC 9110, 8.6): 204 must not, and what 304 would say is
+ * the length of another answer. */
+bool encl_http_has_length(unsigned status);
 
 #endif

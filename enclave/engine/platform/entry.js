@@ -32,7 +32,8 @@
     }
     // The answer's head goes first; the pump counts as work until then, as waitUntil's does.
     const sendStream = (response, stream) => {
-        if (hasNoBody) {
+        if (hasNoBody) { // how long it would be nobody knows: OPEN says so
+            hooks.ask(OPEN);
             hooks.sendHead(response);
             call(then, stream.cancel(), [undefined, hooks.report]);
             return;
