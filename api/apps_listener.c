@@ -33,6 +33,8 @@ typedef struct exchange {
     rd_buf body; /* of a whole answer */
     int status;
     char content_type[256];
+    int64_t head_size; /* what the answer to HEAD says; -1: nothing */
+    bool is_head_request;
     bool has_head, is_streamed, is_cut;
     bool is_unspeakable; /* a streamed answer, and HTTP/1.0, which cannot tell where it ends from where it was cut */
     bool is_checking;    /* the token is being looked up */
@@ -139,6 +141,7 @@ static void on_head(void *context, const api_http_response *response, const api_
     x->status = response->status;
     const char *type = api_http_response_header(response, "content-type");
     snprintf(x->content_type, sizeof x->content_type, "%s", type ? type : "");
+    x->head_size = response->has_length ? (int64_t)response->content_length : -1;
     rd_buf_init(&x->body, WHOLE_MAX);
     x->is_unspeakable = response->is_chunked && !api_request_takes_chunks(x->request);
     if (x->is_unspeakable)
@@ -197,10 +200,13 @@ static void on_done(void *context, const rd_err *err)
             api_stream_end(x->stream);
         return; /* freed by on_close */
     }
+    const char *type = *x->content_type ? x->content_type : NULL;
     if (x->request && err)
         answer_problem(x, err);
+    else if (x->request && x->is_head_request && x->status != 204 && x->status != 304)
+        api_reply_head(RD_TAKE(x->request), x->status, type, x->head_size);
     else if (x->request)
-        api_reply_buf(RD_TAKE(x->request), x->status, *x->content_type ? x->content_type : NULL, &x->body);
+        api_reply_buf(RD_TAKE(x->request), x->status, type, &x->body);
     exchange_free(x);
 }
 
@@ -295,6 +301,7 @@ static void handle(api_request *request)
     exchange *x = rd_alloc(sizeof *x);
     x->apps = context->apps;
     x->request = request;
+    x->is_head_request = strcmp(api_request_method(request), "HEAD") == 0;
     const char *host = api_request_header(request, "host");
     if (!host || !api_apps_parse_host(host, context->config->apps_domain, &x->app)) {
         refuse(x, RD_E_APP_UNKNOWN, "the host names no app");

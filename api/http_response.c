@@ -25,6 +25,7 @@ void api_http_response_begin(api_http_response *response, bool is_head_request, 
     response->status = 0;
     response->header_count = 0;
     response->is_chunked = false;
+    response->has_length = false;
     response->content_length = 0;
     response->body_left = 0;
     response->body_taken = 0;
@@ -168,7 +169,6 @@ static int body_too_large(const api_http_response *response, uint64_t size, rd_e
 /* RFC 9112, 6.3, narrowed: a length or chunks, once, and nothing else frames a body. */
 static int decide_framing(api_http_response *response, rd_err *err)
 {
-    bool has_length = false;
     for (size_t i = 0; i < response->header_count; i++) {
         const api_http_header *header = &response->headers[i];
         if (strcmp(header->name, "transfer-encoding") == 0) {
@@ -178,16 +178,16 @@ static int decide_framing(api_http_response *response, rd_err *err)
         }
         if (strcmp(header->name, "content-length") != 0)
             continue;
-        if (has_length)
+        if (response->has_length)
             return invalid(err, "two content-length headers");
         if (parse_length(header->value, &response->content_length) < 0)
             return invalid(err, "content-length is not a number");
-        has_length = true;
+        response->has_length = true;
     }
     bool is_bodiless = response->is_head_request || response->status == 204 || response->status == 304;
-    if (has_length && response->is_chunked)
+    if (response->has_length && response->is_chunked)
         return invalid(err, "content-length and chunks");
-    if (!has_length && !response->is_chunked && !is_bodiless)
+    if (!response->has_length && !response->is_chunked && !is_bodiless)
         return invalid(err, "neither content-length nor chunks");
     if (response->content_length > response->body_max)
         return body_too_large(response, response->content_length, err);

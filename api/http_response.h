@@ -34,6 +34,7 @@ typedef struct api_http_response {
     api_http_header headers[API_HTTP_HEADERS_MAX];
     size_t header_count;
     bool is_chunked; /* as long as it is: content_length is 0 */
+    bool has_length; /* of an answer to HEAD, or of status 304: that of the body which is not sent */
     uint64_t content_length;
     uint64_t body_left;  /* of the body, or of this chunk */
     uint64_t body_taken; /* of all chunks */

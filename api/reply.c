@@ -86,6 +86,13 @@ void api_reply_empty(api_request *request, int status)
     settle(request, status, NULL);
 }
 
+void api_reply_head(api_request *request, int status, const char *content_type, int64_t content_length)
+{
+    request->answer.has_no_body = true;
+    request->answer.head_size = content_length;
+    settle(request, status, content_type);
+}
+
 void api_reply_json(api_request *request, int status, json_t *body)
 {
     rd_buf text;
@@ -211,6 +218,15 @@ static void add_headers(api_request *request, struct MHD_Response *response)
         (void)MHD_add_response_header(response, "Cache-Control", "no-store");
 }
 
+static ssize_t read_nothing(void *arg, uint64_t position, char *out, size_t size)
+{
+    (void)arg;
+    (void)position;
+    (void)out;
+    (void)size;
+    return MHD_CONTENT_READER_END_WITH_ERROR;
+}
+
 static struct MHD_Response *make_response(api_request *request)
 {
     api_answer *answer = &request->answer;
@@ -224,10 +240,22 @@ static struct MHD_Response *make_response(api_request *request)
             close(fd);
         return response;
     }
+    if (answer->has_no_body)
+        return MHD_create_response_from_callback(
+            answer->head_size >= 0 ? (uint64_t)answer->head_size : MHD_SIZE_UNKNOWN, 1, read_nothing, NULL, NULL);
     rd_buf body = answer->body;
     answer->body = (rd_buf){ 0 };
     return MHD_create_response_from_buffer_with_free_callback(body.size, body.data ? (void *)body.data : (void *)"",
                                                               body.data ? free : NULL);
+}
+
+/* libmicrohttpd ends chunks even where none are sent, which the connection's next answer would begin with: to HEAD,
+ * what has no length closes. */
+static bool has_false_end(const api_request *request)
+{
+    bool is_endless = request->stream ? api_stream_is_chunked(request->stream)
+                                      : request->answer.has_no_body && request->answer.head_size < 0;
+    return is_endless && strcmp(request->method, "HEAD") == 0;
 }
 
 enum MHD_Result api_answer_queue(api_request *request)
@@ -238,6 +266,8 @@ enum MHD_Result api_answer_queue(api_request *request)
     struct MHD_Response *response = make_response(request);
     if (!response)
         return MHD_NO;
+    if (has_false_end(request))
+        (void)MHD_set_response_options(response, MHD_RF_HTTP_VERSION_1_0_ONLY, MHD_RO_END);
     add_headers(request, response);
     enum MHD_Result result = MHD_queue_response(request->connection, (unsigned)request->answer.status, response);
     MHD_destroy_response(response);

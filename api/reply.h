@@ -23,6 +23,8 @@ void api_reply_bytes(api_request *request, int status, const char *content_type,
 /* Takes the buffer's memory and leaves it empty. */
 void api_reply_buf(api_request *request, int status, const char *content_type, rd_buf *body);
 void api_reply_empty(api_request *request, int status);
+/* Without a body, to HEAD: content_length is what a GET would bring (RFC 9110, 9.3.2); -1: unknown. */
+void api_reply_head(api_request *request, int status, const char *content_type, int64_t content_length);
 /* An open file of size bytes; the descriptor is taken. */
 void api_reply_file(api_request *request, int status, const char *content_type, int fd, uint64_t size);
 /* Status, code, hint and retryable by err_codes.def; detail is err's sentence, except for codes of our own faults

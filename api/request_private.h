@@ -38,6 +38,8 @@ typedef struct api_answer {
     rd_buf body;
     int fd; /* -1, or a file instead of body */
     uint64_t fd_size;
+    bool has_no_body; /* by its request's method, HEAD: head_size is what it would be; -1: unknown */
+    int64_t head_size;
     api_header headers[API_REPLY_HEADERS_MAX];
     size_t header_count, header_size;
     bool is_closing; /* close the connection afterwards */
@@ -97,6 +99,8 @@ void api_server_resume(api_request *request);
 void api_server_wake(api_server *server);
 /* stream.c. */
 struct MHD_Response *api_stream_response(api_stream *stream);
+/* stream.c: of unknown length. */
+bool api_stream_is_chunked(const api_stream *stream);
 /* stream.c: the request is over: tells the stream's owner. */
 void api_stream_closed(api_stream *stream);
 /* server.c: the table that a request of this listener is matched against. */

@@ -163,6 +163,11 @@ static ssize_t read_stream(void *arg, uint64_t position, char *out, size_t size)
     return (ssize_t)count;
 }
 
+bool api_stream_is_chunked(const api_stream *stream)
+{
+    return stream->options.content_length < 0;
+}
+
 struct MHD_Response *api_stream_response(api_stream *stream)
 {
     uint64_t size = stream->options.content_length >= 0 ? (uint64_t)stream->options.content_length : MHD_SIZE_UNKNOWN;

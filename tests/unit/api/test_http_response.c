@@ -41,6 +41,31 @@ static rd_code run(const char *text, size_t piece, bool is_head, uint64_t body_m
     return code;
 }
 
+/* What an answer to HEAD says of a length, and that it says one. */
+static void head_lengths(void **state)
+{
+    static const struct {
+        const char *text;
+        bool has_length;
+        uint64_t want;
+    } heads[] = { { "HTTP/1.1 200 OK\r\ncontent-length: 50\r\n\r\n", true, 50 },
+                  { "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n", true, 0 },
+                  { "HTTP/1.1 200 OK\r\n\r\n", false, 0 },
+                  { "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n", false, 0 } };
+    (void)state;
+    api_http_response response = { 0 };
+    for (size_t i = 0; i < RD_ARRAY_LEN(heads); i++) {
+        rd_bytes input = rd_bytes_str(heads[i].text), body = RD_BYTES_NULL;
+        rd_err err = RD_ERR_INIT;
+        api_http_response_begin(&response, true, 100);
+        assert_int_equal(api_http_response_step(&response, &input, &body, &err), API_HTTP_HEAD);
+        assert_int_equal(response.has_length, heads[i].has_length);
+        assert_int_equal(response.content_length, heads[i].want);
+        assert_int_equal(api_http_response_step(&response, &input, &body, &err), API_HTTP_DONE);
+    }
+    api_http_response_done(&response);
+}
+
 #define OK_HEAD "HTTP/1.1 200 OK\r\n"
 #define CHUNKED OK_HEAD "transfer-encoding: chunked\r\n\r\n"
 static const struct {
@@ -237,6 +262,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rows_hold),
+        cmocka_unit_test(head_lengths),
         cmocka_unit_test(head_is_bounded),
         cmocka_unit_test(a_pipe_is_reused_and_unread_bytes_come_again),
         cmocka_unit_test(a_receipt_comes_behind_the_chunks),
