@@ -352,10 +352,10 @@ static void on_request(void *arg, cli_exchange_http *x)
     const site *s = arg;
     dashboard *d = s->d;
     const char *path = cli_http_path(x);
-    bool is_read = strcmp(cli_http_method(x), "GET") == 0;
+    bool is_get = strcmp(cli_http_method(x), "GET") == 0, is_read = is_get || strcmp(cli_http_method(x), "HEAD") == 0;
     if (!is_for_us(d, x))
         refuse(x, 421, RD_E_LOCAL_DOOR, "this name is not ours");
-    else if (is_read && rd_starts_with(path, "/open/"))
+    else if (is_get && rd_starts_with(path, "/open/"))
         open_door(d, x, path + strlen("/open/"));
     else if (!has_cookie(d, x))
         refuse(x, 403, RD_E_LOCAL_DOOR, "this browser did not come by the address that was printed");

@@ -246,21 +246,22 @@ static void put_head(rd_buf *out, unsigned status)
                   encl_http_reason(status));
 }
 
-static void put_problem(rd_buf *out, const rd_err *err)
+static void put_problem(rd_buf *out, const rd_err *err, bool is_head)
 {
     RD_CLEANUP(rd_buf_done) rd_buf body = { 0 };
     (void)rd_problem_write(err, NULL, &body);
     put_head(out, (unsigned)rd_problem_status(err));
     rd_buf_printf(out, "Content-Type: " RD_PROBLEM_TYPE "\r\nContent-Length: %zu\r\n\r\n", body.size);
-    rd_buf_append_bytes(out, rd_buf_bytes(&body));
+    if (!is_head)
+        rd_buf_append_bytes(out, rd_buf_bytes(&body));
 }
 
 static void put_response(rd_buf *out, const encl_response *response, bool is_head)
 {
     put_head(out, response->status);
     if (response->has_stream)
-        rd_buf_append_str(out, "Transfer-Encoding: chunked\r\n");
-    else
+        rd_buf_append_str(out, is_head ? "" : "Transfer-Encoding: chunked\r\n");
+    else if (encl_http_has_length(response->status))
         rd_buf_printf(out, "Content-Length: %zu\r\n", response->body.size);
     for (size_t i = 0; i < response->header_count; i++) {
         if (encl_http_is_reserved(response->headers[i].name))
@@ -385,12 +386,13 @@ static void answer(dev *self, int fd, const rd_err *load_error)
         rd_bytes body = rd_bytes_of(in.data + request.head_size, (size_t)request.content_length);
         outcome = call(self, &request, body, &response, &err);
     }
+    bool is_head = rd_bytes_equal(request.method, RD_BYTES_LIT("HEAD"));
     if (outcome < 0)
-        put_problem(&out, &err);
+        put_problem(&out, &err, is_head);
     else
-        put_response(&out, &response, rd_bytes_equal(request.method, RD_BYTES_LIT("HEAD")));
+        put_response(&out, &response, is_head);
     (void)send_all(fd, rd_buf_bytes(&out));
-    if (outcome == 0 && response.has_stream)
+    if (outcome == 0 && response.has_stream && !is_head)
         outcome = stream(self, &response.has_background, &err);
     (void)shutdown(fd, SHUT_WR);
     if (!self || load_error)

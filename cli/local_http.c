@@ -96,6 +96,17 @@ void cli_http_problem(cli_exchange_http *x, int status, const rd_err *err)
     cli_http_reply(x, status, "application/problem+json", rd_buf_bytes(&text));
 }
 
+static ssize_t read_nothing(void *arg RD_UNUSED, uint64_t offset RD_UNUSED, char *out RD_UNUSED, size_t max RD_UNUSED)
+{
+    return MHD_CONTENT_READER_END_WITH_ERROR;
+}
+
+void cli_http_head(cli_exchange_http *x, int status, int64_t length)
+{
+    uint64_t size = length >= 0 ? (uint64_t)length : MHD_SIZE_UNKNOWN;
+    queue(x, status, NULL, MHD_create_response_from_callback(size, 1, read_nothing, NULL, NULL));
+}
+
 typedef struct stream {
     ssize_t (*read)(void *source, uint8_t *out, size_t max);
     void (*done)(void *source);

@@ -25,6 +25,8 @@ rd_bytes cli_http_body(const cli_exchange_http *x);
 void cli_http_add(cli_exchange_http *x, const char *name, const char *value);
 /* Answers, once; copies the body. type may be NULL. */
 void cli_http_reply(cli_exchange_http *x, int status, const char *type, rd_bytes body);
+/* Answers HEAD (RFC 9110, 9.3.2); length: what the body of a GET would have; -1: unknown. */
+void cli_http_head(cli_exchange_http *x, int status, int64_t length);
 /* Answers with an RFC 9457 problem document. */
 void cli_http_problem(cli_exchange_http *x, int status, const rd_err *err);
 /* Answers with what read gives: bytes, 0 for none yet (after waiting itself), -1 at the end, -2 when it is cut. done

@@ -158,7 +158,7 @@ static bool set_up(passing *p, const char *api, const char *token, const cli_exc
         api_size--;
     RD_CLEANUP(rd_free_p) char *url = rd_asprintf("%.*s%s", (int)api_size, api, cli_http_target(x));
     rd_bytes body = cli_http_body(x);
-    bool is_get = strcmp(cli_http_method(x), "GET") == 0;
+    bool is_head = strcmp(cli_http_method(x), "HEAD") == 0, is_get = strcmp(cli_http_method(x), "GET") == 0;
     CURL *c = p->curl;
     bool is_set = curl_easy_setopt(c, CURLOPT_URL, url) == CURLE_OK &&
                   curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L) == CURLE_OK &&
@@ -171,7 +171,9 @@ static bool set_up(passing *p, const char *api, const char *token, const cli_exc
                   curl_easy_setopt(c, CURLOPT_HEADERDATA, p) == CURLE_OK &&
                   curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, on_body) == CURLE_OK &&
                   curl_easy_setopt(c, CURLOPT_WRITEDATA, p) == CURLE_OK;
-    if (is_set && !is_get)
+    if (is_set && is_head)
+        is_set = curl_easy_setopt(c, CURLOPT_NOBODY, 1L) == CURLE_OK;
+    else if (is_set && !is_get)
         is_set = curl_easy_setopt(c, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)body.size) == CURLE_OK &&
                  curl_easy_setopt(c, CURLOPT_COPYPOSTFIELDS, body.size ? (const char *)body.data : "") == CURLE_OK &&
                  curl_easy_setopt(c, CURLOPT_CUSTOMREQUEST, cli_http_method(x)) == CURLE_OK;
@@ -207,6 +209,13 @@ void cli_local_proxy(const char *api, const char *token, cli_exchange_http *x)
     if (status == 204 || status == 304) {
         passing_free(p);
         cli_http_reply(x, (int)status, NULL, RD_BYTES_NULL);
+        return;
+    }
+    if (strcmp(cli_http_method(x), "HEAD") == 0) {
+        curl_off_t length = -1;
+        (void)curl_easy_getinfo(p->curl, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);
+        passing_free(p);
+        cli_http_head(x, (int)status, (int64_t)length);
         return;
     }
     cli_http_stream(x, (int)status, NULL, take, passing_free, p);

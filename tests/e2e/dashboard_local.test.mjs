@@ -76,6 +76,27 @@ test("an answer without a body has nothing behind its head: what a connection sa
   assert.match(got.split("\r\n\r\n")[1], /^HTTP\/1\.1 200 /);
 });
 
+test("HEAD is answered with a head alone, by this program and by the plane behind it", async () => {
+  const { hostname, port } = new URL(origin), socket = connect(Number(port), hostname);
+  let got = "";
+  socket.on("data", (bytes) => { got += bytes; });
+  const send = (method, path) => socket.write(`${method} ${path} HTTP/1.1\r\nHost: ${hostname}:${port}\r\nCookie: ${cookie}\r\nRedoubt-CSRF: ${key}\r\n\r\n`);
+  const heads = () => got.split("\r\n\r\n").length - 1;
+  const paths = ["/app.js", "/v1/apps", "/v1/session", "/v1/nothing"];
+  for (const [i, path] of paths.entries()) {
+    const whole = await ask("GET", path, { headers: keyed() });
+    send("HEAD", path);
+    await until("it is answered", () => heads() > i);
+    const head = got.split("\r\n\r\n")[i];
+    assert.match(head, new RegExp(`^HTTP/1\\.1 ${whole.status} `), path);
+    assert.match(head, path === "/v1/nothing" ? /^content-length: [1-9]/im : new RegExp(`^content-length: ${Buffer.byteLength(whole.text)}\r?$`, "im"), path);
+  }
+  send("GET", "/icon.svg");
+  await until("the next is answered", () => got.includes("<svg"));
+  socket.destroy();
+  assert.match(got.split("\r\n\r\n")[paths.length], /^HTTP\/1\.1 200 [^]*image\/svg/);
+});
+
 test("R7: the files are those of the command line, whatever the plane serves; strict headers", async () => {
   for (const path of ["/app.js", "/here.js", "/index.html", "/pages/deploy.js"]) {
     const shown = await ask("GET", path, { headers: as() });

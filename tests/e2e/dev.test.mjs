@@ -5,6 +5,7 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { createServer, get as httpGet } from "node:http";
 import { once } from "node:events";
+import { connect } from "node:net";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -72,6 +73,26 @@ test("a stream leaves as it is made, and one that fails is cut", async () => {
   };
   assert.equal(await streamed("whole"), "second");
   await assert.rejects(streamed("broken"), /aborted/);
+});
+test("HEAD is answered with a head alone, as GET's would be", async () => {
+  write("index.js", `export default (request) => { const path = new URL(request.url).pathname;
+    if (path === "/throws") throw new Error("broken");
+    return new Response(path === "/stream" ? new ReadableStream({ pull(c) { c.enqueue(new Uint8Array(9)); c.close(); } }) : "eleven long"); };`);
+  await until("it is loaded", async () => (await get("whole")).body === "eleven long");
+  const { hostname, port } = new URL(url);
+  for (const [path, status, length] of [["/whole", 200, "11"], ["/stream", 200, undefined], ["/throws", 500, /^\d+$/]]) {
+    const socket = connect(Number(port), hostname);
+    let got = "";
+    socket.on("data", (bytes) => { got += bytes; });
+    socket.write(`HEAD ${path} HTTP/1.1\r\nHost: ${hostname}:${port}\r\n\r\n`);
+    await once(socket, "close");
+    assert.match(got, new RegExp(`^HTTP/1\\.1 ${status} [^]*\r\n\r\n$`), path);
+    assert.equal(got.indexOf("\r\n\r\n"), got.length - 4, path);
+    assert.doesNotMatch(got, /transfer-encoding/i, path);
+    const said = /^content-length: (.*)\r$/im.exec(got)?.[1];
+    if (length instanceof RegExp) assert.match(said, length);
+    else assert.equal(said, length, path);
+  }
 });
 test("a WebSocket is refused, and why is said", async () => {
   const refused = httpGet(url, { headers: { connection: "Upgrade", upgrade: "websocket", "sec-websocket-version": "13", "sec-websocket-key": "AAAAAAAAAAAAAAAAAAAAAA==" } });
