@@ -132,17 +132,28 @@ static void load_main(encl_machine *machine)
 
 /* --- the machine ------------------------------------------------------------------------------------------------ */
 
+/* Read when the library wakes up, at the first load. */
+static const struct {
+    const char *name;
+    const char *value;
+} settings[] = {
+    { "TZ", "UTC" },                  /* one time zone for all */
+    { "JSC_numberOfGCMarkers", "1" }, /* no more threads than help */
+    /* The watchdog sets a flag that code polls, instead of faulting into a signal handler. */
+    { "JSC_usePollingTraps", "1" },
+    /* How often compiled code may leave by a wrong guess before it is compiled anew, doubled each time. A handler of a
+     * new machine is compiled when it has hardly been seen, so that the library's 100 are most of its time. */
+    { "JSC_osrExitCountForReoptimization", "2" },
+};
+
 int encl_machine_new(const encl_machine_host *host, size_t heap_size, encl_machine **ret, rd_err *err)
 {
     if (encl_jsc)
         return rd_err_set(err, RD_E_ENGINE_STATE, "this process has an engine already");
     if (encl_jsc_limits_init(err) < 0)
         return -1;
-    /* Read when the library wakes up, at the first load. One time zone for all, and no more threads than help. */
-    (void)setenv("TZ", "UTC", 1);
-    (void)setenv("JSC_numberOfGCMarkers", "1", 1);
-    /* The watchdog sets a flag that code polls, instead of faulting into a signal handler. */
-    (void)setenv("JSC_usePollingTraps", "1", 1);
+    for (size_t i = 0; i < RD_ARRAY_LEN(settings); i++)
+        (void)setenv(settings[i].name, settings[i].value, 1);
     encl_machine *machine = rd_alloc(sizeof(*machine));
     machine->host = *host;
     machine->heap_size = heap_size;
