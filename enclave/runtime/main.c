@@ -74,6 +74,7 @@ static int parse(int argc, char **argv, arguments *ret)
 
 int main(int argc, char **argv)
 {
+    (void)clearenv(); /* the host's: libraries take options from it */
     arguments given = { 0 };
     if (parse(argc, argv, &given) < 0 || (!given.is_done && !given.is_check && given.zygote_fd == 0)) {
         (void)fputs("redoubt-enclave: see redoubt-enclave --help\n", stderr);

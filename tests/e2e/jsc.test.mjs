@@ -1,7 +1,7 @@
 // The second engine: a release with "engine":"jsc" runs on a program with a measurement of its own, and on no other.
 import { test, before, after } from "node:test";
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -57,6 +57,13 @@ test("an answer that is streamed comes whole, with its receipt behind it", { ski
   for (let n = 0; n < 2; n++) assert.equal(await text("/stream"), "1;2;3;");
   const result = await stack.json("invoke", "fast", "--plain", "--path", "/stream");
   assert.equal(result.verified, true);
+});
+
+test("what is measured takes nothing from the environment it is started with", { skip: missing }, async () => {
+  const pipe = join(stack.dir, "options");
+  execFileSync("mkfifo", [pipe]); // whoever opens it to read its options waits for ever
+  for (const program of ["redoubt-enclave", "redoubt-enclave-jsc"])
+    execFileSync(join(BIN, program), ["--self-check", "--insecure-unsandboxed"], { env: { OPENSSL_CONF: pipe }, timeout: 20000 });
 });
 
 const instances = async (name = "fast") => (await stack.json("status", name)).deployment.instances.map((one) => one.id + "." + one.epoch);
