@@ -70,8 +70,7 @@ void server_release(encl_server *server, encl_conn *conn)
 void server_drop(encl_server *server, encl_conn *conn)
 {
     server_release(server, conn);
-    if (conn->state == ENCL_CONN_PARKED)
-        server->parked_count--;
+    server_unpark(server, conn);
     if (conn->stream > 0) {
         sessions_drop(server, conn);
         return;
@@ -173,14 +172,54 @@ static void finish_writing(encl_server *server, encl_conn *conn)
     begin_reading(server, conn);
 }
 
-/* Bounds all bodies together: a request whose body does not fit waits until others are done. */
-bool server_reserve(encl_server *server, encl_conn *conn, size_t size)
+/* --- room ------------------------------------------------------------------------------------------------------- */
+
+static bool has_room(const encl_server *server, size_t size)
 {
-    if (server->buffered > 0 && server->buffered + size > server->buffered_max)
-        return false;
+    return server->buffered == 0 || server->buffered + size <= server->buffered_max;
+}
+
+static void reserve(encl_server *server, encl_conn *conn, size_t size)
+{
     server->buffered += size;
     conn->reserved = size;
+}
+
+static void park(encl_server *server, encl_conn *conn)
+{
+    conn->state = ENCL_CONN_PARKED;
+    conn->next = NULL;
+    if (server->parked_last != NULL)
+        server->parked_last->next = conn;
+    else
+        server->parked_first = conn;
+    server->parked_last = conn;
+}
+
+/* Bounds all bodies together: a request whose body does not fit waits until others are done, and behind those who wait
+ * already. */
+bool server_reserve(encl_server *server, encl_conn *conn, size_t size)
+{
+    if (size > 0 && (server->parked_first != NULL || !has_room(server, size))) {
+        park(server, conn);
+        return false;
+    }
+    reserve(server, conn, size);
     return true;
+}
+
+void server_unpark(encl_server *server, encl_conn *conn)
+{
+    encl_conn *before = NULL;
+    if (conn->state != ENCL_CONN_PARKED)
+        return;
+    for (encl_conn *at = server->parked_first; at != conn; at = at->next)
+        before = at;
+    *(before == NULL ? &server->parked_first : &before->next) = conn->next;
+    if (server->parked_last == conn)
+        server->parked_last = before;
+    conn->next = NULL;
+    conn->state = ENCL_CONN_READING;
 }
 
 /* --- reading ---------------------------------------------------------------------------------------------------- */
@@ -229,11 +268,7 @@ int server_take_head(encl_server *server, encl_conn *conn)
         return -1;
     }
     conn->content_length = size_of_body(conn, request, bound);
-    if (server_reserve(server, conn, (size_t)conn->content_length))
-        return 0;
-    conn->state = ENCL_CONN_PARKED;
-    server->parked_count++;
-    return -1;
+    return server_reserve(server, conn, (size_t)conn->content_length) ? 0 : -1;
 }
 
 /* The first byte says what is spoken. False: it has not come yet, or the connection is gone. */
@@ -297,30 +332,20 @@ static void begin_reading(encl_server *server, encl_conn *conn)
 
 /* --- what waits ------------------------------------------------------------------------------------------------- */
 
-static void unpark_one(encl_server *server, encl_conn *conn)
-{
-    if (conn->state != ENCL_CONN_PARKED || !server_reserve(server, conn, (size_t)conn->content_length))
-        return;
-    server->parked_count--;
-    conn->state = ENCL_CONN_READING;
-    if (conn->stream > 0)
-        sessions_take(server, conn);
-    else if (conn->socket != NULL)
-        sockets_go(server, conn);
-    else
-        begin_reading(server, conn);
-}
-
+/* First come, first served. */
 static void unpark(encl_server *server)
 {
-    for (size_t i = 0; i < CONNS_MAX && server->parked_count > 0; i++) {
-        encl_conn *conn = &server->conns[i];
-        int32_t last = 0;
-        for (encl_conn *stream; conn->h2 != NULL && (stream = encl_h2_after(conn->h2, last)) != NULL;) {
-            last = stream->stream;
-            unpark_one(server, stream);
-        }
-        unpark_one(server, conn);
+    for (encl_conn *conn; (conn = server->parked_first) != NULL;) {
+        if (!has_room(server, (size_t)conn->content_length))
+            return;
+        server_unpark(server, conn);
+        reserve(server, conn, (size_t)conn->content_length);
+        if (conn->stream > 0)
+            sessions_take(server, conn);
+        else if (conn->socket != NULL)
+            sockets_go(server, conn);
+        else
+            begin_reading(server, conn);
     }
 }
 

@@ -20,8 +20,8 @@ struct encl_server {
     encl_conn *ready_first, *ready_last; /* whole requests, in order of arrival */
     encl_conn *burst[ENCL_BURST_MAX];
     size_t burst_count;
-    size_t buffered, buffered_max; /* bodies in memory */
-    size_t parked_count;
+    size_t buffered, buffered_max;         /* bodies in memory */
+    encl_conn *parked_first, *parked_last; /* what waits for room, in order of arrival */
     encl_h2s *sessions;
     bool has_turns;   /* of sessions */
     int64_t sweep_us; /* when deadlines are looked at next; 0: none is set */
@@ -42,9 +42,11 @@ int server_take_head(encl_server *server, encl_conn *conn);
 void server_refuse_large(encl_server *server, encl_conn *conn, const encl_http_request *request, uint64_t size,
                          uint64_t bound);
 
-/* Counts a body's size against the instance's bound. False: it has to wait until others are done. */
+/* Counts a body's size against the instance's bound. False: it is parked until others are done. */
 bool server_reserve(encl_server *server, encl_conn *conn, size_t size) RD_NODISCARD;
 void server_release(encl_server *server, encl_conn *conn);
+/* Waits for room no longer. */
+void server_unpark(encl_server *server, encl_conn *conn);
 
 /* --- sockets.c --- */
 

@@ -80,8 +80,6 @@ static bool admit(encl_server *server, encl_conn *conn, encl_ws *ws)
 {
     conn->content_length = server->parts.app->manifest.limits.request_bytes;
     if (conn->reserved == 0 && !server_reserve(server, conn, (size_t)conn->content_length)) {
-        conn->state = ENCL_CONN_PARKED;
-        server->parked_count++;
         server_deadline(server, conn, REQUEST_US);
         return false;
     }
@@ -202,8 +200,7 @@ void sockets_drain(encl_server *server)
             continue;
         encl_ws_close(encl_socket_frames(conn->socket), ENCL_WS_GOING_AWAY, RD_BYTES_NULL);
         encl_socket_abandon(conn->socket);
-        if (conn->state == ENCL_CONN_PARKED)
-            server->parked_count--;
+        server_unpark(server, conn);
         if (conn->state == ENCL_CONN_WRITING)
             continue;
         server_release(server, conn);
@@ -217,8 +214,7 @@ static void give_up(encl_server *server, encl_conn *conn, uint16_t code)
 {
     encl_ws_close(encl_socket_frames(conn->socket), code, RD_BYTES_NULL);
     encl_socket_lose(conn->socket, code);
-    if (conn->state == ENCL_CONN_PARKED)
-        server->parked_count--;
+    server_unpark(server, conn);
     server_release(server, conn);
     conn->state = ENCL_CONN_ANSWERED;
 }

@@ -1,5 +1,5 @@
 /* fake_enclave: an instance's identity over a platform that quotes whatever it is given, for unit tests of the runtime.
- * Used by test_channel and test_receipts. Include after cmocka. */
+ * Used by test_channel, test_receipts and server_world. Include after cmocka. */
 #ifndef TESTS_FAKE_ENCLAVE_H
 #define TESTS_FAKE_ENCLAVE_H
 
