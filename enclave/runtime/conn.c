@@ -106,7 +106,7 @@ encl_conn_outcome encl_conn_fill(encl_conn *conn)
         return ENCL_CONN_GONE;
     rd_buf_commit(&conn->in, (size_t)got);
     /* epoll(7): a short read of a stream means that it is drained; the next bytes make a new edge. */
-    if ((size_t)got < wanted)
+    if ((size_t)got < wanted && !conn->has_end)
         conn->may_read = false;
     return ENCL_CONN_DONE;
 }

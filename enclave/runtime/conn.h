@@ -31,6 +31,7 @@ typedef struct encl_conn {
     size_t scanned;        /* encl_http_parse */
     bool has_head;         /* content_length and head_size are known */
     bool may_read;         /* edge-triggered: the socket may hold bytes */
+    bool has_end;          /* the peer sends no more: no edge comes behind the last bytes */
     bool watches_writing;  /* EPOLLOUT is asked for */
     bool closes;           /* after the answer */
     bool has_length;       /* the answer says how long its body is */

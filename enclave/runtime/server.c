@@ -384,6 +384,7 @@ void encl_server_event(encl_server *server, uint32_t tag, uint32_t events)
     bool has_room = conn->channel != NULL && (events & EPOLLOUT) != 0;
     if (has_room || (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0)
         conn->may_read = true;
+    conn->has_end |= (events & EPOLLRDHUP) != 0;
     bool can_write = (events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) != 0;
     if (conn->state == ENCL_CONN_FRAMED)
         sessions_want_turn(server, conn);
@@ -393,6 +394,8 @@ void encl_server_event(encl_server *server, uint32_t tag, uint32_t events)
         finish_writing(server, conn);
     else if (conn->state == ENCL_CONN_READING)
         begin_reading(server, conn);
+    else if (conn->state == ENCL_CONN_PARKED && conn->socket == NULL && (events & (EPOLLHUP | EPOLLERR)) != 0)
+        server_drop(server, conn); /* nobody is left to be answered */
 }
 
 /* --- calls and bursts ------------------------------------------------------------------------------------------- */

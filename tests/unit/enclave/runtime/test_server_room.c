@@ -114,6 +114,42 @@ static void who_asks_for_none_does_not_wait(void **state RD_UNUSED)
     world_close(w);
 }
 
+static void who_waits_and_leaves_is_forgotten(void **state RD_UNUSED)
+{
+    server_world *w = open_world();
+    peer *full[6];
+    take_all_room(w, full);
+    peer *h2 = peer_open_h2(w);
+    peer_stream *stream = peer_ask(h2, "/", 4 * MIB, 4 * MIB, true);
+    world_settle(w);
+    peer *middle = post(w, 4 * MIB, 4 * MIB), *last = post(w, 4 * MIB, 4 * MIB);
+    assert_int_equal(nghttp2_submit_rst_stream(h2->h2, 0, stream->id, NGHTTP2_CANCEL), 0);
+    peer_leave(middle);
+    peer_say(full[5], "b");
+    world_settle(w);
+    assert_true(is_answered(last, "got 4194304"));
+    world_close(w);
+}
+
+/* What was read last may be the last: the end was told of while the request waited. */
+static void who_waits_and_says_no_more_is_answered_or_closed(void **state RD_UNUSED)
+{
+    server_world *w = open_world();
+    peer *full[6];
+    take_all_room(w, full);
+    peer *whole = post(w, 100000, 100000), *cut = post(w, 100000, 50000), *last = post(w, 4 * MIB, 4 * MIB);
+    assert_int_equal(shutdown(whole->fd, SHUT_WR), 0);
+    assert_int_equal(shutdown(cut->fd, SHUT_WR), 0);
+    world_settle(w);
+    peer_say(full[5], "b");
+    world_settle(w);
+    assert_true(is_answered(whole, "got 100000"));
+    assert_true(cut->is_gone);
+    assert_int_equal(cut->in_size, 0);
+    assert_true(is_answered(last, "got 4194304"));
+    world_close(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -121,6 +157,8 @@ int main(void)
         cmocka_unit_test(who_waits_first_goes_on_first),
         cmocka_unit_test(who_asks_for_less_does_not_overtake),
         cmocka_unit_test(who_asks_for_none_does_not_wait),
+        cmocka_unit_test(who_waits_and_leaves_is_forgotten),
+        cmocka_unit_test(who_waits_and_says_no_more_is_answered_or_closed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
