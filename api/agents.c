@@ -413,6 +413,7 @@ int api_agents_new(const api_agents_options *options, api_agents **ret, rd_err *
     agents->flusher = rd_flusher_new(options->loop, on_flush, agents);
     agents->second = rd_timer_new(options->loop, on_second, agents);
     rd_timer_start(agents->second, 1000000, 1000000);
+    agents->receipts_turn = rd_timer_new(options->loop, api_receipts_turn, agents);
     *ret = agents;
     return 0;
 failed:
@@ -433,6 +434,7 @@ api_agents *api_agents_free(api_agents *agents)
     }
     rd_flusher_free(agents->flusher);
     rd_timer_free(agents->second);
+    rd_timer_free(agents->receipts_turn);
     agents->is_closing = true;
     rd_link_plane_free(agents->plane); /* on_down comes for each link */
     rd_tls_context_free(agents->tls);

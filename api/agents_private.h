@@ -128,6 +128,7 @@ struct api_host_link {
     size_t receipt_bytes;
     int64_t receipt_tokens;
     uint64_t receipt_seen, receipt_kept, receipt_acked; /* the agent's numbers */
+    uint64_t receipts_turn_ms;                          /* no transaction before */
     bool is_receipts_paused;
     /* logs, renewal */
     rd_link_stream *logs;
@@ -154,6 +155,8 @@ struct api_agents {
     bool has_wanting; /* some link wants_jobs */
     rd_flusher *flusher;
     rd_timer *second;
+    rd_timer *receipts_turn;
+    bool is_receipts_armed; /* the one before */
     unsigned seconds;
     uint64_t attached, refused, jobs_sent, jobs_failed, events_taken, blobs_sent, strays_unknown, renewed, grants,
         grants_refused, receipts_kept, receipts_malformed;
@@ -218,6 +221,7 @@ void api_grants_free(api_host_link *host);
 /* agents_receipts.c */
 void api_receipts_begin(api_host_link *host);
 void api_receipts_second(api_host_link *host);
+void api_receipts_turn(void *agents);
 void api_receipts_free(api_host_link *host);
 
 /* agents_renew.c */

@@ -9,19 +9,25 @@
 #define WAITING_BYTES  ((size_t)1 << 20)  /* of one host, waiting or under way; then its stream is paused */
 #define BYTES_A_SECOND ((int64_t)4 << 20) /* of one host: more is lost at the host, not stored here */
 #define LINE_COST      256                /* of these bytes, for a line whatever is in it */
+#define TURN_MS        100                /* between a host's transactions, unless as much as this waits: */
+#define TURN_BYTES     ((size_t)256 << 10)
 
-/* Of leases that are or were this host's; what is there already is told again after a lost acknowledgement. */
+/* Of leases that are or were this host's. What is there already is told again after a lost acknowledgement: each writer
+ * keeps the records of a launch in the order of their numbers, so what is not above the last one is there. */
 static const rd_pg_stmt stmts[] = {
     { "receipts_keep",
-      "INSERT INTO receipt_log (org_id, app_id, instance_id, epoch, first, count, record)"
+      "WITH u AS MATERIALIZED (SELECT * FROM unnest($2::uuid[], $3::bigint[], $4::bigint[], $5::integer[], $6::bytea[])"
+      " AS u(instance_id, epoch, first, count, record)),"
+      " launches AS MATERIALIZED (SELECT d.instance_id, d.epoch, l.org_id, l.app_id, coalesce((SELECT r.first"
+      " FROM receipt_log r WHERE r.instance_id = d.instance_id AND r.epoch = d.epoch AND r.at > now() - interval '1 "
+      "day'"
+      " ORDER BY r.first DESC LIMIT 1), 0) AS kept FROM (SELECT DISTINCT instance_id, epoch FROM u) d"
+      " JOIN LATERAL (SELECT x.org_id, x.app_id FROM leases x WHERE x.instance_id = d.instance_id"
+      " AND x.epoch = d.epoch AND x.host_id = $1 UNION ALL SELECT y.org_id, y.app_id FROM lease_history y"
+      " WHERE y.instance_id = d.instance_id AND y.epoch = d.epoch AND y.host_id = $1 LIMIT 1) l ON true)"
+      " INSERT INTO receipt_log (org_id, app_id, instance_id, epoch, first, count, record)"
       " SELECT l.org_id, l.app_id, u.instance_id, u.epoch, u.first, u.count, u.record"
-      " FROM unnest($2::uuid[], $3::bigint[], $4::bigint[], $5::integer[], $6::bytea[])"
-      " AS u(instance_id, epoch, first, count, record)"
-      " JOIN LATERAL (SELECT x.org_id, x.app_id FROM leases x WHERE x.instance_id = u.instance_id"
-      " AND x.epoch = u.epoch AND x.host_id = $1 UNION ALL SELECT y.org_id, y.app_id FROM lease_history y"
-      " WHERE y.instance_id = u.instance_id AND y.epoch = u.epoch AND y.host_id = $1 LIMIT 1) l ON true"
-      " WHERE NOT EXISTS (SELECT 1 FROM receipt_log r WHERE r.instance_id = u.instance_id AND r.epoch = u.epoch"
-      " AND r.first = u.first AND r.at > now() - interval '1 day')",
+      " FROM u JOIN launches l ON l.instance_id = u.instance_id AND l.epoch = u.epoch WHERE u.first > l.kept",
       6 },
 };
 const rd_pg_stmts api_receipts_stmts = { stmts, RD_ARRAY_LEN(stmts) };
@@ -140,16 +146,41 @@ static rd_pg_batch *batch_of(api_host_link *host)
     return batch;
 }
 
-/* Everything that came while the one before was under way. */
+static uint64_t now_ms(const api_host_link *host)
+{
+    return rd_loop_now_ms(host->agents->options.loop);
+}
+
+/* A transaction costs as much as keeping some hundred records. */
+static bool is_turn(api_host_link *host)
+{
+    if (host->receipt_bytes >= TURN_BYTES || now_ms(host) >= host->receipts_turn_ms)
+        return true;
+    if (!host->agents->is_receipts_armed)
+        rd_timer_start(host->agents->receipts_turn, TURN_MS * 1000, 0);
+    host->agents->is_receipts_armed = true;
+    return false;
+}
+
+/* Everything that came since the one before. */
 static void keep(api_host_link *host)
 {
-    if (host->receipts_in_flight > 0 || !host->first_receipts || !host->link)
+    if (host->receipts_in_flight > 0 || !host->first_receipts || !host->link || !is_turn(host))
         return;
     rd_err err = RD_ERR_INIT;
+    host->receipts_turn_ms = now_ms(host) + TURN_MS;
     api_host_hold(host);
     rd_pg_batch *batch = batch_of(host);
     if (rd_pg_async_submit(host->agents->options.receipts_pg, batch, on_kept, host, &err) < 0)
         on_kept(host, RD_PG_FAILED, NULL, 0, 0, &err);
+}
+
+void api_receipts_turn(void *context)
+{
+    api_agents *agents = context;
+    agents->is_receipts_armed = false;
+    for (api_host_link *host = agents->first; host; host = host->next)
+        keep(host);
 }
 
 void api_receipts_second(api_host_link *host)
