@@ -30,6 +30,7 @@
         }
         passThroughOnException() {}
     }
+    const context = new ExecutionContext();
     // The answer's head goes first; the pump counts as work until then, as waitUntil's does.
     const sendStream = (response, stream) => {
         if (hasNoBody) { // how long it would be nobody knows: OPEN says so
@@ -64,7 +65,7 @@
         let event, answer;
         try {
             event = hooks.readEvent(url, body);
-            answer = event.run(method, headers, env, new ExecutionContext());
+            answer = event.run(method, headers, env, context);
         } catch (e) {
             native.fail(EXCEPTION, e);
             return;
@@ -87,7 +88,7 @@
         }
         let answer;
         try {
-            answer = call(handler, self, [hooks.newRequest(method, url, headers, body), env, new ExecutionContext()]);
+            answer = call(handler, self, [hooks.newRequest(method, url, headers, body), env, context]);
         } catch (e) {
             native.fail(EXCEPTION, e);
             return;

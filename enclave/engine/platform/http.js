@@ -90,14 +90,14 @@
     };
     const bytesOfBody = (body) => (body === null ? null : typeof body === 'string' ? encode(body) : body);
 
+    const bounds = new WeakMap(), boundOf = (b) => bounds.get(b) ?? Infinity; // what a stream may have to be read at once
     class Body {
         #body = null; #stream = null; #used = false; // the stream of a whole body is made when it is asked for
-        #wholeMax = Infinity; // what a stream may have to be read at once
-        static put(b, body, wholeMax = b.#wholeMax) {
+        static put(b, body) {
             b.#body = body;
-            b.#wholeMax = wholeMax;
             b.#stream = hooks.isStream(body) ? body : null;
         }
+        static putText(b, text) { b.#body = text; }
         static peek(b) { return b.#body; }
         static use(b) { b.#used = true; }
         static isLocked(b) { return b.#stream?.locked ?? false; }
@@ -115,17 +115,17 @@
         // A body that is whole is not waited for: most are.
         async text() {
             let body = this.#take();
-            if (hooks.isStream(body)) body = await hooks.gather(body, this.#wholeMax);
+            if (hooks.isStream(body)) body = await hooks.gather(body, boundOf(this));
             return body === null ? '' : typeof body === 'string' ? body.toWellFormed() : hooks.decode(body);
         }
         async json() {
             let body = this.#take();
-            if (hooks.isStream(body)) body = await hooks.gather(body, this.#wholeMax);
+            if (hooks.isStream(body)) body = await hooks.gather(body, boundOf(this));
             return JSON.parse(body === null ? '' : typeof body === 'string' ? body : hooks.decode(body));
         }
         async bytes() {
             let body = this.#take();
-            if (hooks.isStream(body)) body = await hooks.gather(body, this.#wholeMax);
+            if (hooks.isStream(body)) body = await hooks.gather(body, boundOf(this));
             body = bytesOfBody(body);
             return body === null ? new Uint8Array(0) : body.slice();
         }
@@ -133,8 +133,9 @@
         async formData() { throw new TypeError('formData is not available in this release'); }
         async blob() { throw new TypeError('blob is not available in this release'); }
     }
-    const { put, peek, use, isLocked } = Body;
+    const { put, putText, peek, use, isLocked } = Body;
     delete Body.put;
+    delete Body.putText;
     delete Body.isLocked;
     delete Body.peek;
     delete Body.use;
@@ -157,10 +158,6 @@
         constructor(input, init = {}, mark) {
             super();
             if (mark === own) {
-                this.#method = init.method;
-                this.#url = input;
-                this.#given = init.headers;
-                put(this, init.body);
                 return;
             }
             const from = input instanceof Request ? input : null;
@@ -183,6 +180,13 @@
                 if (peek(from) !== null) use(from);
             }
         }
+        static fill(request, method, url, headers, body) {
+            request.#method = method;
+            request.#url = url;
+            request.#given = headers;
+            if (body !== null) put(request, new Uint8Array(body));
+            return request;
+        }
         get method() { return this.#method; }
         get url() { return this.#url; }
         // Made when they are asked for: most handlers read one header or none.
@@ -198,35 +202,67 @@
         }
     }
 
-    const EMPTY = [204, 205, 304];
+    const { fill } = Request;
+    delete Request.fill;
+    let blank = new Request('', {}, own); // in the snapshot: a call fills it in
+    const takeBlank = () => {
+        const request = blank ?? new Request('', {}, own);
+        blank = null;
+        return request;
+    };
+
+    const EMPTY = [204, 205, 304], TEXT = 'text/plain;charset=UTF-8';
+    const checkStatus = (given) => {
+        const status = Number(given);
+        if (!Number.isInteger(status) || status < 200 || status > 599) throw new RangeError(`the status ${status} is not within 200 to 599`);
+        return status;
+    };
+    const PLAIN = { statusText: '', type: 'default', url: '', redirected: false };
     class Response extends Body {
-        #status; #statusText; #headers; #type = 'default'; #url = ''; #redirected = false;
-        constructor(body = null, init = {}, mark) {
+        #status; #headers = null; #contentType = null; #rest = PLAIN; // headers: made when they are asked for
+        constructor(body = null, init, mark) {
             super();
             if (mark === own) {
                 this.#status = init.status;
-                this.#statusText = '';
                 this.#headers = new Headers(init.headers, own);
-                this.#type = 'basic';
-                this.#url = init.url;
-                this.#redirected = init.redirected;
-                put(this, body, WHOLE_MAX);
+                this.#rest = { statusText: '', type: 'basic', url: init.url, redirected: init.redirected };
+                bounds.set(this, WHOLE_MAX);
+                put(this, body);
                 return;
             }
-            const status = Number(init?.status ?? 200);
-            if (!Number.isInteger(status) || status < 200 || status > 599) throw new RangeError(`the status ${status} is not within 200 to 599`);
-            this.#status = status;
-            this.#statusText = `${init?.statusText ?? ''}`;
-            this.#headers = new Headers(init?.headers);
-            if (body != null && EMPTY.includes(status)) throw new TypeError(`a response with status ${status} has no body`);
-            setBody(this, this.#headers, body);
+            const status = init?.status ?? 200;
+            this.#status = status === 200 ? 200 : checkStatus(status);
+            if (init != null) {
+                const statusText = `${init.statusText ?? ''}`;
+                if (statusText !== '') this.#rest = { ...PLAIN, statusText };
+                const headers = init.headers;
+                if (headers != null) this.#headers = new Headers(headers);
+            }
+            if (body == null) return;
+            if (EMPTY.includes(this.#status)) throw new TypeError(`a response with status ${this.#status} has no body`);
+            if (typeof body === 'string') {
+                putText(this, body);
+                this.#contentType = TEXT;
+            } else {
+                const [content, type] = extract(body);
+                put(this, content);
+                this.#contentType = type;
+            }
+            if (this.#headers !== null && this.#contentType !== null) preset(this.#headers, 'content-type', this.#contentType);
         }
-        static json(data, init = {}) {
+        static head(response) { // of an answer: status, headers as they are sent
+            const headers = response.#headers, type = response.#contentType;
+            return [response.#status, headers !== null ? flat(headers) : type !== null ? ['content-type', type] : []];
+        }
+        static json(data, init) {
             const text = JSON.stringify(data);
             if (text === undefined) throw new TypeError('the value has no JSON form');
-            const headers = new Headers(init?.headers);
-            preset(headers, 'content-type', 'application/json');
-            return new Response(text, { ...init, headers });
+            const response = new Response(null, init);
+            if (EMPTY.includes(response.#status)) throw new TypeError(`a response with status ${response.#status} has no body`);
+            putText(response, text);
+            response.#contentType = 'application/json';
+            if (response.#headers !== null) preset(response.#headers, 'content-type', 'application/json');
+            return response;
         }
         static redirect(url, status = 302) {
             if (![301, 302, 303, 307, 308].includes(status)) throw new RangeError(`the status ${status} is no redirection`);
@@ -234,26 +270,30 @@
         }
         static error() {
             const r = new Response(null, { status: 500 });
-            r.#type = 'error';
+            r.#rest = { ...PLAIN, type: 'error' };
             return r;
         }
         get status() { return this.#status; }
-        get statusText() { return this.#statusText; }
+        get statusText() { return this.#rest.statusText; }
         get ok() { return this.#status >= 200 && this.#status <= 299; }
-        get headers() { return this.#headers; }
-        get type() { return this.#type; }
-        get url() { return this.#url; }
-        get redirected() { return this.#redirected; }
+        get headers() {
+            if (this.#headers === null) this.#headers = new Headers(this.#contentType === null ? [] : ['content-type', this.#contentType], own);
+            return this.#headers;
+        }
+        get type() { return this.#rest.type; }
+        get url() { return this.#rest.url; }
+        get redirected() { return this.#rest.redirected; }
         clone() {
             const body = copyBody(this);
-            const copy = new Response(null, { status: this.#status, statusText: this.#statusText, headers: this.#headers });
-            copy.#type = this.#type;
-            copy.#url = this.#url;
-            copy.#redirected = this.#redirected;
+            const copy = new Response(null, { status: this.#status, headers: this.headers });
+            copy.#rest = this.#rest;
+            if (bounds.has(this)) bounds.set(copy, boundOf(this));
             put(copy, body);
             return copy;
         }
     }
+    const { head } = Response;
+    delete Response.head;
     define(globalThis, { Headers, Request, Response });
     hooks.flat = flat;
     // The bytes of a request that is being sent, a promise of them, or a stream; it cannot be read again.
@@ -266,8 +306,7 @@
     };
     hooks.newResponse = (status, headers, body, url, redirected) => new Response(body, { status, headers, url, redirected }, own);
     hooks.location = (url) => new URL(url, hooks.currentUrl).href;
-    hooks.newRequest = (method, url, headers, body) =>
-        new Request(url, { method, headers, body: body === null ? null : new Uint8Array(body) }, own);
+    hooks.newRequest = (method, url, headers, body) => fill(takeBlank(), method, url, headers, body);
     hooks.isResponse = (v) => v instanceof Response;
     hooks.send = (response) => {
         if (response.bodyUsed || isLocked(response)) throw new TypeError('the response was read already and cannot be sent');
@@ -276,9 +315,10 @@
             use(response);
             return body;
         }
-        native.respond(response.status, flat(response.headers), typeof body === 'string' ? body.toWellFormed() : body);
+        const [status, headers] = head(response);
+        native.respond(status, headers, typeof body === 'string' ? body.toWellFormed() : body);
         return null;
     };
     // The head of an answer whose body is a stream.
-    hooks.sendHead = (response) => native.respond(response.status, flat(response.headers), null);
+    hooks.sendHead = (response) => native.respond(...head(response), null);
 })

@@ -25,6 +25,18 @@ static const struct {
     { "new Response(null, { status: 204 }).status", "204" },
     { "(() => { try { new Response('', { status: 204 }) } catch (e) { return e.name } })()", "TypeError" },
     { "(() => { try { new Response('', { status: 99 }) } catch (e) { return e.name } })()", "RangeError" },
+    { "(() => { const r = Response.json({}, { status: 201, headers: { 'Content-Type': 'a/b', c: 'd' } }); return "
+      "r.status + JSON.stringify([...r.headers]) })()",
+      "201[[\"c\",\"d\"],[\"content-type\",\"a/b\"]]" },
+    { "(() => { try { Response.json({}, { status: 205 }) } catch (e) { return e.name } })()", "TypeError" },
+    { "new Response('x', { headers: [['Content-Type', 'text/html']] }).headers.get('content-type')", "text/html" },
+    { "(() => { const r = new Response('x'); r.headers.delete('content-type'); return [...r.headers].length })()",
+      "0" },
+    { "(() => { const r = new Response('x', { status: 201, statusText: 'Made' }).clone(); return "
+      "[r.status, r.statusText, r.type, r.url, r.redirected, r.headers.get('content-type')].join() })()",
+      "201,Made,default,,false,text/plain;charset=UTF-8" },
+    { "new Response(new Uint8Array(1)).headers.get('content-type')", "null" },
+    { "new Response('x', null).status + new Response('x', { status: null, headers: null }).statusText", "200" },
     { "new Response(new URLSearchParams({ a: 'b c' })).headers.get('content-type')",
       "application/x-www-form-urlencoded;charset=UTF-8" },
     /* Headers */
