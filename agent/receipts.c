@@ -17,7 +17,7 @@ typedef struct line {
 
 struct agent_receipts {
     line *head, **tail;
-    line *last_told; /* where the reader goes on, most of the time */
+    line *last_told; /* the last one that the reader has: it goes on behind it, most of the time */
     size_t size, size_max;
     uint64_t number, lost;
 };
@@ -84,13 +84,15 @@ void agent_receipts_add(agent_receipts *receipts, const char *instance, uint64_t
 
 rd_bytes agent_receipts_after(agent_receipts *receipts, uint64_t *number)
 {
-    line *one = receipts->last_told;
-    one = one && one->number <= *number ? one : receipts->head;
-    while (one && one->number <= *number)
+    line *told = receipts->last_told && receipts->last_told->number <= *number ? receipts->last_told : NULL;
+    line *one = told ? told->next : receipts->head;
+    while (one && one->number <= *number) {
+        told = one;
         one = one->next;
+    }
+    receipts->last_told = told;
     if (!one)
         return RD_BYTES_NULL;
-    receipts->last_told = one;
     *number = one->number;
     return rd_bytes_of(one->text, one->size);
 }

@@ -6,10 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define WAITING_BYTES  ((size_t)1 << 20)  /* of one host, waiting or under way; then its stream is paused */
-#define BYTES_A_SECOND ((int64_t)4 << 20) /* of one host: more is lost at the host, not stored here */
-#define LINE_COST      256                /* of these bytes, for a line whatever is in it */
-#define TURN_MS        100                /* between a host's transactions, unless as much as this waits: */
+#define WAITING_BYTES  ((size_t)1 << 20)   /* of one host, waiting or under way; then its stream is paused */
+#define BYTES_A_SECOND ((int64_t)16 << 20) /* of one host: more is lost at the host, not stored here */
+#define LINE_COST      256                 /* of these bytes, for a line whatever is in it */
+#define TURN_MS        100                 /* between a host's transactions, unless as much as this waits: */
 #define TURN_BYTES     ((size_t)256 << 10)
 
 /* Of leases that are or were this host's. What is there already is told again after a lost acknowledgement: each writer
