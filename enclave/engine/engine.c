@@ -184,9 +184,18 @@ int encl_engine_host_run(int (*run)(void *context), void *context)
     return encl_machine_host_run(run, context);
 }
 
-void encl_engine_unshare(encl_engine *engine)
+int encl_engine_share(encl_engine *engine, rd_err *err)
 {
-    encl_machine_unshare(engine->machine);
+    if (engine->state != ENCL_ENGINE_BLANK)
+        return rd_err_set(err, RD_E_ENGINE_STATE, "this engine has loaded a handler already");
+    return encl_machine_share(engine->machine, err);
+}
+
+int encl_engine_unshare(encl_engine *engine, rd_err *err)
+{
+    if (engine->state != ENCL_ENGINE_BLANK)
+        return rd_err_set(err, RD_E_ENGINE_STATE, "this engine has loaded a handler already");
+    return encl_machine_unshare(engine->machine, err);
 }
 
 uint64_t encl_engine_generation(const encl_engine *engine)

@@ -159,8 +159,12 @@ uint32_t encl_engine_threads(void);
 /* Calls run on a stack that the machine can work on, and returns what it returned: the process's own one, or that of a
  * thread. For what a process does with an engine after a fork; all of it, as an engine belongs to one thread. */
 int encl_engine_host_run(int (*run)(void *context), void *context);
-/* After a fork, before anybody waits: the memory that it will write to becomes its own. */
-void encl_engine_unshare(encl_engine *engine);
+/* In a zygote, ahead of its forks and of load: what every fork would keep is kept once. Errors: NO_MEMORY,
+ * ENGINE_STATE. */
+int encl_engine_share(encl_engine *engine, rd_err *err) RD_NODISCARD;
+/* After a fork, before anybody waits: the memory that it will write to becomes its own, and a start and a call are
+ * rehearsed; the engine is then as it was. A failure, as of encl_engine_call, harms nothing. */
+int encl_engine_unshare(encl_engine *engine, rd_err *err) RD_NODISCARD;
 /* Counts resets; a value kept from an older generation is stale. */
 uint64_t encl_engine_generation(const encl_engine *engine);
 /* The guest's linear memory as it is now, for tests and forensic dumps; borrowed until the next call of any kind. */

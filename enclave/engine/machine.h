@@ -37,8 +37,11 @@ uint32_t encl_machine_threads(void);
 /* Runs what the process does once it is confined and its engine may work, on a stack that the machine can use; returns
  * what run returned. */
 int encl_machine_host_run(int (*run)(void *context), void *context);
-/* After a fork: makes the copies that its first writes would make one by one, before anybody waits for it. */
-void encl_machine_unshare(encl_machine *machine);
+/* Ahead of forks, and of load: keeps once for all of them what each would keep. Errors: NO_MEMORY, ENGINE_STATE. */
+int encl_machine_share(encl_machine *machine, rd_err *err) RD_NODISCARD;
+/* After a fork of what is shared: uses the memory and the code that a start and a first call will use, by a start and a
+ * call of its own, before anybody waits. They draw nothing and leave nothing. A failure harms nothing. */
+int encl_machine_unshare(encl_machine *machine, rd_err *err) RD_NODISCARD;
 
 /* Makes the machine with the platform loaded into it, or all of that which survives a fork. One a process at a time.
  * Errors: ENGINE_STATE, NO_MEMORY, ENGINE_MEMORY_LIMIT, ENGINE_TRAP. */

@@ -177,7 +177,11 @@ int encl_function_preload(encl_engine **ret, rd_err *err)
                                     .monotonic_us = host_monotonic_us,
                                     .random = preload_random };
     const encl_engine_limits limits = { .heap_size = HEAP_PRELOADED };
-    return encl_engine_new(&host, &limits, ret, err);
+    RD_CLEANUP(encl_engine_free_p) encl_engine *engine = NULL;
+    if (encl_engine_new(&host, &limits, &engine, err) < 0 || encl_engine_share(engine, err) < 0)
+        return -1;
+    *ret = RD_TAKE(engine);
+    return 0;
 }
 
 /* --- loading ---------------------------------------------------------------------------------------------------- */

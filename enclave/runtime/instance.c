@@ -540,7 +540,7 @@ static void seed_json(encl_platform *platform)
 static void prepare(encl_instance *instance, const encl_confine_report *report)
 {
     rd_err ignored = RD_ERR_INIT; /* what fails here fails when it is needed, with somebody to tell */
-    encl_engine_unshare(instance->engine);
+    (void)!encl_engine_unshare(instance->engine, &ignored);
     (void)!encl_rehearse_crypto(&ignored);
     encl_rehearse_memory();
     send_blank(instance, report);

@@ -185,9 +185,16 @@ encl_machine *encl_machine_free(encl_machine *machine)
     return NULL;
 }
 
-void encl_machine_unshare(encl_machine *machine)
+int encl_machine_share(encl_machine *machine, rd_err *err)
 {
-    (void)machine; /* its memory comes after the fork */
+    (void)machine, (void)err; /* nothing of it is there yet */
+    return 0;
+}
+
+int encl_machine_unshare(encl_machine *machine, rd_err *err)
+{
+    (void)machine, (void)err; /* its memory comes after the fork */
+    return 0;
 }
 
 int encl_machine_set_heap(encl_machine *machine, size_t heap_size, rd_err *err)

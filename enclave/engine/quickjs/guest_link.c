@@ -24,14 +24,24 @@
 #define ALARM_REPEAT_US 20000
 #define PAGE            ((size_t)4096)
 #define COOL_AFTER      1024 /* restores after which the written pages are learned anew */
+#define COMPARED_TIMES  64   /* restores that compare */
+#define ROOM_PAGES      96   /* of a fork, for the pages that loading a small handler changes */
 
 struct encl_guest {
     Z_rd_instance_t instance;
     encl_machine_host imports;
     int trap;
-    uint8_t *kept;     /* where a page of the snapshot is kept once it is hot; NULL before the snapshot */
-    size_t image_size; /* of the snapshot, whole pages */
-    bool *is_hot;      /* of each of them: it is writable, and a restore puts it back */
+    const uint8_t *shared; /* what the memory was ahead of the forks, which have this in common; or NULL */
+    size_t shared_size;
+    Z_rd_instance_t shared_instance;
+    wasm_rt_funcref_t *shared_table;
+    size_t image_size;    /* of the snapshot, whole pages; 0 before it */
+    size_t compared_size; /* of it: writable from the start, and compared; what follows is read-only until written */
+    /* Of each page of the snapshot where it is kept, in shared or below; NULL: in the memory itself, read-only. */
+    const uint8_t **kept;
+    bool *was_written; /* of each of the compared pages */
+    uint8_t *room;     /* of GROWN_MAX, for pages to be kept */
+    size_t room_used;
     unsigned restores;
     Z_rd_instance_t image_instance;
     wasm_rt_funcref_t *image_table;
@@ -56,17 +66,24 @@ void encl_guest_on_trap(int code)
     siglongjmp(door.jump, code);
 }
 
-/* After the snapshot its pages are read-only until the first write to each. That a page is copied is noted before it
- * can be written, so an alarm between the two loses nothing. */
+static void keep(encl_guest *guest, const uint8_t *memory, size_t page)
+{
+    uint8_t *room = guest->room + guest->room_used;
+    guest->room_used += PAGE;
+    memcpy(room, memory + page * PAGE, PAGE);
+    guest->kept[page] = room;
+}
+
+/* Pages of the snapshot that are not compared are read-only until the first write to each. That a page is kept is noted
+ * before it can be written, so an alarm between the two loses nothing. */
 static bool heat(encl_guest *guest, const uint8_t *address)
 {
     uint8_t *memory = guest->instance.w2c_memory.data;
-    if (!guest->kept || address < memory || address >= memory + guest->image_size)
+    if (address < memory + guest->compared_size || address >= memory + guest->image_size)
         return false;
     size_t page = (size_t)(address - memory) / PAGE;
-    if (!guest->is_hot[page])
-        memcpy(guest->kept + page * PAGE, memory + page * PAGE, PAGE);
-    guest->is_hot[page] = true;
+    if (!guest->kept[page])
+        keep(guest, memory, page);
     return mprotect(memory + page * PAGE, PAGE, PROT_READ | PROT_WRITE) == 0;
 }
 
@@ -270,7 +287,7 @@ const char *encl_guest_trap_text(const encl_guest *guest)
 void encl_guest_alarm(encl_guest *guest, int64_t delay_us)
 {
     int64_t deadline_us = delay_us > 0 ? now_us() + delay_us : 0;
-    bool is_lazy = guest->kept && !door.has_expired;
+    bool is_lazy = guest->image_size > 0 && !door.has_expired;
     door.deadline_us = deadline_us;
     door.has_expired = 0;
     if (is_lazy && (deadline_us == 0 || (door.alarm_us != 0 && door.alarm_us <= deadline_us)))
@@ -310,10 +327,14 @@ encl_guest *encl_guest_free(encl_guest *guest)
     if (guest->instance.w2c_memory.data)
         (void)munmap(guest->instance.w2c_memory.data, RESERVATION);
     wasm_rt_free_funcref_table(&guest->instance.w2c_T0);
-    if (guest->kept)
-        (void)munmap(guest->kept, guest->image_size);
+    if (guest->room)
+        (void)munmap(guest->room, GROWN_MAX);
+    if (guest->shared)
+        (void)munmap((void *)(uintptr_t)guest->shared, guest->shared_size);
+    free(guest->shared_table);
     free(guest->image_table);
-    free(guest->is_hot);
+    free((void *)guest->kept);
+    free(guest->was_written);
     free(guest);
     /* The handlers stay: outside a guest they only restore the default, and a sandbox may forbid to change them now. */
     door.guest = NULL;
@@ -334,67 +355,201 @@ rd_bytes encl_guest_memory(const encl_guest *guest)
     return rd_bytes_of(guest->instance.w2c_memory.data, guest->instance.w2c_memory.size);
 }
 
+/* Gives back what has grown beyond size. A trap may have come in the middle of growing, when pages are open that the
+ * memory's size does not show yet. */
+static void cut_tail(encl_guest *guest, size_t size)
+{
+    uint8_t *memory = guest->instance.w2c_memory.data;
+    size_t grown = guest->trap != 0 ? GROWN_MAX : guest->instance.w2c_memory.size;
+    if (grown <= size)
+        return;
+    (void)madvise(memory + size, grown - size, MADV_DONTNEED);
+    (void)mprotect(memory + size, grown - size, PROT_NONE);
+}
+
+static wasm_rt_funcref_t *copy_table(const wasm_rt_funcref_table_t *table)
+{
+    wasm_rt_funcref_t *copy = rd_alloc_array(table->size, sizeof(*copy));
+    memcpy(copy, table->data, table->size * sizeof(*copy));
+    return copy;
+}
+
+/* --- snapshot --------------------------------------------------------------------------------------------------- */
+
+static int make_room(encl_guest *guest, rd_err *err)
+{
+    if (guest->room)
+        return 0;
+    void *room = mmap(NULL, GROWN_MAX, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (room == MAP_FAILED)
+        return rd_err_set_errno(err, RD_E_NO_MEMORY, errno, "room for a snapshot");
+    guest->room = room;
+    return 0;
+}
+
+int encl_guest_share(encl_guest *guest, rd_err *err)
+{
+    const wasm_rt_memory_t *memory = &guest->instance.w2c_memory;
+    if (guest->shared || guest->image_size > 0)
+        return rd_err_set(err, RD_E_ENGINE_STATE, "the memory is shared already, or loaded");
+    void *copy = mmap(NULL, memory->size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (copy == MAP_FAILED)
+        return rd_err_set_errno(err, RD_E_NO_MEMORY, errno, "a copy of the engine's memory");
+    memcpy(copy, memory->data, memory->size);
+    guest->shared = copy;
+    guest->shared_size = memory->size;
+    guest->shared_instance = guest->instance;
+    guest->shared_table = copy_table(&guest->instance.w2c_T0);
+    if (mprotect(copy, memory->size, PROT_READ) < 0)
+        return rd_err_set_errno(err, RD_E_INTERNAL, errno, "the copy of the engine's memory");
+    return 0;
+}
+
+/* As if each page were used: beside the kernel's page tables there may be those of a machine below. */
+static void touch_pages(volatile uint8_t *memory, size_t size)
+{
+    for (size_t at = 0; at < size; at += PAGE)
+        memory[at] = memory[at];
+}
+
+static void look_at_pages(const volatile uint8_t *memory, size_t size)
+{
+    for (size_t at = 0; at < size; at += PAGE)
+        (void)memory[at];
+}
+
 void encl_guest_unshare(encl_guest *guest)
 {
+    const wasm_rt_memory_t *memory = &guest->instance.w2c_memory;
+    rd_err ignored = RD_ERR_INIT;
     /* Best effort: before Linux 5.14 the copies are made one by one. */
-    (void)madvise(guest->instance.w2c_memory.data, guest->instance.w2c_memory.size, MADV_POPULATE_WRITE);
+    (void)madvise(memory->data, memory->size, MADV_POPULATE_WRITE);
+    touch_pages(memory->data, memory->size);
+    if (!guest->shared || make_room(guest, &ignored) < 0)
+        return;
+    look_at_pages(guest->shared, guest->shared_size);
+    (void)madvise(guest->room, ROOM_PAGES * PAGE, MADV_POPULATE_WRITE);
+    touch_pages(guest->room, ROOM_PAGES * PAGE);
+}
+
+bool encl_guest_lend(encl_guest *guest, const encl_machine_host *imports, encl_machine_host *ret_own)
+{
+    if (!guest->shared || guest->image_size > 0)
+        return false;
+    *ret_own = guest->imports;
+    guest->imports = *imports;
+    return true;
+}
+
+void encl_guest_return(encl_guest *guest, const encl_machine_host *own)
+{
+    uint8_t *memory = guest->instance.w2c_memory.data;
+    for (size_t at = 0; at < guest->shared_size; at += PAGE)
+        if (memcmp(memory + at, guest->shared + at, PAGE) != 0)
+            memcpy(memory + at, guest->shared + at, PAGE);
+    cut_tail(guest, guest->shared_size);
+    guest->instance = guest->shared_instance;
+    memcpy(guest->instance.w2c_T0.data, guest->shared_table,
+           guest->instance.w2c_T0.size * sizeof(*guest->shared_table));
+    guest->trap = 0;
+    guest->imports = *own;
+}
+
+/* Each page is in shared already, or goes into the room beside it. */
+static void keep_compared(encl_guest *guest, const uint8_t *memory, size_t size)
+{
+    for (size_t at = 0; at < size; at += PAGE) {
+        if (memcmp(memory + at, guest->shared + at, PAGE) == 0)
+            guest->kept[at / PAGE] = guest->shared + at;
+        else
+            keep(guest, memory, at / PAGE);
+    }
+    guest->compared_size = size;
 }
 
 int encl_guest_snapshot(encl_guest *guest, rd_err *err)
 {
     const wasm_rt_memory_t *memory = &guest->instance.w2c_memory;
-    const wasm_rt_funcref_table_t *table = &guest->instance.w2c_T0;
-    void *kept;
+    size_t compared = RD_MIN(guest->shared_size, (size_t)memory->size);
 
-    if (guest->kept)
+    if (guest->image_size > 0)
         return rd_err_set(err, RD_E_ENGINE_STATE, "the snapshot is there already");
-    kept = mmap(NULL, memory->size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (kept == MAP_FAILED)
-        return rd_err_set_errno(err, RD_E_NO_MEMORY, errno, "a snapshot of %u bytes", memory->size);
-    if (mprotect(memory->data, memory->size, PROT_READ) < 0) {
-        (void)munmap(kept, memory->size);
+    if (make_room(guest, err) < 0)
+        return -1;
+    if (compared < memory->size && mprotect(memory->data + compared, memory->size - compared, PROT_READ) < 0)
         return rd_err_set_errno(err, RD_E_INTERNAL, errno, "the snapshot cannot be made read-only");
-    }
+    guest->kept = rd_alloc_array(memory->size / PAGE, sizeof *guest->kept);
+    guest->was_written = rd_alloc_array(memory->size / PAGE, sizeof *guest->was_written);
+    keep_compared(guest, memory->data, compared);
     guest->image_size = memory->size;
-    guest->is_hot = rd_alloc_array(memory->size / PAGE, sizeof *guest->is_hot);
-    guest->kept = kept;
     guest->image_instance = guest->instance;
-    guest->image_table = rd_alloc_array(table->size, sizeof(*table->data));
-    memcpy(guest->image_table, table->data, table->size * sizeof(*table->data));
+    guest->image_table = copy_table(&guest->instance.w2c_T0);
     return 0;
+}
+
+/* For the first calls reading all is cheaper than the faults by which a write would be seen. */
+static void restore_compared(encl_guest *guest, uint8_t *memory)
+{
+    for (size_t page = 0; page < guest->compared_size / PAGE; page++) {
+        if (memcmp(memory + page * PAGE, guest->kept[page], PAGE) == 0)
+            continue;
+        memcpy(memory + page * PAGE, guest->kept[page], PAGE);
+        guest->was_written[page] = true;
+    }
 }
 
 /* A request writes to a tenth of the pages, and the next one to the same. */
 static void restore_hot(encl_guest *guest, uint8_t *memory)
 {
-    size_t pages = guest->image_size / PAGE;
-    for (size_t from = 0, to; from < pages; from = to + 1) {
-        for (to = from; to < pages && guest->is_hot[to]; to++)
+    for (size_t page = guest->compared_size / PAGE; page < guest->image_size / PAGE; page++)
+        if (guest->kept[page])
+            memcpy(memory + page * PAGE, guest->kept[page], PAGE);
+}
+
+/* No page is compared any more; those that were written stay writable, the others become read-only. The memory is the
+ * snapshot's now. On failure all stays as it was. */
+static void watch(encl_guest *guest, uint8_t *memory)
+{
+    size_t pages = guest->compared_size / PAGE;
+    for (size_t from = 0, to; from < pages; from = to) {
+        for (to = from + 1; to < pages && guest->was_written[to] == guest->was_written[from]; to++)
             ;
-        memcpy(memory + from * PAGE, guest->kept + from * PAGE, (to - from) * PAGE);
+        if (!guest->was_written[from] && mprotect(memory + from * PAGE, (to - from) * PAGE, PROT_READ) < 0) {
+            (void)mprotect(memory, guest->compared_size, PROT_READ | PROT_WRITE);
+            return;
+        }
     }
-    if (++guest->restores % COOL_AFTER == 0 && mprotect(memory, guest->image_size, PROT_READ) == 0) {
-        memset(guest->is_hot, 0, pages * sizeof *guest->is_hot);
-        (void)madvise(guest->kept, guest->image_size, MADV_DONTNEED);
-    }
+    for (size_t page = 0; page < pages; page++)
+        if (!guest->was_written[page])
+            guest->kept[page] = NULL;
+    guest->compared_size = 0;
+}
+
+static void learn_anew(encl_guest *guest, uint8_t *memory)
+{
+    if (mprotect(memory, guest->image_size, PROT_READ) < 0)
+        return;
+    guest->compared_size = 0;
+    memset((void *)guest->kept, 0, guest->image_size / PAGE * sizeof *guest->kept);
+    (void)madvise(guest->room, guest->room_used, MADV_DONTNEED);
+    guest->room_used = 0;
 }
 
 void encl_guest_restore(encl_guest *guest)
 {
     uint8_t *memory = guest->image_instance.w2c_memory.data;
-    size_t size = guest->instance.w2c_memory.size;
 
-    /* A trap may have come in the middle of growing, when pages are open that the size does not show yet. */
-    if (guest->trap != 0)
-        size = GROWN_MAX;
-    if (size > guest->image_size) {
-        (void)madvise(memory + guest->image_size, size - guest->image_size, MADV_DONTNEED);
-        (void)mprotect(memory + guest->image_size, size - guest->image_size, PROT_NONE);
-    }
+    cut_tail(guest, guest->image_size);
+    restore_compared(guest, memory);
     restore_hot(guest, memory);
     guest->instance = guest->image_instance;
     memcpy(guest->instance.w2c_T0.data, guest->image_table, guest->instance.w2c_T0.size * sizeof(*guest->image_table));
     guest->trap = 0;
+    guest->restores++;
+    if (guest->restores % COOL_AFTER == 0)
+        learn_anew(guest, memory);
+    else if (guest->restores % COMPARED_TIMES == 0 && guest->compared_size > 0)
+        watch(guest, memory);
 }
 
 size_t encl_guest_image_size(const encl_guest *guest)
@@ -404,8 +559,8 @@ size_t encl_guest_image_size(const encl_guest *guest)
 
 rd_bytes encl_guest_image_page(const encl_guest *guest, size_t at)
 {
-    const uint8_t *from = guest->is_hot[at / PAGE] ? guest->kept : guest->image_instance.w2c_memory.data;
-    return rd_bytes_of(from + at, PAGE);
+    const uint8_t *kept = guest->kept[at / PAGE];
+    return rd_bytes_of(kept ? kept : guest->image_instance.w2c_memory.data + at, PAGE);
 }
 
 uint32_t encl_guest_image_global(const encl_guest *guest)

@@ -43,8 +43,17 @@ void encl_guest_alarm(encl_guest *guest, int64_t delay_us);
 uint8_t *encl_guest_at(encl_guest *guest, uint32_t address, size_t size);
 rd_bytes encl_guest_memory(const encl_guest *guest);
 
-/* Its memory is the process's own from here on, not a fork's, of which each page is copied at the first write to it. */
+/* Ahead of the forks: keeps what the memory is now in one place for all of them, so that a fork's snapshot is what
+ * differs from it, and its first calls are put right by comparing with it rather than by faults. Errors: NO_MEMORY,
+ * ENGINE_STATE. */
+int encl_guest_share(encl_guest *guest, rd_err *err) RD_NODISCARD;
+/* In a fork: its memory is the process's own from here on, and not copied page by page as it is written; the pages that
+ * a start and a first call use are in use. */
 void encl_guest_unshare(encl_guest *guest);
+/* In a fork of one that is shared, before its snapshot: whatever runs between the two, over these imports, leaves
+ * nothing; the guest is then byte for byte what is shared. False: it is not, and nothing is lent. */
+bool encl_guest_lend(encl_guest *guest, const encl_machine_host *imports, encl_machine_host *ret_own);
+void encl_guest_return(encl_guest *guest, const encl_machine_host *own);
 /* Keeps the present memory, globals and table. Errors: NO_MEMORY. */
 int encl_guest_snapshot(encl_guest *guest, rd_err *err) RD_NODISCARD;
 /* Puts them back; the tail beyond the snapshot is returned to the system and reads as zeros when it grows again. */

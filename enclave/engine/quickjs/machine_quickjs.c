@@ -11,7 +11,8 @@
 #include "enclave/engine/quickjs/guest_link.h"
 #include "enclave/engine/wire.h"
 
-#define STACK_SIZE ((uint32_t)256 << 10)
+#define STACK_SIZE    ((uint32_t)256 << 10)
+#define REHEARSED_MAX ((size_t)64 << 10)
 
 struct encl_machine {
     encl_guest *guest;
@@ -33,9 +34,9 @@ int encl_machine_host_run(int (*run)(void *context), void *context)
     return run(context);
 }
 
-void encl_machine_unshare(encl_machine *machine)
+int encl_machine_share(encl_machine *machine, rd_err *err)
 {
-    encl_guest_unshare(machine->guest);
+    return encl_guest_share(machine->guest, err);
 }
 
 /* --- the guest's exports ---------------------------------------------------------------------------------------- */
@@ -201,6 +202,80 @@ void encl_machine_reset(encl_machine *machine)
 void encl_machine_alarm(encl_machine *machine, int64_t delay_us)
 {
     encl_guest_alarm(machine->guest, delay_us);
+}
+
+/* --- the rehearsal ---------------------------------------------------------------------------------------------- */
+
+static uint64_t no_clock(void *context, uint32_t kind)
+{
+    (void)context, (void)kind;
+    return 0;
+}
+
+static bool no_interrupt(void *context)
+{
+    (void)context;
+    return false;
+}
+
+static void no_log(void *context, uint32_t level, rd_bytes line)
+{
+    (void)context, (void)level, (void)line;
+}
+
+/* Nothing is drawn for a machine that is to be forgotten. */
+static int no_random(void *context, uint8_t *out, size_t size)
+{
+    (void)context;
+    memset(out, 0, size);
+    return 0;
+}
+
+static uint32_t no_ask(void *context, uint32_t op, rd_bytes question)
+{
+    (void)context, (void)op, (void)question;
+    return 0;
+}
+
+static int no_take(void *context, uint8_t *out, size_t size)
+{
+    (void)context, (void)out, (void)size;
+    return -1;
+}
+
+static int rehearse(encl_machine *machine, rd_err *err)
+{
+    static const encl_module module = {
+        "index.js", RD_BYTES_LIT("export default { async fetch(request) { return new Response('hello') } }")
+    };
+    const encl_header headers[] = { { RD_BYTES_LIT("host"), RD_BYTES_LIT("app.invalid") },
+                                    { RD_BYTES_LIT("accept"), RD_BYTES_LIT("*/*") } };
+    const encl_request request = { .method = RD_BYTES_LIT("GET"),
+                                   .url = RD_BYTES_LIT("https://app.invalid/"),
+                                   .headers = headers,
+                                   .header_count = RD_ARRAY_LEN(headers) };
+    encl_machine_result result;
+    uint32_t ret;
+    size_t size;
+    if (encl_wire_request_size(&request, REHEARSED_MAX, &size, err) < 0 ||
+        encl_machine_load(machine, &module, 1, module.name, RD_BYTES_LIT("{}"), &result, err) < 0 ||
+        enter(machine, ENCL_FN_SEAL, 0, 0, 0, &ret, err) < 0 ||
+        encl_machine_start(machine, &request, size, REHEARSED_MAX, &result, err) < 0 ||
+        encl_machine_run(machine, false, &result, err) < 0)
+        return -1;
+    return result.state == ENCL_GUEST_DONE ? 0 : rd_err_set(err, RD_E_ENGINE_STALLED, "no answer");
+}
+
+int encl_machine_unshare(encl_machine *machine, rd_err *err)
+{
+    static const encl_machine_host nothing = { no_clock, no_interrupt, no_log, no_random, no_ask, no_take, NULL };
+    encl_machine_host own;
+    encl_guest_unshare(machine->guest);
+    if (!encl_guest_lend(machine->guest, &nothing, &own))
+        return 0;
+    int outcome = rehearse(machine, err);
+    encl_guest_return(machine->guest, &own);
+    return outcome;
 }
 
 size_t encl_machine_image_size(const encl_machine *machine)

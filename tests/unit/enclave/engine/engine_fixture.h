@@ -49,6 +49,9 @@ static inline bool fixture_is_quickjs(void)
     return strcmp(encl_engine_name(), "quickjs") == 0;
 }
 
+/* Set: engines are what they are in an instance, after a zygote's sharing and a blank's rehearsal. */
+static bool fixture_is_blank;
+
 /* What a failed test did not close: a process has one engine. */
 static encl_engine *fixture_leftover;
 
@@ -125,6 +128,8 @@ static inline void fixture_open(fixture *f, const encl_engine_limits *limits)
     if (encl_engine_new(&host, &own, &f->engine, &err) < 0)
         fail_msg("%s\n%s", err.text, f->log);
     fixture_leftover = f->engine;
+    if (fixture_is_blank && (encl_engine_share(f->engine, &err) < 0 || encl_engine_unshare(f->engine, &err) < 0))
+        fail_msg("%s", err.text);
 }
 
 static inline int fixture_load(fixture *f, const char *source, const char *env, rd_err *err)

@@ -396,5 +396,7 @@ int main(int argc, char **argv)
 
     if (argc == 2 && strcmp(argv[1], "survive-traps") == 0)
         return survive_traps();
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    fixture_is_blank = true;
+    return fixture_is_quickjs() ? failed + cmocka_run_group_tests_name("of a blank", tests, NULL, NULL) : failed;
 }

@@ -176,6 +176,85 @@ static void test_reset_restores_rarely_written_pages(void **state)
     fixture_close(&f);
 }
 
+static int no_random(void *context, uint8_t *out, size_t size)
+{
+    (void)context, (void)out, (void)size;
+    fail_msg("the rehearsal draws");
+    return -1;
+}
+
+static void fail_line(void *context, encl_log_level level, rd_bytes line)
+{
+    (void)context, (void)level;
+    fail_msg("the rehearsal says: %.*s", (int)line.size, (const char *)line.data);
+}
+
+static void take_image(const char *source, bool is_blank, uint8_t ret_digest[32])
+{
+    fixture f = { 0 };
+    rd_err err = RD_ERR_INIT;
+
+    fixture_is_blank = is_blank;
+    fixture_start(&f, NULL, source);
+    assert_int_equal(encl_engine_image_digest(f.engine, ret_digest, &err), 0);
+    fixture_close(&f);
+}
+
+/* What a blank rehearses leaves no byte, draws nothing, says nothing, and changes no image. */
+static void test_a_rehearsal_leaves_nothing(void **state)
+{
+    static const char *const sources[] = {
+        "export default () => new Response('hello')",
+        "const all = Array.from({ length: 50000 }, (_, i) => ({ i })); export default () => new Response(all[9].i)",
+    };
+    fixture f = { 0 };
+    rd_err err = RD_ERR_INIT;
+    bool was_blank = fixture_is_blank;
+    encl_engine_host host = fixture_host(&f);
+
+    (void)state;
+    fixture_is_blank = false;
+    fixture_open(&f, NULL);
+    host.random = no_random;
+    host.log = fail_line;
+    assert_int_equal(encl_engine_configure(f.engine, &host, NULL, &err), 0);
+    size_t size = encl_engine_memory(f.engine).size;
+    uint8_t *before = rd_alloc(size + 1);
+    if (size > 0)
+        memcpy(before, encl_engine_memory(f.engine).data, size);
+    assert_int_equal(encl_engine_share(f.engine, &err), 0);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(encl_engine_unshare(f.engine, &err), 0);
+        assert_int_equal(encl_engine_memory(f.engine).size, size);
+        if (size > 0)
+            assert_memory_equal(encl_engine_memory(f.engine).data, before, size);
+    }
+    free(before);
+    fixture_close(&f);
+    for (size_t i = 0; fixture_is_quickjs() && i < RD_ARRAY_LEN(sources); i++) {
+        uint8_t plain[32], rehearsed[32];
+        take_image(sources[i], false, plain);
+        take_image(sources[i], true, rehearsed);
+        assert_memory_equal(plain, rehearsed, 32);
+    }
+    fixture_is_blank = was_blank;
+}
+
+static void test_only_what_is_blank_is_shared(void **state)
+{
+    fixture f = { 0 };
+    rd_err err = RD_ERR_INIT;
+
+    (void)state;
+    fixture_start(&f, NULL, "export default () => new Response('a')");
+    assert_int_equal(encl_engine_share(f.engine, &err), -1);
+    assert_int_equal(err.code, RD_E_ENGINE_STATE);
+    assert_int_equal(encl_engine_unshare(f.engine, &err), -1);
+    assert_int_equal(err.code, RD_E_ENGINE_STATE);
+    fixture_expect(&f, "/", "", "a");
+    fixture_close(&f);
+}
+
 /* One timer serves many calls, and still ends each at its own limit, also in a loop that asks nothing. */
 static void test_a_call_ends_at_its_own_limit(void **state)
 {
@@ -213,7 +292,11 @@ int main(void)
         cmocka_unit_test(test_reset_restores_every_byte),
         cmocka_unit_test(test_reset_restores_rarely_written_pages),
         cmocka_unit_test(test_a_call_ends_at_its_own_limit),
+        cmocka_unit_test(test_a_rehearsal_leaves_nothing),
+        cmocka_unit_test(test_only_what_is_blank_is_shared),
     };
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    fixture_is_blank = true;
+    return fixture_is_quickjs() ? failed + cmocka_run_group_tests_name("of a blank", tests, NULL, NULL) : failed;
 }
