@@ -23,6 +23,7 @@ void encl_conn_open(encl_conn *conn, int fd)
 {
     memset(conn, 0, sizeof(*conn));
     conn->state = ENCL_CONN_READING;
+    conn->claim.owner = conn;
     conn->fd = fd;
     conn->may_read = true;
     rd_buf_init(&conn->in, INPUT_MAX);
@@ -50,10 +51,10 @@ void encl_conn_close(encl_conn *conn)
     conn->fd = -1;
 }
 
-/* How many more bytes the current request may bring. */
+/* How many more bytes the current request may bring for now. */
 static size_t room(const encl_conn *conn)
 {
-    size_t end = conn->has_head ? conn->head_size + (size_t)conn->content_length : ENCL_HTTP_HEAD_MAX + 1;
+    size_t end = conn->has_head ? conn->head_size + conn->room : ENCL_HTTP_HEAD_MAX + 1;
     return conn->in.size < end ? RD_MIN(end - conn->in.size, READ_STEP) : 0;
 }
 
@@ -414,6 +415,7 @@ void encl_conn_next(encl_conn *conn)
     conn->has_begun = false;
     conn->head_size = 0;
     conn->content_length = 0;
+    conn->room = 0;
     conn->deadline_us = 0;
     conn->written = 0;
     conn->is_streamed = false;

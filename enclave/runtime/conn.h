@@ -8,6 +8,7 @@
 
 #include "enclave/runtime/channel.h"
 #include "enclave/runtime/sealing.h"
+#include "enclave/runtime/shares.h"
 #include "enclave/world/http.h"
 
 typedef enum encl_conn_state {
@@ -40,8 +41,10 @@ typedef struct encl_conn {
     encl_channel *channel; /* TLS that ends here; NULL: the relay's plain bytes */
     size_t head_size;
     uint64_t content_length;
-    size_t reserved; /* bytes counted against the instance's bound */
-    rd_buf head;     /* status line and headers, without receipt and empty line */
+    size_t room;      /* bytes of the body that may come for now */
+    encl_claim claim; /* to room beyond ENCL_SHARES_FREE, and what the peer has not taken of the answer */
+    encl_share share; /* of a carrier: all its claims */
+    rd_buf head;      /* status line and headers, without receipt and empty line */
     rd_buf receipt;
     rd_buf body;
     encl_sealing *sealing; /* the answer leaves through it; NULL: as it is */
@@ -60,12 +63,13 @@ typedef struct encl_conn {
     struct encl_conn *carrier, *sibling;
     bool is_head_in;  /* all of the head */
     bool is_received; /* all of the request */
-    bool is_admitted; /* its body has room, up to content_length */
+    bool is_admitted; /* its body has room beyond what comes unasked, or for all */
+    size_t admitted;  /* the room that its window has been opened for */
     bool is_excess;   /* more came */
     bool is_answered; /* its head is among the frames */
     bool is_gone;     /* the peer, or the session, has ended it */
     rd_code refusal;  /* what came is no head */
-    size_t held;      /* bytes that wait for room */
+    size_t held;      /* bytes whose window is kept until there is more room */
 } encl_conn;
 
 typedef enum encl_conn_outcome {

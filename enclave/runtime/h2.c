@@ -199,7 +199,7 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
     return 0;
 }
 
-/* What comes before its room is reserved keeps its window, which bounds it. */
+/* What comes ahead of its room keeps its window, which bounds it; before there is any, the connection's as well. */
 static int on_data(nghttp2_session *session, uint8_t flags RD_UNUSED, int32_t id, const uint8_t *data, size_t size,
                    void *user)
 {
@@ -213,12 +213,15 @@ static int on_data(nghttp2_session *session, uint8_t flags RD_UNUSED, int32_t id
         return 0;
     }
     conn->is_excess = conn->in.has_failed || conn->in.size - conn->head_size > conn->content_length;
-    return nghttp2_session_consume(session, id, size);
+    if (conn->room >= conn->content_length)
+        return nghttp2_session_consume(session, id, size);
+    conn->held += size;
+    return nghttp2_session_consume_connection(session, size);
 }
 
 static void end_stream(encl_conn *conn)
 {
-    if (conn->held > 0)
+    if (conn->held > 0 && !conn->is_admitted)
         (void)nghttp2_session_consume_connection(conn->h2->session, conn->held);
     conn->held = 0;
     conn->is_gone = true;
@@ -245,19 +248,42 @@ encl_conn *encl_h2_after(const encl_h2 *h2, int32_t stream)
     return conn;
 }
 
-void encl_h2_admit(encl_conn *conn)
+/* What was consumed and the window together are never more than the room. */
+static size_t consumable(const encl_conn *conn, size_t come, size_t window)
+{
+    size_t consumed = come - conn->held;
+    if (conn->room >= conn->content_length)
+        return conn->held;
+    return conn->room > window + consumed ? RD_MIN(conn->held, conn->room - window - consumed) : 0;
+}
+
+static bool is_known(const encl_conn *conn)
+{
+    if (conn->is_admitted)
+        return conn->admitted == conn->room;
+    return !conn->is_received && conn->room < conn->content_length && conn->room <= WINDOW_FIRST;
+}
+
+bool encl_h2_admit(encl_conn *conn)
 {
     nghttp2_session *session = conn->h2->session;
     size_t come = conn->in.size - conn->head_size;
+    if (is_known(conn))
+        return false;
+    if (!conn->is_admitted && conn->held > 0)
+        (void)nghttp2_session_consume_connection(session, conn->held);
     conn->is_admitted = true;
+    conn->admitted = conn->room;
     conn->is_excess = come > conn->content_length;
     if (conn->is_gone || conn->is_received)
-        return;
-    (void)nghttp2_session_consume(session, conn->stream, conn->held);
-    conn->held = 0;
-    if (conn->content_length > WINDOW_FIRST)
-        (void)nghttp2_session_set_local_window_size(session, NGHTTP2_FLAG_NONE, conn->stream,
-                                                    (int32_t)RD_MIN(conn->content_length, (uint64_t)WINDOW_BODY));
+        return true;
+    size_t window = RD_MAX(RD_MIN(conn->room, (size_t)WINDOW_BODY), (size_t)WINDOW_FIRST);
+    size_t step = consumable(conn, come, window);
+    (void)nghttp2_session_consume_stream(session, conn->stream, step);
+    conn->held -= step;
+    if (window > WINDOW_FIRST)
+        (void)nghttp2_session_set_local_window_size(session, NGHTTP2_FLAG_NONE, conn->stream, (int32_t)window);
+    return true;
 }
 
 static void unlink_stream(encl_conn *conn)

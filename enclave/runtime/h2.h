@@ -45,8 +45,8 @@ void encl_h2_drain(encl_h2 *h2);
 encl_conn *encl_h2_streams(const encl_h2 *h2);
 /* The first that came after stream; whatever was closed since may have been. NULL: none. */
 encl_conn *encl_h2_after(const encl_h2 *h2, int32_t stream);
-/* There is room for the body, of at most conn->content_length: it may come. */
-void encl_h2_admit(encl_conn *conn);
+/* The body may come as far as conn->room says. False: that was known. */
+bool encl_h2_admit(encl_conn *conn);
 /* The answer, or more of it, can leave. -1: nobody takes it. */
 int encl_h2_answer(encl_conn *conn) RD_NODISCARD;
 /* Ends the stream, if it has not, and frees it. */

@@ -14,11 +14,14 @@
 #include "enclave/runtime/server_priv.h"
 #include "enclave/runtime/socket.h"
 
-#define TLS_RECORD   22 /* RFC 8446, 5.1: a handshake; no HTTP method begins with it */
-#define SWEEP_US     INT64_C(1000000)
-#define BURST_US     500 /* how long the first answer of a burst waits at most */
-#define BUFFERED_MIN ((size_t)24 << 20)
-#define CONN_EVENTS  (EPOLLIN | EPOLLRDHUP | EPOLLET)
+#define TLS_RECORD    22                     /* RFC 8446, 5.1: a handshake; no HTTP method begins with it */
+#define HURRY_US      (INT64_C(3) * 1000000) /* for an answer to leave when there is room for no more */
+#define SWEEP_US      INT64_C(1000000)
+#define BURST_US      500 /* how long the first answer of a burst waits at most */
+#define ROOM_MIN      ((size_t)24 << 20)
+#define ROOM_SHARES   4 /* one carrier's part of it */
+#define ROOM_STEP_MAX ((size_t)256 << 10)
+#define CONN_EVENTS   (EPOLLIN | EPOLLRDHUP | EPOLLET)
 
 static int64_t now_us(void)
 {
@@ -41,7 +44,8 @@ int encl_server_new(const encl_server_parts *parts, encl_server **ret, rd_err *e
     for (size_t i = 0; i < CONNS_MAX; i++)
         server->conns[i].fd = -1;
     server->sessions = encl_h2s_new();
-    server->buffered_max = RD_MAX(BUFFERED_MIN, (size_t)parts->app->manifest.resources.memory_bytes / 4);
+    size_t room = RD_MAX(ROOM_MIN, (size_t)parts->app->manifest.resources.memory_bytes / 4);
+    encl_shares_init(&server->shares, room, room / ROOM_SHARES);
     if (watch_listener(server, true) < 0) {
         encl_h2s_free(server->sessions);
         free(server);
@@ -63,14 +67,12 @@ void server_deadline(encl_server *server, encl_conn *conn, int64_t after_us)
 
 void server_release(encl_server *server, encl_conn *conn)
 {
-    server->buffered -= conn->reserved;
-    conn->reserved = 0;
+    encl_claim_end(&server->shares, &conn->claim);
 }
 
 void server_drop(encl_server *server, encl_conn *conn)
 {
     server_release(server, conn);
-    server_unpark(server, conn);
     if (conn->stream > 0) {
         sessions_drop(server, conn);
         return;
@@ -94,14 +96,39 @@ void server_enqueue(encl_server *server, encl_conn *conn)
     server->ready_last = conn;
 }
 
-static encl_conn *dequeue(encl_server *server)
+/* Who does not take his answers is not called for more; requests of others go on before his. */
+static bool may_be_called(const encl_server *server, const encl_conn *conn)
 {
-    encl_conn *conn = server->ready_first;
-    server->ready_first = conn->next;
-    if (server->ready_first == NULL)
-        server->ready_last = NULL;
+    const encl_conn *carrier = conn->stream > 0 ? conn->carrier : conn;
+    return carrier == NULL || !encl_share_is_behind(&server->shares, &carrier->share);
+}
+
+/* The first of those that may be called; NULL: none. ret_before: what stands before it. */
+static encl_conn *find_ready(const encl_server *server, encl_conn **ret_before)
+{
+    *ret_before = NULL;
+    for (encl_conn *conn = server->ready_first; conn != NULL; conn = conn->next) {
+        if (may_be_called(server, conn))
+            return conn;
+        *ret_before = conn;
+    }
+    return NULL;
+}
+
+static encl_conn *unqueue(encl_server *server, encl_conn *conn, encl_conn *before)
+{
+    *(before == NULL ? &server->ready_first : &before->next) = conn->next;
+    if (server->ready_last == conn)
+        server->ready_last = before;
     conn->next = NULL;
     return conn;
+}
+
+static encl_conn *dequeue(encl_server *server)
+{
+    encl_conn *before;
+    encl_conn *conn = find_ready(server, &before);
+    return unqueue(server, conn, before);
 }
 
 encl_server *encl_server_free(encl_server *server)
@@ -110,7 +137,8 @@ encl_server *encl_server_free(encl_server *server)
         for (size_t i = 0; i < CONNS_MAX; i++)
             sessions_end(server, &server->conns[i]);
         while (server->ready_first != NULL)
-            server_drop(server, dequeue(server)); /* also streams whose sessions were there */
+            /* also streams whose sessions were there */
+            server_drop(server, unqueue(server, server->ready_first, NULL));
         for (size_t i = 0; i < server->burst_count; i++)
             server_drop(server, server->burst[i]);
         for (size_t i = 0; i < CONNS_MAX; i++) {
@@ -174,52 +202,42 @@ static void finish_writing(encl_server *server, encl_conn *conn)
 
 /* --- room ------------------------------------------------------------------------------------------------------- */
 
-static bool has_room(const encl_server *server, size_t size)
+static encl_share *share_of(encl_conn *conn)
 {
-    return server->buffered == 0 || server->buffered + size <= server->buffered_max;
+    if (conn->stream == 0)
+        return &conn->share;
+    return conn->carrier == NULL ? NULL : &conn->carrier->share; /* NULL: the session is over */
 }
 
-static void reserve(encl_server *server, encl_conn *conn, size_t size)
+/* Room doubles as it is used up, so that who sends little holds little. A stream's window is opened ahead. */
+bool server_make_room(encl_server *server, encl_conn *conn, size_t come)
 {
-    server->buffered += size;
-    conn->reserved = size;
-}
-
-static void park(encl_server *server, encl_conn *conn)
-{
-    conn->state = ENCL_CONN_PARKED;
-    conn->next = NULL;
-    if (server->parked_last != NULL)
-        server->parked_last->next = conn;
-    else
-        server->parked_first = conn;
-    server->parked_last = conn;
-}
-
-/* Bounds all bodies together: a request whose body does not fit waits until others are done, and behind those who wait
- * already. */
-bool server_reserve(encl_server *server, encl_conn *conn, size_t size)
-{
-    if (size > 0 && (server->parked_first != NULL || !has_room(server, size))) {
-        park(server, conn);
+    bool is_short = come >= (conn->stream > 0 ? conn->room / 2 : conn->room);
+    if (!is_short || conn->room >= conn->content_length || conn->is_received)
+        return true;
+    size_t used = RD_MAX(come, conn->room);
+    size_t size = (size_t)RD_MIN(conn->content_length, (uint64_t)(used + RD_MIN(used, ROOM_STEP_MAX)));
+    if (!encl_claim_grow(&server->shares, &conn->claim, share_of(conn), size)) {
+        conn->state = ENCL_CONN_PARKED;
         return false;
     }
-    reserve(server, conn, size);
+    conn->room = size;
     return true;
 }
 
 void server_unpark(encl_server *server, encl_conn *conn)
 {
-    encl_conn *before = NULL;
     if (conn->state != ENCL_CONN_PARKED)
         return;
-    for (encl_conn *at = server->parked_first; at != conn; at = at->next)
-        before = at;
-    *(before == NULL ? &server->parked_first : &before->next) = conn->next;
-    if (server->parked_last == conn)
-        server->parked_last = before;
-    conn->next = NULL;
+    encl_claim_stay(&server->shares, &conn->claim);
     conn->state = ENCL_CONN_READING;
+}
+
+void server_owe(encl_server *server, encl_conn *conn, size_t size)
+{
+    encl_share *share = share_of(conn);
+    if (share != NULL)
+        encl_claim_answer(&server->shares, &conn->claim, share, size > ENCL_SHARES_FREE ? size : 0);
 }
 
 /* --- reading ---------------------------------------------------------------------------------------------------- */
@@ -235,7 +253,7 @@ void server_refuse_large(encl_server *server, encl_conn *conn, const encl_http_r
     queue_answer(server, conn, encl_exchange_refuse(&server->parts, conn, request, &err));
 }
 
-/* A stream's body may come without its length: room for the largest is kept until it is there. */
+/* A stream's body may come without its length: then it may be as large as is allowed. */
 static uint64_t size_of_body(const encl_conn *conn, const encl_http_request *request, uint64_t bound)
 {
     if (conn->stream == 0 || encl_http_find(request, "content-length") != NULL)
@@ -243,7 +261,7 @@ static uint64_t size_of_body(const encl_conn *conn, const encl_http_request *req
     return conn->is_received ? RD_MIN((uint64_t)(conn->in.size - conn->head_size), bound) : bound;
 }
 
-/* 0: go on reading, the head may be complete now; -1: the connection is parked, being answered, or gone. */
+/* 0: go on reading, the head may be complete now; -1: the connection is being answered, or gone. */
 int server_take_head(encl_server *server, encl_conn *conn)
 {
     rd_err err = RD_ERR_INIT;
@@ -268,7 +286,8 @@ int server_take_head(encl_server *server, encl_conn *conn)
         return -1;
     }
     conn->content_length = size_of_body(conn, request, bound);
-    return server_reserve(server, conn, (size_t)conn->content_length) ? 0 : -1;
+    conn->room = (size_t)RD_MIN(conn->content_length, (uint64_t)ENCL_SHARES_FREE);
+    return 0;
 }
 
 /* The first byte says what is spoken. False: it has not come yet, or the connection is gone. */
@@ -314,6 +333,8 @@ static void begin_reading(encl_server *server, encl_conn *conn)
             server_enqueue(server, conn);
             return;
         }
+        if (conn->has_head && !server_make_room(server, conn, conn->in.size - conn->head_size))
+            return;
         if (!conn->may_read)
             return;
         encl_conn_outcome outcome = encl_conn_fill(conn);
@@ -332,14 +353,12 @@ static void begin_reading(encl_server *server, encl_conn *conn)
 
 /* --- what waits ------------------------------------------------------------------------------------------------- */
 
-/* First come, first served. */
 static void unpark(encl_server *server)
 {
-    for (encl_conn *conn; (conn = server->parked_first) != NULL;) {
-        if (!has_room(server, (size_t)conn->content_length))
-            return;
-        server_unpark(server, conn);
-        reserve(server, conn, (size_t)conn->content_length);
+    for (encl_claim *claim; (claim = encl_shares_next(&server->shares)) != NULL;) {
+        encl_conn *conn = claim->owner;
+        conn->state = ENCL_CONN_READING;
+        conn->room = claim->held;
         if (conn->stream > 0)
             sessions_take(server, conn);
         else if (conn->socket != NULL)
@@ -445,8 +464,7 @@ static void queue_answer(encl_server *server, encl_conn *conn, encl_exchange_out
     }
     /* What was read is not needed any more; what is to be written counts until it is gone. */
     server_release(server, conn);
-    conn->reserved = conn->body.size;
-    server->buffered += conn->reserved;
+    server_owe(server, conn, conn->body.size);
     if (outcome == ENCL_EXCHANGE_READY) {
         leave(server, conn);
         return;
@@ -490,12 +508,14 @@ static void run_one(encl_server *server, encl_conn *conn)
     encl_function_finish(server->parts.function);
 }
 
-static void expire_one(encl_server *server, encl_conn *conn, int64_t now)
+/* hurry_us: how much sooner than at their deadline answers have to have left. */
+static void expire_one(encl_server *server, encl_conn *conn, int64_t now, int64_t hurry_us)
 {
     if (conn->state == ENCL_CONN_FREE || conn->deadline_us == 0)
         return;
     bool waits = conn->state != ENCL_CONN_READY && conn->state != ENCL_CONN_ANSWERED;
-    if (!waits || conn->deadline_us >= now) {
+    int64_t deadline = conn->deadline_us - (conn->state == ENCL_CONN_WRITING ? hurry_us : 0);
+    if (!waits || deadline >= now) {
         server->sweep_us = now + SWEEP_US;
         return;
     }
@@ -508,26 +528,43 @@ static void expire_one(encl_server *server, encl_conn *conn, int64_t now)
     server_drop(server, conn);
 }
 
+/* Of who takes no answers. */
+static void expire_ready(encl_server *server, int64_t now)
+{
+    encl_conn *next, *before = NULL;
+    for (encl_conn *conn = server->ready_first; conn != NULL; conn = next) {
+        next = conn->next;
+        if (may_be_called(server, conn) || conn->deadline_us >= now)
+            before = conn;
+        else
+            server_drop(server, unqueue(server, conn, before));
+    }
+}
+
 static void expire(encl_server *server)
 {
     int64_t now = now_us();
     if (server->sweep_us == 0 || now < server->sweep_us)
         return;
     server->sweep_us = 0;
+    /* Nobody is called while there is no room for answers. */
+    int64_t hurry_us = encl_shares_is_full(&server->shares) ? REQUEST_US - HURRY_US : 0;
     encl_conn *next;
+    expire_ready(server, now);
     for (size_t i = 0; i < CONNS_MAX; i++) {
         encl_conn *conn = &server->conns[i];
         for (encl_conn *stream = conn->h2 ? encl_h2_streams(conn->h2) : NULL; stream != NULL; stream = next) {
             next = stream->sibling;
-            expire_one(server, stream, now);
+            expire_one(server, stream, now, hurry_us);
         }
-        expire_one(server, conn, now);
+        expire_one(server, conn, now, hurry_us);
     }
 }
 
 static bool is_ready(const encl_server *server)
 {
-    return server->ready_first != NULL && server->buffered <= 2 * server->buffered_max;
+    encl_conn *before;
+    return !encl_shares_is_full(&server->shares) && find_ready(server, &before) != NULL;
 }
 
 void encl_server_work(encl_server *server)

@@ -20,8 +20,7 @@ struct encl_server {
     encl_conn *ready_first, *ready_last; /* whole requests, in order of arrival */
     encl_conn *burst[ENCL_BURST_MAX];
     size_t burst_count;
-    size_t buffered, buffered_max;         /* bodies in memory */
-    encl_conn *parked_first, *parked_last; /* what waits for room, in order of arrival */
+    encl_shares shares; /* of the memory for bodies */
     encl_h2s *sessions;
     bool has_turns;   /* of sessions */
     int64_t sweep_us; /* when deadlines are looked at next; 0: none is set */
@@ -42,11 +41,13 @@ int server_take_head(encl_server *server, encl_conn *conn);
 void server_refuse_large(encl_server *server, encl_conn *conn, const encl_http_request *request, uint64_t size,
                          uint64_t bound);
 
-/* Counts a body's size against the instance's bound. False: it is parked until others are done. */
-bool server_reserve(encl_server *server, encl_conn *conn, size_t size) RD_NODISCARD;
-void server_release(encl_server *server, encl_conn *conn);
-/* Waits for room no longer. */
+/* With `come` bytes of its body there: conn has room for more, or needs none. False: it is parked until it has. */
+bool server_make_room(encl_server *server, encl_conn *conn, size_t come) RD_NODISCARD;
+/* Waits for room no longer, and keeps what it has. */
 void server_unpark(encl_server *server, encl_conn *conn);
+/* So many bytes for the peer are still here. */
+void server_owe(encl_server *server, encl_conn *conn, size_t size);
+void server_release(encl_server *server, encl_conn *conn);
 
 /* --- sockets.c --- */
 

@@ -21,6 +21,7 @@ void sessions_end(encl_server *server, encl_conn *conn)
     encl_conn *next;
     for (encl_conn *stream = conn->h2 ? encl_h2_streams(conn->h2) : NULL; stream != NULL; stream = next) {
         next = stream->sibling;
+        server_release(server, stream); /* its share ends here */
         if (stream->state == ENCL_CONN_READY || stream->state == ENCL_CONN_ANSWERED)
             encl_h2_give_up(stream);
         else
@@ -47,16 +48,18 @@ void sessions_take(encl_server *server, encl_conn *conn)
         server_drop(server, conn);
         return;
     }
+    if (conn->is_received)
+        server_unpark(server, conn); /* all is there: it needs no more room */
     if (conn->is_gone || conn->state != ENCL_CONN_READING)
         return;
     if (conn->deadline_us == 0)
         server_deadline(server, conn, REQUEST_US);
     if (!conn->is_head_in || (!conn->has_head && server_take_head(server, conn) < 0))
         return;
-    if (!conn->is_admitted) {
-        encl_h2_admit(conn);
+    if (!server_make_room(server, conn, conn->in.size - conn->head_size))
+        return;
+    if (encl_h2_admit(conn))
         sessions_want_turn(server, conn->carrier);
-    }
     if (conn->is_excess) {
         take_large_stream(server, conn);
     } else if (conn->is_received) {

@@ -68,6 +68,7 @@ static bool flush(encl_server *server, encl_conn *conn)
     if (out->size > 0) {
         empty(out);
         conn->written = 0;
+        server_owe(server, conn, 0);
     }
     server_watch_room(server, conn, false);
     return true;
@@ -75,16 +76,16 @@ static bool flush(encl_server *server, encl_conn *conn)
 
 /* --- reading ---------------------------------------------------------------------------------------------------- */
 
-/* A message that grows takes the room of the largest; false: it has to wait for it. */
+/* A message that grows beyond what is small; false: it has to wait for room. */
 static bool admit(encl_server *server, encl_conn *conn, encl_ws *ws)
 {
     conn->content_length = server->parts.app->manifest.limits.request_bytes;
-    if (conn->reserved == 0 && !server_reserve(server, conn, (size_t)conn->content_length)) {
-        server_deadline(server, conn, REQUEST_US);
+    conn->room = RD_MAX(conn->claim.held, ENCL_WS_SMALL);
+    if (conn->claim.held == 0)
+        server_deadline(server, conn, REQUEST_US); /* for all of it */
+    if (!server_make_room(server, conn, encl_ws_size(ws)))
         return false;
-    }
-    encl_ws_admit(ws);
-    server_deadline(server, conn, REQUEST_US);
+    encl_ws_admit(ws, conn->room);
     return true;
 }
 
@@ -154,7 +155,7 @@ static bool may_take(encl_server *server, encl_conn *conn)
     }
     if (conn->state != ENCL_CONN_SOCKET) {
         conn->state = ENCL_CONN_SOCKET;
-        if (conn->reserved == 0)
+        if (conn->claim.held == 0)
             server_deadline(server, conn, encl_ws_is_closed(encl_socket_frames(conn->socket)) ? LINGER_US : PING_US);
     }
     return true;
@@ -170,6 +171,7 @@ void sockets_leave(encl_server *server, encl_conn *conn)
 {
     bool fits = encl_socket_write(conn);
     server_release(server, conn);
+    server_owe(server, conn, encl_ws_out(encl_socket_frames(conn->socket))->size);
     if (conn->has_head) { /* the handshake's; what came behind it are frames */
         rd_buf_consume(&conn->in, conn->head_size);
         conn->has_head = false;
@@ -231,7 +233,7 @@ void sockets_expire(encl_server *server, encl_conn *conn, int64_t now)
         lose(conn); /* it takes nothing, or says nothing */
     } else if (conn->state == ENCL_CONN_PARKED) {
         give_up(server, conn, AGAIN);
-    } else if (conn->reserved > 0) {
+    } else if (conn->claim.held > 0) {
         give_up(server, conn, ENCL_WS_POLICY); /* a message that does not come to its end */
     } else {
         encl_ws_ping(ws);

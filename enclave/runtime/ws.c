@@ -21,7 +21,8 @@ struct encl_ws {
     rd_buf message;
     uint8_t kind; /* of the message that is coming or whole; 0: none */
     size_t fragments;
-    bool is_whole, is_admitted;
+    size_t room; /* for it */
+    bool is_whole;
     /* The frame that is coming. */
     bool in_frame;
     uint64_t frame_left;
@@ -64,7 +65,7 @@ encl_ws *encl_ws_new(size_t message_max)
 {
     static const struct wslay_frame_callbacks callbacks = { put, give, no_mask };
     encl_ws *ws = rd_alloc(sizeof *ws);
-    *ws = (encl_ws){ .message_max = message_max, .credit = CREDIT_MAX };
+    *ws = (encl_ws){ .message_max = message_max, .room = ENCL_WS_SMALL, .credit = CREDIT_MAX };
     if (wslay_frame_context_init(&ws->frames, &callbacks, ws) != 0)
         abort(); /* 8 kB */
     rd_buf_init(&ws->message, message_max);
@@ -245,7 +246,7 @@ encl_ws_news encl_ws_feed(encl_ws *ws, rd_bytes *bytes, int64_t now_us)
     ws->in = bytes;
     while (news == ENCL_WS_NOTHING) {
         struct wslay_frame_iocb got = { 0 };
-        if (ws->message.size >= ENCL_WS_SMALL && !ws->is_admitted)
+        if (ws->message.size >= ws->room && ws->room < ws->message_max)
             return ENCL_WS_ROOM;
         ssize_t outcome = wslay_frame_recv(ws->frames, &got);
         if (outcome == WSLAY_ERR_WANT_READ) {
@@ -258,9 +259,14 @@ encl_ws_news encl_ws_feed(encl_ws *ws, rd_bytes *bytes, int64_t now_us)
     return news;
 }
 
-void encl_ws_admit(encl_ws *ws)
+size_t encl_ws_size(const encl_ws *ws)
 {
-    ws->is_admitted = true;
+    return ws->message.size;
+}
+
+void encl_ws_admit(encl_ws *ws, size_t room)
+{
+    ws->room = room;
 }
 
 encl_ws_kind encl_ws_message(const encl_ws *ws, rd_bytes *ret)
@@ -276,7 +282,7 @@ void encl_ws_next(encl_ws *ws)
     ws->kind = 0;
     ws->fragments = 0;
     ws->is_whole = false;
-    ws->is_admitted = false;
+    ws->room = ENCL_WS_SMALL;
 }
 
 uint16_t encl_ws_end(const encl_ws *ws, rd_bytes *ret_reason)

@@ -28,7 +28,7 @@ typedef enum encl_ws_kind { ENCL_WS_TEXT = 1, ENCL_WS_BINARY = 2, ENCL_WS_CLOSE 
 
 typedef enum encl_ws_news {
     ENCL_WS_NOTHING, /* all was taken, and more must come */
-    ENCL_WS_ROOM,    /* a message grows beyond ENCL_WS_SMALL: encl_ws_admit, or wait */
+    ENCL_WS_ROOM,    /* a message has used up ENCL_WS_SMALL, or its room: encl_ws_admit, or wait */
     ENCL_WS_MESSAGE, /* one is whole: encl_ws_message, then encl_ws_next */
     ENCL_WS_ENDED,   /* the peer closed, or broke a rule: encl_ws_end says how. Nothing more is read */
 } encl_ws_news;
@@ -42,8 +42,9 @@ encl_ws *encl_ws_free(encl_ws *ws);
 
 /* Takes bytes off the front until there is news; some may stay inside for the next call. */
 encl_ws_news encl_ws_feed(encl_ws *ws, rd_bytes *bytes, int64_t now_us);
-/* Bytes of the message that is coming, as far as its frames have said, and that there is room for all of it. */
-void encl_ws_admit(encl_ws *ws);
+/* Bytes that have come of the message; and that there is room for so many. */
+size_t encl_ws_size(const encl_ws *ws);
+void encl_ws_admit(encl_ws *ws, size_t room);
 encl_ws_kind encl_ws_message(const encl_ws *ws, rd_bytes *ret);
 /* Forgets the message. */
 void encl_ws_next(encl_ws *ws);

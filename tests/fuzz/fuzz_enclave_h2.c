@@ -91,8 +91,8 @@ static void take(encl_conn *conn)
     }
     conn->head_size = request.head_size;
     if (!conn->is_admitted) {
-        conn->content_length = BODY_MAX;
-        encl_h2_admit(conn);
+        conn->content_length = conn->room = BODY_MAX;
+        (void)encl_h2_admit(conn);
     }
     if (!conn->is_excess && conn->in.size - conn->head_size > BODY_MAX)
         abort();

@@ -39,7 +39,7 @@ static bool take(encl_ws *ws, encl_ws_news news)
 {
     rd_bytes content;
     if (news == ENCL_WS_ROOM)
-        encl_ws_admit(ws);
+        encl_ws_admit(ws, 2 * encl_ws_size(ws));
     if (news == ENCL_WS_MESSAGE) {
         encl_ws_kind kind = encl_ws_message(ws, &content);
         if (content.size > MESSAGE_MAX || (kind != ENCL_WS_BINARY && kind != ENCL_WS_TEXT) ||

@@ -355,8 +355,9 @@ static inline void world_close(server_world *w)
     world_settle(w);
     world_wait(w, 3); /* for ends to be heard */
     assert_int_equal(w->server->open_count, 0);
-    assert_int_equal(w->server->buffered, 0);
-    assert_null(w->server->parked_first);
+    assert_int_equal(w->server->shares.held, 0);
+    assert_int_equal(w->server->shares.unread, 0);
+    assert_null(w->server->shares.first);
     assert_true(encl_server_is_idle(w->server));
     world_free(w);
 }
@@ -380,6 +381,31 @@ static inline peer *peer_open_tls(server_world *w)
     peer *p = peer_open(w);
     peer_start_tls(w, p, "\x08http/1.1");
     return p;
+}
+
+/* --- WebSocket --- */
+
+static inline void peer_upgrade(peer *p)
+{
+    peer_say(p, "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n");
+}
+
+/* A text of one frame that says so many bytes, and sends so many of them. The mask is zero. */
+static inline void peer_message(peer *p, const char *start, size_t size, size_t sent)
+{
+    uint8_t head[14] = { 0x81, 0x80 | 127 };
+    for (size_t i = 0; i < 8; i++)
+        head[2 + i] = (uint8_t)((uint64_t)size >> (56 - 8 * i));
+    bool is_short = size<126, is_long = size> UINT16_MAX;
+    if (is_short)
+        head[1] = (uint8_t)(0x80 | size);
+    else if (!is_long)
+        memcpy(head + 1, (uint8_t[3]){ 0x80 | 126, (uint8_t)(size >> 8), (uint8_t)size }, 3);
+    rd_buf_append(&p->out, head, is_short ? 2 : is_long ? 10 : 4);
+    rd_buf_append(&p->out, (uint8_t[4]){ 0 }, 4);
+    peer_say(p, start);
+    peer_say_bytes(p, sent - strlen(start));
 }
 
 /* --- HTTP/2 --- */

@@ -188,8 +188,8 @@ static void take_head(encl_conn *conn, uint64_t bound)
     assert_int_equal(encl_http_parse(rd_buf_bytes(&conn->in), &scanned, &head, &err), ENCL_HTTP_DONE);
     conn->has_head = true;
     conn->head_size = head.head_size;
-    conn->content_length = bound;
-    encl_h2_admit(conn);
+    conn->content_length = conn->room = bound;
+    assert_true(encl_h2_admit(conn));
 }
 
 static void answer(encl_conn *conn, rd_bytes body)
@@ -270,6 +270,31 @@ static void a_body_waits_for_room_and_comes_when_there_is_some(void **state)
     assert_true(conn->is_received);
     assert_false(conn->is_excess);
     assert_int_equal(conn->in.size - conn->head_size, 300000);
+}
+
+static void a_body_comes_as_far_as_its_room(void **state)
+{
+    fixture *f = *state;
+    static const size_t rooms[] = { 32768, 65536, 200000, 262144, 400000, 1000000 };
+    (void)settle(f);
+    encl_conn *conn = request(f, "POST", "/", 1000000);
+    conn->head_size = conn->in.size - 16384;
+    conn->content_length = 1000000;
+    conn->room = 16384;
+    assert_false(encl_h2_admit(conn)); /* what comes unasked */
+    for (size_t i = 0; i < RD_ARRAY_LEN(rooms); i++) {
+        conn->room = rooms[i];
+        assert_true(encl_h2_admit(conn));
+        assert_false(encl_h2_admit(conn));
+        (void)settle(f);
+        /* The library tells of room once it is half a window. */
+        assert_in_range(conn->in.size - conn->head_size, RD_MIN(rooms[i], 262144), rooms[i]);
+        assert_int_equal(conn->is_received, rooms[i] == 1000000);
+    }
+    assert_int_equal(conn->in.size - conn->head_size, 1000000);
+    assert_false(conn->is_excess);
+    encl_h2_close(conn);
+    assert_non_null(request(f, "POST", "/again", 1000)); /* no window has leaked */
 }
 
 /* Who does not hear how small the first window is has one for all streams together. */
@@ -485,6 +510,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(an_answer_carries_its_receipt, setup, teardown),
         cmocka_unit_test_setup_teardown(a_stream_leaves_as_it_grows_and_its_receipt_is_the_trailer, setup, teardown),
         cmocka_unit_test_setup_teardown(a_body_waits_for_room_and_comes_when_there_is_some, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_body_comes_as_far_as_its_room, setup, teardown),
         cmocka_unit_test_setup_teardown(bodies_before_the_settings_share_a_window, setup, teardown),
         cmocka_unit_test_setup_teardown(a_body_past_its_bound_is_cut, setup, teardown),
         cmocka_unit_test_setup_teardown(a_large_answer_waits_for_wire_and_window, setup, teardown),

@@ -195,7 +195,10 @@ static void test_large_messages_wait_for_room(void **state)
     assert_int_equal(feed(ws, &in, &at, 1000), ENCL_WS_ROOM);
     assert_true(at < ENCL_WS_SMALL + 8192);
     assert_int_equal(feed(ws, &in, &at, 1000), ENCL_WS_ROOM);
-    encl_ws_admit(ws);
+    encl_ws_admit(ws, 2 * ENCL_WS_SMALL);
+    assert_int_equal(feed(ws, &in, &at, 1000), ENCL_WS_ROOM);
+    assert_in_range(encl_ws_size(ws), 2 * ENCL_WS_SMALL, 2 * ENCL_WS_SMALL + 8192);
+    encl_ws_admit(ws, MESSAGE_MAX);
     assert_int_equal(feed(ws, &in, &at, 1000), ENCL_WS_MESSAGE);
     assert_int_equal(encl_ws_message(ws, &message), ENCL_WS_BINARY);
     assert_true(rd_bytes_equal(message, rd_buf_bytes(&data)));
