@@ -302,6 +302,44 @@ static void what_a_socket_does_not_take_is_counted(void **state RD_UNUSED)
     world_close(w);
 }
 
+static void there_is_a_bound_for_sockets(void **state RD_UNUSED)
+{
+    server_world *w = open_world();
+    peer *last = NULL;
+    for (size_t i = 0; i < ENCL_SOCKETS_MAX + 1; i++) {
+        assert_true(last == NULL || strstr(rd_buf_text(&last->in), "101 Switching") != NULL);
+        last = peer_open_tls(w);
+        peer_upgrade(last);
+        world_settle(w);
+    }
+    assert_non_null(strstr(rd_buf_text(&last->in), "503 "));
+    assert_non_null(strstr(rd_buf_text(&last->in), "Redoubt-Error: unavailable"));
+    assert_non_null(strstr(rd_buf_text(&last->in), "Redoubt-Receipt: "));
+    peer_leave(w->peers[3]);
+    world_settle(w);
+    rd_buf_clear(&last->in);
+    peer_upgrade(last);
+    world_settle(w);
+    assert_non_null(strstr(rd_buf_text(&last->in), "101 Switching"));
+    world_close(w);
+}
+
+static void a_message_that_gets_no_room_ends_its_socket(void **state RD_UNUSED)
+{
+    server_world *w = open_world();
+    peer *socket = peer_open_tls(w), *full[FULL];
+    peer_upgrade(socket);
+    world_settle(w);
+    take_all_room(w, full);
+    peer_message(socket, "", 30000, 29999);
+    world_settle(w);
+    rd_buf_clear(&socket->in);
+    world_wait(w, 31);
+    assert_true(socket->in.size >= 4);
+    assert_memory_equal(socket->in.data, "\x88\x02\x03\xf5", 4); /* 1013 */
+    world_close(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -318,6 +356,8 @@ int main(void)
         cmocka_unit_test(unread_answers_of_many_are_given_up_soon),
         cmocka_unit_test(messages_without_an_end_hold_little),
         cmocka_unit_test(what_a_socket_does_not_take_is_counted),
+        cmocka_unit_test(there_is_a_bound_for_sockets),
+        cmocka_unit_test(a_message_that_gets_no_room_ends_its_socket),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
