@@ -160,6 +160,8 @@ static void on_head(void *context, const api_http_response *response, const api_
                                    .on_drain = on_stream_drained,
                                    .arg = x };
     api_request *request = RD_TAKE(x->request);
+    if (api_call_has_sent(x->call))
+        api_request_drop_body(request);
     x->stream = api_reply_stream(request, &options);
 }
 
@@ -287,29 +289,54 @@ static void on_cancel(api_request *request, void *arg)
         exchange_free(x);
 }
 
-static void refuse(exchange *x, rd_code code, const char *text)
+/* The app that the host names; -1: this caller gets no further. */
+static int find_app(const api_request *request, rd_app_id *ret_id, api_app **ret, rd_err *err)
 {
-    rd_err err = RD_ERR_INIT;
-    (void)rd_err_set(&err, code, "%s", text);
-    answer_problem(x, &err);
-    exchange_free(x);
+    api_context *context = api_request_context(request);
+    const char *host = api_request_header(request, "host");
+    if (!host || !api_apps_parse_host(host, context->config->apps_domain, ret_id))
+        return rd_err_set(err, RD_E_APP_UNKNOWN, "the host names no app");
+    api_app *app = *ret = api_targets_app(api_relay_targets(context->apps->relay), ret_id);
+    if (!app)
+        return rd_err_set(err, RD_E_APP_UNKNOWN, "no such app");
+    if (api_app_is_open(app))
+        return 0;
+    if (app->count == 0 && !app->sleeps)
+        return rd_err_set(err, RD_E_NO_INSTANCE, "no instance serves this app");
+    if (api_auth_bearer(api_request_header(request, "authorization")).size == 0)
+        return rd_err_set(err, RD_E_CLI_NO_TOKEN, "the app takes callers with a token of its organisation");
+    return 0;
+}
+
+/* Whoever shows a token that nobody has looked at yet pays as one of the app's strangers: its own callers find room. */
+static int admit(api_request *request, rd_err *err)
+{
+    rd_app_id id;
+    api_app *app;
+    api_principal principal;
+    if (find_app(request, &id, &app, err) < 0) {
+        api_reply_header(request, "X-Content-Type-Options", "nosniff");
+        return -1;
+    }
+    rd_bytes secret = api_auth_bearer(api_request_header(request, "authorization"));
+    bool is_known = api_app_is_open(app) || (api_auth_cached(api_request_context(request)->auth, secret, &principal) &&
+                                             memcmp(principal.org_id, app->org, sizeof app->org) == 0);
+    api_request_payer(request, is_known ? 'A' : 'S', RD_BYTES_ARRAY(id.b));
+    return 0;
 }
 
 static void handle(api_request *request)
 {
     api_context *context = api_request_context(request);
     exchange *x = rd_alloc(sizeof *x);
+    rd_err err = RD_ERR_INIT;
+    api_app *app;
     x->apps = context->apps;
     x->request = request;
     x->is_head_request = strcmp(api_request_method(request), "HEAD") == 0;
-    const char *host = api_request_header(request, "host");
-    if (!host || !api_apps_parse_host(host, context->config->apps_domain, &x->app)) {
-        refuse(x, RD_E_APP_UNKNOWN, "the host names no app");
-        return;
-    }
-    const api_app *app = api_targets_app(api_relay_targets(x->apps->relay), &x->app);
-    if (!app) {
-        refuse(x, RD_E_APP_UNKNOWN, "no such app");
+    if (find_app(request, &x->app, &app, &err) < 0) {
+        answer_problem(x, &err);
+        exchange_free(x);
         return;
     }
     api_request_on_cancel(request, on_cancel, x);
@@ -317,17 +344,8 @@ static void handle(api_request *request)
         start_call(x, true);
         return;
     }
-    if (app->count == 0 && !app->sleeps) {
-        refuse(x, RD_E_NO_INSTANCE, "no instance serves this app");
-        return;
-    }
-    rd_bytes secret = api_auth_bearer(api_request_header(request, "authorization"));
-    if (secret.size == 0) {
-        refuse(x, RD_E_CLI_NO_TOKEN, "the app takes callers with a token of its organisation");
-        return;
-    }
     x->is_checking = true;
-    api_auth_check(context, secret, on_caller, x);
+    api_auth_check(context, api_auth_bearer(api_request_header(request, "authorization")), on_caller, x);
 }
 
 int api_apps_start(api_context *context, api_relay *relay, api_apps **ret, rd_err *err)
@@ -341,11 +359,14 @@ int api_apps_start(api_context *context, api_relay *relay, api_apps **ret, rd_er
                                   .need = API_NEED_NONE,
                                   .loop = handle,
                                   .body_max = BODY_MAX,
-                                  .flags = API_BODY_BYTES | API_OPS };
+                                  .flags = API_BODY_BYTES | API_OPS,
+                                  .admit = admit };
     context->apps = apps;
-    api_server_options options = {
-        .name = "apps", .listen = context->config->apps_listen, .fallback = &apps->fallback, .is_bare = true
-    };
+    api_server_options options = { .name = "apps",
+                                   .listen = context->config->apps_listen,
+                                   .fallback = &apps->fallback,
+                                   .body_memory_max = (size_t)context->config->body_memory,
+                                   .is_bare = true };
     if (api_server_start(context, &options, &apps->server, err) < 0) {
         context->apps = NULL;
         free(apps);

@@ -30,7 +30,7 @@ api_callers *api_callers_free(api_callers *callers)
 }
 
 /* RFC 4291, 2.5.5.2: an IPv4 address that a socket of both kinds shows is itself. */
-static void key_of(const struct sockaddr *address, uint8_t ret[16])
+void api_callers_key(const struct sockaddr *address, uint8_t ret[16])
 {
     struct in6_addr six = { 0 };
     memset(ret, 0, 16);
@@ -47,10 +47,27 @@ static void key_of(const struct sockaddr *address, uint8_t ret[16])
     ret[10] = ret[11] = 0xff;
 }
 
+/* RFC 6890, 2.2, and RFC 4193, 3.1. */
+bool api_callers_are_many(const uint8_t key[16])
+{
+    static const struct {
+        uint8_t bytes[2], mask[2];
+    } four[] = { { { 127, 0 }, { 255, 0 } },     { { 10, 0 }, { 255, 0 } },     { { 172, 16 }, { 255, 240 } },
+                 { { 192, 168 }, { 255, 255 } }, { { 100, 64 }, { 255, 192 } }, { { 169, 254 }, { 255, 255 } } };
+    static const uint8_t none[16];
+    if (key[10] != 0xff)
+        return memcmp(key, none, IPV6_PREFIX) == 0 || (key[0] & 0xfe) == 0xfc ||
+               (key[0] == 0xfe && (key[1] & 0xc0) == 0x80);
+    for (size_t i = 0; i < RD_ARRAY_LEN(four); i++)
+        if ((key[12] & four[i].mask[0]) == four[i].bytes[0] && (key[13] & four[i].mask[1]) == four[i].bytes[1])
+            return true;
+    return false;
+}
+
 api_caller *api_callers_enter(api_callers *callers, const struct sockaddr *address)
 {
     uint8_t key[16];
-    key_of(address, key);
+    api_callers_key(address, key);
     api_caller *caller = rd_table_get(callers->table, RD_BYTES_ARRAY(key));
     if (!caller) {
         caller = rd_alloc(sizeof *caller);

@@ -23,6 +23,11 @@ api_callers *api_callers_free(api_callers *callers);
 api_caller *api_callers_enter(api_callers *callers, const struct sockaddr *address);
 void api_callers_leave(api_callers *callers, api_caller *caller);
 
+/* What stands for an address here: IPv4 as ::ffff:…, IPv6 by its /64. */
+void api_callers_key(const struct sockaddr *address, uint8_t ret[16]);
+/* Loopback, private, shared and link-local addresses: a proxy's or a network's, behind which are many callers. */
+bool api_callers_are_many(const uint8_t key[16]);
+
 /* May who holds `held` of `taken` places have another? As many as are still free: one alone gets half of them, and
  * whoever comes then finds some. */
 bool api_callers_has_share(size_t held, size_t taken, size_t max);

@@ -55,6 +55,7 @@ typedef struct api_config {
     const char *tls_cert;
     const char *tls_key;
     uint64_t workers;
+    uint64_t body_memory; /* bytes, for each of both listeners */
     int log_level;
     /* of `bootstrap` */
     const char *org;

@@ -55,15 +55,6 @@ static void take_request_id(api_request *request)
     rd_id_format(RD_PREFIX_REQUEST, &id, request->id);
 }
 
-static bool has_body(const api_request *request, uint64_t *ret_size)
-{
-    const char *length = api_request_header(request, "Content-Length");
-    *ret_size = 0;
-    if (api_request_header(request, "Transfer-Encoding"))
-        return true;
-    return length && rd_parse_u64(length, strlen(length), UINT64_MAX, ret_size) == 0 && *ret_size > 0;
-}
-
 /* RFC 9110, 8.3.1: parameters after the type do not change it; a charset other than UTF-8 is refused. */
 static bool is_json_type(const char *type)
 {
@@ -78,7 +69,7 @@ static int check_body_headers(api_request *request, rd_err *err)
 {
     const api_route *route = request->route;
     uint64_t size;
-    bool is_there = has_body(request, &size);
+    bool is_there = api_body_is_coming(request, &size);
     if (route->body_max)
         request->body_max = route->body_max;
     else
@@ -87,6 +78,8 @@ static int check_body_headers(api_request *request, rd_err *err)
     if (size > request->body_max)
         return rd_err_set(err, RD_E_TOO_LARGE, "the body has %llu bytes; at most %zu", (unsigned long long)size,
                           request->body_max);
+    if (is_there && route->admit && route->admit(request, err) < 0)
+        return -1;
     if (!(route->flags & API_BODY_JSON))
         return 0;
     if (!is_there && !(route->flags & API_BODY_OPTIONAL))
@@ -146,6 +139,14 @@ static int check_early_caller(const api_request *request, rd_err *err)
     return rd_err_set(err, RD_E_UNAUTHENTICATED, "this path needs a token or a session");
 }
 
+static int check_login(api_request *request, rd_err *err)
+{
+    const char *origin = api_request_header(request, "Origin");
+    if (origin && !is_own_origin(request, origin))
+        return rd_err_set(err, RD_E_CSRF, "the Origin is another site");
+    return api_limits_take_address(request->context->limits, request, err);
+}
+
 int api_gate_headers(api_request *request, rd_err *err)
 {
     take_request_id(request);
@@ -160,12 +161,9 @@ int api_gate_headers(api_request *request, rd_err *err)
         return -1;
     if (request->route->flags & API_IF_MATCH && !api_request_header(request, "If-Match"))
         return rd_err_set(err, RD_E_IF_MATCH_REQUIRED, "%s needs If-Match", request->method);
-    if (!(request->route->flags & API_LOGIN))
-        return 0;
-    const char *origin = api_request_header(request, "Origin");
-    if (origin && !is_own_origin(request, origin))
-        return rd_err_set(err, RD_E_CSRF, "the Origin is another site");
-    return api_limits_take_address(request->context->limits, request, err);
+    if (request->route->flags & API_LOGIN && check_login(request, err) < 0)
+        return -1;
+    return api_body_admit(request, err);
 }
 
 rd_bytes api_gate_secret(const api_request *request)

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include "api/auth.h"
+#include "api/body.h"
 #include "api/collateral.h"
 #include "api/limits.h"
 #include "api/links.h"
@@ -82,6 +83,10 @@ static const rd_option options[] = {
       .help = "folder of the dashboard's files" },
     { "workers", 0, RD_OPTION_U64, FIELD(workers), "4", .min = 1, .max = 64, .group = "Limits",
       .help = "threads for requests that need PostgreSQL, one connection each" },
+    { "body-memory", 0, RD_OPTION_SIZE, FIELD(body_memory), "256MiB", .min = 1 << 20, .max = UINT64_C(1) << 40,
+      .group = "Limits",
+      .help = "memory for request bodies, for the REST API and for applications each; of it an app, an organisation or "
+              "an address holds at most as much as is free" },
     { "log-level", 0, RD_OPTION_ENUM, FIELD(log_level), "info", .names = levels, .group = "Logging",
       .help = "lowest level written" },
     { "org", 0, RD_OPTION_STRING, FIELD(org), NULL, .flags = RD_OPTION_FLAG_ONLY, .group = "bootstrap",
@@ -159,6 +164,31 @@ static void write_own_metrics(void *arg, rd_buf *out)
                   context->redis && rd_redis_is_connected(context->redis));
 }
 
+static void write_bodies(const char *listener, const api_server *server, rd_buf *out)
+{
+    if (!server)
+        return;
+    api_bodies_stats stats = api_bodies_statistics(api_server_bodies(server));
+    const struct {
+        const char *why;
+        uint64_t count;
+    } refused[] = { { "share", stats.refused_share }, { "memory", stats.refused_all }, { "slow", stats.slow } };
+    rd_buf_printf(out, "redoubt_body_bytes{listener=\"%s\"} %zu\n", listener, stats.held);
+    for (size_t i = 0; i < RD_ARRAY_LEN(refused); i++)
+        rd_buf_printf(out, "redoubt_bodies_refused_total{listener=\"%s\",why=\"%s\"} %llu\n", listener, refused[i].why,
+                      (unsigned long long)refused[i].count);
+}
+
+static void write_body_metrics(void *arg, rd_buf *out)
+{
+    const api_context *context = arg;
+    rd_buf_printf(out, "# HELP redoubt_body_bytes Memory of request bodies.\n# TYPE redoubt_body_bytes gauge\n"
+                       "# HELP redoubt_bodies_refused_total Request bodies that were not taken.\n"
+                       "# TYPE redoubt_bodies_refused_total counter\n");
+    write_bodies("rest", context->server, out);
+    write_bodies("apps", context->apps_server, out);
+}
+
 static int load_files(process *p, const api_config *config, rd_err *err)
 {
     if (config->tls_cert && (rd_file_read(config->tls_cert, PEM_MAX, &p->tls_cert, err) < 0 ||
@@ -195,12 +225,14 @@ static int start_parts(process *p, const api_config *config, rd_err *err)
                                   .listen = config->listen,
                                   .routes = api_routes,
                                   .route_count = api_route_count,
-                                  .workers = (size_t)config->workers };
+                                  .workers = (size_t)config->workers,
+                                  .body_memory_max = (size_t)config->body_memory };
     if (config->tls_cert) {
         server.tls_cert_pem = rd_buf_text(&p->tls_cert);
         server.tls_key_pem = rd_buf_text(&p->tls_key);
     }
     api_metrics_source(context->metrics, write_own_metrics, context);
+    api_metrics_source(context->metrics, write_body_metrics, context);
     api_metrics_source(context->metrics, api_collateral_metrics, context->collateral);
     /* The listener last: whoever reaches it finds every app known. */
     if (api_links_start(context, p->loop, &context->links, err) < 0 ||

@@ -365,6 +365,11 @@ static size_t on_data(api_pipe_user *user, rd_bytes bytes)
     }
 }
 
+bool api_call_has_sent(const api_call *call)
+{
+    return call->has_head && call->body_sent == call->body.size;
+}
+
 void api_call_resume(api_call *call)
 {
     if (call->pipe)

@@ -45,7 +45,7 @@ typedef struct api_call_spec {
     const char *method;
     const char *target; /* begins with '/' */
     rd_buf *lines;      /* headers; taken */
-    rd_bytes body;      /* borrowed until on_done */
+    rd_bytes body;      /* borrowed until on_done, or until api_call_has_sent */
     bool is_anonymous;  /* without a token: for releases that are open alone, also when they change while it waits */
 } api_call_spec;
 
@@ -65,6 +65,8 @@ typedef struct api_call_events {
  * Otherwise on_done follows, never before it returns. */
 int api_relay_call(api_relay *relay, const api_call_spec *spec, const api_call_events *events, void *context,
                    api_call **ret, rd_err *err) RD_NODISCARD;
+/* The instance answers and has all of the request: nothing reads the body again. */
+bool api_call_has_sent(const api_call *call);
 void api_call_resume(api_call *call);
 /* Without on_done. */
 void api_call_cancel(api_call *call);

@@ -201,21 +201,41 @@ void api_reply_problem(api_request *request, const rd_err *err)
 
 /* --- handing over to libmicrohttpd --- */
 
-static void add_headers(api_request *request, struct MHD_Response *response)
+static void each_header(const api_request *request, void (*add)(void *arg, const char *name, const char *value),
+                        void *arg)
 {
     const api_answer *answer = &request->answer;
     for (size_t i = 0; i < answer->header_count; i++)
-        (void)MHD_add_response_header(response, answer->headers[i].name, answer->headers[i].value);
+        add(arg, answer->headers[i].name, answer->headers[i].value);
     if (answer->content_type)
-        (void)MHD_add_response_header(response, "Content-Type", answer->content_type);
-    (void)MHD_add_response_header(response, "Request-Id", request->id);
+        add(arg, "Content-Type", answer->content_type);
+    add(arg, "Request-Id", request->id);
     if (answer->is_closing)
-        (void)MHD_add_response_header(response, "Connection", "close");
+        add(arg, "Connection", "close");
     if (api_server_is_bare(request->server))
         return;
-    (void)MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
+    add(arg, "X-Content-Type-Options", "nosniff");
     if (!has_reply_header(request, "Cache-Control"))
-        (void)MHD_add_response_header(response, "Cache-Control", "no-store");
+        add(arg, "Cache-Control", "no-store");
+}
+
+static void add_to_response(void *arg, const char *name, const char *value)
+{
+    (void)MHD_add_response_header(arg, name, value);
+}
+
+static void add_line(void *arg, const char *name, const char *value)
+{
+    (void)rd_buf_printf(arg, "%s: %s\r\n", name, value);
+}
+
+void api_answer_write(api_request *request, rd_buf *out)
+{
+    const api_answer *answer = &request->answer;
+    (void)rd_buf_printf(out, "HTTP/1.1 %d %s\r\n", answer->status, MHD_get_reason_phrase_for((unsigned)answer->status));
+    each_header(request, add_line, out);
+    (void)rd_buf_printf(out, "Content-Length: %zu\r\n\r\n", answer->body.size);
+    (void)rd_buf_append_bytes(out, rd_buf_bytes(&answer->body));
 }
 
 static ssize_t read_nothing(void *arg, uint64_t position, char *out, size_t size)
@@ -263,12 +283,14 @@ enum MHD_Result api_answer_queue(api_request *request)
     if (request->stage == API_STAGE_SENT)
         return MHD_YES;
     request->stage = API_STAGE_SENT;
+    if (!request->stream) /* what is passed on still may be on its way */
+        api_request_drop_body(request);
     struct MHD_Response *response = make_response(request);
     if (!response)
         return MHD_NO;
     if (has_false_end(request))
         (void)MHD_set_response_options(response, MHD_RF_HTTP_VERSION_1_0_ONLY, MHD_RO_END);
-    add_headers(request, response);
+    each_header(request, add_to_response, response);
     enum MHD_Result result = MHD_queue_response(request->connection, (unsigned)request->answer.status, response);
     MHD_destroy_response(response);
     return result;

@@ -6,6 +6,7 @@
 
 #include <microhttpd.h>
 
+#include "api/body.h"
 #include "api/reply.h"
 #include "api/request.h"
 #include "api/server.h"
@@ -45,6 +46,18 @@ typedef struct api_answer {
     bool is_closing; /* close the connection afterwards */
 } api_answer;
 
+/* body.c: a body on its way in. */
+typedef struct api_intake {
+    struct api_share *shares[2]; /* who pays for it: on whose behalf it is, and the address; NULL: none */
+    size_t announced;            /* bytes; with chunks as many as may come */
+    size_t held;                 /* memory counted in the shares */
+    uint64_t received;
+    int64_t due_us;
+    struct api_request *next, *previous; /* the listener's bodies on their way */
+    bool is_listed;
+    bool is_told; /* it was late: its answer is on the socket */
+} api_intake;
+
 struct api_request {
     uint32_t magic;
     api_server *server;
@@ -63,8 +76,8 @@ struct api_request {
     bool takes_chunks;
     rd_buf body;
     size_t body_max;
-    size_t body_reserved; /* counted against the server's body memory */
     size_t body_discarded;
+    api_intake intake;
     json_t *json;
     api_answer answer;
     api_stream *stream;
@@ -88,6 +101,8 @@ rd_bytes api_gate_secret(const api_request *request);
 /* Role, CSRF and Origin once the principal is known. Any thread. */
 int api_gate_caller(api_request *request, rd_err *err) RD_NODISCARD;
 
+/* reply.c: appends the recorded answer as it stands on the wire, for a connection that closes behind it. */
+void api_answer_write(api_request *request, rd_buf *out);
 /* reply.c: queues the recorded answer. */
 enum MHD_Result api_answer_queue(api_request *request);
 void api_answer_done(api_answer *answer);

@@ -76,6 +76,8 @@ static void on_head(void *context, const api_http_response *response, const api_
                                          .on_close = on_stream_closed,
                                          .on_drain = on_stream_drained,
                                          .arg = s };
+    if (api_call_has_sent(s->call))
+        api_request_drop_body(s->request);
     s->stream = api_reply_stream(s->request, &options);
 }
 

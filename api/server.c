@@ -42,7 +42,7 @@ struct api_server {
     bool is_running_mhd;
     bool is_stopping;
     api_request *requests;
-    size_t body_memory;
+    api_bodies *bodies;
     uint16_t port;
 };
 
@@ -118,6 +118,11 @@ void api_server_resume(api_request *request)
     api_server_wake(request->server);
 }
 
+struct api_bodies *api_server_bodies(const api_server *server)
+{
+    return server->bodies;
+}
+
 bool api_server_is_bare(const api_server *server)
 {
     return server->options.is_bare;
@@ -174,13 +179,12 @@ static void unlink_request(api_request *request)
 static void free_request(api_request *request)
 {
     unlink_request(request);
-    request->server->body_memory -= request->body_reserved;
     if (request->stream)
         api_stream_closed(request->stream);
     if (request->data_free)
         request->data_free(request->data);
     json_decref(request->json);
-    rd_buf_wipe(&request->body);
+    api_body_done(request);
     api_answer_done(&request->answer);
     free(request->target);
     free(request->path);
@@ -350,21 +354,11 @@ static enum MHD_Result on_headers(api_request *request, const char *method)
         refuse(request, (rd_err_set(&err, RD_E_UNAVAILABLE, "this replica is stopping"), &err));
     else if (api_gate_headers(request, &err) < 0)
         refuse(request, &err);
-    if (request->answer.is_set && is_body_large(request)) {
-        request->answer.is_closing = true;
-        return api_answer_queue(request);
-    }
-    return MHD_YES;
-}
-
-static bool reserve_body(api_request *request, size_t size)
-{
-    api_server *server = request->server;
-    if (server->body_memory + size > server->options.body_memory_max)
-        return false;
-    server->body_memory += size;
-    request->body_reserved += size;
-    return true;
+    api_body_begin(request);
+    if (!request->answer.is_set || !is_body_large(request) || api_body_answer(request))
+        return MHD_YES;
+    request->answer.is_closing = true;
+    return api_answer_queue(request);
 }
 
 static enum MHD_Result on_body(api_request *request, const char *data, size_t *size)
@@ -372,14 +366,9 @@ static enum MHD_Result on_body(api_request *request, const char *data, size_t *s
     rd_err err = RD_ERR_INIT;
     size_t count = *size;
     *size = 0;
-    if (!request->answer.is_set) {
-        if (request->body.size + count > request->body_max)
-            refuse(request,
-                   (rd_err_set(&err, RD_E_TOO_LARGE, "the body is longer than %zu bytes", request->body_max), &err));
-        else if (!reserve_body(request, count))
-            refuse(request, (rd_err_set(&err, RD_E_BUSY, "too many request bodies are being read"), &err));
-        else if (!rd_buf_append(&request->body, data, count))
-            return MHD_NO;
+    if (api_body_add(request, rd_bytes_of((const uint8_t *)data, count), &err) < 0) {
+        refuse(request, &err);
+        (void)api_body_answer(request);
     }
     if (request->answer.is_set) {
         request->answer.is_closing = true;
@@ -393,6 +382,8 @@ static enum MHD_Result on_body(api_request *request, const char *data, size_t *s
 static enum MHD_Result on_whole(api_request *request)
 {
     rd_err err = RD_ERR_INIT;
+    if (!api_body_end(request))
+        return MHD_NO;
     if (request->stage == API_STAGE_BODY && !request->answer.is_set && dispatch(request, &err) < 0)
         refuse(request, &err);
     /* A worker may have set the answer already, on another core: it is queued when the trip is back. */
@@ -520,9 +511,11 @@ int api_server_start(api_context *context, const api_server_options *options, ap
     api_server_options *o = &server->options;
     o->queue_max = o->queue_max ? o->queue_max : QUEUE_DEFAULT;
     o->connections_max = o->connections_max ? o->connections_max : CONNECTIONS_DEFAULT;
-    o->body_memory_max = o->body_memory_max ? o->body_memory_max : BODY_MEMORY_DEFAULT;
+    server->bodies = api_bodies_new(context, o->body_memory_max ? o->body_memory_max : BODY_MEMORY_DEFAULT,
+                                    !o->tls_cert_pem || !o->tls_key_pem);
     RD_CLEANUP(rd_close_p) int fd = -1;
     if (open_socket(o->listen, &fd, &server->port, err) < 0 || start_daemon(server, fd, err) < 0) {
+        server->bodies = api_bodies_free(server->bodies);
         free(server);
         return -1;
     }
@@ -579,6 +572,7 @@ void api_server_stop(api_server *server)
     }
     MHD_stop_daemon(server->daemon);
     server->daemon = NULL;
+    server->bodies = api_bodies_free(server->bodies);
     if (listen_fd >= 0)
         close(listen_fd);
 }

@@ -18,7 +18,7 @@ typedef struct api_server_options {
     size_t workers;            /* threads with a PostgreSQL connection each; 0: none (only loop and inline routes) */
     size_t queue_max;          /* requests waiting for a worker; past it 503 with Retry-After; 0: 256 */
     size_t connections_max;    /* 0: 4096 */
-    size_t body_memory_max;    /* bytes of request bodies held at once; past it 503; 0: 256 MiB */
+    size_t body_memory_max;    /* bytes of request bodies held at once; body.h; 0: 256 MiB */
     bool is_bare;              /* a pass-through: adds no cache or content headers of the API's own */
     const char *tls_cert_pem, *tls_key_pem; /* texts; NULL: plain HTTP */
 } api_server_options;
@@ -33,6 +33,7 @@ uint16_t api_server_port(const api_server *server);
  * Handles are closed on the loop: run it once more before it is closed. */
 void api_server_stop(api_server *server);
 api_server *api_server_free(api_server *server);
+struct api_bodies *api_server_bodies(const api_server *server);
 /* Requests waiting for a worker. Any thread. */
 size_t api_server_queue_depth(const api_server *server);
 

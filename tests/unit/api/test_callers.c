@@ -43,6 +43,29 @@ static void who_shares_an_address_is_one_caller(void **state)
     }
 }
 
+static void a_proxy_stands_for_many(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        bool are_many;
+    } cases[] = {
+        { "127.0.0.1", true },       { "10.255.0.9", true },  { "172.16.0.1", true },   { "172.31.9.9", true },
+        { "172.32.0.1", false },     { "192.168.3.4", true }, { "192.169.0.1", false }, { "100.64.0.1", true },
+        { "100.128.0.1", false },    { "169.254.1.1", true }, { "8.8.8.8", false },     { "::ffff:10.1.1.1", true },
+        { "::ffff:8.8.8.8", false }, { "::1", true },         { "fe80::1", true },      { "fd00::7", true },
+        { "2001:db8::1", false },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        api_callers *callers = api_callers_new();
+        api_caller *caller = enter(callers, cases[i].text);
+        if (api_callers_are_many(caller->key) != cases[i].are_many)
+            fail_msg("%s", cases[i].text);
+        api_callers_leave(callers, caller);
+        api_callers_free(callers);
+    }
+}
+
 static void an_address_that_left_counts_anew(void **state)
 {
     (void)state;
@@ -79,6 +102,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(who_shares_an_address_is_one_caller),
+        cmocka_unit_test(a_proxy_stands_for_many),
         cmocka_unit_test(an_address_that_left_counts_anew),
         cmocka_unit_test(nobody_takes_all_places),
     };
