@@ -42,6 +42,7 @@ typedef struct encl_conn {
     size_t head_size;
     uint64_t content_length;
     size_t room;      /* bytes of the body that may come for now */
+    int64_t grown_us; /* when room was given last */
     encl_claim claim; /* to room beyond ENCL_SHARES_FREE, and what the peer has not taken of the answer */
     encl_share share; /* of a carrier: all its claims */
     rd_buf head;      /* status line and headers, without receipt and empty line */

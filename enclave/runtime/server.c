@@ -16,6 +16,7 @@
 
 #define TLS_RECORD    22                     /* RFC 8446, 5.1: a handshake; no HTTP method begins with it */
 #define HURRY_US      (INT64_C(3) * 1000000) /* for an answer to leave when there is room for no more */
+#define STALL_US      (INT64_C(5) * 1000000) /* for a body to use up a step of its room, when others wait for theirs */
 #define SWEEP_US      INT64_C(1000000)
 #define BURST_US      500 /* how long the first answer of a burst waits at most */
 #define ROOM_MIN      ((size_t)24 << 20)
@@ -222,6 +223,7 @@ bool server_make_room(encl_server *server, encl_conn *conn, size_t come)
         return false;
     }
     conn->room = size;
+    conn->grown_us = now_us();
     return true;
 }
 
@@ -359,6 +361,7 @@ static void unpark(encl_server *server)
         encl_conn *conn = claim->owner;
         conn->state = ENCL_CONN_READING;
         conn->room = claim->held;
+        conn->grown_us = now_us();
         if (conn->stream > 0)
             sessions_take(server, conn);
         else if (conn->socket != NULL)
@@ -508,13 +511,30 @@ static void run_one(encl_server *server, encl_conn *conn)
     encl_function_finish(server->parts.function);
 }
 
-/* hurry_us: how much sooner than at their deadline answers have to have left. */
-static void expire_one(encl_server *server, encl_conn *conn, int64_t now, int64_t hurry_us)
+/* How a sweep looks at those who take long. */
+typedef struct sweep {
+    int64_t now;
+    bool is_full;  /* nobody is called, for want of room for answers */
+    bool is_short; /* somebody waits for room for his body */
+} sweep;
+
+static int64_t deadline_of(const encl_conn *conn, const sweep *at)
 {
+    bool is_coming = conn->state == ENCL_CONN_READING || conn->state == ENCL_CONN_SOCKET;
+    if (at->is_full && conn->state == ENCL_CONN_WRITING)
+        return conn->deadline_us - REQUEST_US + HURRY_US;
+    if (at->is_short && is_coming && conn->claim.held > 0)
+        return RD_MIN(conn->deadline_us, conn->grown_us + STALL_US);
+    return conn->deadline_us;
+}
+
+static void expire_one(encl_server *server, encl_conn *conn, const sweep *at)
+{
+    int64_t now = at->now;
     if (conn->state == ENCL_CONN_FREE || conn->deadline_us == 0)
         return;
     bool waits = conn->state != ENCL_CONN_READY && conn->state != ENCL_CONN_ANSWERED;
-    int64_t deadline = conn->deadline_us - (conn->state == ENCL_CONN_WRITING ? hurry_us : 0);
+    int64_t deadline = deadline_of(conn, at);
     if (!waits || deadline >= now) {
         server->sweep_us = now + SWEEP_US;
         return;
@@ -547,17 +567,16 @@ static void expire(encl_server *server)
     if (server->sweep_us == 0 || now < server->sweep_us)
         return;
     server->sweep_us = 0;
-    /* Nobody is called while there is no room for answers. */
-    int64_t hurry_us = encl_shares_is_full(&server->shares) ? REQUEST_US - HURRY_US : 0;
+    const sweep at = { now, encl_shares_is_full(&server->shares), encl_shares_is_short(&server->shares) };
     encl_conn *next;
     expire_ready(server, now);
     for (size_t i = 0; i < CONNS_MAX; i++) {
         encl_conn *conn = &server->conns[i];
         for (encl_conn *stream = conn->h2 ? encl_h2_streams(conn->h2) : NULL; stream != NULL; stream = next) {
             next = stream->sibling;
-            expire_one(server, stream, now, hurry_us);
+            expire_one(server, stream, &at);
         }
-        expire_one(server, conn, now, hurry_us);
+        expire_one(server, conn, &at);
     }
 }
 

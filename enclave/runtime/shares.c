@@ -117,6 +117,14 @@ encl_claim *encl_shares_next(encl_shares *shares)
     return NULL;
 }
 
+bool encl_shares_is_short(const encl_shares *shares)
+{
+    const encl_claim *claim = shares->first;
+    while (claim != NULL && !suits_share(shares, claim))
+        claim = claim->behind;
+    return claim != NULL;
+}
+
 void encl_claim_stay(encl_shares *shares, encl_claim *claim)
 {
     leave_line(shares, claim);

@@ -52,6 +52,8 @@ void encl_shares_init(encl_shares *shares, size_t max, size_t share_max);
 bool encl_claim_grow(encl_shares *shares, encl_claim *claim, encl_share *share, size_t size) RD_NODISCARD;
 /* The first in line that can go on, which holds now what it waited for; NULL: none. */
 encl_claim *encl_shares_next(encl_shares *shares);
+/* Somebody waits for what all have, and not for his own share alone. */
+bool encl_shares_is_short(const encl_shares *shares);
 /* Waits no longer, and keeps what it holds. */
 void encl_claim_stay(encl_shares *shares, encl_claim *claim);
 /* What there is of its answer that the peer has not taken. */

@@ -207,6 +207,41 @@ static void who_sends_little_holds_little(void **state RD_UNUSED)
     world_close(w);
 }
 
+/* Of many carriers, each with what it may have: they are given up soon, and who moves is not. */
+static void stalled_uploads_of_many_are_given_up_when_others_wait(void **state RD_UNUSED)
+{
+    server_world *w = open_world();
+    peer *h2[6], *steady = post(w, 4 * MIB, MIB);
+    for (size_t i = 0; i < RD_ARRAY_LEN(h2); i++) {
+        h2[i] = peer_open_h2(w);
+        (void)peer_ask(h2[i], "/", 4 * MIB, 3 * MIB, true);
+        (void)peer_ask(h2[i], "/", 4 * MIB, 3 * MIB, false);
+    }
+    world_settle(w);
+    peer *large = post(w, 4 * MIB, 4 * MIB);
+    assert_false(is_answered(large, "got 4194304"));
+    for (size_t i = 0; i < 6; i++) {
+        assert_int_equal(is_answered(large, "got 4194304"), i > 2); /* 5 s, and a sweep */
+        peer_say_bytes(steady, MIB / 2);
+        world_wait(w, 2);
+    }
+    assert_true(is_answered(steady, "got 4194304"));
+    world_close(w);
+}
+
+/* Nobody waits: a body may take its time. */
+static void slow_uploads_may_take_their_time(void **state RD_UNUSED)
+{
+    server_world *w = open_world();
+    peer *slow = post(w, 4 * MIB, 4 * MIB - 1);
+    world_wait(w, 20);
+    others_are_served(w);
+    peer_say(slow, "b");
+    world_settle(w);
+    assert_true(is_answered(slow, "got 4194304"));
+    world_close(w);
+}
+
 static void unread_answers_hold_up_their_own_connection_alone(void **state RD_UNUSED)
 {
     server_world *w = open_world();
@@ -351,6 +386,8 @@ int main(void)
         cmocka_unit_test(who_waits_and_says_no_more_is_answered_or_closed),
         cmocka_unit_test(slow_uploads_of_one_connection_hold_its_part_alone),
         cmocka_unit_test(who_sends_little_holds_little),
+        cmocka_unit_test(stalled_uploads_of_many_are_given_up_when_others_wait),
+        cmocka_unit_test(slow_uploads_may_take_their_time),
         cmocka_unit_test(unread_answers_hold_up_their_own_connection_alone),
         cmocka_unit_test(who_never_reads_loses_what_he_asked_for),
         cmocka_unit_test(unread_answers_of_many_are_given_up_soon),

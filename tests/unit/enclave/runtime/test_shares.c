@@ -61,6 +61,7 @@ static void one_carrier_has_its_part_and_one_body_beyond(void **state)
     assert_true(encl_claim_grow(&shares, &claims[1], &greedy, 150));
     assert_true(encl_claim_grow(&shares, &plain, &other, 250)); /* who waits for his own part holds nobody up */
     assert_null(encl_shares_next(&shares));
+    assert_false(encl_shares_is_short(&shares));
     encl_claim_end(&shares, &claims[1]);
     assert_ptr_equal(encl_shares_next(&shares), &claims[2]); /* beyond now */
     assert_null(encl_shares_next(&shares));
@@ -79,6 +80,7 @@ static void who_came_first_goes_on_first(void **state)
     assert_true(encl_claim_grow(&shares, &others[0], &more[0], 100)); /* beyond all */
     for (size_t i = 1; i < 5; i++)
         assert_false(encl_claim_grow(&shares, &others[i], &more[i], i == 2 ? 200 : 50));
+    assert_true(encl_shares_is_short(&shares));
     encl_claim_end(&shares, &others[2]);
     assert_false(encl_claim_grow(&shares, &others[2], &more[2], 200)); /* the last now */
     encl_claim_end(&shares, &claims[2]);                               /* 150 are free */
