@@ -111,7 +111,8 @@ static void print_release(cli_context *context, cli_client *client, const json_t
         return;
     if (cli_json_b64(answer, "document", RD_DOCUMENT_SIZE_MAX, &document, &ignored) == 0 &&
         rd_release_parse(rd_buf_bytes(&document), &parsed, &ignored) == 0) {
-        cli_print(&context->out, "release %u   engine %s   logs %s", parsed.number, rd_engine_names[parsed.engine],
+        cli_print(&context->out, "release %u   engine %s%s   logs %s", parsed.number, rd_engine_names[parsed.engine],
+                  parsed.keeps_machine ? ", its machine kept between requests" : "",
                   where_logs_go(&parsed, json_string_value(json_object_get(app, "class"))));
         rd_release_done(&parsed);
     }

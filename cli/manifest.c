@@ -74,6 +74,7 @@ static const rd_json_field instance_fields[] = {
 static const char *const log_forms[] = {
     [RD_LOGS_UNSAID] = "", [RD_LOGS_CLEAR] = "clear", [RD_LOGS_SEALED] = "sealed", NULL
 };
+static const char *const machine_names[] = { "fresh", "kept", NULL };
 
 static const rd_json_field manifest_fields[] = {
     { "name", RD_JSON_TEXT, AT(name), RD_REQUIRED, 1, 63 },
@@ -81,6 +82,7 @@ static const rd_json_field manifest_fields[] = {
     { "kind", RD_JSON_CONST, 0, RD_OPTIONAL, 0, 0, "function" },
     { "engine", RD_JSON_ENUM, AT(release.engine), RD_OPTIONAL, .names = rd_engine_names },
     { "class", RD_JSON_ENUM, AT(class), RD_OPTIONAL, .names = rd_class_names, .has = RD_HAS(cli_manifest, has_class) },
+    { "machine", RD_JSON_ENUM, AT(machine), RD_OPTIONAL, .names = machine_names },
     { "open", RD_JSON_BOOL, AT(release.is_open), RD_OPTIONAL },
     { "plain", RD_JSON_BOOL, AT(release.is_plain), RD_OPTIONAL },
     { "public_code", RD_JSON_BOOL, AT(is_public_code), RD_OPTIONAL },
@@ -157,6 +159,15 @@ static void fill_resources(cli_manifest *manifest)
         resources->cpu_m = is_jsc ? JSC_CPU_M_DEFAULT : RD_CPU_M_DEFAULT;
 }
 
+/* A release that nobody would take is not made. */
+static int check_machine(cli_manifest *manifest, rd_err *err)
+{
+    manifest->release.keeps_machine = manifest->machine != 0;
+    if (manifest->release.keeps_machine && manifest->release.engine != RD_ENGINE_JSC)
+        return rd_err_set(err, RD_E_CLI_MANIFEST, "machine: kept is for engine jsc alone");
+    return 0;
+}
+
 static int check(cli_manifest *manifest, rd_err *err)
 {
     if (!name_is_ok(manifest->name))
@@ -171,7 +182,7 @@ static int check(cli_manifest *manifest, rd_err *err)
     manifest->has_own_memory = manifest->release.resources.memory_bytes > 0;
     manifest->has_own_cpu = manifest->release.resources.cpu_m > 0;
     fill_resources(manifest);
-    return 0;
+    return check_machine(manifest, err);
 }
 
 /* A script alone: its name without the ending, made to fit. */
@@ -259,7 +270,7 @@ int cli_manifest_set_engine(cli_manifest *manifest, const char *name, rd_err *er
             continue;
         manifest->release.engine = (rd_engine)i;
         fill_resources(manifest);
-        return 0;
+        return check_machine(manifest, err);
     }
     return rd_err_set(err, RD_E_USAGE, "there is no engine %s: quickjs or jsc", name);
 }

@@ -52,6 +52,8 @@ export async function openDocs(docs, app) {
   return { head, release, owners, policy: head.document.policy };
 }
 
+const engineOf = (release) => release.engine + (release.machine === "kept" ? ", its machine kept between requests" : "");
+
 // Reads and checks. {docs, nonce, simulationRoot, reported}: what is absent makes its steps "not checked here".
 // Answers {quote, statement, statementBytes, log, steps, docs}; throws only when nothing can be read.
 export async function inspect(bytes, { docs = null, nonce = null, simulationRoot = null, reported = null } = {}) {
@@ -94,7 +96,7 @@ export async function inspect(bytes, { docs = null, nonce = null, simulationRoot
     if (!docs) return [null, "The owner's documents come from a serving instance only"];
     opened = await openDocs(docs, statement.app);
     const isSame = f.digestText(opened.head.digest) === statement.head && f.digestText(opened.release.digest) === statement.release;
-    return [isSame, isSame ? `Release ${opened.release.document.number} and head ${opened.head.document.seq}, signed by owner key ${opened.owners[0].slice(0, 8)}…, for engine ${opened.release.document.engine}; the app id is the genesis' hash` : "The enclave runs another head or release than the owner signed"];
+    return [isSame, isSame ? `Release ${opened.release.document.number} and head ${opened.head.document.seq}, signed by owner key ${opened.owners[0].slice(0, 8)}…, for engine ${engineOf(opened.release.document)}; the app id is the genesis' hash` : "The enclave runs another head or release than the owner signed"];
   });
   await step("Runtime", () => {
     if (!opened) return [null, "Needs the owner's policy"];

@@ -126,6 +126,17 @@ static int read_logs(const json_t *value, void *into, const char *pointer, rd_er
     return rd_json_read(value, fields, RD_UNKNOWN_REFUSED, pointer, release, err);
 }
 
+/* Left out where each request has a machine of its own: one release has one form. */
+static int read_machine(const json_t *value, void *into, const char *pointer, rd_err *err)
+{
+    if (json_is_string(value) && strcmp(json_string_value(value), "kept") == 0) {
+        *(bool *)into = true;
+        return 0;
+    }
+    (void)rd_err_set(err, RD_E_JSON_RANGE, "\"kept\", or left out");
+    return rd_err_at(err, pointer);
+}
+
 /* What is read before the two are compared. */
 typedef struct release_reading {
     rd_release release; /* first: the fields' offsets are the release's */
@@ -166,6 +177,7 @@ static const rd_json_field release_fields[] = {
     { "kind", RD_JSON_CONST, 0, RD_REQUIRED, .text = "function" },
     { "limits", RD_JSON_OBJECT, offsetof(rd_release, limits), RD_REQUIRED, .fields = limits_fields },
     { "logs", RD_JSON_CUSTOM, 0, RD_OPTIONAL, .parse = read_logs },
+    { "machine", RD_JSON_CUSTOM, offsetof(rd_release, keeps_machine), RD_OPTIONAL, .parse = read_machine },
     { "number", RD_JSON_U32, offsetof(rd_release, number), RD_REQUIRED, .min = 1, .max = INT32_MAX },
     { "open", RD_JSON_BOOL, offsetof(rd_release, is_open), RD_REQUIRED },
     { "plain", RD_JSON_BOOL, offsetof(rd_release, is_plain), RD_REQUIRED },
@@ -183,6 +195,10 @@ int rd_release_parse(rd_bytes canonical, rd_release *ret, rd_err *err)
     if (outcome == 0 && reading.says_sealed != reading.release.is_sealed) {
         outcome = rd_err_set(err, RD_E_JSON_RANGE, "code is sealed where public_code is false, and only there");
         (void)rd_err_at(err, "/code/sealed");
+    }
+    if (outcome == 0 && reading.release.keeps_machine && reading.release.engine != RD_ENGINE_JSC) {
+        outcome = rd_err_set(err, RD_E_JSON_RANGE, "only engine jsc can keep its machine");
+        (void)rd_err_at(err, "/machine");
     }
     if (outcome < 0) {
         rd_release_done(&reading.release);
@@ -245,6 +261,8 @@ int rd_release_encode(const rd_release *release, rd_buf *out, rd_err *err)
     rd_json_set_int(document, "number", release->number);
     rd_json_set_str(document, "kind", "function");
     rd_json_set_str(document, "engine", rd_engine_names[release->engine]);
+    if (release->keeps_machine)
+        rd_json_set_str(document, "machine", "kept");
     rd_json_set_bool(document, "public_code", !release->is_sealed);
     rd_json_set_bool(document, "plain", release->is_plain);
     rd_json_set_bool(document, "open", release->is_open);

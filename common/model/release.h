@@ -57,6 +57,7 @@ typedef struct rd_release {
     rd_engine engine;
     uint32_t number;       /* 1..2^31 - 1 */
     bool is_open;          /* member "open", required: callers need no token of the organisation */
+    bool keeps_machine;    /* "machine":"kept", of engine jsc alone: requests share a virtual machine, never globals */
     bool is_plain;         /* member "plain", required: requests may come unsealed, for the relay to read */
     bool is_sealed;        /* "public_code":false: the code is encrypted, its key a secret of the head */
     rd_digest code_digest; /* plain SHA-256 of the blob, the ciphertext where it is sealed */

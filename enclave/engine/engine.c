@@ -52,6 +52,8 @@ static int set_limits(encl_engine *engine, const encl_engine_limits *given, rd_e
     if (limits.request_size > ((size_t)64 << 20) || limits.output_size > ((size_t)64 << 20) ||
         limits.log_line_size > ((size_t)1 << 20) || limits.response_header_count > 10000)
         return rd_err_set(err, RD_E_ENGINE_LIMITS, "a size limit is above 64 MiB, 1 MiB a line or 10000 headers");
+    if (limits.keeps_machine && !encl_machine_can_keep())
+        return rd_err_set(err, RD_E_ENGINE_LIMITS, "engine %s keeps no machine", encl_machine_name());
     if (engine->machine && limits.heap_size != engine->limits.heap_size && set_heap(engine, limits.heap_size, err) < 0)
         return -1;
     engine->limits = limits;
@@ -147,7 +149,7 @@ void encl_engine_reset(encl_engine *engine)
     engine->state = ENCL_ENGINE_BLANK;
     engine->lines_left = 0;
     engine->deadline_us = engine->host.monotonic_us(engine->host.context) + engine->limits.load_time_us;
-    encl_machine_reset(engine->machine);
+    encl_machine_reset(engine->machine, engine->limits.keeps_machine);
     engine->state = ENCL_ENGINE_PRISTINE;
 }
 

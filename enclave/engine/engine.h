@@ -66,6 +66,7 @@ typedef struct encl_engine_limits {
     size_t log_line_size;           /* longer lines are cut; default 8 KiB */
     uint32_t log_lines;             /* per load or call, later ones are dropped and one line says so; default 256 */
     uint32_t response_header_count; /* default 128 */
+    bool keeps_machine; /* a reset after a request that went well may keep compiled code: machine jsc alone */
 } encl_engine_limits;
 
 typedef struct encl_module {

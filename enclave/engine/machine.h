@@ -34,6 +34,8 @@ typedef struct encl_machine_result {
 const char *encl_machine_name(void);
 /* How many threads it may need beside the caller's; 0: it stays on that one, and makes no memory executable. */
 uint32_t encl_machine_threads(void);
+/* Whether a reset can keep compiled code. */
+bool encl_machine_can_keep(void);
 /* Runs what the process does once it is confined and its engine may work, on a stack that the machine can use; returns
  * what run returned. */
 int encl_machine_host_run(int (*run)(void *context), void *context);
@@ -63,8 +65,8 @@ int encl_machine_start(encl_machine *machine, const encl_request *request, size_
                        encl_machine_result *ret, rd_err *err) RD_NODISCARD;
 /* Runs jobs and due timers until the response, or the background work, is there, or nothing is left to do now. */
 int encl_machine_run(encl_machine *machine, bool wants_background, encl_machine_result *ret, rd_err *err) RD_NODISCARD;
-/* Back to what seal kept; also after a failure. */
-void encl_machine_reset(encl_machine *machine);
+/* Back to what seal kept; also after a failure. may_keep: compiled code may stay where the request went well. */
+void encl_machine_reset(encl_machine *machine, bool may_keep);
 /* Ends whatever runs delay_us from now, for loops that poll nothing; 0 disarms. */
 void encl_machine_alarm(encl_machine *machine, int64_t delay_us);
 

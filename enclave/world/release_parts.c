@@ -14,6 +14,7 @@ encl_engine_limits encl_world_limits(const rd_release *release)
         .heap_size = RD_MIN((size_t)release->limits.heap_bytes, HEAP_MAX),
         .request_size = release->limits.request_bytes + HEAD_EXTRA,
         .output_size = release->limits.response_bytes,
+        .keeps_machine = release->keeps_machine,
     };
 }
 

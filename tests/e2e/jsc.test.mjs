@@ -85,6 +85,19 @@ test("an endless loop ends at its limit, and the same instance serves the next r
   assert.deepEqual(await instances(), before);
 });
 
+test("a release may keep its machine: its requests are as fresh, and whoever looks is told", { skip: missing, timeout: 60000 }, async () => {
+  const warm = (await stack.deploy("warm", source, { engine: "jsc", machine: "kept", env: { NAME: "value" }, limits: { time_ms: 1000, heap_bytes: 32 << 20 } })).app;
+  const get = async (path) => (await stack.invoke(warm, path)).body;
+  for (let n = 0; n < 20; n++) {
+    await get(["/leak", "/intl", "/wasm", "/stream"][n % 4]);
+    assert.deepEqual(JSON.parse(await get("/")), { served: 1, kept: 0, global: "undefined", array: "undefined", name: "value" });
+  }
+  assert.equal((await stack.invoke(warm, "/loop")).status, 504);
+  assert.equal(JSON.parse(await get("/")).served, 1);
+  assert.match((await stack.cli("apps", "show", "warm")).stdout, /engine jsc, its machine kept between requests/);
+  assert.equal((await stack.json("invoke", "warm", "--plain", "--path", "/intl")).verified, true);
+});
+
 test("the receipt verifies, under evidence of the other program", { skip: missing }, async () => {
   const result = await stack.json("invoke", "fast", "--plain", "--path", "/intl");
   assert.equal(result.verified, true);

@@ -24,6 +24,8 @@ typedef bool (*should_terminate)(JSContextRef ctx, void *context);
 static struct {
     void (*set_limit)(JSContextGroupRef group, double seconds, should_terminate callback, void *context);
     void (*set_rejection)(JSGlobalContextRef ctx, JSObjectRef function, JSValueRef *exception);
+    void (*collect)(JSContextRef ctx);
+    JSObjectRef (*statistics)(JSContextRef ctx);
     volatile int64_t deadline_us; /* 0: disarmed */
     volatile int64_t kill_cpu_us; /* by the process's own time; 0: the deadline is ahead */
     volatile size_t resident_max; /* 0: no limit */
@@ -38,7 +40,7 @@ static int64_t now_us(clockid_t clock)
 }
 
 /* getrusage(2): the highest that was ever resident, which is what a bomb cannot take back. */
-static size_t resident(void)
+size_t encl_jsc_limits_peak(void)
 {
     struct rusage usage = { .ru_maxrss = 0 };
 
@@ -64,7 +66,7 @@ static void on_tick(int signal)
     int error = errno;
 
     (void)signal;
-    if (limits.resident_max > 0 && resident() > limits.resident_max)
+    if (limits.resident_max > 0 && encl_jsc_limits_peak() > limits.resident_max)
         _exit(ENCL_EXIT_MEMORY);
     if (is_overrun())
         _exit(ENCL_EXIT_TIME);
@@ -76,11 +78,16 @@ int encl_jsc_limits_init(rd_err *err)
     const struct sigaction action = { .sa_handler = on_tick, .sa_flags = SA_RESTART };
     void *limit = dlsym(RTLD_DEFAULT, "JSContextGroupSetExecutionTimeLimit");
     void *rejection = dlsym(RTLD_DEFAULT, "JSGlobalContextSetUnhandledRejectionCallback");
+    void *collect = dlsym(RTLD_DEFAULT, "JSSynchronousGarbageCollectForDebugging");
+    void *statistics = dlsym(RTLD_DEFAULT, "JSGetMemoryUsageStatistics");
 
-    if (!limit || !rejection)
-        return rd_err_set(err, RD_E_INTERNAL, "this JavaScriptCore cannot limit the time of a script");
+    if (!limit || !rejection || !collect || !statistics)
+        return rd_err_set(err, RD_E_INTERNAL,
+                          "this JavaScriptCore cannot limit the time of a script, or say what its heap holds");
     *(void **)&limits.set_limit = limit;
     *(void **)&limits.set_rejection = rejection;
+    *(void **)&limits.collect = collect;
+    *(void **)&limits.statistics = statistics;
     if (sigaction(SIGALRM, &action, NULL) < 0)
         return rd_err_set_errno(err, RD_E_INTERNAL, errno, "SIGALRM");
     return 0;
@@ -110,14 +117,22 @@ void encl_jsc_limits_watch(JSContextGroupRef group)
     limits.set_limit(group, LOOK_SECONDS, on_watchdog, NULL);
 }
 
-void encl_jsc_limits_rejections(JSGlobalContextRef ctx, JSObjectRef function)
+void encl_jsc_limits_rejections(JSGlobalContextRef ctx, JSGlobalContextRef home)
 {
-    limits.set_rejection(ctx, function, NULL);
+    limits.set_rejection(ctx, JSObjectMakeFunctionWithCallback(home, NULL, encl_jsc_on_rejection), NULL);
 }
 
 void encl_jsc_limits_memory(size_t growth)
 {
-    limits.resident_max = growth > 0 ? resident() + growth + SLACK : 0;
+    limits.resident_max = growth > 0 ? encl_jsc_limits_peak() + growth + SLACK : 0;
+}
+
+uint32_t encl_jsc_limits_collect(JSContextRef ctx)
+{
+    limits.collect(ctx);
+    JSObjectRef counts = limits.statistics(ctx);
+    double left = counts ? JSValueToNumber(ctx, encl_jsc_get(ctx, counts, "globalObjectCount"), NULL) : 0;
+    return left >= 1 && left < UINT32_MAX ? (uint32_t)left : UINT32_MAX;
 }
 
 void encl_machine_alarm(encl_machine *machine, int64_t delay_us)

@@ -15,7 +15,8 @@ typedef struct encl_jsc_module {
     JSStringRef imports; /* the names of what it imports, as a JSON text; NULL: a JSON module */
 } encl_jsc_module;
 
-/* What a request made; all of it goes with the virtual machine that it ran on. */
+/* What a request made; all of it goes with the virtual machine that it ran on, or with its global object where the
+ * virtual machine is kept. */
 typedef struct encl_jsc_run {
     JSContextGroupRef group;
     JSGlobalContextRef ctx;
@@ -40,6 +41,9 @@ struct encl_machine {
     uint8_t digest[32];
     size_t image_size;
     size_t output_max;
+    JSGlobalContextRef home; /* of a virtual machine that is kept: no script runs in it */
+    uint32_t served;         /* before this request, by the virtual machine that it has */
+    size_t peak;             /* of the process's memory when that was made */
     encl_jsc_run run;
 };
 
@@ -91,8 +95,15 @@ int encl_jsc_limits_init(rd_err *err) RD_NODISCARD;
 void encl_jsc_limits_watch(JSContextGroupRef group);
 /* The same question, at once: true when the time is up, which the run remembers. */
 bool encl_jsc_limits_look(void);
-void encl_jsc_limits_rejections(JSGlobalContextRef ctx, JSObjectRef function);
+/* Rejections of ctx that nobody takes are logged, by a function that lives in home. The library holds that function for
+ * as long as ctx lives, so that a ctx that is its own home is never collected. */
+void encl_jsc_limits_rejections(JSGlobalContextRef ctx, JSGlobalContextRef home);
 /* From here on the process may grow by this much; 0: it may grow as it likes. */
 void encl_jsc_limits_memory(size_t growth);
+/* The most that was ever resident, in bytes. */
+size_t encl_jsc_limits_peak(void);
+/* Collects now what nothing of this context's virtual machine reaches any more; returns how many global objects are
+ * left, its own among them. */
+uint32_t encl_jsc_limits_collect(JSContextRef ctx);
 
 #endif

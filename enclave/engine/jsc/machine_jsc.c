@@ -1,6 +1,7 @@
 /* JavaScriptCore as a machine: pristine is a virtual machine that has loaded the handler and served nothing, and every
- * request gets a new one, made when the one before it is done. Nothing of it exists before a fork: its threads would
- * not survive that. */
+ * request gets a new one, made when the one before it is done; or, where the release says so, a new global object in
+ * the one before it, so that its compiler knows the code. Nothing of it exists before a fork: its threads would not
+ * survive that. */
 #include "enclave/engine/jsc/jsc_priv.h"
 
 #include <errno.h>
@@ -15,6 +16,10 @@
 #define STACK_SIZE     ((size_t)16 << 20)
 #define THREADS_MAX    24
 #define RELOAD_TIME_US INT64_C(5000000)
+/* Of one virtual machine that is kept: requests, and what the process may have grown since it was made, beside a
+ * quarter of the heap's limit. */
+#define KEPT_MAX    1000
+#define KEPT_GROWTH ((size_t)16 << 20)
 
 encl_machine *encl_jsc;
 
@@ -26,6 +31,11 @@ const char *encl_machine_name(void)
 uint32_t encl_machine_threads(void)
 {
     return THREADS_MAX;
+}
+
+bool encl_machine_can_keep(void)
+{
+    return true;
 }
 
 /* --- a stack whose bounds the library can find: it reads /proc for those of a process's first thread -------------- */
@@ -61,16 +71,29 @@ int encl_machine_host_run(int (*run)(void *context), void *context)
 
 /* --- one virtual machine ---------------------------------------------------------------------------------------- */
 
-static void close_run(encl_jsc_run *run)
+/* Everything of the run but its virtual machine, which the caller gets: NULL where there was none. */
+static JSContextGroupRef leave_run(encl_jsc_run *run)
 {
+    JSContextGroupRef group = run->group;
+
     if (run->ctx) {
         JSValueUnprotect(run->ctx, run->hooks);
         JSGlobalContextRelease(run->ctx);
     }
-    if (run->group)
-        JSContextGroupRelease(run->group);
     rd_buf_wipe(&run->out);
     memset(run, 0, sizeof(*run));
+    return group;
+}
+
+static void close_run(encl_machine *machine)
+{
+    JSContextGroupRef group = leave_run(&machine->run);
+
+    if (machine->home)
+        JSGlobalContextRelease(machine->home);
+    machine->home = NULL;
+    if (group)
+        JSContextGroupRelease(group);
 }
 
 static int load_file(encl_jsc_run *run, JSObjectRef native, const encl_platform_file *file, rd_err *err)
@@ -93,18 +116,23 @@ static int load_file(encl_jsc_run *run, JSObjectRef native, const encl_platform_
     return rd_err_set(err, RD_E_ENGINE_LOAD, "platform %s: %.*s", file->name, (int)text.size, (const char *)text.data);
 }
 
-static int open_run(encl_machine *machine, rd_err *err)
+/* A new global object, in a virtual machine of its own or in the one given. */
+static int open_run(encl_machine *machine, JSContextGroupRef kept, rd_err *err)
 {
     encl_jsc_run *run = &machine->run;
     static const encl_platform_file *const tables[] = { encl_jsc_files, encl_platform_files, encl_jsc_last_files };
 
     rd_buf_init(&run->out, 0);
-    run->group = JSContextGroupCreate();
+    run->group = kept ? kept : JSContextGroupCreate();
+    if (!kept) {
+        machine->served = 0;
+        machine->peak = encl_jsc_limits_peak();
+    }
     encl_jsc_limits_watch(run->group);
     run->ctx = JSGlobalContextCreateInGroup(run->group, NULL);
     run->hooks = JSObjectMake(run->ctx, NULL, NULL);
     JSValueProtect(run->ctx, run->hooks);
-    encl_jsc_limits_rejections(run->ctx, JSObjectMakeFunctionWithCallback(run->ctx, NULL, encl_jsc_on_rejection));
+    encl_jsc_limits_rejections(run->ctx, run->ctx);
     JSObjectRef native = encl_jsc_native(run->ctx);
     for (size_t i = 0; i < RD_ARRAY_LEN(tables); i++) {
         for (const encl_platform_file *file = tables[i]; file->name; file++) {
@@ -168,7 +196,7 @@ encl_machine *encl_machine_free(encl_machine *machine)
         return NULL;
     encl_machine_alarm(machine, 0);
     encl_jsc_limits_memory(0);
-    close_run(&machine->run);
+    close_run(machine);
     for (size_t i = 0; i < machine->module_count; i++) {
         free(machine->modules[i].name);
         JSStringRelease(machine->modules[i].source);
@@ -276,7 +304,7 @@ int encl_machine_load(encl_machine *machine, const encl_module *modules, size_t 
 {
     encl_jsc_run *run = &machine->run;
 
-    if (open_run(machine, err) < 0)
+    if (open_run(machine, NULL, err) < 0)
         return -1;
     measure(machine, modules, count, main, env_json);
     machine->modules = rd_alloc_array(count, sizeof(*machine->modules));
@@ -302,14 +330,48 @@ int encl_machine_seal(encl_machine *machine, rd_err *err)
     return 0;
 }
 
-void encl_machine_reset(encl_machine *machine)
+/* Only behind a request that ended well, with all that it had begun: what failed may have left jobs in the queue of the
+ * virtual machine, and what made the process grow fills its heap. */
+static bool can_keep(const encl_machine *machine)
+{
+    const encl_jsc_run *run = &machine->run;
+    bool has_ended = run->result.state == ENCL_GUEST_DONE && run->result.background == 0 && run->waiting == 0;
+
+    return run->is_loaded && has_ended && !run->is_interrupted && machine->served + 1 < KEPT_MAX &&
+           encl_jsc_limits_peak() - machine->peak <= KEPT_GROWTH + machine->heap_size / 4;
+}
+
+static bool reload(encl_machine *machine, JSContextGroupRef kept)
 {
     rd_err err = RD_ERR_INIT;
 
-    encl_machine_alarm(machine, RELOAD_TIME_US);
-    close_run(&machine->run);
-    if (open_run(machine, &err) == 0)
+    if (open_run(machine, kept, &err) == 0)
         load_main(machine);
+    return machine->run.is_loaded;
+}
+
+/* The next global object in the same virtual machine. False where anything of the one before is still alive: when a
+ * request comes the heap holds its global object and the empty one of home, or the machine is not kept. */
+static bool renew(encl_machine *machine)
+{
+    uint32_t served = machine->served + 1;
+
+    if (!machine->home)
+        machine->home = JSGlobalContextCreateInGroup(machine->run.group, NULL);
+    encl_jsc_limits_rejections(machine->run.ctx, machine->home);
+    if (!reload(machine, leave_run(&machine->run)) || encl_jsc_limits_collect(machine->run.ctx) != 2)
+        return false;
+    machine->served = served;
+    return true;
+}
+
+void encl_machine_reset(encl_machine *machine, bool may_keep)
+{
+    encl_machine_alarm(machine, RELOAD_TIME_US);
+    if (!may_keep || !can_keep(machine) || !renew(machine)) {
+        close_run(machine);
+        (void)reload(machine, NULL);
+    }
     machine->run.is_serving = machine->run.is_loaded;
     encl_machine_alarm(machine, 0);
 }

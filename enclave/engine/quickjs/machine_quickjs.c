@@ -29,6 +29,11 @@ uint32_t encl_machine_threads(void)
     return 0;
 }
 
+bool encl_machine_can_keep(void)
+{
+    return false;
+}
+
 int encl_machine_host_run(int (*run)(void *context), void *context)
 {
     return run(context);
@@ -194,8 +199,9 @@ int encl_machine_run(encl_machine *machine, bool wants_background, encl_machine_
     return 0;
 }
 
-void encl_machine_reset(encl_machine *machine)
+void encl_machine_reset(encl_machine *machine, bool may_keep)
 {
+    (void)may_keep;
     encl_guest_restore(machine->guest);
 }
 

@@ -40,10 +40,14 @@ static void test_changes(void **state RD_UNUSED)
     expect(cli_changes_list(&before, &after),
            "[{\"member\":\"code\",\"module\":\"index.js\",\"added\":2,\"removed\":1}]");
     after = (cli_changed){ .release = &second, .code = &old, .instances_min = 1, .instances_max = 3 };
+    second.engine = RD_ENGINE_JSC;
+    second.keeps_machine = true;
     second.is_open = true;
     second.limits.time_ms = 5;
     assert_int_equal(rd_release_set_env(&second, "A", "x", &err), 0);
-    expect(cli_changes_list(&before, &after), "[{\"member\":\"open\",\"from\":false,\"to\":true},"
+    expect(cli_changes_list(&before, &after), "[{\"member\":\"engine\",\"from\":\"quickjs\",\"to\":\"jsc\"},"
+                                              "{\"member\":\"machine\",\"from\":\"fresh\",\"to\":\"kept\"},"
+                                              "{\"member\":\"open\",\"from\":false,\"to\":true},"
                                               "{\"member\":\"env.A\",\"from\":null,\"to\":\"x\"},"
                                               "{\"member\":\"limits.time_ms\",\"from\":10000,\"to\":5},"
                                               "{\"member\":\"instances.max\",\"from\":1,\"to\":3}]");

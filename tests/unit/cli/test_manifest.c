@@ -76,6 +76,10 @@ static void test_manifest_rows(void **state RD_UNUSED)
           "name: a-1\nmain: index.js\nkind: function\nclass: simulated\nopen: true\nplain: true\nenv: {A: \"x\"}\n"
           "limits: {time_ms: 5, request_bytes: 1024}\nresources: {cpu_m: 10}\ninstances: {min: 0, max: 3}\n",
           NULL },
+        { "machine kept", "name: a\nengine: jsc\nmachine: kept\n", NULL },
+        { "machine fresh", "name: a\nmachine: fresh\n", NULL },
+        { "machine kept of quickjs", "name: a\nmachine: kept\n", "engine jsc alone" },
+        { "machine of another word", "name: a\nengine: jsc\nmachine: warm\n", "machine" },
         { "no name", "main: a.js\n", "name" },
         { "capital", "name: App\n", "lower-case" },
         { "unknown member", "name: a\ncolour: red\n", "redoubt.yaml:2: unknown member colour" },

@@ -247,6 +247,8 @@
         } catch (e) {
             if (e instanceof SyntaxError) throw e;
             throw new SyntaxError('an import or export cannot be read');
+        } finally {
+            /(?:)/.test(''); // RegExp.lastMatch and its like: as empty as where nothing was translated
         }
     };
 

@@ -38,6 +38,9 @@ static const spoil rows[] = {
     { "kind container", "/kind", "\"container\"", RD_E_JSON_RANGE },
     { "engine missing", "/engine", NULL, RD_E_JSON_MISSING },
     { "other engine", "/engine", "\"v8\"", RD_E_JSON_RANGE },
+    { "machine kept on quickjs", "/machine", "\"kept\"", RD_E_JSON_RANGE },
+    { "machine fresh, which is left out", "/machine", "\"fresh\"", RD_E_JSON_RANGE },
+    { "machine true", "/machine", "true", RD_E_JSON_RANGE },
     { "public_code false and code not sealed", "/public_code", "false", RD_E_JSON_RANGE },
     { "public_code 1", "/public_code", "1", RD_E_JSON_TYPE },
     { "public_code missing", "/public_code", NULL, RD_E_JSON_MISSING },
@@ -231,13 +234,37 @@ static void test_sealed_code(void **state RD_UNUSED)
     run_spoils(rd_buf_bytes(&again), parse, sealed_rows, RD_ARRAY_LEN(sealed_rows));
 }
 
+static void test_machine_kept(void **state RD_UNUSED)
+{
+    RD_CLEANUP(rd_buf_done) rd_buf document = { 0 };
+    RD_CLEANUP(rd_buf_done) rd_buf again = { 0 };
+    rd_release release = { 0 };
+    rd_err err = RD_ERR_INIT;
+    make(&document);
+    assert_int_equal(rd_release_parse(rd_buf_bytes(&document), &release, &err), 0);
+    assert_false(release.keeps_machine);
+    release.engine = RD_ENGINE_JSC;
+    release.keeps_machine = true;
+    assert_int_equal(rd_release_encode(&release, &again, &err), 0);
+    rd_release_done(&release);
+    assert_int_equal(rd_release_parse(rd_buf_bytes(&again), &release, &err), 0);
+    assert_true(release.keeps_machine);
+    rd_release_done(&release);
+    static const spoil kept_rows[] = {
+        { "left out (ok)", "/machine", NULL, RD_OK },
+        { "fresh", "/machine", "\"fresh\"", RD_E_JSON_RANGE },
+        { "of quickjs", "/engine", "\"quickjs\"", RD_E_JSON_RANGE },
+    };
+    run_spoils(rd_buf_bytes(&again), parse, kept_rows, RD_ARRAY_LEN(kept_rows));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_spoiled),     cmocka_unit_test(test_pointer_of_the_offender),
         cmocka_unit_test(test_round_trip),  cmocka_unit_test(test_logs_round_trip),
         cmocka_unit_test(test_env_bounds),  cmocka_unit_test(test_accept),
-        cmocka_unit_test(test_sealed_code),
+        cmocka_unit_test(test_sealed_code), cmocka_unit_test(test_machine_kept),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
