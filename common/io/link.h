@@ -160,7 +160,8 @@ typedef struct rd_link_agent_config {
     rd_tls_context *tls;          /* borrowed; reload it to change the certificate */
     int64_t dial_first_max_us;    /* jitter before the first dial and after a loss; 0: 2 s */
     int64_t dial_backoff_max_us;  /* 0: 30 s; doubling starts at 1 s, each wait random in its upper half; a link
-                                     that ended within 10 s counts as a failed dial */
+                                     that ended within 10 s, or 2 s when it was used, counts as a failed dial. For two
+                                     minutes after the loss of another: twice dial_first_max_us */
     void *context;
     void (*on_up)(void *context, rd_link *link);
     void (*on_down)(void *context, rd_link *link, const char *reason);

@@ -13,8 +13,14 @@
 #define FIRST_STANDARD_US   2000000
 #define BACKOFF_STANDARD_US 30000000
 #define BACKOFF_START_US    1000000
-/* A link that ends sooner counts as a failed dial: a plane that takes us only to end it is not dialled in a circle. */
-#define SETTLED_MS 10000
+/* A link that ends sooner counts as a failed dial: a plane that takes us only to end it is not dialled in a circle. One
+ * over which more was asked than who we are was taken for work, and counts sooner. */
+#define SETTLED_MS      10000
+#define SETTLED_WORK_MS 2000
+#define FIRST_REQUESTS  1
+/* So long after such a link was lost the plane is likely starting again: its hosts come back soon, spread as they are
+ * after a loss. */
+#define RETURN_MS 120000
 
 struct rd_link_agent {
     link_hub hub; /* first */
@@ -30,6 +36,7 @@ struct rd_link_agent {
     rd_link *newest;   /* up */
     size_t up;
     int64_t backoff_us;
+    uint64_t lost_ms; /* the last link that had settled; 0: none */
 };
 
 static rd_link_agent *agent_of(link_hub *hub)
@@ -159,11 +166,19 @@ static void dial_after(rd_link_agent *agent, int64_t wait_us)
         (void)uv_timer_start(&agent->timer, on_dial_time, (uint64_t)(wait_us / 1000), 0);
 }
 
+/* Of a wait the upper half is random: at most twice the spread that the operator chose for his fleet. */
+static int64_t backoff_max_us(const rd_link_agent *agent)
+{
+    int64_t max_us = agent->config.dial_backoff_max_us;
+    bool is_returning = agent->lost_ms && rd_loop_now_ms(agent->hub.loop) - agent->lost_ms < RETURN_MS;
+    return is_returning ? RD_MIN(max_us, RD_MAX(2 * agent->config.dial_first_max_us, BACKOFF_START_US)) : max_us;
+}
+
 static void dial_backed_off(rd_link_agent *agent)
 {
-    int64_t wait_us = agent->backoff_us / 2 + random_us(agent->backoff_us / 2);
-    agent->backoff_us = RD_MIN(agent->backoff_us * 2, agent->config.dial_backoff_max_us);
-    dial_after(agent, wait_us);
+    int64_t backoff_us = RD_MIN(agent->backoff_us, backoff_max_us(agent));
+    agent->backoff_us = RD_MIN(backoff_us * 2, agent->config.dial_backoff_max_us);
+    dial_after(agent, backoff_us / 2 + random_us(backoff_us / 2));
 }
 
 static void dial_failed(rd_link_agent *agent, const char *address, const rd_err *error)
@@ -279,6 +294,12 @@ static rd_link *newest_up(rd_link_agent *agent)
     return NULL;
 }
 
+static bool has_settled(const rd_link *link)
+{
+    uint64_t up_ms = rd_loop_now_ms(link->hub->loop) - link->up_ms;
+    return up_ms >= SETTLED_MS || (up_ms >= SETTLED_WORK_MS && link->asked > FIRST_REQUESTS);
+}
+
 static void on_gone(link_hub *hub, rd_link *link, const char *reason)
 {
     rd_link_agent *agent = agent_of(hub);
@@ -296,10 +317,11 @@ static void on_gone(link_hub *hub, rd_link *link, const char *reason)
     agent->config.on_down(agent->config.context, link, reason);
     if (agent->up > 0)
         return;
-    if (rd_loop_now_ms(hub->loop) - link->up_ms < SETTLED_MS) {
+    if (!has_settled(link)) {
         dial_backed_off(agent);
         return;
     }
+    agent->lost_ms = rd_loop_now_ms(hub->loop);
     agent->backoff_us = BACKOFF_START_US;
     dial_after(agent, random_us(agent->config.dial_first_max_us));
 }
@@ -313,6 +335,7 @@ static void on_handshaken(link_hub *hub, rd_link *link)
 static void on_request(link_hub *hub, rd_link_stream *stream, const rd_link_exchange *exchange)
 {
     rd_link_agent *agent = agent_of(hub);
+    exchange->link->asked++;
     agent->config.on_request(agent->config.context, stream, exchange);
 }
 

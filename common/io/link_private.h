@@ -83,6 +83,7 @@ struct rd_link {
     size_t body_bytes; /* of requests being collected */
     uint64_t heard_ms;
     uint64_t up_ms; /* agent: since when it is up */
+    uint64_t asked; /* agent: requests over it */
     uint64_t tick_due_ms;
     uint64_t expires_ms;
     uint64_t bytes_in, bytes_out;

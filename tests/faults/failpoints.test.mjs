@@ -60,7 +60,7 @@ for (const [i, { name, where, what }] of points.filter((p) => !ELSEWHERE.include
     const app = `walked-${i}`, process_ = where === "agent" ? `agent-${i % 2 + 1}` : PROCESSES[where]; // in turn: a host that comes back too often is quarantined
     const before_ = sessions();
     const victim = await stack.restart(process_, `${name}:kill`);
-    if (where === "agent") await until("its host is back", () => sessions() > before_ && areAttached(), 60000); // or both instances go to the other; an agent whose links to a killed API were short waits up to 30 s
+    if (where === "agent") await until("its host is back", () => sessions() > before_ && areAttached(), 60000); // or both instances go to the other; an agent whose links to a killed API lasted less than 2 s waits longer each time
     const made = deploysAtLast(app), death = dies(victim, name, () => facts(app, process_));
     // The scheduler may look before it has heard that the host is back: then all of the app is elsewhere, and another one brings work.
     let more = made;

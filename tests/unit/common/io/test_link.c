@@ -233,6 +233,42 @@ static void test_no_circle_of_dials(void **state)
     world_done(&w);
 }
 
+static void turn_for(world *w, int64_t ms)
+{
+    for (uint64_t end_ms = rd_loop_now_ms(w->loop) + (uint64_t)ms; rd_loop_now_ms(w->loop) < end_ms;)
+        rd_loop_turn(w->loop, true);
+}
+
+static void ask(world *w, answer *ret)
+{
+    rd_err err = RD_ERR_INIT;
+    const rd_link_request request = { .method = "PUT", .path = "/empty" };
+    assert_int_equal(0, rd_link_send(w->plane_link, &request, on_answer, ret, &err));
+}
+
+/* A plane that ends a link over which it has worked is starting again: its hosts are back soon, and while it is not
+ * there they go on asking, at waits that do not grow. */
+static void test_a_plane_that_starts_again(void **state)
+{
+    (void)state;
+    world w;
+    answer a = { 0 }, b = { 0 };
+    world_up(&w);
+    ask(&w, &a);
+    ask(&w, &b);
+    WAIT(&w, 5000, a.count == 1 && b.count == 1);
+    rd_buf_done(&a.body);
+    rd_buf_done(&b.body);
+    turn_for(&w, 2100);
+    rd_link_close(w.plane_link, "stopping");
+    WAIT(&w, 400, w.ups == 2);
+    w.plane = rd_link_plane_free(w.plane);
+    w.dial_failures = 0;
+    turn_for(&w, 4800);
+    assert_in_range(w.dial_failures, 4, 11); /* 0.5 to 1 s apart: the second link was too short to count */
+    world_done(&w);
+}
+
 /* ---- strangers on the port ---- */
 
 /* A blocking client on a thread of the pool, so that the loop under test goes on. */
@@ -382,6 +418,7 @@ int main(void)
         cmocka_unit_test(test_lines),
         cmocka_unit_test(test_peers),
         cmocka_unit_test(test_no_circle_of_dials),
+        cmocka_unit_test(test_a_plane_that_starts_again),
         cmocka_unit_test(test_strangers),
         cmocka_unit_test(test_link_ends_with_certificate),
         cmocka_unit_test(test_silent_peer),
