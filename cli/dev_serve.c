@@ -1,5 +1,7 @@
 #include "cli/dev_serve.h"
 
+#include "cli/dev_sockets.h"
+#include "cli/dev_wire.h"
 #include "common/base/clock.h"
 #include "common/base/mem.h"
 #include "common/base/text.h"
@@ -33,7 +35,9 @@ typedef struct dev {
     encl_engine *engine;
     encl_world *world;
     encl_app_keys *keys;
+    cli_dev_sockets *sockets;
     int caller_fd;
+    int64_t began_us; /* of the call under way */
     bool is_streaming, is_caller_gone;
     struct {
         uint64_t id;
@@ -152,19 +156,6 @@ static bool is_pending(void *context)
     return encl_world_is_pending(((dev *)context)->world);
 }
 
-static bool send_all(int fd, rd_bytes out)
-{
-    for (size_t at = 0; at < out.size;) {
-        ssize_t put = send(fd, out.data + at, out.size - at, MSG_NOSIGNAL);
-        if (put < 0 && errno == EINTR) /* the engine's alarm */
-            continue;
-        if (put <= 0)
-            return false;
-        at += (size_t)put;
-    }
-    return true;
-}
-
 static bool send_chunk(void *context, rd_bytes piece)
 {
     dev *self = context;
@@ -172,7 +163,7 @@ static bool send_chunk(void *context, rd_bytes piece)
     rd_buf_printf(&out, "%zx\r\n", piece.size);
     rd_buf_append_bytes(&out, piece);
     rd_buf_append_str(&out, "\r\n");
-    self->is_caller_gone = !send_all(self->caller_fd, rd_buf_bytes(&out));
+    self->is_caller_gone = !cli_dev_send(self->caller_fd, rd_buf_bytes(&out));
     return true;
 }
 
@@ -251,6 +242,8 @@ static void put_problem(rd_buf *out, const rd_err *err, bool is_head)
     RD_CLEANUP(rd_buf_done) rd_buf body = { 0 };
     (void)rd_problem_write(err, NULL, &body);
     put_head(out, (unsigned)rd_problem_status(err));
+    if (err->code == RD_E_WEBSOCKET_VERSION) /* RFC 6455, 4.4 */
+        rd_buf_append_str(out, "Sec-WebSocket-Version: 13\r\n");
     rd_buf_printf(out, "Content-Type: " RD_PROBLEM_TYPE "\r\nContent-Length: %zu\r\n\r\n", body.size);
     if (!is_head)
         rd_buf_append_bytes(out, rd_buf_bytes(&body));
@@ -314,9 +307,10 @@ static int read_request(int fd, uint64_t body_max, rd_buf *in, encl_http_request
     return encl_http_parse(rd_buf_bytes(in), &scanned, ret, err);
 }
 
-static int call(dev *self, const encl_http_request *request, rd_bytes body, encl_response *ret, rd_err *err)
+static int call(dev *self, const encl_http_request *request, rd_bytes body, bool is_event, encl_response *ret,
+                rd_err *err)
 {
-    encl_header headers[ENCL_HTTP_COUNT_MAX];
+    encl_header headers[ENCL_HTTP_COUNT_MAX + 1];
     RD_CLEANUP(rd_buf_done) rd_buf url = { 0 };
     encl_request passed = { .method = request->method, .headers = headers, .body = body };
     for (size_t i = 0; i < request->headers_count; i++) {
@@ -324,6 +318,9 @@ static int call(dev *self, const encl_http_request *request, rd_bytes body, encl
             headers[passed.header_count++] =
                 (encl_header){ .name = request->headers[i].name, .value = request->headers[i].value };
     }
+    if (is_event)
+        headers[passed.header_count++] =
+            (encl_header){ .name = RD_BYTES_LIT(ENCL_WS_EVENT_HEADER), .value = RD_BYTES_LIT("1") };
     rd_buf_append_str(&url, "http://");
     rd_buf_append_bytes(&url, request->host.size ? request->host : RD_BYTES_LIT("localhost"));
     rd_buf_append_bytes(&url, request->target);
@@ -339,70 +336,107 @@ static int stream(dev *self, bool *ret_background, rd_err *err)
     int outcome = encl_engine_stream(self->engine, ret_background, err);
     self->is_streaming = false;
     if (outcome == 0)
-        (void)send_all(self->caller_fd, RD_BYTES_LIT("0\r\n\r\n"));
+        (void)cli_dev_send(self->caller_fd, RD_BYTES_LIT("0\r\n\r\n"));
     return outcome;
 }
 
-static void say(const dev *self, const encl_http_request *request, unsigned status, int64_t began_us, const rd_err *err)
+static void say(const dev *self, const char *what, unsigned status, const rd_err *err)
 {
     uint32_t asked = 0, failed = 0;
     char outside[64] = "";
     encl_world_counts(self->world, &asked, &failed);
     if (asked > 0)
         (void)snprintf(outside, sizeof outside, ", %u request%s out, %u failed", asked, asked == 1 ? "" : "s", failed);
-    (void)fprintf(stderr, "%s%.*s %.*s  %u  %.1f ms%s%s%s%s\n",
-                  cli_style_code(self->out, status < 400 ? CLI_GREEN : CLI_RED), (int)request->method.size,
-                  (const char *)request->method.data, (int)RD_MIN(request->target.size, (size_t)200),
-                  (const char *)request->target.data, status, (double)(monotonic_us(NULL) - began_us) / 1000.0, outside,
-                  err ? "  " : "", err ? err->text : "", cli_style_code(self->out, CLI_PLAIN));
+    (void)fprintf(stderr, "%s%s  %u  %.1f ms%s%s%s%s\n", cli_style_code(self->out, status < 400 ? CLI_GREEN : CLI_RED),
+                  what, status, (double)(monotonic_us(NULL) - self->began_us) / 1000.0, outside, err ? "  " : "",
+                  err ? err->text : "", cli_style_code(self->out, CLI_PLAIN));
 }
 
-static bool asks_for_socket(const encl_http_request *request)
+/* What is left is done without the caller. */
+static void put_back(dev *self, bool has_background)
 {
-    const encl_http_header *upgrade = encl_http_find(request, "upgrade");
-    return upgrade != NULL && encl_field_is_named(upgrade->value, "websocket");
+    rd_err err = RD_ERR_INIT;
+    self->caller_fd = -1;
+    if (has_background && encl_engine_finish(self->engine, &err) < 0)
+        (void)fprintf(stderr, "waitUntil: %s\n", err.text);
+    encl_engine_reset(self->engine);
 }
 
-static void answer(dev *self, int fd, const rd_err *load_error)
+/* --- WebSockets -------------------------------------------------------------------------------------------------- */
+
+static int call_event(void *context, const encl_http_request *request, rd_bytes event, encl_response *ret, rd_err *err)
+{
+    dev *self = context;
+    self->caller_fd = -1; /* between events its own loop looks at a socket */
+    self->is_caller_gone = false;
+    self->began_us = monotonic_us(NULL);
+    return call(self, request, event, true, ret, err);
+}
+
+static void end_event(void *context, const encl_response *response, const char *line, const rd_err *err)
+{
+    dev *self = context;
+    say(self, line, err ? (unsigned)rd_problem_status(err) : response->status, err);
+    put_back(self, !err && response->has_background);
+}
+
+/* Answers with a problem, unless the socket is open. */
+static void open_socket(dev *self, int *fd, const encl_http_request *request, rd_bytes rest)
+{
+    RD_CLEANUP(rd_buf_done) rd_buf out = { 0 };
+    rd_err err = RD_ERR_INIT;
+    if (cli_dev_sockets_open(self->sockets, request, rest, fd, &err) == 0)
+        return;
+    put_problem(&out, &err, false);
+    (void)cli_dev_send(*fd, rd_buf_bytes(&out));
+    (void)shutdown(*fd, SHUT_WR);
+}
+
+/* --- one request after another ----------------------------------------------------------------------------------- */
+
+static void answer(dev *self, int *fd, const rd_err *load_error)
 {
     RD_CLEANUP(rd_buf_done) rd_buf in = { 0 };
     RD_CLEANUP(rd_buf_done) rd_buf out = { 0 };
     encl_http_request request = { .method = { NULL, 0 } };
     encl_response response = { .status = 500 };
     rd_err err = RD_ERR_INIT;
+    bool is_loaded = self && !load_error;
     uint64_t body_max = self ? self->manifest->release.limits.request_bytes : RD_BODY_BYTES_MAX;
-    int outcome = read_request(fd, body_max, &in, &request, &err);
+    int outcome = read_request(*fd, body_max, &in, &request, &err);
     if (outcome < 0 && err.code == RD_E_CANCELLED)
         return;
-    int64_t began_us = monotonic_us(NULL);
-    if (outcome == 0 && (load_error || !self)) {
-        err = load_error ? *load_error : err;
+    if (outcome == 0 && is_loaded && encl_ws_is_upgrade(&request)) {
+        open_socket(self, fd, &request, rd_bytes_of(in.data + request.head_size, in.size - request.head_size));
+        return;
+    }
+    if (outcome == 0 && !is_loaded) {
+        err = *load_error;
         outcome = -1;
-    } else if (outcome == 0 && asks_for_socket(&request)) {
-        outcome = rd_err_set(&err, RD_E_UNSUPPORTED, "redoubt dev opens no WebSocket: deploy, and connect with TLS");
     } else if (outcome == 0) {
-        self->caller_fd = fd;
+        self->caller_fd = *fd;
         self->is_caller_gone = false;
+        self->began_us = monotonic_us(NULL);
         rd_bytes body = rd_bytes_of(in.data + request.head_size, (size_t)request.content_length);
-        outcome = call(self, &request, body, &response, &err);
+        outcome = call(self, &request, body, false, &response, &err);
     }
     bool is_head = rd_bytes_equal(request.method, RD_BYTES_LIT("HEAD"));
     if (outcome < 0)
         put_problem(&out, &err, is_head);
     else
         put_response(&out, &response, is_head);
-    (void)send_all(fd, rd_buf_bytes(&out));
+    (void)cli_dev_send(*fd, rd_buf_bytes(&out));
     if (outcome == 0 && response.has_stream && !is_head)
         outcome = stream(self, &response.has_background, &err);
-    (void)shutdown(fd, SHUT_WR);
-    if (!self || load_error)
+    (void)shutdown(*fd, SHUT_WR);
+    if (!is_loaded)
         return;
-    say(self, &request, outcome < 0 ? (unsigned)rd_problem_status(&err) : response.status, began_us,
-        outcome < 0 ? &err : NULL);
-    self->caller_fd = -1; /* what is left is done without him */
-    if (response.has_background && encl_engine_finish(self->engine, &err) < 0)
-        (void)fprintf(stderr, "waitUntil: %s\n", err.text);
-    encl_engine_reset(self->engine);
+    char what[256];
+    (void)snprintf(what, sizeof what, "%.*s %.*s", (int)RD_MIN(request.method.size, (size_t)32),
+                   (const char *)request.method.data, (int)RD_MIN(request.target.size, (size_t)200),
+                   (const char *)request.target.data);
+    say(self, what, outcome < 0 ? (unsigned)rd_problem_status(&err) : response.status, outcome < 0 ? &err : NULL);
+    put_back(self, response.has_background);
 }
 
 static void serve(dev *self, int listen_fd, const rd_err *load_error) RD_NORETURN;
@@ -410,9 +444,20 @@ static void serve(dev *self, int listen_fd, const rd_err *load_error) RD_NORETUR
 static void serve(dev *self, int listen_fd, const rd_err *load_error)
 {
     for (;;) {
+        struct pollfd watched[1 + CLI_DEV_SOCKETS_MAX] = { { .fd = listen_fd, .events = POLLIN } };
+        nfds_t sockets = self && self->sockets ? cli_dev_sockets_watch(self->sockets, watched + 1) : 0;
+        if (poll(watched, 1 + sockets, -1) < 0) {
+            if (errno != EINTR) /* the engine's alarm */
+                _exit(1);
+            continue;
+        }
+        if (sockets > 0)
+            cli_dev_sockets_turn(self->sockets, watched + 1, sockets);
+        if (watched[0].revents == 0)
+            continue;
         RD_CLEANUP(rd_close_p) int fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC);
         if (fd >= 0)
-            answer(self, fd, load_error);
+            answer(self, &fd, load_error);
         else if (errno != EINTR && errno != ECONNABORTED)
             _exit(1);
     }
@@ -430,6 +475,8 @@ void cli_dev_serve(const cli_out *out, const cli_manifest *manifest, const rd_co
     }
     cli_note(out, "loaded %zu module%s in %.0f ms", code->modules_count, code->modules_count == 1 ? "" : "s",
              (double)(monotonic_us(NULL) - began_us) / 1000.0);
+    const cli_dev_sockets_host host = { .call = call_event, .done = end_event, .context = &self };
+    self.sockets = cli_dev_sockets_new(&host, (size_t)manifest->release.limits.request_bytes);
     serve(&self, listen_fd, NULL);
 }
 

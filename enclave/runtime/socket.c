@@ -12,15 +12,7 @@
 #define ID_SIZE       16
 #define OK_STATUS     200
 #define OPENED_STATUS 101
-#define ABSENT_STATUS 501 /* what the platform's socket.js answers where there is no handler */
-#define IGNORED_MAX   64  /* messages of a peer who was told that it is over */
-
-typedef enum event_kind {
-    EVENT_OPEN = 1,
-    EVENT_TEXT = 2,
-    EVENT_BINARY = 3,
-    EVENT_CLOSE = 4
-} event_kind; /* platform/socket.js */
+#define IGNORED_MAX   64 /* messages of a peer who was told that it is over */
 
 static const char *const event_names[] = { "", "open", "text", "binary", "close" };
 
@@ -34,8 +26,8 @@ struct encl_socket {
     bool wants_receipts;
     encl_receipt_wish wish; /* the caller's nonce stands in every receipt; the salt is the current event's */
     uint64_t events;
-    event_kind kind;   /* of the event at hand */
-    uint16_t end_code; /* 0: it goes on */
+    encl_ws_event_kind kind; /* of the event at hand */
+    uint16_t end_code;       /* 0: it goes on */
     bool end_was_told;
     size_t ignored;
     int64_t heard_us;
@@ -113,90 +105,21 @@ void encl_socket_hear(encl_socket *socket, int64_t now_us)
 
 /* --- an event for the function ---------------------------------------------------------------------------------- */
 
-static void put_field(rd_buf *out, rd_bytes field)
-{
-    rd_buf_append_u32le(out, (uint32_t)field.size);
-    rd_buf_append_bytes(out, field);
-}
-
-static void write_event(const encl_socket *socket, rd_bytes data, rd_buf *out)
-{
-    const uint8_t kind = (uint8_t)socket->kind;
-    put_field(out, rd_bytes_of(&kind, 1));
-    put_field(out, rd_buf_bytes(&socket->id));
-    put_field(out, rd_buf_bytes(&socket->protocol));
-    put_field(out, rd_buf_bytes(&socket->state));
-    put_field(out, data);
-}
-
-static int bad_answer(rd_err *err, const char *what)
-{
-    return rd_err_set(err, RD_E_FUNCTION_BAD_RESPONSE, "what the function's machine sends over a WebSocket is %s",
-                      what);
-}
-
-static bool is_close(rd_bytes content)
-{
-    rd_cursor in = rd_cursor_of(content);
-    uint16_t code = rd_cursor_u16be(&in);
-    rd_bytes reason = rd_cursor_rest(&in);
-    return rd_cursor_is_ok(&in) && encl_ws_is_code(code) && reason.size <= ENCL_WS_REASON_MAX && rd_is_utf8(reason);
-}
-
-/* The machine is not believed: what it sends are messages that can be sent, and at most one Close behind them. */
-static int check_records(rd_bytes records, rd_err *err)
-{
-    rd_cursor in = rd_cursor_of(records);
-    bool is_closed = false;
-    while (rd_cursor_left(&in) > 0) {
-        uint8_t kind = rd_cursor_u8(&in);
-        uint32_t size = rd_cursor_u32be(&in);
-        rd_bytes content = rd_cursor_take(&in, size);
-        bool is_good = rd_cursor_is_ok(&in) && !is_closed;
-        if (kind == ENCL_WS_TEXT)
-            is_good = is_good && rd_is_utf8(content);
-        else if (kind == ENCL_WS_CLOSE)
-            is_good = is_good && is_close(content);
-        else
-            is_good = is_good && kind == ENCL_WS_BINARY;
-        if (!is_good)
-            return bad_answer(err, "malformed");
-        is_closed = kind == ENCL_WS_CLOSE;
-    }
-    return 0;
-}
-
-typedef struct socket_answer {
-    rd_bytes state, protocol, records; /* borrowed from the function */
-} socket_answer;
-
-static int read_answer(const encl_response *response, socket_answer *ret, rd_err *err)
-{
-    rd_cursor in = rd_cursor_of(response->body);
-    if (response->status == ABSENT_STATUS)
-        return rd_err_set(err, RD_E_WEBSOCKET_ABSENT, "the function takes no WebSocket");
-    if (response->status != OK_STATUS || response->has_stream)
-        return bad_answer(err, "an answer");
-    ret->state = rd_cursor_take(&in, rd_cursor_u32le(&in));
-    ret->protocol = rd_cursor_take(&in, rd_cursor_u32le(&in));
-    ret->records = rd_cursor_rest(&in);
-    if (!rd_cursor_is_ok(&in) || !rd_is_utf8(ret->state))
-        return bad_answer(err, "malformed");
-    if (ret->state.size > ENCL_SOCKET_STATE_MAX)
-        return bad_answer(err, "a state that is too large");
-    return check_records(ret->records, err);
-}
-
 /* Runs the event at hand and takes its new state over. */
 static int call_function(const encl_server_parts *parts, encl_socket *socket, const encl_http_request *request,
-                         rd_bytes data, int caller_fd, socket_answer *ret, rd_err *err)
+                         rd_bytes data, int caller_fd, encl_ws_answer *ret, rd_err *err)
 {
     RD_CLEANUP(rd_buf_wipe) rd_buf event = { 0 };
     encl_response response = { .status = 0 };
-    write_event(socket, data, &event);
+    encl_ws_event_write(&(encl_ws_event){ .kind = socket->kind,
+                                          .id = rd_buf_bytes(&socket->id),
+                                          .protocol = rd_buf_bytes(&socket->protocol),
+                                          .state = rd_buf_bytes(&socket->state),
+                                          .data = data },
+                        &event);
     int outcome = encl_function_event(parts->function, request, rd_buf_bytes(&event), caller_fd, &response, err);
     encl_function_egress(parts->function, &socket->wish.egress_asked, &socket->wish.egress_failed);
-    if (outcome < 0 || read_answer(&response, ret, err) < 0)
+    if (outcome < 0 || encl_ws_answer_read(&response, ret, err) < 0)
         return -1;
     rd_buf_clear(&socket->state);
     rd_buf_append_bytes(&socket->state, ret->state);
@@ -239,28 +162,12 @@ static int draw_id(const encl_server_parts *parts, encl_socket *socket, rd_err *
     return 0;
 }
 
-/* The app's subprotocols that were offered, each once, between commas. */
-static void list_offers(const encl_ws_upgrade *upgrade, rd_buf *out)
-{
-    for (size_t i = 0; i < upgrade->offers_count; i++) {
-        rd_bytes name = encl_ws_offer_app(upgrade->offers[i]);
-        bool is_new = name.size > 0;
-        for (size_t j = 0; j < i && is_new; j++)
-            is_new = !rd_bytes_equal(encl_ws_offer_app(upgrade->offers[j]), name);
-        if (!is_new)
-            continue;
-        if (out->size > 0)
-            rd_buf_append_u8(out, ',');
-        rd_buf_append_bytes(out, name);
-    }
-}
-
 /* What the function chose; with nothing chosen, receipts may still be. */
 static int settle_protocol(encl_socket *socket, const encl_ws_upgrade *upgrade, rd_bytes chosen, rd_err *err)
 {
     rd_bytes offer;
-    if (!encl_ws_choose(upgrade, chosen, &offer, &socket->wants_receipts) && chosen.size > 0)
-        return bad_answer(err, "a subprotocol that was not offered");
+    if (encl_ws_settle(upgrade, chosen, &offer, &socket->wants_receipts, err) < 0)
+        return -1;
     rd_buf_append_bytes(&socket->protocol, chosen);
     rd_buf_append_bytes(&socket->answered, offer);
     return 0;
@@ -270,9 +177,9 @@ static int open_socket(const encl_server_parts *parts, const encl_conn *conn, co
                        encl_socket *socket, const encl_ws_upgrade *upgrade, rd_buf *ret_sent, rd_err *err)
 {
     RD_CLEANUP(rd_buf_done) rd_buf offers = { 0 };
-    socket_answer answer;
-    socket->kind = EVENT_OPEN;
-    list_offers(upgrade, &offers);
+    encl_ws_answer answer;
+    socket->kind = ENCL_WS_EVENT_OPEN;
+    encl_ws_list_offers(upgrade, &offers);
     if (draw_id(parts, socket, err) < 0 ||
         call_function(parts, socket, request, rd_buf_bytes(&offers), conn->fd, &answer, err) < 0 ||
         settle_protocol(socket, upgrade, answer.protocol, err) < 0)
@@ -338,31 +245,18 @@ encl_exchange_outcome encl_socket_open(const encl_server_parts *parts, encl_conn
 
 /* --- events ----------------------------------------------------------------------------------------------------- */
 
-static void put_record(rd_buf *out, uint8_t kind, rd_bytes content)
-{
-    rd_buf_append_u8(out, kind);
-    rd_buf_append_u32be(out, (uint32_t)content.size);
-    rd_buf_append_bytes(out, content);
-}
-
-static void put_close(rd_buf *out, uint16_t code, rd_bytes reason)
-{
-    rd_buf_append_u16be(out, code);
-    rd_buf_append_bytes(out, reason);
-}
-
 /* The event at hand: kind and data. */
 static rd_bytes take_event(encl_socket *socket, rd_buf *scratch)
 {
     rd_bytes data;
     if (encl_socket_owes_end(socket)) {
         uint16_t code = encl_ws_end(socket->ws, &data);
-        socket->kind = EVENT_CLOSE;
+        socket->kind = ENCL_WS_EVENT_CLOSE;
         socket->end_was_told = true;
-        put_close(scratch, socket->end_code, code == socket->end_code ? data : RD_BYTES_NULL);
+        encl_ws_put_close(scratch, socket->end_code, code == socket->end_code ? data : RD_BYTES_NULL);
         return rd_buf_bytes(scratch);
     }
-    socket->kind = encl_ws_message(socket->ws, &data) == ENCL_WS_TEXT ? EVENT_TEXT : EVENT_BINARY;
+    socket->kind = encl_ws_message(socket->ws, &data) == ENCL_WS_TEXT ? ENCL_WS_EVENT_TEXT : ENCL_WS_EVENT_BINARY;
     return data;
 }
 
@@ -374,7 +268,7 @@ encl_exchange_outcome encl_socket_run(const encl_server_parts *parts, encl_conn 
     const encl_http_request request = { .method = RD_BYTES_LIT("GET"),
                                         .target = rd_buf_bytes(&socket->target),
                                         .host = rd_buf_bytes(&socket->host) };
-    socket_answer answer;
+    encl_ws_answer answer;
     rd_err err = RD_ERR_INIT;
     unsigned status = OK_STATUS;
     rd_bytes data = take_event(socket, &scratch);
@@ -382,11 +276,11 @@ encl_exchange_outcome encl_socket_run(const encl_server_parts *parts, encl_conn 
     rd_buf_clear(&conn->body);
     if (call_function(parts, socket, &request, data, -1, &answer, &err) < 0) {
         status = (unsigned)rd_problem_status(&err);
-        put_close(&close, ENCL_WS_FAILED, rd_bytes_str(rd_code_describe(err.code)->name));
-        if (socket->kind != EVENT_CLOSE)
-            put_record(&conn->body, ENCL_WS_CLOSE, rd_buf_bytes(&close));
+        encl_ws_put_close(&close, ENCL_WS_FAILED, rd_bytes_str(rd_code_describe(err.code)->name));
+        if (socket->kind != ENCL_WS_EVENT_CLOSE)
+            encl_ws_put_record(&conn->body, ENCL_WS_CLOSE, rd_buf_bytes(&close));
         encl_socket_lose(socket, ENCL_WS_FAILED);
-    } else if (socket->kind != EVENT_CLOSE) { /* to whom is nobody left */
+    } else if (socket->kind != ENCL_WS_EVENT_CLOSE) { /* to whom is nobody left */
         rd_buf_append_bytes(&conn->body, answer.records);
     }
     return conn->body.has_failed ? ENCL_EXCHANGE_DROP : claim(parts, conn, data, status);
@@ -394,23 +288,12 @@ encl_exchange_outcome encl_socket_run(const encl_server_parts *parts, encl_conn 
 
 /* --- what leaves ------------------------------------------------------------------------------------------------ */
 
-static size_t count_messages(rd_bytes records)
-{
-    size_t count = 0;
-    rd_cursor in = rd_cursor_of(records);
-    while (rd_cursor_left(&in) > 0) {
-        count += rd_cursor_u8(&in) != ENCL_WS_CLOSE;
-        rd_cursor_skip(&in, rd_cursor_u32be(&in));
-    }
-    return count;
-}
-
 /* The receipt goes before what it is for, and says how many messages are: nothing of an app's passes for one. */
 static void send_receipt(encl_socket *socket, rd_bytes receipt, rd_bytes records)
 {
     RD_CLEANUP(rd_buf_done) rd_buf text = { 0 };
     rd_buf_printf(&text, "{\"event\":%llu,\"messages\":%zu,\"receipt\":\"", (unsigned long long)socket->events,
-                  count_messages(records));
+                  encl_ws_count_messages(records));
     rd_buf_append_bytes(&text, receipt);
     rd_buf_append_str(&text, "\",\"salt\":\"");
     rd_buf_append_base64url(&text, RD_BYTES_ARRAY(socket->wish.salt));
@@ -418,24 +301,6 @@ static void send_receipt(encl_socket *socket, rd_bytes receipt, rd_bytes records
     rd_buf_append_bytes(&text, rd_buf_bytes(&socket->id));
     rd_buf_append_str(&text, "\"}");
     encl_ws_send(socket->ws, ENCL_WS_TEXT, rd_buf_bytes(&text));
-}
-
-static void send_records(encl_socket *socket, rd_bytes records)
-{
-    rd_cursor in = rd_cursor_of(records);
-    while (rd_cursor_left(&in) > 0) {
-        encl_ws_kind kind = (encl_ws_kind)rd_cursor_u8(&in);
-        rd_bytes content = rd_cursor_take(&in, rd_cursor_u32be(&in));
-        if (kind != ENCL_WS_CLOSE) {
-            encl_ws_send(socket->ws, kind, content);
-            continue;
-        }
-        rd_cursor close = rd_cursor_of(content);
-        uint16_t code = rd_cursor_u16be(&close);
-        encl_ws_close(socket->ws, code, rd_cursor_rest(&close));
-        if (socket->end_code == 0) /* the function's own: it knows */
-            socket->end_was_told = true;
-    }
 }
 
 static void write_opening(encl_conn *conn, rd_buf *out)
@@ -451,12 +316,14 @@ bool encl_socket_write(encl_conn *conn)
     encl_socket *socket = conn->socket;
     rd_buf *out = encl_ws_out(socket->ws);
     rd_bytes records = rd_buf_bytes(&conn->body);
-    if (socket->kind == EVENT_OPEN)
+    if (socket->kind == ENCL_WS_EVENT_OPEN)
         write_opening(conn, out);
     if (socket->wants_receipts)
         send_receipt(socket, rd_buf_bytes(&conn->receipt), records);
-    send_records(socket, records);
-    if (socket->kind == EVENT_TEXT || socket->kind == EVENT_BINARY)
+    /* The function's own Close: it knows. */
+    if (encl_ws_send_records(socket->ws, records) && socket->end_code == 0)
+        socket->end_was_told = true;
+    if (socket->kind == ENCL_WS_EVENT_TEXT || socket->kind == ENCL_WS_EVENT_BINARY)
         encl_ws_next(socket->ws);
     return !out->has_failed && !conn->head.has_failed;
 }

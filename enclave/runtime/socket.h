@@ -5,11 +5,9 @@
 #define ENCL_SOCKET_H
 
 #include "enclave/runtime/exchange.h"
-#include "enclave/runtime/ws.h"
-#include "enclave/runtime/ws_upgrade.h"
+#include "enclave/ws/ws_event.h"
 
-#define ENCL_SOCKETS_MAX      64 /* of an instance: half of its connections */
-#define ENCL_SOCKET_STATE_MAX ((size_t)16 << 10)
+#define ENCL_SOCKETS_MAX 64 /* of an instance: half of its connections */
 
 /* Opens a WebSocket in the place of an answer: calls the function's open. SIGNED with conn->socket: the 101 and what
  * open sent leave by encl_socket_write; otherwise as encl_exchange_run. The handshake was read; has_room: there are

@@ -9,6 +9,7 @@ import { connect } from "node:net";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import WebSocket from "ws";
 import { BIN, until } from "../support/stack.mjs";
 
 let dir, dev, url, server, said = "";
@@ -94,11 +95,94 @@ test("HEAD is answered with a head alone, as GET's would be", async () => {
     else assert.equal(said, length, path);
   }
 });
-test("a WebSocket is refused, and why is said", async () => {
-  const refused = httpGet(url, { headers: { connection: "Upgrade", upgrade: "websocket", "sec-websocket-version": "13", "sec-websocket-key": "AAAAAAAAAAAAAAAAAAAAAA==" } });
-  const [answer] = await once(refused, "response");
-  answer.resume();
-  assert.equal(answer.statusCode, 501);
+const handshake = ["Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Key: " + Buffer.alloc(16).toString("base64"), "Sec-WebSocket-Version: 13"];
+const raw = async (lines, path = "/") => { // a socket and the head of its answer
+  const { hostname, port } = new URL(url), socket = connect(Number(port), hostname);
+  const closed = new Promise((done) => socket.on("close", done));
+  let got = "";
+  socket.on("data", (bytes) => { got += bytes.toString("latin1"); }).on("error", () => {});
+  socket.write([`GET ${path} HTTP/1.1`, `Host: ${hostname}:${port}`, ...lines, "", ""].join("\r\n"));
+  await until("the head is there", () => got.includes("\r\n\r\n") || socket.destroyed);
+  return { socket, closed, text: () => got };
+};
+test("WebSockets are events here, too: state, order, subprotocols, ends", { timeout: 60000 }, async () => {
+  write("index.js", `let calls = 0; export default { fetch: () => new Response("plain " + calls), websocket: {
+    open(socket, request) {
+      const { pathname } = new URL(request.url);
+      if (pathname === "/throws") throw new Error("not you");
+      if (socket.protocols.includes("chat")) socket.protocol = "chat";
+      socket.state = { n: 0 };
+      if (pathname === "/greets") socket.send("hello");
+    },
+    message(socket, data) {
+      calls++;
+      if (data === "throw") throw new Error("thrown in an event");
+      if (data === "close") { socket.send("last"); socket.close(4001, "bye"); return; }
+      socket.state.n++;
+      socket.send(typeof data === "string" ? data + " " + socket.state.n + " " + calls : new Uint8Array(data).reverse());
+    },
+    close(socket, code, reason) { console.log(["ended", code, reason, socket.state.n].join(" ")); } } };`);
+  await until("it is loaded", async () => (await get()).body === "plain 0");
+  const open = async (path = "/", protocols = []) => {
+    const ws = new WebSocket(url.replace("http:", "ws:").replace(/\/$/, "") + path, protocols, { perMessageDeflate: false }), news = [];
+    ws.on("message", (data, isBinary) => news.push(isBinary ? [...data] : String(data)));
+    ws.ended = once(ws, "close").then(([code, reason]) => [code, String(reason)]);
+    ws.ended.catch(() => {});
+    await once(ws, "open");
+    return { ws, news };
+  };
+  const one = await open("/greets", ["other", "chat"]), two = await open();
+  assert.equal(one.ws.protocol, "chat");
+  for (const text of ["a", "b"]) one.ws.send(text);
+  two.ws.send("c");
+  one.ws.send(Buffer.from([1, 2, 3]));
+  two.ws.send("d".repeat(300000)); // beyond what is read at once
+  await until("all is answered", () => one.news.length === 4 && two.news.length === 2);
+  assert.deepEqual(one.news, ["hello", "a 1 1", "b 2 1", [3, 2, 1]], "in order, each in a pristine machine, with its own state");
+  assert.deepEqual([two.news[0], two.news[1].slice(-4)], ["c 1 1", " 2 1"]);
+  assert.equal((await get()).body, "plain 0", "requests go on beside them");
+  one.ws.ping("x");
+  assert.equal(String((await once(one.ws, "pong"))[0]), "x");
+  one.ws.close(4321, "enough");
+  assert.deepEqual(await one.ws.ended, [4321, ""]);
+  await until("the function heard of it", () => said.includes("ended 4321 enough 3"));
+  two.ws.terminate();
+  await until("and of one that was lost", () => said.includes("ended 1006  2"));
+  const three = await open();
+  three.ws.send("close");
+  assert.deepEqual(await three.ws.ended, [4001, "bye"]);
+  assert.deepEqual(three.news, ["last"]);
+  const four = await open();
+  four.ws.send("throw");
+  assert.deepEqual(await four.ws.ended, [1011, "engine_exception"]);
+  await until("what was thrown is shown", () => /thrown in an event/.test(said) && said.includes("ended 1011  0"));
+  assert.equal(said.match(/ended /g).length, 3, "its own end it knows");
+  const rude = await raw(handshake);
+  rude.socket.write(Buffer.from([0x81, 1, 65])); // without a mask
+  await rude.closed;
+  await until("a broken rule is an end", () => said.includes("ended 1002"));
+});
+test("what opens no WebSocket is told why", async () => {
+  for (const [path, lines, status, code] of [
+    ["/", handshake.slice(0, 2), 426, "websocket_version"],
+    ["/", [...handshake.slice(0, 2), handshake[3]], 400, "websocket"],
+    ["/", [...handshake, "Sec-WebSocket-Protocol: redoubt.receipts.v1+chat"], 501, "unsupported"],
+    ["/throws", handshake, 500, "engine_exception"],
+  ]) {
+    const answer = await raw(lines, path);
+    await answer.closed;
+    const head = answer.text();
+    assert.match(head, new RegExp(`^HTTP/1\\.1 ${status} [^]*"code":"${code}"`), path);
+    assert.equal(/^sec-websocket-version: 13\r$/im.test(head), status === 426);
+  }
+  const both = await raw([...handshake, "Sec-WebSocket-Protocol: redoubt.receipts.v1+chat, chat"]);
+  assert.match(both.text(), /^HTTP\/1\.1 101 [^]*\r\nSec-WebSocket-Protocol: chat\r\n/);
+  both.socket.destroy();
+  write("index.js", "export default () => new Response('no sockets');");
+  await until("it is loaded", async () => (await get()).body === "no sockets");
+  const absent = await raw(handshake);
+  await absent.closed;
+  assert.match(absent.text(), /^HTTP\/1\.1 501 [^]*websocket_absent/);
 });
 test("the limits and the egress of the manifest hold", async () => {
   write("index.js", `export default async (request) => { const path = new URL(request.url).pathname;

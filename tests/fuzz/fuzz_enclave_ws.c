@@ -6,8 +6,8 @@
 
 #include "common/base/mem.h"
 #include "common/base/text.h"
-#include "enclave/runtime/ws.h"
-#include "enclave/runtime/ws_upgrade.h"
+#include "enclave/ws/ws.h"
+#include "enclave/ws/ws_upgrade.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

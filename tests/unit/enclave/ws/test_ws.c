@@ -9,8 +9,8 @@
 #include <cmocka.h>
 
 #include "common/base/mem.h"
-#include "enclave/runtime/ws.h"
-#include "enclave/runtime/ws_upgrade.h"
+#include "enclave/ws/ws.h"
+#include "enclave/ws/ws_upgrade.h"
 
 #define MESSAGE_MAX ((size_t)64 << 10)
 

@@ -1,5 +1,6 @@
 /* ws_upgrade: the request that opens a WebSocket (RFC 6455, 4.2.1), read strictly, and what its answer must hold.
- * Used by socket.h. Pure; borrows from the request. Judges no Origin: that is the function's.
+ * Used by the runtime's socket.h and by redoubt dev. Pure; borrows from the request. Judges no Origin: that is the
+ * function's.
  *
  * A caller who wants receipts offers the subprotocol redoubt.receipts.v1, alone or with one of the app's behind a plus
  * (redoubt.receipts.v1+chat); the app sees its own alone. */
@@ -25,6 +26,8 @@ bool encl_ws_is_upgrade(const encl_http_request *request);
 int encl_ws_upgrade_read(const encl_http_request *request, encl_ws_upgrade *ret, rd_err *err) RD_NODISCARD;
 /* The app's part of an offer; empty: it names none. */
 rd_bytes encl_ws_offer_app(rd_bytes offer);
+/* The app's subprotocols that were offered, each once, between commas: appended. */
+void encl_ws_list_offers(const encl_ws_upgrade *upgrade, rd_buf *out);
 /* The first offer for this subprotocol of the app's (empty: for none of it); ret_receipts: it asks for receipts. False:
  * there is none; with an empty name that is an answer without a subprotocol. */
 bool encl_ws_choose(const encl_ws_upgrade *upgrade, rd_bytes app, rd_bytes *ret_offer, bool *ret_receipts);

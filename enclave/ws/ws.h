@@ -1,7 +1,7 @@
 /* ws: the frames of one WebSocket (RFC 6455) on the server's side: bytes in up to a whole message, frames out.
- * Used by sockets.c, which moves the bytes, and by socket.h for what a function sends. libwslay reads and writes the
- * frames; what stands here puts messages together and holds a peer to the rules and to bounds.
- * No extensions. Answers pings by itself. Knows nothing of functions or receipts.
+ * Used by the runtime (sockets.c, which moves the bytes, and socket.h) and by redoubt dev. libwslay reads and writes
+ * the frames; what stands here puts messages together and holds a peer to the rules and to bounds. No extensions.
+ * Answers pings by itself. Knows nothing of functions or receipts.
  */
 #ifndef ENCL_WS_H
 #define ENCL_WS_H

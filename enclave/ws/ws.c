@@ -1,4 +1,4 @@
-#include "enclave/runtime/ws.h"
+#include "enclave/ws/ws.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,4 +1,4 @@
-#include "enclave/runtime/ws_upgrade.h"
+#include "enclave/ws/ws_upgrade.h"
 
 #include <openssl/evp.h>
 #include <string.h>
@@ -157,4 +157,19 @@ bool encl_ws_choose(const encl_ws_upgrade *upgrade, rd_bytes app, rd_bytes *ret_
     *ret_offer = RD_BYTES_NULL;
     *ret_receipts = false;
     return false;
+}
+
+void encl_ws_list_offers(const encl_ws_upgrade *upgrade, rd_buf *out)
+{
+    for (size_t i = 0; i < upgrade->offers_count; i++) {
+        rd_bytes name = encl_ws_offer_app(upgrade->offers[i]);
+        bool is_new = name.size > 0;
+        for (size_t j = 0; j < i && is_new; j++)
+            is_new = !rd_bytes_equal(encl_ws_offer_app(upgrade->offers[j]), name);
+        if (!is_new)
+            continue;
+        if (out->size > 0)
+            rd_buf_append_u8(out, ',');
+        rd_buf_append_bytes(out, name);
+    }
 }
