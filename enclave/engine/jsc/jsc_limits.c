@@ -17,7 +17,8 @@
 #define OVERRUN_CPU_US INT64_C(3000000)
 #define OVERRUN_US     INT64_C(60000000)
 /* Of the library's own: compiled code, garbage that is not collected yet. */
-#define SLACK ((size_t)64 << 20)
+#define SLACK       ((size_t)64 << 20)
+#define STACK_WIPED ((size_t)512 << 10)
 
 typedef bool (*should_terminate)(JSContextRef ctx, void *context);
 
@@ -127,8 +128,16 @@ void encl_jsc_limits_memory(size_t growth)
     limits.resident_max = growth > 0 ? encl_jsc_limits_peak() + growth + SLACK : 0;
 }
 
+__attribute__((noinline)) void encl_jsc_limits_wipe_stack(void)
+{
+    uint8_t below[STACK_WIPED];
+
+    rd_wipe(below, sizeof(below));
+}
+
 uint32_t encl_jsc_limits_collect(JSContextRef ctx)
 {
+    encl_jsc_limits_wipe_stack();
     limits.collect(ctx);
     JSObjectRef counts = limits.statistics(ctx);
     double left = counts ? JSValueToNumber(ctx, encl_jsc_get(ctx, counts, "globalObjectCount"), NULL) : 0;

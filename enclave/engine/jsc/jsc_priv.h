@@ -102,6 +102,8 @@ void encl_jsc_limits_rejections(JSGlobalContextRef ctx, JSGlobalContextRef home)
 void encl_jsc_limits_memory(size_t growth);
 /* The most that was ever resident, in bytes. */
 size_t encl_jsc_limits_peak(void);
+/* What calls before left below on the stack: frames to come would hold it, and the collector take it for alive. */
+void encl_jsc_limits_wipe_stack(void);
 /* Collects now what nothing of this context's virtual machine reaches any more; returns how many global objects are
  * left, its own among them. */
 uint32_t encl_jsc_limits_collect(JSContextRef ctx);

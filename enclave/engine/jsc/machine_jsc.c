@@ -71,8 +71,9 @@ int encl_machine_host_run(int (*run)(void *context), void *context)
 
 /* --- one virtual machine ---------------------------------------------------------------------------------------- */
 
-/* Everything of the run but its virtual machine, which the caller gets: NULL where there was none. */
-static JSContextGroupRef leave_run(encl_jsc_run *run)
+/* Everything of the run but its virtual machine, which the caller gets: NULL where there was none. A frame of its own:
+ * the collector takes what lies in a frame or register for alive. */
+static __attribute__((noinline)) JSContextGroupRef leave_run(encl_jsc_run *run)
 {
     JSContextGroupRef group = run->group;
 
@@ -299,8 +300,8 @@ static bool has_module(const encl_module *modules, size_t count, const char *nam
     return false;
 }
 
-int encl_machine_load(encl_machine *machine, const encl_module *modules, size_t count, const char *main,
-                      rd_bytes env_json, encl_machine_result *ret, rd_err *err)
+static __attribute__((noinline)) int load(encl_machine *machine, const encl_module *modules, size_t count,
+                                          const char *main, rd_bytes env_json, encl_machine_result *ret, rd_err *err)
 {
     encl_jsc_run *run = &machine->run;
 
@@ -320,6 +321,15 @@ int encl_machine_load(encl_machine *machine, const encl_module *modules, size_t 
     run->result.out = rd_buf_bytes(&run->out);
     *ret = run->result;
     return 0;
+}
+
+int encl_machine_load(encl_machine *machine, const encl_module *modules, size_t count, const char *main,
+                      rd_bytes env_json, encl_machine_result *ret, rd_err *err)
+{
+    int outcome = load(machine, modules, count, main, env_json, ret, err);
+
+    encl_jsc_limits_wipe_stack();
+    return outcome;
 }
 
 int encl_machine_seal(encl_machine *machine, rd_err *err)
@@ -350,15 +360,20 @@ static bool reload(encl_machine *machine, JSContextGroupRef kept)
     return machine->run.is_loaded;
 }
 
-/* The next global object in the same virtual machine. False where anything of the one before is still alive: when a
- * request comes the heap holds its global object and the empty one of home, or the machine is not kept. */
-static bool renew(encl_machine *machine)
+static __attribute__((noinline)) void go_home(encl_machine *machine)
 {
-    uint32_t served = machine->served + 1;
-
     if (!machine->home)
         machine->home = JSGlobalContextCreateInGroup(machine->run.group, NULL);
     encl_jsc_limits_rejections(machine->run.ctx, machine->home);
+}
+
+/* The next global object in the same virtual machine. False where anything of the one before is still alive: when a
+ * request comes the heap holds its global object and the empty one of home, or the machine is not kept. */
+static __attribute__((noinline)) bool renew(encl_machine *machine)
+{
+    uint32_t served = machine->served + 1;
+
+    go_home(machine);
     if (!reload(machine, leave_run(&machine->run)) || encl_jsc_limits_collect(machine->run.ctx) != 2)
         return false;
     machine->served = served;
@@ -368,10 +383,12 @@ static bool renew(encl_machine *machine)
 void encl_machine_reset(encl_machine *machine, bool may_keep)
 {
     encl_machine_alarm(machine, RELOAD_TIME_US);
+    encl_jsc_limits_wipe_stack();
     if (!may_keep || !can_keep(machine) || !renew(machine)) {
         close_run(machine);
         (void)reload(machine, NULL);
     }
+    encl_jsc_limits_wipe_stack();
     machine->run.is_serving = machine->run.is_loaded;
     encl_machine_alarm(machine, 0);
 }
