@@ -1,5 +1,5 @@
-// CPU-bound code on the second engine, through relay, agent and enclave and in a new virtual machine each time, against workerd on the same
-// handler, which keeps its isolate and is asked directly.
+// CPU-bound code on the second engine, through relay, agent and enclave, against workerd on the same handler, which keeps its isolate and is asked
+// directly: in a machine that the release keeps (a new global object for each request), and in a fresh one each time.
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { BIN, Stack } from "../support/stack.mjs";
@@ -7,10 +7,10 @@ import { roomy } from "./serving.mjs";
 import { workerd } from "./peers.mjs";
 import { median } from "./report.mjs";
 
-export const names = ["jsc_cpu_vs_workerd"];
+export const names = ["jsc_cpu_vs_workerd", "jsc_fresh_cpu_vs_workerd", "jsc_small_vs_workerd", "jsc_fresh_small_vs_workerd"];
 
-// SHA-256 over 8 MB in plain JavaScript: no host function helps.
-const source = `
+// SHA-256 over so many pieces of 4 KB in plain JavaScript: no host function helps.
+const source = (pieces) => `
 const K = Uint32Array.from({ length: 64 }, () => 0);
 for (let n = 0, c = 2; n < 64; c++) { let prime = true; for (let i = 2; i * i <= c; i++) if (c % i === 0) { prime = false; break; } if (prime) K[n++] = (Math.cbrt(c) % 1) * 4294967296; }
 const rotate = (x, n) => x >>> n | x << (32 - n);
@@ -39,38 +39,49 @@ function sha256(message) {
 export default { fetch() {
   const message = new Uint8Array(4096);
   let last;
-  for (let i = 0; i < 2000; i++) { last = sha256(message); message[i] = last[0]; }
+  for (let i = 0; i < ${pieces}; i++) { last = sha256(message); message[i] = last[0]; }
   return new Response([...last].map((x) => x.toString(16).padStart(8, "0")).join(""));
 } };`;
 
-const CALLS = 5;
+// 8 MB, and 40 KB: about a millisecond once all of it is compiled.
+const sizes = { cpu: { pieces: 2000, calls: 5 }, small: { pieces: 10, calls: 30 } };
 
-async function timed(call, want) {
+async function timed(call, calls, want) {
   const all = [];
-  for (let i = 0; i < CALLS; i++) {
+  for (let i = 0; i < calls; i++) {
     const started = performance.now();
     const text = await call();
     all.push(performance.now() - started);
-    if (want.text === undefined) want.text = text;
+    want.text ??= text;
     if (text !== want.text) throw new Error(`one says ${want.text}, the other ${text}`);
   }
   return median(all);
 }
 
+async function size(report, stack, name, { pieces, calls }) {
+  const code = source(pieces), peer = await workerd(code), want = {};
+  const deploy = async (machine) => (await stack.deploy(`${name}-${machine}`, code, { engine: "jsc", machine, resources: { cpu_m: 4000 } })).app;
+  try {
+    const kept = await deploy("kept"), fresh = await deploy("fresh");
+    const ways = [async () => (await stack.invoke(kept)).body, async () => (await stack.invoke(fresh)).body, async () => (await fetch(peer.url)).text()];
+    const figures = ways.map(() => []);
+    for (const call of ways) await timed(call, 3, want); // connections are open, and what can be warm is
+    for (let round = 0; round < report.rounds; round++)
+      for (const [at, call] of ways.entries()) figures[at].push(await timed(call, calls, want));
+    report.add(`jsc_${name}_vs_workerd`, figures[0], "ms", "workerd, its isolate warm, asked directly", figures[2]);
+    report.add(`jsc_fresh_${name}_vs_workerd`, figures[1], "ms", "the same", figures[2]);
+    report.note(`${pieces * 4} KB in workerd: ${median(figures[2]).toFixed(2)} ms`);
+  } finally {
+    await peer.stop();
+  }
+}
+
 export async function run(report) {
   if (!existsSync(join(BIN, "redoubt-enclave-jsc"))) { report.note("redoubt-enclave-jsc was not built: no libjavascriptcoregtk-4.1-dev"); return; }
   const stack = await Stack.start({ hosts: 1, jsc: true, agentFlags: roomy });
-  const peer = await workerd(source);
   try {
-    const { app } = await stack.deploy("cpu", source, { engine: "jsc", resources: { cpu_m: 4000 } });
-    const ours = [], theirs = [], want = {};
-    for (let round = 0; round < report.rounds; round++) {
-      ours.push(await timed(async () => (await stack.invoke(app)).body, want));
-      theirs.push(await timed(async () => (await fetch(peer.url)).text(), want));
-    }
-    report.add("jsc_cpu_vs_workerd", ours, "ms", "workerd, its isolate warm, asked directly", theirs);
+    for (const [name, what] of Object.entries(sizes)) await size(report, stack, name, what);
   } finally {
-    await peer.stop();
     await stack.close();
   }
 }
