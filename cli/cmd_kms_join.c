@@ -14,6 +14,7 @@
 #include <string.h>
 
 #define PATIENCE_US  60000000 /* --timeout says otherwise */
+#define SHOWN_MAX    ((size_t)1 << 20)
 #define PAUSE_MIN_US 250000
 #define PAUSE_MAX_US 4000000
 #define PLANE_US     60000000
@@ -44,14 +45,13 @@ static int64_t left_us(const join *j)
     return j->end_us - rd_clock_boot_us(j->context->clock);
 }
 
-static int ask_plane(const join *j, const char *what, rd_bytes body, rd_buf *ret, rd_err *err)
+static int send_to_plane(const join *j, const char *method, const char *path, rd_bytes body, rd_buf *ret, rd_err *err)
 {
     cli_answer answer;
-    RD_CLEANUP(rd_free_p) char *path = rd_asprintf("/v1/kms/%s/%s", j->kms, what);
-    const cli_request request = { .method = "POST",
+    const cli_request request = { .method = method,
                                   .path = path,
                                   .body = body,
-                                  .content_type = "application/octet-stream",
+                                  .content_type = body.size > 0 ? "application/octet-stream" : NULL,
                                   .timeout_us = RD_MAX(RD_MIN(left_us(j), PLANE_US), 1000000) };
     int status = cli_client_send(j->client, &request, &answer, err);
     if (status == 0 && !rd_buf_append_bytes(ret, rd_buf_bytes(&answer.body)))
@@ -60,13 +60,21 @@ static int ask_plane(const join *j, const char *what, rd_bytes body, rd_buf *ret
     return status;
 }
 
+static int ask_plane(const join *j, const char *what, rd_bytes body, rd_buf *ret, rd_err *err)
+{
+    RD_CLEANUP(rd_free_p) char *path = rd_asprintf("/v1/kms/%s/%s", j->kms, what);
+    return send_to_plane(j, "POST", path, body, ret, err);
+}
+
 static int fetch_genesis(join *j, rd_err *err)
 {
     rd_kms_genesis parsed;
     RD_CLEANUP(rd_free_p) char *path = rd_asprintf("/v1/kms/%s", j->kms);
+    RD_CLEANUP(rd_buf_done) rd_buf text = { .size_max = SHOWN_MAX };
     RD_CLEANUP(rd_json_free_p) json_t *shown = NULL;
     rd_buf_clear(&j->genesis);
-    if (cli_client_json(j->client, "GET", path, NULL, &shown, err) < 0 ||
+    if (send_to_plane(j, "GET", path, RD_BYTES_NULL, &text, err) < 0 ||
+        rd_json_parse(rd_buf_bytes(&text), &(rd_json_limits){ .size_max = SHOWN_MAX }, &shown, err) < 0 ||
         cli_json_b64(shown, "genesis", RD_JSON_SIZE_MAX, &j->genesis, err) < 0)
         return -1;
     return rd_kms_genesis_open(rd_buf_bytes(&j->genesis), &j->id, &parsed, err);
@@ -77,7 +85,7 @@ static int bring_collateral(const join *j, rd_err *err)
 {
     RD_CLEANUP(rd_buf_done) rd_buf collateral = { .size_max = CLI_COLLATERAL_MAX };
     RD_CLEANUP(rd_buf_done) rd_buf nothing = { 0 };
-    if (cli_client_fetch(j->client, "/v1/collateral", NULL, &collateral, err) < 0)
+    if (send_to_plane(j, "GET", "/v1/collateral", RD_BYTES_NULL, &collateral, err) < 0)
         return -1;
     return cli_kms_ask(j->fd, RD_KMS_COLLATERAL, rd_buf_bytes(&collateral), &nothing, err);
 }

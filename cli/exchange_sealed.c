@@ -302,6 +302,9 @@ int cli_exchange_sealed(cli_context *context, cli_client *client, const char *ur
                      rd_code_describe(failure.code)->name);
         (void)json_array_clear(steps);
         free(RD_TAKE(exchange->instance));
+        free(RD_TAKE(exchange->response_type));
+        free(RD_TAKE(exchange->receipt));
+        rd_buf_clear(&exchange->response_body);
         rd_buf_clear(&exchange->evidence);
         json_decref(RD_TAKE(exchange->docs));
     }
