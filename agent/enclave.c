@@ -20,6 +20,7 @@
 #define FRAME_MAX  ((size_t)1 << 20) /* evidence is the longest: 64 KiB */
 #define STOP_MS    1000
 #define HOW_MS     200
+#define SHARE_MS   1000
 #define QUEUED_MAX ((size_t)16 << 20)
 
 enum {
@@ -185,10 +186,20 @@ int agent_enclave_watch(agent_enclave *enclave, pid_t pid, int pidfd, rd_err *er
     return 0;
 }
 
+static void give_share(agent_enclave *enclave)
+{
+    if (enclave->cpu_m > 0)
+        enclave->launcher->ops->limit(enclave, 0, enclave->cpu_m);
+    enclave->cpu_m = 0;
+}
+
 static void on_timer(uv_timer_t *timer)
 {
     agent_enclave *enclave = timer->data;
     switch (enclave->timer_for) {
+    case AGENT_TIMER_SHARE:
+        give_share(enclave);
+        break;
     case AGENT_TIMER_HOW:
         agent_enclave_end(enclave, "killed");
         break;
@@ -248,11 +259,10 @@ static int hear_phase(agent_enclave *enclave, rd_bytes payload, rd_err *err)
         if (strcmp(report.phase, phases[i].name) == 0 && enclave->state != AGENT_ENCLAVE_DRAINING)
             enclave->state = phases[i].state;
     }
-    /* Starting goes at a blank's weight: a small share is for serving, and would make every cold start slow. */
-    if (outcome == 0 && enclave->state == AGENT_ENCLAVE_SERVING && enclave->cpu_m > 0) {
-        enclave->launcher->ops->limit(enclave, 0, enclave->cpu_m);
-        enclave->cpu_m = 0;
-    }
+    /* Starting goes at a blank's weight, and so does the call that it was started for: a small share is for serving,
+     * and would make every cold start slow. */
+    if (outcome == 0 && enclave->state == AGENT_ENCLAVE_SERVING && enclave->cpu_m > 0)
+        agent_enclave_arm(enclave, AGENT_TIMER_SHARE, SHARE_MS);
     if (outcome == 0 && enclave->events != NULL && enclave->events->on_phase != NULL)
         enclave->events->on_phase(enclave->context, enclave, report.phase, report.reason, report.detail);
     free(report.detail);
@@ -576,6 +586,12 @@ int agent_enclave_specialise(agent_enclave *enclave, const agent_specialise *wit
     (void)snprintf(enclave->instance, sizeof(enclave->instance), "%s", with->instance);
     enclave->epoch = with->epoch;
     return 0;
+}
+
+void agent_enclave_share(agent_enclave *enclave, uint32_t cpu_m)
+{
+    enclave->cpu_m = cpu_m;
+    give_share(enclave);
 }
 
 static int send_payload(agent_enclave *enclave, uint8_t type, rd_bytes payload, rd_err *err)

@@ -16,6 +16,7 @@ typedef enum agent_enclave_timer {
     AGENT_TIMER_ADOPT, /* must say its state */
     AGENT_TIMER_STOP,  /* was asked to exit */
     AGENT_TIMER_HOW,   /* has exited; the cause may still come */
+    AGENT_TIMER_SHARE, /* serves; its own share of the processor comes after its first calls */
 } agent_enclave_timer;
 
 struct agent_enclave {
@@ -29,7 +30,7 @@ struct agent_enclave {
     char socket[AGENT_SOCKET_SIZE];
     char instance[64];
     uint64_t epoch;
-    uint32_t cpu_m; /* processor share once it serves */
+    uint32_t cpu_m; /* processor share that it does not have yet; 0: none */
     uv_pipe_t control;
     bool has_control;
     rd_buf in;

@@ -128,6 +128,7 @@ static void take_job(life *one, const agent_job *job)
     life_hold_capacity(one, false);
     one->job = *job;
     life_hold_capacity(one, true);
+    agent_enclave_share(one->enclave, job->cpu_m);
     if (one->state == LIFE_SERVING)
         life_say_serving(one);
 }
@@ -189,6 +190,7 @@ void agent_instances_adopt(agent_instances *all, agent_enclave *enclave)
     one->enclave = enclave;
     agent_enclave_set_events(enclave, &life_enclave_events, one);
     life_hold_capacity(one, true);
+    agent_enclave_share(enclave, one->job.cpu_m);
     bool is_serving = agent_enclave_get_state(enclave) == AGENT_ENCLAVE_SERVING;
     bool is_draining = agent_enclave_get_state(enclave) == AGENT_ENCLAVE_DRAINING;
     one->state = is_serving ? LIFE_SERVING : is_draining ? LIFE_DRAINING : LIFE_STARTING;

@@ -123,6 +123,8 @@ void agent_enclave_set_events(agent_enclave *enclave, const agent_enclave_events
 /* BLANK only, once: sends header, documents, code and start, and limits its memory. on_phase and on_evidence
  * follow. Errors: UNAVAILABLE when it is not blank, TOO_LARGE. */
 int agent_enclave_specialise(agent_enclave *enclave, const agent_specialise *with, rd_err *err) RD_NODISCARD;
+/* The processor share of one that was adopted: the agent before may have gone before it gave it. 0: nothing. */
+void agent_enclave_share(agent_enclave *enclave, uint32_t cpu_m);
 /* Asks a serving enclave for fresh status evidence. */
 int agent_enclave_renew(agent_enclave *enclave, const uint8_t nonce[32], rd_err *err) RD_NODISCARD;
 /* For an enclave that wants a grant: a nonce to make evidence over, and the key service's answer, opened by nobody on

@@ -28,6 +28,7 @@ struct agent_enclave {
     uint64_t epoch;
     int specialised, drained, stopped, killed, renewed, forgotten, nonces, grants;
     uint8_t header[96];
+    uint32_t shared;
     bool has_kms;
 };
 
@@ -97,6 +98,11 @@ int agent_enclave_grant(agent_enclave *enclave, rd_bytes grant, rd_err *err)
     assert_int_equal(5, grant.size);
     enclave->grants++;
     return 0;
+}
+
+void agent_enclave_share(agent_enclave *enclave, uint32_t cpu_m)
+{
+    enclave->shared = cpu_m;
 }
 
 int agent_enclave_renew(agent_enclave *enclave, const uint8_t nonce[32], rd_err *err)
@@ -520,6 +526,8 @@ static void test_restart(void **state)
         if (agent_instances_count(w->all) != rows[i].count || enclave->stopped != rows[i].stopped ||
             enclave->drained != rows[i].drained || enclave->forgotten != 0)
             fail_msg("%s: count or treatment", rows[i].name);
+        if (enclave->shared != (rows[i].lives ? 400u : 0u))
+            fail_msg("%s: a share of %u", rows[i].name, enclave->shared);
         bool must_prove = rows[i].lives && rows[i].state == AGENT_ENCLAVE_SERVING && rows[i].phase != RD_PHASE_SERVING;
         if (enclave->renewed != (must_prove ? 1 : 0))
             fail_msg("%s: evidence was asked for %d times", rows[i].name, enclave->renewed);
@@ -564,6 +572,7 @@ static void test_lost_journal(void **state)
     assert_int_equal(0, pool.given);
     assert_int_equal(1, pool.enclave[0].renewed);
     assert_int_equal(400, agent_instances_used(w->all).cpu_m);
+    assert_int_equal(400, pool.enclave[0].shared);
     pool.enclave[0].events->on_evidence(pool.enclave[0].context, &pool.enclave[0], RD_BYTES_LIT("{evidence}"));
     expect(w, "serving");
     assert_true(w->last_has_evidence);
