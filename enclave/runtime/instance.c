@@ -261,13 +261,18 @@ static int open_server(encl_instance *instance, rd_err *err)
 
 static int begin_serving(encl_instance *instance, rd_err *err)
 {
-    if (load_function(instance, err) < 0 || send_evidence(instance, instance->start.nonce, err) < 0)
+    if (load_function(instance, err) < 0)
+        return -1;
+    /* What follows is told at once: the controller writes it down once. */
+    encl_uplink_gather(&instance->uplink);
+    if (send_evidence(instance, instance->start.nonce, err) < 0)
         return -1;
     encl_uplink_phase(&instance->uplink, "attesting", "", "");
     if (open_server(instance, err) < 0)
         return -1;
     instance->phase = PHASE_SERVING;
     encl_uplink_phase(&instance->uplink, "serving", "", "");
+    encl_uplink_flush(&instance->uplink);
     encl_rehearse_done();
     return 0;
 }

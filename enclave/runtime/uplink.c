@@ -116,6 +116,7 @@ int encl_uplink_accept_line(encl_uplink *uplink)
 
 void encl_uplink_flush(encl_uplink *uplink)
 {
+    uplink->is_gathering = false;
     while (uplink->fd >= 0 && uplink->out.size > 0) {
         ssize_t put = send(uplink->fd, uplink->out.data, uplink->out.size, MSG_DONTWAIT | MSG_NOSIGNAL);
         if (put < 0 && errno == EINTR)
@@ -149,7 +150,13 @@ void encl_uplink_send(encl_uplink *uplink, encl_control_type type, rd_bytes payl
     if (uplink->fd < 0 || uplink->out.size + payload.size + 5 > BACKLOG_MAX)
         return;
     (void)encl_control_put(&uplink->out, type, payload);
-    encl_uplink_flush(uplink);
+    if (!uplink->is_gathering)
+        encl_uplink_flush(uplink);
+}
+
+void encl_uplink_gather(encl_uplink *uplink)
+{
+    uplink->is_gathering = true;
 }
 
 /* JSON strings are UTF-8; what a handler wrote may not be. */

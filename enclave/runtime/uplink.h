@@ -17,6 +17,7 @@ typedef struct encl_uplink {
     encl_control control;
     rd_buf out;
     bool wants_write;
+    bool is_gathering; /* what is sent waits for a flush */
     uint64_t dropped_lines;
 } encl_uplink;
 
@@ -43,6 +44,8 @@ void encl_uplink_log(encl_uplink *uplink, const char *level, rd_bytes line);
 void encl_uplink_receipts(encl_uplink *uplink, rd_bytes record);
 /* PHASE with reason and detail ("" for none). */
 void encl_uplink_phase(encl_uplink *uplink, const char *phase, const char *reason, const char *detail);
+/* What is sent from here on leaves with the next flush. */
+void encl_uplink_gather(encl_uplink *uplink);
 /* Writes on when the socket takes more. */
 void encl_uplink_flush(encl_uplink *uplink);
 /* Writes the rest out before the process ends, for at most a second. */
