@@ -52,11 +52,11 @@ static bool on_proved(void *context, const rd_app_id *app, const api_target_row 
     return links->relay && api_targets_offer(api_relay_targets(links->relay), app, row);
 }
 
-static void on_asked(void *context, const rd_app_id *app)
+static void on_asked(void *context, const rd_app_id *app, bool is_again)
 {
     api_links *links = context;
     if (links->sleep)
-        api_sleep_wake(links->sleep, app);
+        api_sleep_wake(links->sleep, app, is_again);
 }
 
 static void on_log(void *context, const api_log_line *line)

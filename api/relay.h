@@ -25,7 +25,7 @@ typedef struct api_relay_options {
     void (*on_stale)(void *context, const rd_app_id *app);
     /* Calls wait for an instance of this app, which runs only when called: one is wanted. Said again while they wait.
      * May be NULL: such calls are refused. */
-    void (*on_asked)(void *context, const rd_app_id *app);
+    void (*on_asked)(void *context, const rd_app_id *app, bool is_again);
     void *context;
 } api_relay_options;
 

@@ -18,7 +18,7 @@ static const rd_pg_stmt stmts[] = {
       "SELECT a.app_id, a.org_id, a.state, a.paused, t.instance_id, t.epoch, t.host_id, t.release_digest,"
       " t.valid_until, r.is_open, (m.j->'limits'->>'request_bytes')::bigint,"
       " (m.j->'limits'->>'response_bytes')::bigint, (m.j->'limits'->>'time_ms')::bigint, t.replica_id,"
-      " coalesce(w.min = 0 AND w.kind <> 4, false), coalesce(w.is_open, false), (m.j->>'plain')::boolean"
+      " coalesce(w.min = 0 AND w.kind <> 4, false), coalesce(w.is_open, false), (m.j->>'plain')::boolean, a.home_shard"
       " FROM apps a"
       " LEFT JOIN LATERAL (SELECT x.min, x.kind, y.is_open FROM deployments x LEFT JOIN releases y USING (release_id)"
       "  WHERE x.org_id = a.org_id AND x.app_id = a.app_id ORDER BY x.gen DESC LIMIT 1) w ON true"
@@ -88,7 +88,8 @@ static void apply_app(api_routes_load *load, const rd_pg_result *result, size_t 
     api_app_row app = { .is_live = rd_pg_get_i64(result, from, 2) == 1,
                         .is_paused = rd_pg_get_bool(result, from, 3),
                         .sleeps = rd_pg_get_bool(result, from, 14),
-                        .is_open_asleep = rd_pg_get_bool(result, from, 15) };
+                        .is_open_asleep = rd_pg_get_bool(result, from, 15),
+                        .shard = rd_pg_get_i64(result, from, 17) };
     (void)rd_pg_get_fixed(result, from, 0, app.id.b, 32);
     (void)rd_pg_get_fixed(result, from, 1, app.org, 16);
     size_t count = 0;

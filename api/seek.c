@@ -42,7 +42,7 @@ static void on_held(void *context, const rd_app_id *app, bool is_again)
     api_seekers *seekers = context;
     if (is_again)
         api_seekers_note_stale(seekers, app);
-    seekers->options.on_asked(seekers->options.context, app);
+    seekers->options.on_asked(seekers->options.context, app, is_again);
 }
 
 /* An instance serves: the whole line goes to it, in the order it came. Or none will: each is told why. */

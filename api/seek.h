@@ -34,8 +34,9 @@ typedef struct api_seek_options {
     rd_link *(*find_link)(void *context, const api_target *target, api_reach *ret_reach);
     /* What is known of the app may be old. May be NULL. */
     void (*on_stale)(void *context, const rd_app_id *app);
-    /* Callers wait for an instance of this app, which runs only when called. May be NULL: nobody waits. */
-    void (*on_asked)(void *context, const rd_app_id *app);
+    /* Callers wait for an instance of this app, which runs only when called; is_again: and still do. May be NULL:
+     * nobody waits. */
+    void (*on_asked)(void *context, const rd_app_id *app, bool is_again);
     void *context;
 } api_seek_options;
 

@@ -37,6 +37,7 @@ struct api_sleep {
     rd_redis *redis;
     api_targets *targets;
     rd_table *wanted; /* app ids of this turn */
+    rd_table *told;   /* likewise, of which the scheduler knows already */
     rd_flusher *flusher;
     rd_timer *timer;
     unsigned due; /* answers */
@@ -90,21 +91,27 @@ static void submit(api_sleep *sleep, const char *stmt, rd_pg_array *apps)
 }
 
 /* In pieces, so that no statement grows with the number of apps. */
-static void on_flush(void *context)
+static void flush(api_sleep *sleep, const char *stmt, rd_table *table)
 {
-    api_sleep *sleep = context;
     size_t iterator = 0, count = 0;
-    if (rd_table_count(sleep->wanted) == 0 || sleep->due >= UNDER_WAY_MAX)
+    if (rd_table_count(table) == 0 || sleep->due >= UNDER_WAY_MAX)
         return;
     RD_CLEANUP(rd_pg_array_done) rd_pg_array apps;
     rd_pg_array_init(&apps, RD_PG_T_BYTEA);
     rd_bytes key;
-    while (count < A_STATEMENT_MAX && rd_table_next(sleep->wanted, &iterator, &key, NULL)) {
+    while (count < A_STATEMENT_MAX && rd_table_next(table, &iterator, &key, NULL)) {
         rd_pg_array_bytes(&apps, key);
-        (void)rd_table_remove(sleep->wanted, key);
+        (void)rd_table_remove(table, key);
         count++;
     }
-    submit(sleep, "sleep_wake", &apps);
+    submit(sleep, stmt, &apps);
+}
+
+static void on_flush(void *context)
+{
+    api_sleep *sleep = context;
+    flush(sleep, "sleep_wake", sleep->wanted);
+    flush(sleep, "sleep_used", sleep->told);
 }
 
 static void on_used(void *context)
@@ -133,6 +140,7 @@ api_sleep *api_sleep_new(rd_loop *loop, rd_pg_async *pg, rd_redis *redis, api_ta
     sleep->redis = redis;
     sleep->targets = targets;
     sleep->wanted = rd_table_new(API_HOLD_MAX);
+    sleep->told = rd_table_new(API_HOLD_MAX);
     sleep->flusher = rd_flusher_new(loop, on_flush, sleep);
     sleep->timer = rd_timer_new(loop, on_used, sleep);
     rd_timer_start(sleep->timer, USED_EVERY_US, USED_EVERY_US);
@@ -146,13 +154,29 @@ api_sleep *api_sleep_free(api_sleep *sleep)
     sleep->flusher = rd_flusher_free(sleep->flusher);
     sleep->timer = rd_timer_free(sleep->timer);
     rd_table_free(sleep->wanted);
+    rd_table_free(sleep->told);
     sleep->is_closing = true;
     if (sleep->due == 0)
         free(sleep);
     return NULL;
 }
 
-void api_sleep_wake(api_sleep *sleep, const rd_app_id *app)
+/* The scheduler hears of it ahead of PostgreSQL; false: it does not. */
+static bool tell(const api_sleep *sleep, const rd_app_id *id)
 {
-    (void)rd_table_set(sleep->wanted, RD_BYTES_ARRAY(app->b), sleep, NULL); /* full: asked again soon */
+    const api_app *app = api_targets_app(sleep->targets, id);
+    char key[32];
+    rd_err ignored = RD_ERR_INIT;
+    if (!app || !sleep->redis || !rd_redis_is_connected(sleep->redis))
+        return false;
+    snprintf(key, sizeof key, "wake:%" PRId64, app->shard);
+    return rd_redis_command(sleep->redis, NULL, NULL, &ignored, RD_BYTES_LIT("XADD"), rd_bytes_str(key),
+                            RD_BYTES_LIT("MAXLEN"), RD_BYTES_LIT("~"), RD_BYTES_LIT("10000"), RD_BYTES_LIT("*"),
+                            RD_BYTES_LIT("c"), RD_BYTES_ARRAY(id->b)) == 0;
+}
+
+void api_sleep_wake(api_sleep *sleep, const rd_app_id *app, bool is_again)
+{
+    rd_table *table = !is_again && tell(sleep, app) ? sleep->told : sleep->wanted;
+    (void)rd_table_set(table, RD_BYTES_ARRAY(app->b), sleep, NULL); /* full: asked again soon */
 }

@@ -16,7 +16,8 @@ extern const rd_pg_stmts api_sleep_stmts;
 api_sleep *api_sleep_new(rd_loop *loop, rd_pg_async *pg, rd_redis *redis, api_targets *targets);
 /* Accepts NULL. */
 api_sleep *api_sleep_free(api_sleep *sleep);
-/* An instance of this app is wanted at once; together with all others named in the same turn. */
-void api_sleep_wake(api_sleep *sleep, const rd_app_id *app);
+/* An instance of this app is wanted at once. The first time the scheduler is told directly, and PostgreSQL that the app
+ * is used; is_again: PostgreSQL is told that it is wanted. Together with all others named in the same turn. */
+void api_sleep_wake(api_sleep *sleep, const rd_app_id *app, bool is_again);
 
 #endif

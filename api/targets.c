@@ -168,6 +168,7 @@ void api_targets_replace(api_targets *targets, uint64_t version, const api_app_r
     app->is_paused = row->is_paused;
     app->sleeps = row->sleeps;
     app->is_open_asleep = row->is_open_asleep;
+    app->shard = row->shard;
     app->version = version;
     count = RD_MIN(count, API_TARGETS_PER_APP_MAX);
     app->targets = rd_realloc(app->targets, (app->count + count + 1) * sizeof(api_target *));

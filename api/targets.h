@@ -46,6 +46,7 @@ struct api_app {
     bool is_paused;
     bool sleeps;         /* runs only when called: calls wait for an instance */
     bool is_open_asleep; /* the release that would wake takes callers without a token */
+    int64_t shard;       /* whose scheduler runs it */
     bool was_used;       /* called since the last look of sleep.c */
     uint64_t version;    /* of the load that filled it */
     bool has_limits;     /* an instance was known once: what calls to its release must keep to */
@@ -81,6 +82,7 @@ typedef struct api_app_row {
     bool is_live; /* false: the app is gone */
     bool is_paused;
     bool sleeps, is_open_asleep;
+    int64_t shard;
 } api_app_row;
 
 /* Sets all that is known of an app. Instances that stay (same epoch) keep calls and pipes; of two epochs of one

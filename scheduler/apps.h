@@ -76,6 +76,7 @@ struct sched_app {
     int faults;      /* those of them that the release itself may be to blame for: a refusal is its host's */
     int64_t failures_gen;
     int64_t retry_at_us; /* boot time of the next look; 0: none */
+    int64_t called_us;   /* boot time when a call for it was told of; 0: none was. PostgreSQL hears of it later */
     char failure[64];    /* reason code of the last one */
     rd_id refused_by;    /* the last host that ended one of its instances unasked */
     int64_t refused_until_us;

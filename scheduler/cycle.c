@@ -13,6 +13,7 @@
 #define EVALUATIONS_MAX 1000
 #define APPS_MAX        64
 #define REPLICAS_MAX    4096
+#define CALLED_MAX      APPS_MAX
 #define RETRY_US        1000000
 
 struct sched_cycle {
@@ -26,6 +27,9 @@ struct sched_cycle {
     bool must_look_at_hosts;
     int64_t load_after_us;
     sched_evaluation evaluations[EVALUATIONS_MAX];
+    rd_app_id called[CALLED_MAX]; /* since the last turn */
+    size_t called_count;
+    bool has_looked; /* the last turn took evaluations */
     sched_parked *parked;
     size_t apps_max; /* in one plan: halved when the database refuses one, until the culprit is alone */
     rd_app_id planned[APPS_MAX];
@@ -170,6 +174,31 @@ static int take_evaluations(sched_cycle *cycle, rd_err *err)
     return 0;
 }
 
+void sched_cycle_called(sched_cycle *cycle, const rd_app_id *app)
+{
+    if (cycle->called_count < CALLED_MAX)
+        cycle->called[cycle->called_count++] = *app;
+}
+
+static void take_called(sched_cycle *cycle)
+{
+    for (size_t i = 0; i < cycle->called_count; i++) {
+        sched_app *app = sched_apps_get(cycle->apps, &cycle->called[i]);
+        app->called_us = now_of(cycle);
+        sched_apps_enqueue(cycle->apps, app);
+    }
+    cycle->called_count = 0;
+}
+
+/* Who is called for is not kept waiting for the rest; but every second turn takes evaluations. */
+static int take_work(sched_cycle *cycle, rd_err *err)
+{
+    bool is_called = cycle->called_count > 0;
+    take_called(cycle);
+    cycle->has_looked = !is_called || !cycle->has_looked;
+    return cycle->has_looked ? take_evaluations(cycle, err) : 0;
+}
+
 /* --- planning --- */
 
 typedef struct pending_hold {
@@ -211,6 +240,8 @@ static int plan_apps(sched_cycle *cycle, pending_hold *holds, size_t *hold_count
     };
     for (size_t i = 0; i < count; i++) {
         sched_hold hold = { 0 };
+        if (list[i]->called_us)
+            wishes[i].unused_us = RD_MIN(wishes[i].unused_us, now_of(cycle) - list[i]->called_us);
         bool is_full = sched_plan_rows(&cycle->plan) >= SCHED_PLAN_ROWS_MAX;
         if (!is_full)
             sched_evaluate_app(&context, list[i], &wishes[i], &hold);
@@ -218,7 +249,10 @@ static int plan_apps(sched_cycle *cycle, pending_hold *holds, size_t *hold_count
             sched_apps_enqueue(cycle->apps, list[i]);
         if (hold.is_due)
             holds[(*hold_count)++] = (pending_hold){ list[i]->id, wishes[i].hold_gen, hold.count, wishes[i].size };
+        bool is_none = wishes[i].gen == 0 && list[i]->lease_count == 0 && !list[i]->is_queued;
         sched_wish_done(&wishes[i]);
+        if (is_none) /* called for, or long deleted: not kept */
+            sched_apps_drop(cycle->apps, list[i]);
     }
     return 0;
 }
@@ -365,8 +399,8 @@ static sched_turn commit(sched_cycle *cycle, const pending_hold *holds, size_t h
         sched_committed_done(&done);
     }
     give_quota(cycle, holds, hold_count);
-    return sched_apps_waiting(cycle->apps) > 0 || cycle->must_look_at_hosts || cycle->must_load ? SCHED_TURN_MORE
-                                                                                                : SCHED_TURN_IDLE;
+    bool has_more = sched_apps_waiting(cycle->apps) > 0 || cycle->must_look_at_hosts || cycle->must_load;
+    return has_more || !cycle->has_looked ? SCHED_TURN_MORE : SCHED_TURN_IDLE;
 }
 
 sched_turn sched_cycle_turn(sched_cycle *cycle)
@@ -383,7 +417,7 @@ sched_turn sched_cycle_turn(sched_cycle *cycle)
     cycle->must_look_at_hosts = false;
     pending_hold holds[APPS_MAX];
     size_t hold_count = 0;
-    if (take_evaluations(cycle, &err) < 0 || plan_apps(cycle, holds, &hold_count, &err) < 0)
+    if (take_work(cycle, &err) < 0 || plan_apps(cycle, holds, &hold_count, &err) < 0)
         return failed(cycle, &err);
     return commit(cycle, holds, hold_count, &err);
 }

@@ -29,6 +29,10 @@ typedef enum sched_turn {
     SCHED_TURN_FENCED /* another leads */
 } sched_turn;
 
+/* A call waits for this app, and PostgreSQL may not know yet: it is planned for with the next turn as used now. What is
+ * dropped, past some or by a failure, is asked for again. */
+void sched_cycle_called(sched_cycle *cycle, const rd_app_id *app);
+
 /* One plan. Errors are logged and lead to a fresh load at the next turn. */
 sched_turn sched_cycle_turn(sched_cycle *cycle);
 

@@ -1,4 +1,5 @@
 #include <stdio.h>
+#include <string.h>
 
 #include "common/base/log.h"
 #include "common/base/mem.h"
@@ -56,9 +57,17 @@ static void on_stop(void *context)
     rd_loop_stop(((process *)context)->loop);
 }
 
-static void on_wake(void *context, const rd_redis_entry *entry RD_UNUSED)
+static void on_wake(void *context, const rd_redis_entry *entry)
 {
-    sched_worker_wake(((process *)context)->worker);
+    process *self = context;
+    rd_bytes called = entry ? rd_redis_entry_get(entry, "c") : RD_BYTES_NULL;
+    rd_app_id app;
+    if (called.size != sizeof app.b) {
+        sched_worker_wake(self->worker);
+        return;
+    }
+    memcpy(app.b, called.data, sizeof app.b);
+    sched_worker_called(self->worker, &app);
 }
 
 /* On the thread pool: a detach may wait for readers. */

@@ -17,6 +17,8 @@
 #define TICK_US   1000000
 #define UPKEEP_US 60000000
 
+#define CALLED_MAX 64
+
 struct sched_worker {
     sched_worker_options options;
     pthread_t thread;
@@ -24,6 +26,8 @@ struct sched_worker {
     pthread_cond_t wake;
     bool is_woken;
     bool must_end;
+    rd_app_id called[CALLED_MAX];
+    size_t called_count;
     rd_pg *pg;
     sched_leader *leader;
 };
@@ -51,6 +55,16 @@ static void wait_us(sched_worker *worker, int64_t us)
     (void)pthread_mutex_unlock(&worker->lock);
 }
 
+/* NULL: what nobody led for is forgotten. */
+static void hand_called(sched_worker *worker, sched_cycle *cycle)
+{
+    (void)pthread_mutex_lock(&worker->lock);
+    for (size_t i = 0; cycle && i < worker->called_count; i++)
+        sched_cycle_called(cycle, &worker->called[i]);
+    worker->called_count = 0;
+    (void)pthread_mutex_unlock(&worker->lock);
+}
+
 static void on_publish(void *context, const sched_job *jobs, size_t count)
 {
     sched_publish_jobs(((sched_worker *)context)->options.publish, jobs, count);
@@ -70,6 +84,7 @@ static void lead(sched_worker *worker, const sched_lead *taken)
     int64_t tick_us = 0, upkeep_us = 0;
     rd_log(RD_INFO, "leading", RD_I64("shard", taken->shard), RD_I64("epoch", taken->epoch));
     while (!must_end(worker) && !sched_leader_is_stale(worker->leader)) {
+        hand_called(worker, cycle);
         sched_turn turn = sched_cycle_turn(cycle);
         if (turn == SCHED_TURN_FENCED)
             break;
@@ -105,6 +120,7 @@ static void *run(void *context)
             continue;
         }
         wait_us(worker, LOOK_US);
+        hand_called(worker, NULL);
     }
     return NULL;
 }
@@ -143,6 +159,16 @@ int sched_worker_start(const sched_worker_options *options, sched_worker **ret, 
 void sched_worker_wake(sched_worker *worker)
 {
     (void)pthread_mutex_lock(&worker->lock);
+    worker->is_woken = true;
+    (void)pthread_cond_signal(&worker->wake);
+    (void)pthread_mutex_unlock(&worker->lock);
+}
+
+void sched_worker_called(sched_worker *worker, const rd_app_id *app)
+{
+    (void)pthread_mutex_lock(&worker->lock);
+    if (worker->called_count < CALLED_MAX)
+        worker->called[worker->called_count++] = *app;
     worker->is_woken = true;
     (void)pthread_cond_signal(&worker->wake);
     (void)pthread_mutex_unlock(&worker->lock);

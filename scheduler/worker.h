@@ -19,6 +19,8 @@ typedef struct sched_worker_options {
 int sched_worker_start(const sched_worker_options *options, sched_worker **ret, rd_err *err) RD_NODISCARD;
 /* Something was written for the scheduler: look now. From any thread. */
 void sched_worker_wake(sched_worker *worker);
+/* A call waits for this app: look now, at it first. From any thread; bounded, who asks asks again. */
+void sched_worker_called(sched_worker *worker, const rd_app_id *app);
 /* Ends the thread after the plan under way, resigns, frees. */
 void sched_worker_stop(sched_worker *worker);
 

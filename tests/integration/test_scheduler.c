@@ -86,6 +86,23 @@ static void wake(void)
     (void)close(fd);
 }
 
+/* What the API does when a call comes for the app of this number, below 256. */
+static void call(uint8_t app)
+{
+    struct sockaddr_un address = { .sun_family = AF_UNIX };
+    (void)snprintf(address.sun_path, sizeof address.sun_path, "%s", redis.address + 5);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    static const char head[] = "*5\r\n$4\r\nXADD\r\n$6\r\nwake:0\r\n$1\r\n*\r\n$1\r\nc\r\n$32\r\n";
+    uint8_t command[sizeof head - 1 + 34] = { 0 };
+    char answer[64];
+    memcpy(command, head, sizeof head - 1);
+    command[sizeof head - 1 + 31] = app;
+    memcpy(command + sizeof head - 1 + 32, "\r\n", 2);
+    if (connect(fd, (struct sockaddr *)&address, sizeof address) == 0 && write(fd, command, sizeof command) > 0)
+        (void)!read(fd, answer, sizeof answer);
+    (void)close(fd);
+}
+
 /* --- the world --- */
 
 static const char world[] =
@@ -463,6 +480,39 @@ static void test_database_restart(void **state)
     check_books();
 }
 
+/* The word of a call is enough: what PostgreSQL knows of the app's use comes behind it. One of no app does nothing. */
+static void test_a_call_wakes(void **state)
+{
+    (void)state;
+    private_sql_run(sql, "SELECT t_make(12, 10, 10)");
+    deploy(12, 1, 1, 1);
+    wait_for(3000, "placed", LIVE("12") " = 1");
+    private_sql_run(sql, "SELECT t_serve(12)");
+    wake();
+    wait_for(3000, "healthy",
+             "(SELECT count(*) FROM rollouts WHERE app_id = t_app(12) AND healthy_at IS NOT NULL) = 1");
+    private_sql_run(sql, "SET session_replication_role = replica"); /* deployments are never changed but here */
+    private_sql_run(sql, "UPDATE deployments SET min = 0, at = at - interval '1 hour' WHERE app_id = t_app(12)");
+    private_sql_run(sql, "UPDATE rollouts SET healthy_at = healthy_at - interval '1 hour' WHERE app_id = t_app(12)");
+    private_sql_run(sql, "RESET session_replication_role");
+    private_sql_run(sql, "SELECT evaluate(0, 1::smallint, t_app(12), 'test')");
+    wake();
+    wait_for(3000, "asleep", LIVE("12") " = 0");
+    private_sql_run(sql, "SELECT t_final(12, 2, 9)");
+    wake();
+    wait_for(3000, "stopped", "(SELECT count(*) FROM leases WHERE app_id = t_app(12) AND held) = 0");
+    call(200);
+    call(12);
+    wait_for(3000, "awake", LIVE("12") " = 1");
+    private_sql_run(sql, "SELECT evaluate(0, 1::smallint, t_app(12), 'test')");
+    wake();
+    wait_for(3000, "looked at again", "(SELECT count(*) FROM evaluations WHERE shard = 0) = 0");
+    assert_int_equal(
+        private_sql_number(sql, "SELECT count(*) FROM leases WHERE app_id = t_app(12) AND live AND want = 1"), 1);
+    assert_int_equal(private_sql_number(sql, "SELECT count(*) FROM leases WHERE app_id = t_app(200)"), 0);
+    check_books();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -477,6 +527,7 @@ int main(void)
         cmocka_unit_test(test_undeploy_gives_quota_back_once),
         cmocka_unit_test(test_leader_is_killed),
         cmocka_unit_test(test_paused_leader_is_deposed),
+        cmocka_unit_test(test_a_call_wakes),
         cmocka_unit_test(test_redis_may_be_away),
         cmocka_unit_test(test_database_restart),
     };

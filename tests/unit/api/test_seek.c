@@ -10,7 +10,7 @@
 #include <cmocka.h>
 
 static const rd_app_id app = { { 7 } };
-static int stale, asked;
+static int stale, asked, asked_again;
 static bool has_link;
 
 static rd_link *find_link(void *context, const api_target *target, api_reach *ret_reach)
@@ -26,10 +26,11 @@ static void on_stale(void *context, const rd_app_id *id)
     stale++;
 }
 
-static void on_asked(void *context, const rd_app_id *id)
+static void on_asked(void *context, const rd_app_id *id, bool is_again)
 {
     (void)context, (void)id;
     asked++;
+    asked_again += is_again;
 }
 
 typedef struct fixture {
@@ -46,7 +47,7 @@ static void on_gone(void *context, api_target *target)
 static int setup(void **state)
 {
     fixture *f = rd_alloc(sizeof *f);
-    stale = asked = 0;
+    stale = asked = asked_again = 0;
     has_link = true;
     f->targets = api_targets_new(on_gone, NULL);
     const api_seek_options options = {
