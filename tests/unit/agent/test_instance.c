@@ -1,4 +1,5 @@
 /* The lives of instances over a scripted launcher: this file defines the calls to enclave and pool of instance.c. */
+// long: the scripted launcher and the table of lives that it is for
 #include "agent/instance.h"
 
 #include "common/base/log.h"
