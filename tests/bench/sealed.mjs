@@ -10,7 +10,7 @@ import { wrk } from "./peers.mjs";
 
 export const names = ["invoke_sealed_vs_plain"];
 
-const CONNECTIONS = 8, SECONDS = 2, EACH = 10000, SIZE = 55 + 256; // of a sealed request with a small body
+const CONNECTIONS = 8, SECONDS = 2, EACH = 20000, SIZE = 55 + 256; // of a sealed request with a small body
 const OWN = "/.well-known/redoubt/";
 
 // Requests of one length after another, one taken a call; past the end they would be refused, so there are enough.
