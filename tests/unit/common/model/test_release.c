@@ -212,6 +212,14 @@ static void test_accept(void **state RD_UNUSED)
     assert_int_equal(err.code, RD_E_SIGNATURE);
 }
 
+static void write_and_read(rd_release *release, rd_buf *ret_document)
+{
+    rd_err err = RD_ERR_INIT;
+    assert_int_equal(rd_release_encode(release, ret_document, &err), 0);
+    rd_release_done(release);
+    assert_int_equal(rd_release_parse(rd_buf_bytes(ret_document), release, &err), 0);
+}
+
 static void test_sealed_code(void **state RD_UNUSED)
 {
     RD_CLEANUP(rd_buf_done) rd_buf document = { 0 };
@@ -222,9 +230,7 @@ static void test_sealed_code(void **state RD_UNUSED)
     assert_int_equal(rd_release_parse(rd_buf_bytes(&document), &release, &err), 0);
     assert_false(release.is_sealed);
     release.is_sealed = true;
-    assert_int_equal(rd_release_encode(&release, &again, &err), 0);
-    rd_release_done(&release);
-    assert_int_equal(rd_release_parse(rd_buf_bytes(&again), &release, &err), 0);
+    write_and_read(&release, &again);
     assert_true(release.is_sealed);
     rd_release_done(&release);
     static const spoil sealed_rows[] = {
@@ -245,9 +251,7 @@ static void test_machine_kept(void **state RD_UNUSED)
     assert_false(release.keeps_machine);
     release.engine = RD_ENGINE_JSC;
     release.keeps_machine = true;
-    assert_int_equal(rd_release_encode(&release, &again, &err), 0);
-    rd_release_done(&release);
-    assert_int_equal(rd_release_parse(rd_buf_bytes(&again), &release, &err), 0);
+    write_and_read(&release, &again);
     assert_true(release.keeps_machine);
     rd_release_done(&release);
     static const spoil kept_rows[] = {
