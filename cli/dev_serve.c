@@ -8,8 +8,9 @@
 #include "common/crypto/random.h"
 #include "common/model/problem.h"
 #include "enclave/engine/guest/guest_abi.h"
-#include "enclave/world/field.h"
-#include "enclave/world/http.h"
+#include "common/http/field.h"
+#include "common/http/head.h"
+#include "enclave/world/reserved.h"
 #include "enclave/world/world.h"
 
 #include <errno.h>
@@ -234,7 +235,7 @@ static int load(dev *self, const rd_code_bundle *code, const json_t *secrets, rd
 static void put_head(rd_buf *out, unsigned status)
 {
     rd_buf_printf(out, "HTTP/1.1 %u %s\r\nConnection: close\r\nRedoubt-Dev: unproved\r\n", status,
-                  encl_http_reason(status));
+                  rd_http_reason(status));
 }
 
 static void put_problem(rd_buf *out, const rd_err *err, bool is_head)
@@ -254,7 +255,7 @@ static void put_response(rd_buf *out, const encl_response *response, bool is_hea
     put_head(out, response->status);
     if (response->has_stream)
         rd_buf_append_str(out, is_head ? "" : "Transfer-Encoding: chunked\r\n");
-    else if (encl_http_has_length(response->status))
+    else if (rd_http_has_length(response->status))
         rd_buf_printf(out, "Content-Length: %zu\r\n", response->body.size);
     for (size_t i = 0; i < response->header_count; i++) {
         if (encl_http_is_reserved(response->headers[i].name))
@@ -283,14 +284,14 @@ static int read_some(int fd, rd_buf *in)
     return 0;
 }
 
-static int read_request(int fd, uint64_t body_max, rd_buf *in, encl_http_request *ret, rd_err *err)
+static int read_request(int fd, uint64_t body_max, rd_buf *in, rd_http_head *ret, rd_err *err)
 {
     size_t scanned = 0;
-    int outcome = ENCL_HTTP_MORE;
-    while (outcome == ENCL_HTTP_MORE) {
+    int outcome = RD_HTTP_MORE;
+    while (outcome == RD_HTTP_MORE) {
         if (read_some(fd, in) < 0)
             return rd_err_set(err, RD_E_CANCELLED, "the caller left");
-        outcome = encl_http_parse(rd_buf_bytes(in), &scanned, ret, err);
+        outcome = rd_http_head_parse(rd_buf_bytes(in), 0, &scanned, ret, err);
     }
     if (outcome < 0)
         return -1;
@@ -304,13 +305,12 @@ static int read_request(int fd, uint64_t body_max, rd_buf *in, encl_http_request
             return rd_err_set(err, RD_E_CANCELLED, "the caller left");
     }
     scanned = 0; /* the buffer may have moved */
-    return encl_http_parse(rd_buf_bytes(in), &scanned, ret, err);
+    return rd_http_head_parse(rd_buf_bytes(in), 0, &scanned, ret, err);
 }
 
-static int call(dev *self, const encl_http_request *request, rd_bytes body, bool is_event, encl_response *ret,
-                rd_err *err)
+static int call(dev *self, const rd_http_head *request, rd_bytes body, bool is_event, encl_response *ret, rd_err *err)
 {
-    encl_header headers[ENCL_HTTP_COUNT_MAX + 1];
+    encl_header headers[RD_HTTP_COUNT_MAX + 1];
     RD_CLEANUP(rd_buf_done) rd_buf url = { 0 };
     encl_request passed = { .method = request->method, .headers = headers, .body = body };
     for (size_t i = 0; i < request->headers_count; i++) {
@@ -364,7 +364,7 @@ static void put_back(dev *self, bool has_background)
 
 /* --- WebSockets -------------------------------------------------------------------------------------------------- */
 
-static int call_event(void *context, const encl_http_request *request, rd_bytes event, encl_response *ret, rd_err *err)
+static int call_event(void *context, const rd_http_head *request, rd_bytes event, encl_response *ret, rd_err *err)
 {
     dev *self = context;
     self->caller_fd = -1; /* between events its own loop looks at a socket */
@@ -381,7 +381,7 @@ static void end_event(void *context, const encl_response *response, const char *
 }
 
 /* Answers with a problem, unless the socket is open. */
-static void open_socket(dev *self, int *fd, const encl_http_request *request, rd_bytes rest)
+static void open_socket(dev *self, int *fd, const rd_http_head *request, rd_bytes rest)
 {
     RD_CLEANUP(rd_buf_done) rd_buf out = { 0 };
     rd_err err = RD_ERR_INIT;
@@ -398,7 +398,7 @@ static void answer(dev *self, int *fd, const rd_err *load_error)
 {
     RD_CLEANUP(rd_buf_done) rd_buf in = { 0 };
     RD_CLEANUP(rd_buf_done) rd_buf out = { 0 };
-    encl_http_request request = { .method = { NULL, 0 } };
+    rd_http_head request = { .method = { NULL, 0 } };
     encl_response response = { .status = 500 };
     rd_err err = RD_ERR_INIT;
     bool is_loaded = self && !load_error;

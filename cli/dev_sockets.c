@@ -75,7 +75,7 @@ static void flush(dev_socket *socket)
 /* --- events ------------------------------------------------------------------------------------------------------ */
 
 /* Calls the function and takes its new state over; answer: valid until finish. */
-static int call(cli_dev_sockets *sockets, dev_socket *socket, const encl_http_request *request, encl_ws_event_kind kind,
+static int call(cli_dev_sockets *sockets, dev_socket *socket, const rd_http_head *request, encl_ws_event_kind kind,
                 rd_bytes data, encl_response *response, encl_ws_answer *answer, rd_err *err)
 {
     RD_CLEANUP(rd_buf_done) rd_buf body = { 0 };
@@ -117,9 +117,9 @@ static void tell_end(cli_dev_sockets *sockets, dev_socket *socket, uint16_t code
 
 static void run(cli_dev_sockets *sockets, dev_socket *socket, encl_ws_event_kind kind, rd_bytes data)
 {
-    const encl_http_request request = { .method = RD_BYTES_LIT("GET"),
-                                        .target = rd_buf_bytes(&socket->target),
-                                        .host = rd_buf_bytes(&socket->host) };
+    const rd_http_head request = { .method = RD_BYTES_LIT("GET"),
+                                   .target = rd_buf_bytes(&socket->target),
+                                   .host = rd_buf_bytes(&socket->host) };
     encl_response response = { .status = 0 };
     encl_ws_answer answer;
     rd_err err = RD_ERR_INIT;
@@ -199,7 +199,7 @@ static void write_head(const dev_socket *socket, const encl_ws_upgrade *upgrade,
     rd_buf_append_str(out, "\r\n");
 }
 
-static dev_socket *socket_new(const cli_dev_sockets *sockets, const encl_http_request *request)
+static dev_socket *socket_new(const cli_dev_sockets *sockets, const rd_http_head *request)
 {
     uint8_t id[ID_SIZE];
     dev_socket *socket = rd_alloc(sizeof *socket);
@@ -213,7 +213,7 @@ static dev_socket *socket_new(const cli_dev_sockets *sockets, const encl_http_re
     return socket;
 }
 
-static int open_with(cli_dev_sockets *sockets, dev_socket *socket, const encl_http_request *request,
+static int open_with(cli_dev_sockets *sockets, dev_socket *socket, const rd_http_head *request,
                      const encl_ws_upgrade *upgrade, rd_err *err)
 {
     RD_CLEANUP(rd_buf_done) rd_buf offers = { 0 };
@@ -234,8 +234,7 @@ static int open_with(cli_dev_sockets *sockets, dev_socket *socket, const encl_ht
     return outcome;
 }
 
-int cli_dev_sockets_open(cli_dev_sockets *sockets, const encl_http_request *request, rd_bytes rest, int *fd,
-                         rd_err *err)
+int cli_dev_sockets_open(cli_dev_sockets *sockets, const rd_http_head *request, rd_bytes rest, int *fd, rd_err *err)
 {
     encl_ws_upgrade upgrade;
     if (encl_ws_upgrade_read(request, &upgrade, err) < 0 || leave_receipts_out(&upgrade, err) < 0)

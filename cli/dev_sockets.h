@@ -14,7 +14,7 @@ typedef struct cli_dev_sockets cli_dev_sockets;
 
 typedef struct cli_dev_sockets_host {
     /* One call of the function with an event as its body; ret is valid until done. */
-    int (*call)(void *context, const encl_http_request *request, rd_bytes event, encl_response *ret, rd_err *err);
+    int (*call)(void *context, const rd_http_head *request, rd_bytes event, encl_response *ret, rd_err *err);
     /* The call is over: what it left behind is run, and the machine is put back. line says how it went. */
     void (*done)(void *context, const encl_response *response, const char *line, const rd_err *err);
     void *context;
@@ -24,7 +24,7 @@ typedef struct cli_dev_sockets_host {
 cli_dev_sockets *cli_dev_sockets_new(const cli_dev_sockets_host *host, size_t message_max);
 /* Opens one, or says why not. rest: bytes behind the request's head. Takes *fd over when it returns 0, and then the 101
  * has been sent. Errors: WEBSOCKET, WEBSOCKET_VERSION, WEBSOCKET_ABSENT, UNAVAILABLE, UNSUPPORTED, those of a call. */
-int cli_dev_sockets_open(cli_dev_sockets *sockets, const encl_http_request *request, rd_bytes rest, int *fd,
+int cli_dev_sockets_open(cli_dev_sockets *sockets, const rd_http_head *request, rd_bytes rest, int *fd,
                          rd_err *err) RD_NODISCARD;
 /* Fills at most CLI_DEV_SOCKETS_MAX entries and gives their number; after poll, takes what has come. */
 nfds_t cli_dev_sockets_watch(const cli_dev_sockets *sockets, struct pollfd *out);

@@ -13,7 +13,7 @@
 
 #define READ_STEP  ((size_t)16 << 10)
 #define IDLE_KEPT  ((size_t)8 << 10) /* larger buffers are freed between requests */
-#define INPUT_MAX  (ENCL_HTTP_HEAD_MAX + ((size_t)17 << 20))
+#define INPUT_MAX  (RD_HTTP_HEAD_MAX + ((size_t)17 << 20))
 #define OUTPUT_MAX ((size_t)17 << 20)
 #define PARTS_MAX  5
 #define RECORD_MAX ((size_t)16 << 10) /* of TLS */
@@ -54,7 +54,7 @@ void encl_conn_close(encl_conn *conn)
 /* How many more bytes the current request may bring for now. */
 static size_t room(const encl_conn *conn)
 {
-    size_t end = conn->has_head ? conn->head_size + conn->room : ENCL_HTTP_HEAD_MAX + 1;
+    size_t end = conn->has_head ? conn->head_size + conn->room : RD_HTTP_HEAD_MAX + 1;
     return conn->in.size < end ? RD_MIN(end - conn->in.size, READ_STEP) : 0;
 }
 
@@ -134,8 +134,8 @@ void encl_conn_begin_again(encl_conn *conn, unsigned status)
 {
     rd_buf_clear(&conn->head);
     conn->written = 0;
-    conn->has_length = encl_http_has_length(status);
-    rd_buf_printf(&conn->head, "HTTP/1.1 %u %s\r\n", status, encl_http_reason(status));
+    conn->has_length = rd_http_has_length(status);
+    rd_buf_printf(&conn->head, "HTTP/1.1 %u %s\r\n", status, rd_http_reason(status));
 }
 
 void encl_conn_line(encl_conn *conn, const char *name, rd_bytes value)

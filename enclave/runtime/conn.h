@@ -9,7 +9,7 @@
 #include "enclave/runtime/channel.h"
 #include "enclave/runtime/sealing.h"
 #include "enclave/runtime/shares.h"
-#include "enclave/world/http.h"
+#include "common/http/head.h"
 
 typedef enum encl_conn_state {
     ENCL_CONN_FREE,
@@ -29,7 +29,7 @@ typedef struct encl_conn {
     encl_conn_state state;
     int fd;
     rd_buf in;
-    size_t scanned;        /* encl_http_parse */
+    size_t scanned;        /* rd_http_head_parse */
     bool has_head;         /* content_length and head_size are known */
     bool may_read;         /* edge-triggered: the socket may hold bytes */
     bool has_end;          /* the peer sends no more: no edge comes behind the last bytes */

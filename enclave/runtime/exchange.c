@@ -5,13 +5,14 @@
 
 #include "common/base/mem.h"
 #include "common/base/text.h"
+#include "common/http/field.h"
 #include "common/model/canonical.h"
 #include "common/model/ohttp_chunks.h"
 #include "common/model/padding.h"
 #include "common/model/problem.h"
 #include "enclave/runtime/sealed.h"
 #include "enclave/runtime/socket.h"
-#include "enclave/world/field.h"
+#include "enclave/world/reserved.h"
 
 #define EVIDENCE_PATH RD_RUNTIME_PREFIX "evidence"
 #define DOCS_PATH     RD_RUNTIME_PREFIX "docs"
@@ -20,9 +21,9 @@
 
 /* --- what the caller wishes for its receipt --------------------------------------------------------------------- */
 
-static int read_wish(const encl_http_request *request, const char *name, uint8_t *out, bool *has, rd_err *err)
+static int read_wish(const rd_http_head *request, const char *name, uint8_t *out, bool *has, rd_err *err)
 {
-    const encl_http_header *header = encl_http_find(request, name);
+    const rd_http_header *header = rd_http_head_find(request, name);
     *has = header != NULL;
     if (header == NULL)
         return 0;
@@ -32,7 +33,7 @@ static int read_wish(const encl_http_request *request, const char *name, uint8_t
     return 0;
 }
 
-int exchange_wishes(const encl_http_request *request, encl_receipt_wish *wish, rd_err *err)
+int exchange_wishes(const rd_http_head *request, encl_receipt_wish *wish, rd_err *err)
 {
     memset(wish, 0, sizeof(*wish));
     if (read_wish(request, "redoubt-salt", wish->salt, &wish->has_salt, err) < 0)
@@ -42,14 +43,14 @@ int exchange_wishes(const encl_http_request *request, encl_receipt_wish *wish, r
 
 /* --- answers ---------------------------------------------------------------------------------------------------- */
 
-static bool is_head(const encl_http_request *request)
+static bool is_head(const rd_http_head *request)
 {
     return rd_bytes_equal(request->method, RD_BYTES_LIT("HEAD"));
 }
 
-static rd_bytes header_value(const encl_http_request *request, const char *name)
+static rd_bytes header_value(const rd_http_head *request, const char *name)
 {
-    const encl_http_header *header = encl_http_find(request, name);
+    const rd_http_header *header = rd_http_head_find(request, name);
     return header == NULL ? RD_BYTES_NULL : header->value;
 }
 
@@ -69,7 +70,7 @@ int exchange_salt(const encl_server_parts *parts, encl_conn *conn, encl_receipt_
 }
 
 /* Puts the answer's claims into the burst. */
-static encl_exchange_outcome claim(const encl_server_parts *parts, encl_conn *conn, const encl_http_request *request,
+static encl_exchange_outcome claim(const encl_server_parts *parts, encl_conn *conn, const rd_http_head *request,
                                    encl_receipt_wish *wish, rd_bytes body, unsigned status, rd_bytes type)
 {
     wish->is_sealed = conn->sealing != NULL || conn->channel != NULL; /* the relay has read nothing of it */
@@ -87,7 +88,7 @@ static encl_exchange_outcome claim(const encl_server_parts *parts, encl_conn *co
     return ENCL_EXCHANGE_SIGNED;
 }
 
-static void write_problem(encl_conn *conn, const encl_http_request *request, const rd_err *err)
+static void write_problem(encl_conn *conn, const rd_http_head *request, const rd_err *err)
 {
     RD_CLEANUP(rd_buf_done) rd_buf body = { 0 };
     RD_CLEANUP(rd_free_p) char *request_id = NULL;
@@ -102,15 +103,15 @@ static void write_problem(encl_conn *conn, const encl_http_request *request, con
 }
 
 /* An error answer with a receipt: the caller can prove that this runtime refused. */
-encl_exchange_outcome exchange_refuse(const encl_server_parts *parts, encl_conn *conn, const encl_http_request *request,
+encl_exchange_outcome exchange_refuse(const encl_server_parts *parts, encl_conn *conn, const rd_http_head *request,
                                       encl_receipt_wish *wish, rd_bytes body, const rd_err *err)
 {
     write_problem(conn, request, err);
     return claim(parts, conn, request, wish, body, (unsigned)rd_problem_status(err), RD_BYTES_LIT(RD_PROBLEM_TYPE));
 }
 
-encl_exchange_outcome encl_exchange_refuse(const encl_server_parts *parts, encl_conn *conn,
-                                           const encl_http_request *request, const rd_err *err)
+encl_exchange_outcome encl_exchange_refuse(const encl_server_parts *parts, encl_conn *conn, const rd_http_head *request,
+                                           const rd_err *err)
 {
     encl_receipt_wish wish;
     rd_err ignored = RD_ERR_INIT;
@@ -212,7 +213,7 @@ static const own_resource own_resources[] = {
     { KEYS_PATH, RD_OHTTP_KEYS_TYPE, make_keys },
 };
 
-static const own_resource *find_own(const encl_http_request *request, rd_bytes *query, rd_err *err)
+static const own_resource *find_own(const rd_http_head *request, rd_bytes *query, rd_err *err)
 {
     const uint8_t *mark = memchr(request->target.data, '?', request->target.size);
     rd_bytes path =
@@ -233,8 +234,7 @@ static const own_resource *find_own(const encl_http_request *request, rd_bytes *
     return NULL;
 }
 
-static encl_exchange_outcome answer_own(const encl_server_parts *parts, encl_conn *conn,
-                                        const encl_http_request *request)
+static encl_exchange_outcome answer_own(const encl_server_parts *parts, encl_conn *conn, const rd_http_head *request)
 {
     RD_CLEANUP(rd_buf_done) rd_buf body = { 0 };
     rd_err err = RD_ERR_INIT;
@@ -267,7 +267,7 @@ static rd_bytes write_head(encl_conn *conn, const encl_response *response)
         const encl_header *header = &response->headers[i];
         if (encl_http_is_reserved(header->name))
             continue;
-        if (encl_field_is_named(header->name, "content-type"))
+        if (rd_http_is_named(header->name, "content-type"))
             type = header->value;
         rd_buf_append_bytes(&conn->head, header->name);
         rd_buf_append_str(&conn->head, ": ");
@@ -282,7 +282,7 @@ static int head_too_large(rd_err *err)
     return rd_err_set(err, RD_E_FUNCTION_OUTPUT, "the answer's headers are too large");
 }
 
-static int write_response(encl_conn *conn, const encl_http_request *request, const encl_response *response,
+static int write_response(encl_conn *conn, const rd_http_head *request, const encl_response *response,
                           rd_bytes *ret_type, rd_err *err)
 {
     *ret_type = write_head(conn, response);
@@ -334,14 +334,13 @@ static bool begin_stream(encl_conn *conn, size_t header_count)
     return encl_sealed_has_room(conn, header_count) && encl_sealed_begin(conn) == 0;
 }
 
-static encl_exchange_outcome answer_stream(const encl_server_parts *parts, encl_conn *conn,
-                                           const encl_http_request *request, rd_bytes body,
-                                           const encl_response *response, encl_receipt_wish *wish,
+static encl_exchange_outcome answer_stream(const encl_server_parts *parts, encl_conn *conn, const rd_http_head *request,
+                                           rd_bytes body, const encl_response *response, encl_receipt_wish *wish,
                                            const encl_exchange_turn *turn)
 {
     rd_err err = RD_ERR_INIT;
     const encl_function_sink sink = { .write = add_to_conn, .flush = flush_conn, .context = conn };
-    const encl_http_request kept = *request; /* the server reads others into its place */
+    const rd_http_head kept = *request; /* the server reads others into its place */
     encl_receipt_wish asked = *wish;
     rd_bytes type = write_head(conn, response);
     if (exchange_salt(parts, conn, wish) < 0)
@@ -359,8 +358,7 @@ static encl_exchange_outcome answer_stream(const encl_server_parts *parts, encl_
 }
 
 static encl_exchange_outcome answer_function(const encl_server_parts *parts, encl_conn *conn,
-                                             const encl_http_request *request, rd_bytes body,
-                                             const encl_exchange_turn *turn)
+                                             const rd_http_head *request, rd_bytes body, const encl_exchange_turn *turn)
 {
     RD_CLEANUP(rd_buf_wipe) rd_buf gathered = { 0 };
     rd_err err = RD_ERR_INIT;
@@ -388,22 +386,22 @@ static encl_exchange_outcome answer_function(const encl_server_parts *parts, enc
     return claim(parts, conn, request, &wish, body, response.status, type);
 }
 
-static bool is_own(const encl_http_request *request)
+static bool is_own(const rd_http_head *request)
 {
     size_t prefix = strlen(RD_RUNTIME_PREFIX);
     return request->target.size >= prefix && memcmp(request->target.data, RD_RUNTIME_PREFIX, prefix) == 0;
 }
 
 static encl_exchange_outcome refuse_draining(const encl_server_parts *parts, encl_conn *conn,
-                                             const encl_http_request *request)
+                                             const rd_http_head *request)
 {
     rd_err err = RD_ERR_INIT;
     (void)rd_err_set(&err, RD_E_DRAINING, "the instance finishes what it has");
     return encl_exchange_refuse(parts, conn, request, &err);
 }
 
-static encl_exchange_outcome answer_plain(const encl_server_parts *parts, encl_conn *conn,
-                                          const encl_http_request *request, const encl_exchange_turn *turn)
+static encl_exchange_outcome answer_plain(const encl_server_parts *parts, encl_conn *conn, const rd_http_head *request,
+                                          const encl_exchange_turn *turn)
 {
     if (parts->app->manifest.is_plain)
         return answer_function(parts, conn, request, encl_conn_body(conn), turn);
@@ -414,18 +412,18 @@ static encl_exchange_outcome answer_plain(const encl_server_parts *parts, encl_c
 
 /* --- sealed requests -------------------------------------------------------------------------------------------- */
 
-static bool is_sealed(const encl_http_request *request)
+static bool is_sealed(const rd_http_head *request)
 {
     return rd_bytes_equal(request->target, RD_BYTES_LIT(RD_OHTTP_PATH)) &&
            rd_bytes_equal(request->method, RD_BYTES_LIT("POST"));
 }
 
-static bool has_type(const encl_http_request *request, const char *type)
+static bool has_type(const rd_http_head *request, const char *type)
 {
     return rd_bytes_equal(header_value(request, "content-type"), rd_bytes_str(type));
 }
 
-uint64_t encl_exchange_body_max(const encl_server_parts *parts, const encl_http_request *request)
+uint64_t encl_exchange_body_max(const encl_server_parts *parts, const rd_http_head *request)
 {
     uint64_t bound = parts->app->manifest.limits.request_bytes;
     if (!is_sealed(request))
@@ -434,9 +432,9 @@ uint64_t encl_exchange_body_max(const encl_server_parts *parts, const encl_http_
 }
 
 /* A caller who knows this form of padding says so inside the seal. */
-static bool asks_for_padding(const encl_http_request *inner)
+static bool asks_for_padding(const rd_http_head *inner)
 {
-    const encl_http_header *asked = encl_http_find(inner, RD_PADDING_FIELD);
+    const rd_http_header *asked = rd_http_head_find(inner, RD_PADDING_FIELD);
     return asked != NULL && rd_bytes_equal(asked->value, RD_BYTES_LIT(RD_PADDING_VALUE));
 }
 
@@ -444,7 +442,7 @@ static bool asks_for_padding(const encl_http_request *inner)
 static encl_exchange_outcome answer_inner(const encl_server_parts *parts, encl_conn *conn, rd_bytes opened,
                                           const encl_exchange_turn *turn)
 {
-    encl_http_request inner = { .method = RD_BYTES_LIT("POST"), .target = RD_BYTES_LIT("/"), .keeps_alive = true };
+    rd_http_head inner = { .method = RD_BYTES_LIT("POST"), .target = RD_BYTES_LIT("/"), .keeps_alive = true };
     rd_bytes body = RD_BYTES_NULL;
     rd_err err = RD_ERR_INIT;
     bool is_chunked = encl_sealing_is_chunked(conn->sealing);
@@ -466,8 +464,8 @@ static encl_exchange_outcome answer_inner(const encl_server_parts *parts, encl_c
     return exchange_refuse(parts, conn, &inner, &wish, body, &err);
 }
 
-static encl_exchange_outcome answer_sealed(const encl_server_parts *parts, encl_conn *conn,
-                                           const encl_http_request *request, const encl_exchange_turn *turn)
+static encl_exchange_outcome answer_sealed(const encl_server_parts *parts, encl_conn *conn, const rd_http_head *request,
+                                           const encl_exchange_turn *turn)
 {
     RD_CLEANUP(rd_buf_wipe) rd_buf opened = { 0 };
     rd_err err = RD_ERR_INIT;
@@ -487,8 +485,8 @@ static encl_exchange_outcome answer_sealed(const encl_server_parts *parts, encl_
     return answer_inner(parts, conn, rd_buf_bytes(&opened), turn);
 }
 
-encl_exchange_outcome encl_exchange_run(const encl_server_parts *parts, encl_conn *conn,
-                                        const encl_http_request *request, const encl_exchange_turn *turn)
+encl_exchange_outcome encl_exchange_run(const encl_server_parts *parts, encl_conn *conn, const rd_http_head *request,
+                                        const encl_exchange_turn *turn)
 {
     bool is_for_function = is_sealed(request) || !is_own(request);
     if (is_for_function && turn->is_draining)

@@ -24,13 +24,13 @@ typedef struct encl_exchange_turn {
 
 /* Answers the request at the front of conn. Of an answer that is a stream, ENCL_EXCHANGE_SIGNED is its end: all but its
  * receipt has been written or waits in conn; ENCL_EXCHANGE_DROP cuts it. */
-encl_exchange_outcome encl_exchange_run(const encl_server_parts *parts, encl_conn *conn,
-                                        const encl_http_request *request, const encl_exchange_turn *turn);
+encl_exchange_outcome encl_exchange_run(const encl_server_parts *parts, encl_conn *conn, const rd_http_head *request,
+                                        const encl_exchange_turn *turn);
 /* The largest body that a request may bring: what the release says, and more for what is sealed around it. */
-uint64_t encl_exchange_body_max(const encl_server_parts *parts, const encl_http_request *request);
+uint64_t encl_exchange_body_max(const encl_server_parts *parts, const rd_http_head *request);
 /* A refusal before the body was read (its commitment covers an empty body), e.g. REQUEST_TOO_LARGE. */
-encl_exchange_outcome encl_exchange_refuse(const encl_server_parts *parts, encl_conn *conn,
-                                           const encl_http_request *request, const rd_err *err);
+encl_exchange_outcome encl_exchange_refuse(const encl_server_parts *parts, encl_conn *conn, const rd_http_head *request,
+                                           const rd_err *err);
 /* A refusal of what is no request: no receipt, and the connection closes. */
 void encl_exchange_malformed(encl_conn *conn, const rd_err *err);
 

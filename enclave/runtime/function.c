@@ -7,6 +7,7 @@
 
 #include "common/base/mem.h"
 #include "enclave/engine/guest/guest_abi.h"
+#include "enclave/world/reserved.h"
 
 #define HEAP_PRELOADED ((size_t)64 << 20)
 
@@ -19,7 +20,7 @@ struct encl_function {
     bool is_caller_gone;            /* of it */
     bool has_background;
     rd_buf url;
-    encl_header headers[ENCL_HTTP_COUNT_MAX + 1];
+    encl_header headers[RD_HTTP_COUNT_MAX + 1];
 };
 
 /* --- the engine's callbacks ------------------------------------------------------------------------------------- */
@@ -275,19 +276,19 @@ static int rename_failure(const rd_err *cause, rd_err *err)
     return rd_err_set(err, RD_E_FUNCTION_ERROR, "the function threw");
 }
 
-static size_t copy_headers(encl_function *function, const encl_http_request *request)
+static size_t copy_headers(encl_function *function, const rd_http_head *request)
 {
     size_t count = 0;
     for (size_t i = 0; i < request->headers_count; i++) {
-        const encl_http_header *header = &request->headers[i];
+        const rd_http_header *header = &request->headers[i];
         if (!encl_http_is_reserved(header->name))
             function->headers[count++] = (encl_header){ .name = header->name, .value = header->value };
     }
     return count;
 }
 
-static int call(encl_function *function, const encl_http_request *request, size_t header_count, rd_bytes body,
-                int caller_fd, encl_response *ret, rd_err *err)
+static int call(encl_function *function, const rd_http_head *request, size_t header_count, rd_bytes body, int caller_fd,
+                encl_response *ret, rd_err *err)
 {
     rd_buf_clear(&function->url);
     rd_buf_append_str(&function->url, "https://");
@@ -313,13 +314,13 @@ static int call(encl_function *function, const encl_http_request *request, size_
     return rename_failure(&cause, err);
 }
 
-int encl_function_call(encl_function *function, const encl_http_request *request, rd_bytes body, int caller_fd,
+int encl_function_call(encl_function *function, const rd_http_head *request, rd_bytes body, int caller_fd,
                        encl_response *ret, rd_err *err)
 {
     return call(function, request, copy_headers(function, request), body, caller_fd, ret, err);
 }
 
-int encl_function_event(encl_function *function, const encl_http_request *request, rd_bytes event, int caller_fd,
+int encl_function_event(encl_function *function, const rd_http_head *request, rd_bytes event, int caller_fd,
                         encl_response *ret, rd_err *err)
 {
     /* Of a name that no caller can send (encl_http_is_reserved): it tells an event from a request. */

@@ -8,7 +8,7 @@
 #include "common/model/code_bundle.h"
 #include "common/model/release.h"
 #include "enclave/engine/engine.h"
-#include "enclave/world/http.h"
+#include "common/http/head.h"
 #include "enclave/world/world.h"
 
 #define ENCL_FUNCTION_WATCHED 16
@@ -55,11 +55,11 @@ void encl_function_free_p(encl_function **function);
 /* Calls the handler. caller_fd is watched while it sleeps in a timer; -1: nothing is. ret is borrowed until the next
  * call or encl_function_reset. Errors: FUNCTION_ERROR, FUNCTION_TIMEOUT, FUNCTION_MEMORY, FUNCTION_OUTPUT,
  * FUNCTION_BAD_RESPONSE, HTTP_SYNTAX (the engine does not take this URL), CANCELLED (the caller is gone). */
-int encl_function_call(encl_function *function, const encl_http_request *request, rd_bytes body, int caller_fd,
+int encl_function_call(encl_function *function, const rd_http_head *request, rd_bytes body, int caller_fd,
                        encl_response *ret, rd_err *err) RD_NODISCARD;
 /* Calls the handler with an event of a WebSocket (docs/protocol/websocket.md) that request opened; request's headers
  * are shown with its opening alone. Errors as above. */
-int encl_function_event(encl_function *function, const encl_http_request *request, rd_bytes event, int caller_fd,
+int encl_function_event(encl_function *function, const rd_http_head *request, rd_bytes event, int caller_fd,
                         encl_response *ret, rd_err *err) RD_NODISCARD;
 /* Brings the body of an answer with has_stream; caller_fd as above. -1: the body is not whole, for the reasons of
  * encl_function_call. */

@@ -8,7 +8,7 @@
 
 #include "common/base/mem.h"
 #include "enclave/runtime/h2_head.h"
-#include "enclave/world/field.h"
+#include "common/http/field.h"
 
 #define READ_STEP     ((size_t)16 << 10)
 #define READS_MAX     64                 /* a turn */
@@ -364,7 +364,7 @@ static ssize_t draw(nghttp2_session *session, int32_t id, uint8_t *into, size_t 
 /* RFC 9113, 8.2.2: not in HTTP/2. Of others that concern a connection a head of ours has none. */
 static bool is_hop(rd_bytes name)
 {
-    return encl_field_is_named(name, "connection") || encl_field_is_named(name, "transfer-encoding");
+    return rd_http_is_named(name, "connection") || rd_http_is_named(name, "transfer-encoding");
 }
 
 /* The library puts names in lower case. */
@@ -461,7 +461,7 @@ static bool greet(encl_h2 *h2)
     static const nghttp2_settings_entry settings[] = {
         { NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, ENCL_H2_AT_ONCE },
         { NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, WINDOW_FIRST },
-        { NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, ENCL_HTTP_HEAD_MAX },
+        { NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, RD_HTTP_HEAD_MAX },
     };
     return nghttp2_submit_settings(h2->session, NGHTTP2_FLAG_NONE, settings, RD_ARRAY_LEN(settings)) == 0;
 }

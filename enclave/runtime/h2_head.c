@@ -2,12 +2,12 @@
 
 #include <string.h>
 
-#include "enclave/world/field.h"
-#include "enclave/world/http.h"
+#include "common/http/field.h"
+#include "common/http/head.h"
 
 #define METHOD_MAX ((size_t)32)
 #define HOST_MAX   ((size_t)255)
-#define TEXT_MAX   (ENCL_HTTP_HEAD_MAX + ((size_t)1 << 10))
+#define TEXT_MAX   (RD_HTTP_HEAD_MAX + ((size_t)1 << 10))
 
 void h2_head_begin(h2_head *head)
 {
@@ -15,7 +15,7 @@ void h2_head_begin(h2_head *head)
     rd_buf_init(&head->method, METHOD_MAX);
     rd_buf_init(&head->path, TEXT_MAX);
     rd_buf_init(&head->authority, HOST_MAX);
-    rd_buf_init(&head->cookies, ENCL_HTTP_HEADERS_MAX);
+    rd_buf_init(&head->cookies, RD_HTTP_HEADERS_MAX);
     head->has_line = false;
     head->refusal = 0;
 }
@@ -53,8 +53,8 @@ static void add_line(h2_head *head, rd_buf *ret)
     head->has_line = true;
     if (head->path.has_failed)
         refuse(head, RD_E_HTTP_TARGET_TOO_LONG);
-    if (head->method.has_failed || head->authority.has_failed || !encl_field_is_token(method) ||
-        !encl_http_is_target(path) || !encl_http_is_host(rd_buf_bytes(&head->authority)))
+    if (head->method.has_failed || head->authority.has_failed || !rd_http_is_token(method) ||
+        !rd_http_is_target(path) || !rd_http_is_host(rd_buf_bytes(&head->authority)))
         refuse(head, RD_E_HTTP_SYNTAX);
     if (head->refusal != 0)
         return;
@@ -93,14 +93,14 @@ void h2_head_add(h2_head *head, rd_bytes name, rd_bytes value, rd_buf *ret)
     }
     if (!head->has_line)
         add_line(head, ret);
-    if (!encl_field_is_token(name) || !encl_field_is_text(value))
+    if (!rd_http_is_token(name) || !rd_http_is_text(value))
         refuse(head, RD_E_HTTP_SYNTAX);
     if (head->refusal != 0)
         return;
     /* RFC 9113, 8.3.1: Host may say again what :authority said; another one would stand twice. */
-    bool is_said = encl_field_is_named(name, "host") && head->authority.size > 0 &&
+    bool is_said = rd_http_is_named(name, "host") && head->authority.size > 0 &&
                    rd_bytes_equal(value, rd_buf_bytes(&head->authority));
-    if (encl_field_is_named(name, "cookie"))
+    if (rd_http_is_named(name, "cookie"))
         add_cookie(head, value);
     else if (!is_said)
         add_text(head, name, value, ret);

@@ -6,7 +6,7 @@
 #include "common/base/mem.h"
 #include "common/model/ohttp_chunks.h"
 #include "common/model/padding.h"
-#include "enclave/world/field.h"
+#include "common/http/field.h"
 
 #define OWN_LINES 5                 /* salt, error code, content type, padding, receipt */
 #define OWN_BYTES ((size_t)8 << 10) /* of them: a receipt has at most 4 KiB */
@@ -30,7 +30,7 @@ static int read_stream(rd_bytes opened, encl_sealed_store *store, rd_bhttp_messa
     return 0;
 }
 
-int encl_sealed_read(rd_bytes opened, encl_sealed_store *store, encl_http_request *ret, rd_bytes *body, rd_err *err)
+int encl_sealed_read(rd_bytes opened, encl_sealed_store *store, rd_http_head *ret, rd_bytes *body, rd_err *err)
 {
     rd_bhttp_message message;
     bool is_stream = store != NULL && rd_bhttp_is_stream(opened);
@@ -39,15 +39,15 @@ int encl_sealed_read(rd_bytes opened, encl_sealed_store *store, encl_http_reques
         return -1;
     if (!message.is_request)
         return rd_err_set(err, RD_E_HTTP_SYNTAX, "the seal holds an answer");
-    if (!encl_http_is_target(message.path) || !encl_http_is_host(message.authority))
+    if (!rd_http_is_target(message.path) || !rd_http_is_host(message.authority))
         return rd_err_set(err, RD_E_HTTP_SYNTAX, "the path is not in origin form, or the authority not a host");
-    _Static_assert(RD_BHTTP_FIELDS_MAX <= ENCL_HTTP_COUNT_MAX, "all fields fit");
+    _Static_assert(RD_BHTTP_FIELDS_MAX <= RD_HTTP_COUNT_MAX, "all fields fit");
     ret->method = message.method;
     ret->target = message.path;
     ret->host = message.authority;
     ret->headers_count = message.field_count;
     for (size_t i = 0; i < message.field_count; i++)
-        ret->headers[i] = (encl_http_header){ message.fields[i].name, message.fields[i].value };
+        ret->headers[i] = (rd_http_header){ message.fields[i].name, message.fields[i].value };
     ret->content_length = message.content.size;
     *body = message.content;
     return 0;
@@ -65,7 +65,7 @@ static void read_head(rd_bytes head, rd_buf *names, rd_bhttp_message *ret)
     rd_bytes name, value;
     ret->status = (unsigned)strtoul((const char *)head.data + sizeof "HTTP/1.1", NULL, 10);
     while (encl_conn_next_line(&head, &name, &value)) {
-        if (encl_field_is_named(name, "content-length") || encl_field_is_named(name, "connection"))
+        if (rd_http_is_named(name, "content-length") || rd_http_is_named(name, "connection"))
             continue;
         uint8_t *lower = rd_buf_reserve(names, name.size);
         for (size_t i = 0; i < name.size; i++)

@@ -18,7 +18,7 @@ void encl_sealed_store_done(encl_sealed_store *store);
 
 /* Reads an opened request; ret and body borrow from it and from store. Without store the request must be of known
  * length. Errors: those of rd_bhttp_read and rd_bhttp_reader_feed, HTTP_SYNTAX. */
-int encl_sealed_read(rd_bytes opened, encl_sealed_store *store, encl_http_request *ret, rd_bytes *body,
+int encl_sealed_read(rd_bytes opened, encl_sealed_store *store, rd_http_head *ret, rd_bytes *body,
                      rd_err *err) RD_NODISCARD;
 /* Whether head and header_count lines of a function's answer fit into a sealed one, beside the runtime's own lines. */
 bool encl_sealed_has_room(const encl_conn *conn, size_t header_count);

@@ -246,7 +246,7 @@ void server_owe(encl_server *server, encl_conn *conn, size_t size)
 
 static void queue_answer(encl_server *server, encl_conn *conn, encl_exchange_outcome outcome);
 
-void server_refuse_large(encl_server *server, encl_conn *conn, const encl_http_request *request, uint64_t size,
+void server_refuse_large(encl_server *server, encl_conn *conn, const rd_http_head *request, uint64_t size,
                          uint64_t bound)
 {
     rd_err err = RD_ERR_INIT;
@@ -256,9 +256,9 @@ void server_refuse_large(encl_server *server, encl_conn *conn, const encl_http_r
 }
 
 /* A stream's body may come without its length: then it may be as large as is allowed. */
-static uint64_t size_of_body(const encl_conn *conn, const encl_http_request *request, uint64_t bound)
+static uint64_t size_of_body(const encl_conn *conn, const rd_http_head *request, uint64_t bound)
 {
-    if (conn->stream == 0 || encl_http_find(request, "content-length") != NULL)
+    if (conn->stream == 0 || rd_http_head_find(request, "content-length") != NULL)
         return request->content_length;
     return conn->is_received ? RD_MIN((uint64_t)(conn->in.size - conn->head_size), bound) : bound;
 }
@@ -267,10 +267,10 @@ static uint64_t size_of_body(const encl_conn *conn, const encl_http_request *req
 int server_take_head(encl_server *server, encl_conn *conn)
 {
     rd_err err = RD_ERR_INIT;
-    encl_http_request *request = &server->request;
+    rd_http_head *request = &server->request;
     int outcome = conn->refusal != 0 ? rd_err_set(&err, conn->refusal, "what came is not the head of a request")
-                                     : encl_http_parse(rd_buf_bytes(&conn->in), &conn->scanned, request, &err);
-    if (outcome == ENCL_HTTP_MORE)
+                                     : rd_http_head_parse(rd_buf_bytes(&conn->in), 0, &conn->scanned, request, &err);
+    if (outcome == RD_HTTP_MORE)
         return 0;
     if (outcome < 0) {
         encl_exchange_malformed(conn, &err);
@@ -498,7 +498,7 @@ static encl_exchange_outcome answer(encl_server *server, encl_conn *conn)
     if (conn->is_gone)
         return ENCL_EXCHANGE_DROP;
     /* Parsed again rather than kept: the buffer may have moved since, and 3 KiB a connection are saved. */
-    if (encl_http_parse(rd_buf_bytes(&conn->in), &scanned, &server->request, &err) != ENCL_HTTP_DONE)
+    if (rd_http_head_parse(rd_buf_bytes(&conn->in), 0, &scanned, &server->request, &err) != RD_HTTP_DONE)
         return ENCL_EXCHANGE_DROP;
     return encl_exchange_run(&server->parts, conn, &server->request, &turn);
 }

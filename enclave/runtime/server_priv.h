@@ -25,7 +25,7 @@ struct encl_server {
     bool has_turns;   /* of sessions */
     int64_t sweep_us; /* when deadlines are looked at next; 0: none is set */
     uint64_t answers;
-    encl_http_request request; /* scratch */
+    rd_http_head request; /* scratch */
 };
 
 /* --- server.c --- */
@@ -38,7 +38,7 @@ void server_drop(encl_server *server, encl_conn *conn);
 void server_watch_room(encl_server *server, encl_conn *conn, bool is_on);
 /* 0: go on reading, the head may be complete now; -1: it is parked, being answered, or gone. */
 int server_take_head(encl_server *server, encl_conn *conn);
-void server_refuse_large(encl_server *server, encl_conn *conn, const encl_http_request *request, uint64_t size,
+void server_refuse_large(encl_server *server, encl_conn *conn, const rd_http_head *request, uint64_t size,
                          uint64_t bound);
 
 /* With `come` bytes of its body there: conn has room for more, or needs none. False: it is parked until it has. */

@@ -34,7 +34,7 @@ static void take_large_stream(encl_server *server, encl_conn *conn)
 {
     rd_err err = RD_ERR_INIT;
     size_t scanned = 0;
-    if (encl_http_parse(rd_buf_bytes(&conn->in), &scanned, &server->request, &err) != ENCL_HTTP_DONE)
+    if (rd_http_head_parse(rd_buf_bytes(&conn->in), 0, &scanned, &server->request, &err) != RD_HTTP_DONE)
         server_drop(server, conn);
     else
         server_refuse_large(server, conn, &server->request, conn->in.size - conn->head_size, conn->content_length);

@@ -33,7 +33,7 @@ struct encl_socket {
     int64_t heard_us;
 };
 
-static encl_socket *socket_new(const encl_server_parts *parts, const encl_http_request *request,
+static encl_socket *socket_new(const encl_server_parts *parts, const rd_http_head *request,
                                const encl_receipt_wish *wish)
 {
     encl_socket *socket = rd_alloc(sizeof *socket);
@@ -106,7 +106,7 @@ void encl_socket_hear(encl_socket *socket, int64_t now_us)
 /* --- an event for the function ---------------------------------------------------------------------------------- */
 
 /* Runs the event at hand and takes its new state over. */
-static int call_function(const encl_server_parts *parts, encl_socket *socket, const encl_http_request *request,
+static int call_function(const encl_server_parts *parts, encl_socket *socket, const rd_http_head *request,
                          rd_bytes data, int caller_fd, encl_ws_answer *ret, rd_err *err)
 {
     RD_CLEANUP(rd_buf_wipe) rd_buf event = { 0 };
@@ -173,7 +173,7 @@ static int settle_protocol(encl_socket *socket, const encl_ws_upgrade *upgrade, 
     return 0;
 }
 
-static int open_socket(const encl_server_parts *parts, const encl_conn *conn, const encl_http_request *request,
+static int open_socket(const encl_server_parts *parts, const encl_conn *conn, const rd_http_head *request,
                        encl_socket *socket, const encl_ws_upgrade *upgrade, rd_buf *ret_sent, rd_err *err)
 {
     RD_CLEANUP(rd_buf_done) rd_buf offers = { 0 };
@@ -206,7 +206,7 @@ static encl_exchange_outcome accept_socket(const encl_server_parts *parts, encl_
 }
 
 /* Reasons to refuse that need no call. */
-static int check_opening(const encl_server_parts *parts, const encl_conn *conn, const encl_http_request *request,
+static int check_opening(const encl_server_parts *parts, const encl_conn *conn, const rd_http_head *request,
                          const encl_exchange_turn *turn, encl_ws_upgrade *ret, rd_err *err)
 {
     if (conn->channel == NULL || conn->stream > 0 || conn->sealing != NULL)
@@ -220,8 +220,8 @@ static int check_opening(const encl_server_parts *parts, const encl_conn *conn, 
     return 0;
 }
 
-encl_exchange_outcome encl_socket_open(const encl_server_parts *parts, encl_conn *conn,
-                                       const encl_http_request *request, const encl_exchange_turn *turn)
+encl_exchange_outcome encl_socket_open(const encl_server_parts *parts, encl_conn *conn, const rd_http_head *request,
+                                       const encl_exchange_turn *turn)
 {
     RD_CLEANUP(socket_free_p) encl_socket *socket = NULL;
     RD_CLEANUP(rd_buf_wipe) rd_buf sent = { 0 };
@@ -265,9 +265,9 @@ encl_exchange_outcome encl_socket_run(const encl_server_parts *parts, encl_conn 
     encl_socket *socket = conn->socket;
     RD_CLEANUP(rd_buf_wipe) rd_buf scratch = { 0 };
     RD_CLEANUP(rd_buf_done) rd_buf close = { 0 };
-    const encl_http_request request = { .method = RD_BYTES_LIT("GET"),
-                                        .target = rd_buf_bytes(&socket->target),
-                                        .host = rd_buf_bytes(&socket->host) };
+    const rd_http_head request = { .method = RD_BYTES_LIT("GET"),
+                                   .target = rd_buf_bytes(&socket->target),
+                                   .host = rd_buf_bytes(&socket->host) };
     encl_ws_answer answer;
     rd_err err = RD_ERR_INIT;
     unsigned status = OK_STATUS;

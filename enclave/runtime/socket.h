@@ -12,8 +12,8 @@
 /* Opens a WebSocket in the place of an answer: calls the function's open. SIGNED with conn->socket: the 101 and what
  * open sent leave by encl_socket_write; otherwise as encl_exchange_run. The handshake was read; has_room: there are
  * less than ENCL_SOCKETS_MAX. */
-encl_exchange_outcome encl_socket_open(const encl_server_parts *parts, encl_conn *conn,
-                                       const encl_http_request *request, const encl_exchange_turn *turn);
+encl_exchange_outcome encl_socket_open(const encl_server_parts *parts, encl_conn *conn, const rd_http_head *request,
+                                       const encl_exchange_turn *turn);
 encl_socket *encl_socket_free(encl_socket *socket);
 
 /* The socket's frames: in and out. */

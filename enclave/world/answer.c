@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "common/base/text.h"
-#include "enclave/world/field.h"
+#include "common/http/field.h"
 
 #define INTERIM_MAX 8
 #define LINE_MAX    ((size_t)1 << 10)  /* of a chunk's size */
@@ -52,7 +52,7 @@ static int read_status(encl_answer *answer, rd_bytes line, rd_err *err)
 {
     const uint8_t *d = line.data;
     bool is_good = line.size >= 12 && memcmp(d, "HTTP/1.", 7) == 0 && (d[7] == '0' || d[7] == '1') && d[8] == ' ' &&
-                   (line.size == 12 || d[12] == ' ') && encl_field_is_text(line);
+                   (line.size == 12 || d[12] == ' ') && rd_http_is_text(line);
 
     for (size_t i = 9; is_good && i < 12; i++)
         is_good = d[i] >= '0' && d[i] <= '9';
@@ -69,10 +69,10 @@ static int read_header(encl_answer *answer, rd_bytes line, rd_err *err)
     const uint8_t *colon = memchr(line.data, ':', line.size);
     rd_bytes name = rd_bytes_of(line.data, colon ? (size_t)(colon - line.data) : 0);
 
-    if (!colon || !encl_field_is_token(name))
+    if (!colon || !rd_http_is_token(name))
         return rd_err_set(err, RD_E_HTTP_SYNTAX, "a header line of the answer is no name, colon and value");
     rd_bytes value = trim(rd_bytes_of(colon + 1, line.size - name.size - 1));
-    if (!encl_field_is_text(value))
+    if (!rd_http_is_text(value))
         return rd_err_set(err, RD_E_HTTP_SYNTAX, "a header value of the answer holds control characters");
     if (answer->headers_count == ENCL_ANSWER_COUNT_MAX)
         return rd_err_set(err, RD_E_HTTP_HEADERS_TOO_LARGE, "the answer has more than %d header lines",
@@ -116,11 +116,11 @@ static int read_framing(const encl_answer *answer, body_framing *ret, rd_err *er
 {
     for (size_t i = 0; i < answer->headers_count; i++) {
         rd_bytes name = encl_answer_name(answer, i), value = encl_answer_value(answer, i);
-        if (encl_field_is_named(name, "transfer-encoding")) {
-            if (ret->is_chunked || !encl_field_is_named(value, "chunked"))
+        if (rd_http_is_named(name, "transfer-encoding")) {
+            if (ret->is_chunked || !rd_http_is_named(value, "chunked"))
                 return rd_err_set(err, RD_E_HTTP_SYNTAX, "the answer's Transfer-Encoding is not chunked");
             ret->is_chunked = true;
-        } else if (encl_field_is_named(name, "content-length")) {
+        } else if (rd_http_is_named(name, "content-length")) {
             if (ret->has_length || rd_parse_u64((const char *)value.data, value.size, INT64_MAX, &ret->length) < 0)
                 return rd_err_set(err, RD_E_HTTP_SYNTAX, "the answer's Content-Length is no single number");
             ret->has_length = true;
@@ -229,7 +229,7 @@ static int read_chunk_size(encl_answer *answer, rd_err *err)
         size = size << 4 | (unsigned)value;
     }
     rd_bytes rest = trim(rd_bytes_of(line.data + digits, line.size - digits));
-    if (digits == 0 || digits == 16 || !encl_field_is_text(line) || (rest.size > 0 && rest.data[0] != ';'))
+    if (digits == 0 || digits == 16 || !rd_http_is_text(line) || (rest.size > 0 && rest.data[0] != ';'))
         return rd_err_set(err, RD_E_HTTP_SYNTAX, "a chunk of the answer has no size");
     if (size > answer->body_max - answer->received)
         return too_large(answer, err);

@@ -11,8 +11,8 @@
 #include "common/base/mem.h"
 #include "enclave/engine/guest/guest_abi.h"
 #include "enclave/world/answer.h"
-#include "enclave/world/field.h"
-#include "enclave/world/http.h"
+#include "common/http/field.h"
+#include "common/http/head.h"
 #include "enclave/world/tls.h"
 
 #define HEAD_MAX     ((size_t)32 << 10)
@@ -155,7 +155,7 @@ static bool is_ours(rd_bytes name)
                                          "trailer",    "transfer-encoding",   "upgrade" };
 
     for (size_t i = 0; i < RD_ARRAY_LEN(names); i++) {
-        if (encl_field_is_named(name, names[i]))
+        if (rd_http_is_named(name, names[i]))
             return true;
     }
     return false;
@@ -169,11 +169,11 @@ static int put_headers(const encl_fetch *fetch, rd_buf *out, rd_err *err)
         return rd_err_set(err, RD_E_EGRESS_REFUSED, "more than %d headers", HEADERS_MAX);
     for (size_t i = 0; i < fetch->headers_count; i++) {
         rd_bytes name = fetch->headers[2 * i], value = fetch->headers[2 * i + 1];
-        if (!encl_field_is_token(name) || !encl_field_is_text(value))
+        if (!rd_http_is_token(name) || !rd_http_is_text(value))
             return rd_err_set(err, RD_E_EGRESS_REFUSED, "header %zu is malformed", i);
         if (is_ours(name))
             continue;
-        has_encoding = has_encoding || encl_field_is_named(name, "accept-encoding");
+        has_encoding = has_encoding || rd_http_is_named(name, "accept-encoding");
         rd_buf_append_bytes(out, name);
         rd_buf_append_str(out, ": ");
         rd_buf_append_bytes(out, value);
@@ -187,12 +187,12 @@ static int put_headers(const encl_fetch *fetch, rd_buf *out, rd_err *err)
 static int write_request(const encl_fetch *fetch, rd_buf *out, rd_err *err)
 {
     const rd_egress_entry *entry = fetch->entry;
-    bool is_bare = encl_field_is_named(fetch->method, "GET") || encl_field_is_named(fetch->method, "HEAD");
+    bool is_bare = rd_http_is_named(fetch->method, "GET") || rd_http_is_named(fetch->method, "HEAD");
 
-    if (!encl_field_is_token(fetch->method) || fetch->method.size > 32 ||
-        encl_field_is_named(fetch->method, "CONNECT") || encl_field_is_named(fetch->method, "TRACE"))
+    if (!rd_http_is_token(fetch->method) || fetch->method.size > 32 || rd_http_is_named(fetch->method, "CONNECT") ||
+        rd_http_is_named(fetch->method, "TRACE"))
         return rd_err_set(err, RD_E_EGRESS_REFUSED, "the method is not one to send");
-    if (!encl_http_is_target(fetch->target))
+    if (!rd_http_is_target(fetch->target))
         return rd_err_set(err, RD_E_EGRESS_REFUSED, "the path is malformed");
     if (fetch->body.size > ENCL_EGRESS_WHOLE_MAX)
         return rd_err_set(err, RD_E_EGRESS_REFUSED, "the body is larger than %zu bytes", ENCL_EGRESS_WHOLE_MAX);
@@ -262,7 +262,7 @@ static int start(encl_egress *egress, const encl_fetch *fetch, uint32_t *ret_id,
     line->dial_id = ++egress->last_dial;
     line->entry = fetch->entry;
     line->is_upload = line->wants_room = fetch->is_upload;
-    encl_answer_init(&line->answer, encl_field_is_named(fetch->method, "HEAD"), ENCL_EGRESS_CALL_MAX);
+    encl_answer_init(&line->answer, rd_http_is_named(fetch->method, "HEAD"), ENCL_EGRESS_CALL_MAX);
     return 0;
 }
 

@@ -5,7 +5,7 @@
 
 #include "common/base/mem.h"
 #include "common/base/text.h"
-#include "enclave/world/field.h"
+#include "common/http/field.h"
 
 #define KEY_SIZE 16
 #define GUID     "258EAFA5-E914-47DA-95CA-C5AB0DC85B11" /* RFC 6455, 1.3 */
@@ -33,18 +33,18 @@ static bool next_item(rd_bytes *list, rd_bytes *ret)
     return false;
 }
 
-static bool field_holds(const encl_http_request *request, const char *name, const char *word)
+static bool field_holds(const rd_http_head *request, const char *name, const char *word)
 {
     for (size_t i = 0; i < request->headers_count; i++) {
         rd_bytes list = request->headers[i].value, item;
-        while (encl_field_is_named(request->headers[i].name, name) && next_item(&list, &item))
-            if (encl_field_is_named(item, word))
+        while (rd_http_is_named(request->headers[i].name, name) && next_item(&list, &item))
+            if (rd_http_is_named(item, word))
                 return true;
     }
     return false;
 }
 
-bool encl_ws_is_upgrade(const encl_http_request *request)
+bool encl_ws_is_upgrade(const rd_http_head *request)
 {
     return field_holds(request, "upgrade", "websocket");
 }
@@ -52,11 +52,11 @@ bool encl_ws_is_upgrade(const encl_http_request *request)
 /* --- the request ------------------------------------------------------------------------------------------------ */
 
 /* A field that must be there once. */
-static const encl_http_header *find_one(const encl_http_request *request, const char *name)
+static const rd_http_header *find_one(const rd_http_head *request, const char *name)
 {
-    const encl_http_header *found = NULL;
+    const rd_http_header *found = NULL;
     for (size_t i = 0; i < request->headers_count; i++) {
-        if (!encl_field_is_named(request->headers[i].name, name))
+        if (!rd_http_is_named(request->headers[i].name, name))
             continue;
         if (found != NULL)
             return NULL;
@@ -89,7 +89,7 @@ static int add_offer(rd_bytes offer, encl_ws_upgrade *ret, size_t *size, rd_err 
     if (ret->offers_count == ENCL_WS_OFFERS_MAX || *size > ENCL_WS_OFFERS_SIZE)
         return rd_err_set(err, RD_E_WEBSOCKET, "more than %d subprotocols, or %zu bytes of them", ENCL_WS_OFFERS_MAX,
                           ENCL_WS_OFFERS_SIZE);
-    if (!encl_field_is_token(offer))
+    if (!rd_http_is_token(offer))
         return rd_err_set(err, RD_E_WEBSOCKET, "a subprotocol is not a token");
     for (size_t i = 0; i < ret->offers_count; i++) /* RFC 6455, 4.1: each once */
         if (rd_bytes_equal(ret->offers[i], offer))
@@ -98,23 +98,23 @@ static int add_offer(rd_bytes offer, encl_ws_upgrade *ret, size_t *size, rd_err 
     return 0;
 }
 
-static int read_offers(const encl_http_request *request, encl_ws_upgrade *ret, rd_err *err)
+static int read_offers(const rd_http_head *request, encl_ws_upgrade *ret, rd_err *err)
 {
     size_t size = 0;
     for (size_t i = 0; i < request->headers_count; i++) {
         rd_bytes list = request->headers[i].value, item;
-        while (encl_field_is_named(request->headers[i].name, "sec-websocket-protocol") && next_item(&list, &item))
+        while (rd_http_is_named(request->headers[i].name, "sec-websocket-protocol") && next_item(&list, &item))
             if (add_offer(item, ret, &size, err) < 0)
                 return -1;
     }
     return 0;
 }
 
-int encl_ws_upgrade_read(const encl_http_request *request, encl_ws_upgrade *ret, rd_err *err)
+int encl_ws_upgrade_read(const rd_http_head *request, encl_ws_upgrade *ret, rd_err *err)
 {
     *ret = (encl_ws_upgrade){ .offers_count = 0 };
-    const encl_http_header *version = find_one(request, "sec-websocket-version");
-    const encl_http_header *key = find_one(request, "sec-websocket-key");
+    const rd_http_header *version = find_one(request, "sec-websocket-version");
+    const rd_http_header *key = find_one(request, "sec-websocket-key");
     if (!rd_bytes_equal(request->method, RD_BYTES_LIT("GET")) || request->content_length != 0)
         return rd_err_set(err, RD_E_WEBSOCKET, "a WebSocket is opened by GET without a body");
     if (!field_holds(request, "connection", "upgrade"))

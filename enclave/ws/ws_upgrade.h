@@ -7,7 +7,7 @@
 #ifndef ENCL_WS_UPGRADE_H
 #define ENCL_WS_UPGRADE_H
 
-#include "enclave/world/http.h"
+#include "common/http/head.h"
 
 #define ENCL_WS_RECEIPTS    "redoubt.receipts.v1"
 #define ENCL_WS_OFFERS_MAX  16
@@ -21,9 +21,9 @@ typedef struct encl_ws_upgrade {
 } encl_ws_upgrade;
 
 /* Whether a request asks for a WebSocket at all. */
-bool encl_ws_is_upgrade(const encl_http_request *request);
+bool encl_ws_is_upgrade(const rd_http_head *request);
 /* Errors: WEBSOCKET, WEBSOCKET_VERSION. */
-int encl_ws_upgrade_read(const encl_http_request *request, encl_ws_upgrade *ret, rd_err *err) RD_NODISCARD;
+int encl_ws_upgrade_read(const rd_http_head *request, encl_ws_upgrade *ret, rd_err *err) RD_NODISCARD;
 /* The app's part of an offer; empty: it names none. */
 rd_bytes encl_ws_offer_app(rd_bytes offer);
 /* The app's subprotocols that were offered, each once, between commas: appended. */

@@ -60,7 +60,7 @@ static void answer_stream(encl_conn *conn)
     encl_conn_complete(conn);
 }
 
-static void run(encl_conn *conn, const encl_http_request *request)
+static void run(encl_conn *conn, const rd_http_head *request)
 {
     conn->state = ENCL_CONN_WRITING;
     if (request->target.size % 4 == 0) {
@@ -77,12 +77,13 @@ static void run(encl_conn *conn, const encl_http_request *request)
 
 static void take(encl_conn *conn)
 {
-    static encl_http_request request;
+    static rd_http_head request;
     rd_err err = RD_ERR_INIT;
     size_t scanned = 0;
     if (!conn->is_head_in)
         return;
-    if (conn->refusal != 0 || encl_http_parse(rd_buf_bytes(&conn->in), &scanned, &request, &err) != ENCL_HTTP_DONE) {
+    if (conn->refusal != 0 ||
+        rd_http_head_parse(rd_buf_bytes(&conn->in), 0, &scanned, &request, &err) != RD_HTTP_DONE) {
         answer_whole(conn, 1);
         conn->state = ENCL_CONN_WRITING;
         if (encl_h2_answer(conn) < 0)

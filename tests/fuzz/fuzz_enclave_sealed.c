@@ -40,13 +40,13 @@ static bool is_in(rd_bytes piece, rd_bytes whole)
 
 static void read_it(rd_bytes bytes, encl_sealed_store *store)
 {
-    static encl_http_request request;
+    static rd_http_head request;
     rd_bytes body = RD_BYTES_NULL;
     rd_err err = RD_ERR_INIT;
     memset(&request, 0, sizeof request);
     if (encl_sealed_read(bytes, store, &request, &body, &err) < 0)
         return;
-    if (request.target.size == 0 || request.target.data[0] != '/' || request.headers_count > ENCL_HTTP_COUNT_MAX)
+    if (request.target.size == 0 || request.target.data[0] != '/' || request.headers_count > RD_HTTP_COUNT_MAX)
         abort();
     if (!is_in(body, bytes) && !(store && is_in(body, rd_buf_bytes(&store->content))))
         abort();

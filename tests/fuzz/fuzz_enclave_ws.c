@@ -16,13 +16,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void open_one(rd_bytes head)
 {
-    static encl_http_request request;
+    static rd_http_head request;
     rd_err err = RD_ERR_INIT;
     size_t scanned = 0;
     encl_ws_upgrade upgrade;
     rd_bytes offer;
     bool has_receipts;
-    if (encl_http_parse(head, &scanned, &request, &err) != ENCL_HTTP_DONE || !encl_ws_is_upgrade(&request) ||
+    if (rd_http_head_parse(head, 0, &scanned, &request, &err) != RD_HTTP_DONE || !encl_ws_is_upgrade(&request) ||
         encl_ws_upgrade_read(&request, &upgrade, &err) < 0)
         return;
     if (strlen(upgrade.accept) != ENCL_WS_ACCEPT_SIZE || upgrade.offers_count > ENCL_WS_OFFERS_MAX)

@@ -182,10 +182,10 @@ static encl_conn *request(fixture *f, const char *method, const char *path, size
 static void take_head(encl_conn *conn, uint64_t bound)
 {
     rd_err err = RD_ERR_INIT;
-    static encl_http_request head;
+    static rd_http_head head;
     size_t scanned = 0;
     assert_true(conn->is_head_in);
-    assert_int_equal(encl_http_parse(rd_buf_bytes(&conn->in), &scanned, &head, &err), ENCL_HTTP_DONE);
+    assert_int_equal(rd_http_head_parse(rd_buf_bytes(&conn->in), 0, &scanned, &head, &err), RD_HTTP_DONE);
     conn->has_head = true;
     conn->head_size = head.head_size;
     conn->content_length = conn->room = bound;
@@ -498,7 +498,7 @@ static void a_head_is_bounded(void **state)
         h2_head_add(&head, RD_BYTES_LIT(":path"), RD_BYTES_LIT("/"), &text);
         for (int i = 0; i < 10000; i++)
             h2_head_add(&head, is_cookie ? RD_BYTES_LIT("cookie") : RD_BYTES_LIT("x"), rd_buf_bytes(&large), &text);
-        assert_true(text.size < ENCL_HTTP_HEAD_MAX + 2048);
+        assert_true(text.size < RD_HTTP_HEAD_MAX + 2048);
         assert_int_equal(h2_head_end(&head, &text), RD_E_HTTP_HEADERS_TOO_LARGE);
     }
 }

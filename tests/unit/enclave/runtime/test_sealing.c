@@ -190,7 +190,7 @@ static void test_requests_of_either_length(void **state RD_UNUSED)
     rd_err err = RD_ERR_INIT;
     RD_CLEANUP(rd_buf_done) rd_buf opened = { 0 };
     RD_CLEANUP(encl_sealed_store_done) encl_sealed_store store = { .reader = NULL };
-    encl_http_request request = { .headers_count = 0 };
+    rd_http_head request = { .headers_count = 0 };
     rd_bytes body;
     rd_bhttp_message head = {
         .is_request = true, .method = RD_BYTES_LIT("POST"), .scheme = RD_BYTES_LIT("https"), .path = RD_BYTES_LIT("/a")

@@ -282,14 +282,14 @@ static const struct {
 static void test_openings(void **state)
 {
     (void)state;
-    static encl_http_request request;
+    static rd_http_head request;
     for (size_t i = 0; i < RD_ARRAY_LEN(heads); i++) {
         RD_CLEANUP(rd_buf_done) rd_buf head = { 0 };
         rd_err err = RD_ERR_INIT;
         size_t scanned = 0;
         encl_ws_upgrade upgrade;
         rd_buf_printf(&head, "%s\r\nHost: a\r\n%s\r\n", heads[i].line, heads[i].fields);
-        assert_int_equal(encl_http_parse(rd_buf_bytes(&head), &scanned, &request, &err), ENCL_HTTP_DONE);
+        assert_int_equal(rd_http_head_parse(rd_buf_bytes(&head), 0, &scanned, &request, &err), RD_HTTP_DONE);
         if (encl_ws_is_upgrade(&request) != heads[i].is_upgrade)
             fail_msg("%s: an upgrade or not", heads[i].name);
         if (!heads[i].is_upgrade)

@@ -6,7 +6,7 @@
 #include <cmocka.h>
 
 #include "common/base/mem.h"
-#include "enclave/world/http.h"
+#include "common/http/head.h"
 
 #define MORE 1000 /* wanted: more bytes */
 
@@ -67,10 +67,10 @@ static void test_rows(void **state)
     (void)state;
     for (size_t i = 0; i < RD_ARRAY_LEN(rows); i++) {
         rd_err err = RD_ERR_INIT;
-        encl_http_request request;
+        rd_http_head request;
         size_t scanned = 0;
-        int outcome = encl_http_parse(rd_bytes_str(rows[i].text), &scanned, &request, &err);
-        int got = outcome == ENCL_HTTP_MORE ? MORE : outcome < 0 ? (int)err.code : RD_OK;
+        int outcome = rd_http_head_parse(rd_bytes_str(rows[i].text), 0, &scanned, &request, &err);
+        int got = outcome == RD_HTTP_MORE ? MORE : outcome < 0 ? (int)err.code : RD_OK;
         if (got != rows[i].want)
             fail_msg("%s: got %d (%s), wanted %d", rows[i].name, got, err.text, rows[i].want);
     }
@@ -82,12 +82,12 @@ static void test_pieces(void **state)
     (void)state;
     const char text[] = "POST /a?b=c HTTP/1.1\r\nHost: example\r\nConnection: x, Close\r\nContent-Length: 3\r\n\r\nabc";
     size_t head = strlen(text) - 3;
-    encl_http_request request;
+    rd_http_head request;
     rd_err err = RD_ERR_INIT;
     size_t scanned = 0;
     for (size_t size = 0; size < head; size++)
-        assert_int_equal(encl_http_parse(rd_bytes_of(text, size), &scanned, &request, &err), ENCL_HTTP_MORE);
-    assert_int_equal(encl_http_parse(rd_bytes_of(text, head), &scanned, &request, &err), ENCL_HTTP_DONE);
+        assert_int_equal(rd_http_head_parse(rd_bytes_of(text, size), 0, &scanned, &request, &err), RD_HTTP_MORE);
+    assert_int_equal(rd_http_head_parse(rd_bytes_of(text, head), 0, &scanned, &request, &err), RD_HTTP_DONE);
     assert_int_equal(request.head_size, head);
     assert_int_equal(request.content_length, 3);
     assert_int_equal(request.headers_count, 3);
@@ -95,15 +95,15 @@ static void test_pieces(void **state)
     assert_true(rd_bytes_equal(request.method, RD_BYTES_LIT("POST")));
     assert_true(rd_bytes_equal(request.target, RD_BYTES_LIT("/a?b=c")));
     assert_true(rd_bytes_equal(request.host, RD_BYTES_LIT("example")));
-    assert_non_null(encl_http_find(&request, "CONTENT-LENGTH"));
-    assert_null(encl_http_find(&request, "content-lengt"));
+    assert_non_null(rd_http_head_find(&request, "CONTENT-LENGTH"));
+    assert_null(rd_http_head_find(&request, "content-lengt"));
 }
 
 static int parse_buf(const rd_buf *buf, rd_err *err)
 {
-    encl_http_request request;
+    rd_http_head request;
     size_t scanned = 0;
-    return encl_http_parse(rd_buf_bytes(buf), &scanned, &request, err);
+    return rd_http_head_parse(rd_buf_bytes(buf), 0, &scanned, &request, err);
 }
 
 static void test_bounds(void **state)
@@ -112,18 +112,18 @@ static void test_bounds(void **state)
     RD_CLEANUP(rd_buf_done) rd_buf buf = { 0 };
     rd_err err = RD_ERR_INIT;
     rd_buf_append_str(&buf, "GET /");
-    while (buf.size < ENCL_HTTP_LINE_MAX + 8)
+    while (buf.size < RD_HTTP_LINE_MAX + 8)
         rd_buf_append_u8(&buf, 'a');
     assert_int_equal(parse_buf(&buf, &err), -1);
     assert_int_equal(err.code, RD_E_HTTP_TARGET_TOO_LONG);
 
     rd_buf_clear(&buf);
     rd_buf_append_str(&buf, "GET / HTTP/1.1\r\nHost: a\r\n");
-    for (int i = 0; i < ENCL_HTTP_COUNT_MAX - 1; i++)
+    for (int i = 0; i < RD_HTTP_COUNT_MAX - 1; i++)
         rd_buf_append_str(&buf, "X: y\r\n");
     size_t size = buf.size;
     rd_buf_append_str(&buf, "\r\n");
-    assert_int_equal(parse_buf(&buf, &err), ENCL_HTTP_DONE);
+    assert_int_equal(parse_buf(&buf, &err), RD_HTTP_DONE);
     buf.size = size;
     rd_buf_append_str(&buf, "X: y\r\n\r\n");
     assert_int_equal(parse_buf(&buf, &err), -1);
@@ -131,37 +131,88 @@ static void test_bounds(void **state)
 
     rd_buf_clear(&buf);
     rd_buf_append_str(&buf, "GET / HTTP/1.1\r\nHost: a\r\nX: ");
-    while (buf.size <= ENCL_HTTP_HEAD_MAX)
+    while (buf.size <= RD_HTTP_HEAD_MAX)
         rd_buf_append_u8(&buf, 'a');
     assert_int_equal(parse_buf(&buf, &err), -1);
     assert_int_equal(err.code, RD_E_HTTP_HEADERS_TOO_LARGE);
 }
 
-static void test_reserved(void **state)
+static void test_of_connection(void **state)
 {
     (void)state;
-    assert_true(encl_http_is_reserved(RD_BYTES_LIT("Redoubt-Receipt")));
-    assert_true(encl_http_is_reserved(RD_BYTES_LIT("content-LENGTH")));
-    assert_true(encl_http_is_reserved(RD_BYTES_LIT("Transfer-Encoding")));
-    assert_false(encl_http_is_reserved(RD_BYTES_LIT("Content-Type")));
-    assert_false(encl_http_is_reserved(RD_BYTES_LIT("Redoubt")));
+    assert_true(rd_http_is_of_connection(RD_BYTES_LIT("content-LENGTH")));
+    assert_true(rd_http_is_of_connection(RD_BYTES_LIT("Transfer-Encoding")));
+    assert_false(rd_http_is_of_connection(RD_BYTES_LIT("Content-Type")));
+}
+
+/* What only some take: refused by the table above, and no more than this by who takes it. */
+static void test_takers(void **state)
+{
+    (void)state;
+    const unsigned all = RD_HTTP_TAKES_CHUNKS | RD_HTTP_TAKES_EXPECT | RD_HTTP_TAKES_OLD;
+    static const struct {
+        const char *name, *text;
+        int want;
+        bool is_chunked, expects, is_old, keeps_alive;
+    } takers[] = {
+        { "chunked", "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: Chunked\r\n\r\n", RD_OK, true, false, false,
+          true },
+        { "chunked twice",
+          "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n",
+          RD_E_HTTP_SYNTAX, 0 },
+        { "chunked in a list", "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
+          RD_E_HTTP_SYNTAX, 0 },
+        { "chunked with a tab", "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding:\tchunked\r\n\r\n", RD_OK, true, false,
+          false, true },
+        { "chunked with VT", "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: \vchunked\r\n\r\n", RD_E_HTTP_SYNTAX,
+          0 },
+        { "identity", "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: identity\r\n\r\n", RD_E_HTTP_SYNTAX, 0 },
+        { "length, then chunks",
+          "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n", RD_E_HTTP_SYNTAX,
+          0 },
+        { "chunks, then length",
+          "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n", RD_E_HTTP_SYNTAX,
+          0 },
+        { "chunks of HTTP/1.0", "POST / HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", RD_E_HTTP_SYNTAX,
+          0 },
+        { "expect", "POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-Continue\r\n\r\n", RD_OK, false, true, false, true },
+        { "other expectation", "POST / HTTP/1.1\r\nHost: a\r\nExpect: 200-ok\r\n\r\n", RD_E_HTTP_EXPECTATION, 0 },
+        { "HTTP/1.0", "GET / HTTP/1.0\r\nHost: a\r\nExpect: 100-continue\r\n\r\n", RD_OK, false, false, true, false },
+        { "HTTP/1.0 that stays", "GET / HTTP/1.0\r\nHost: a\r\nConnection: Keep-Alive\r\n\r\n", RD_OK, false, false,
+          true, true },
+        { "HTTP/1.0 that says both", "GET / HTTP/1.0\r\nHost: a\r\nConnection: keep-alive, close\r\n\r\n", RD_OK, false,
+          false, true, false },
+        { "HTTP/0.9", "GET /\r\nHost: a\r\n\r\n", RD_E_HTTP_SYNTAX, 0 },
+        { "HTTP/1.2", "GET / HTTP/1.2\r\nHost: a\r\n\r\n", RD_E_HTTP_VERSION, 0 },
+    };
+    for (size_t i = 0; i < RD_ARRAY_LEN(takers); i++) {
+        rd_err err = RD_ERR_INIT;
+        rd_http_head head;
+        size_t scanned = 0;
+        int outcome = rd_http_head_parse(rd_bytes_str(takers[i].text), all, &scanned, &head, &err);
+        if ((outcome == RD_HTTP_DONE ? RD_OK : err.code) != (rd_code)takers[i].want ||
+            (outcome == RD_HTTP_DONE &&
+             (head.is_chunked != takers[i].is_chunked || head.expects_continue != takers[i].expects ||
+              head.is_old != takers[i].is_old || head.keeps_alive != takers[i].keeps_alive)))
+            fail_msg("%s: %d %s", takers[i].name, outcome, err.text);
+    }
 }
 
 /* What a seal says of itself comes without the lines that the parser above judged. */
 static void test_hosts(void **state)
 {
     (void)state;
-    assert_true(encl_http_is_host(RD_BYTES_LIT("a-1.example:80")));
-    assert_true(encl_http_is_host(RD_BYTES_LIT("[::1]:80")));
-    assert_false(encl_http_is_host(RD_BYTES_LIT("a/b")));
-    assert_false(encl_http_is_host(RD_BYTES_LIT("a.example\0b")));
+    assert_true(rd_http_is_host(RD_BYTES_LIT("a-1.example:80")));
+    assert_true(rd_http_is_host(RD_BYTES_LIT("[::1]:80")));
+    assert_false(rd_http_is_host(RD_BYTES_LIT("a/b")));
+    assert_false(rd_http_is_host(RD_BYTES_LIT("a.example\0b")));
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_rows),     cmocka_unit_test(test_pieces), cmocka_unit_test(test_bounds),
-        cmocka_unit_test(test_reserved), cmocka_unit_test(test_hosts),
+        cmocka_unit_test(test_rows),          cmocka_unit_test(test_pieces), cmocka_unit_test(test_bounds),
+        cmocka_unit_test(test_of_connection), cmocka_unit_test(test_hosts),  cmocka_unit_test(test_takers),
     };
-    return cmocka_run_group_tests_name("http", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("head", tests, NULL, NULL);
 }
