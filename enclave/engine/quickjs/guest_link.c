@@ -23,8 +23,9 @@
 #define SIGNAL_STACK    ((size_t)64 << 10)
 #define ALARM_REPEAT_US 20000
 #define PAGE            ((size_t)4096)
-#define COOL_AFTER      1024 /* restores after which the written pages are learned anew */
-#define COMPARED_TIMES  64   /* restores that compare */
+#define COOL_EVERY      1024 /* restores after which pages that are written no more are left alone again */
+#define COMPARED_TIMES  64   /* restores that compare all, at first */
+#define MARKED_TIMES    16   /* restores before cooling that see which pages are written */
 #define ROOM_PAGES      96   /* of a fork, for the pages that loading a small handler changes */
 
 struct encl_guest {
@@ -39,7 +40,7 @@ struct encl_guest {
     size_t compared_size; /* of it: writable from the start, and compared; what follows is read-only until written */
     /* Of each page of the snapshot where it is kept, in shared or below; NULL: in the memory itself, read-only. */
     const uint8_t **kept;
-    bool *was_written; /* of each of the compared pages */
+    bool *was_written; /* of each page, in the restores that look */
     uint8_t *room;     /* of GROWN_MAX, for pages to be kept */
     size_t room_used;
     unsigned restores;
@@ -487,13 +488,15 @@ int encl_guest_snapshot(encl_guest *guest, rd_err *err)
     return 0;
 }
 
-/* For the first calls reading all is cheaper than the faults by which a write would be seen. */
-static void restore_compared(encl_guest *guest, uint8_t *memory)
+/* Looks first: for the first calls reading all is cheaper than the faults by which a write would be seen; later ones
+ * tell so which of the hot pages are still written. */
+static void restore_changed(encl_guest *guest, uint8_t *memory)
 {
-    for (size_t page = 0; page < guest->compared_size / PAGE; page++) {
-        if (memcmp(memory + page * PAGE, guest->kept[page], PAGE) == 0)
+    for (size_t page = 0; page < guest->image_size / PAGE; page++) {
+        const uint8_t *kept = guest->kept[page];
+        if (!kept || memcmp(memory + page * PAGE, kept, PAGE) == 0)
             continue;
-        memcpy(memory + page * PAGE, guest->kept[page], PAGE);
+        memcpy(memory + page * PAGE, kept, PAGE);
         guest->was_written[page] = true;
     }
 }
@@ -501,55 +504,61 @@ static void restore_compared(encl_guest *guest, uint8_t *memory)
 /* A request writes to a tenth of the pages, and the next one to the same. */
 static void restore_hot(encl_guest *guest, uint8_t *memory)
 {
-    for (size_t page = guest->compared_size / PAGE; page < guest->image_size / PAGE; page++)
+    for (size_t page = 0; page < guest->image_size / PAGE; page++)
         if (guest->kept[page])
             memcpy(memory + page * PAGE, guest->kept[page], PAGE);
 }
 
-/* No page is compared any more; those that were written stay writable, the others become read-only. The memory is the
- * snapshot's now. On failure all stays as it was. */
-static void watch(encl_guest *guest, uint8_t *memory)
+/* The room holds what is kept of the memory, which is the snapshot's now, without gaps; what lies behind is given back.
+ */
+static void pack_room(encl_guest *guest, const uint8_t *memory)
 {
-    size_t pages = guest->compared_size / PAGE;
+    size_t before = guest->room_used;
+    guest->room_used = 0;
+    for (size_t page = 0; page < guest->image_size / PAGE; page++) {
+        uintptr_t at = (uintptr_t)guest->kept[page] - (uintptr_t)guest->room;
+        if (guest->kept[page] && at < GROWN_MAX)
+            keep(guest, memory, page);
+    }
+    if (guest->room_used < before)
+        (void)madvise(guest->room + guest->room_used, before - guest->room_used, MADV_DONTNEED);
+}
+
+/* Pages that were seen to be written stay writable and are put back by every restore; the others become read-only, and
+ * the memory, which is the snapshot's now, is all that is kept of them. On failure each stays what it was, or is made
+ * writable again by the next write. */
+static void cool(encl_guest *guest, uint8_t *memory)
+{
+    size_t pages = guest->image_size / PAGE;
+    guest->compared_size = 0; /* each of its pages is kept: a write to one that is read-only by now is a first one */
     for (size_t from = 0, to; from < pages; from = to) {
         for (to = from + 1; to < pages && guest->was_written[to] == guest->was_written[from]; to++)
             ;
-        if (!guest->was_written[from] && mprotect(memory + from * PAGE, (to - from) * PAGE, PROT_READ) < 0) {
-            (void)mprotect(memory, guest->compared_size, PROT_READ | PROT_WRITE);
+        if (!guest->was_written[from] && mprotect(memory + from * PAGE, (to - from) * PAGE, PROT_READ) < 0)
             return;
-        }
     }
     for (size_t page = 0; page < pages; page++)
         if (!guest->was_written[page])
             guest->kept[page] = NULL;
-    guest->compared_size = 0;
-}
-
-static void learn_anew(encl_guest *guest, uint8_t *memory)
-{
-    if (mprotect(memory, guest->image_size, PROT_READ) < 0)
-        return;
-    guest->compared_size = 0;
-    memset((void *)guest->kept, 0, guest->image_size / PAGE * sizeof *guest->kept);
-    (void)madvise(guest->room, guest->room_used, MADV_DONTNEED);
-    guest->room_used = 0;
+    memset(guest->was_written, 0, pages * sizeof *guest->was_written);
+    pack_room(guest, memory);
 }
 
 void encl_guest_restore(encl_guest *guest)
 {
     uint8_t *memory = guest->image_instance.w2c_memory.data;
+    unsigned turn = ++guest->restores % COOL_EVERY;
 
     cut_tail(guest, guest->image_size);
-    restore_compared(guest, memory);
-    restore_hot(guest, memory);
+    if (guest->compared_size > 0 || turn == 0 || turn > COOL_EVERY - MARKED_TIMES)
+        restore_changed(guest, memory);
+    else
+        restore_hot(guest, memory);
     guest->instance = guest->image_instance;
     memcpy(guest->instance.w2c_T0.data, guest->image_table, guest->instance.w2c_T0.size * sizeof(*guest->image_table));
     guest->trap = 0;
-    guest->restores++;
-    if (guest->restores % COOL_AFTER == 0)
-        learn_anew(guest, memory);
-    else if (guest->restores % COMPARED_TIMES == 0 && guest->compared_size > 0)
-        watch(guest, memory);
+    if (turn == 0 || (guest->compared_size > 0 && guest->restores >= COMPARED_TIMES))
+        cool(guest, memory);
 }
 
 size_t encl_guest_image_size(const encl_guest *guest)
