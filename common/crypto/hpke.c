@@ -6,6 +6,7 @@
 
 #include <assert.h>
 #include <openssl/evp.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define KEM_SUITE_SIZE 5
@@ -31,19 +32,23 @@ static EVP_PKEY *private_pkey(rd_bytes private_key)
     return key;
 }
 
-void rd_x25519_public(const rd_secret *private_key, uint8_t out[RD_X25519_SIZE])
+static void public_of(const EVP_PKEY *key, uint8_t out[RD_X25519_SIZE])
 {
-    RD_CLEANUP(pkey_free_p) EVP_PKEY *key = private_pkey(rd_secret_bytes(private_key));
     size_t size = RD_X25519_SIZE;
     int rc = EVP_PKEY_get_raw_public_key(key, out, &size);
     assert(rc == 1 && size == RD_X25519_SIZE);
     (void)rc;
 }
 
-/* -1 for a peer whose product is zero, which OpenSSL refuses. */
-static int x25519(rd_bytes private_key, const uint8_t peer[RD_X25519_SIZE], uint8_t out[RD_X25519_SIZE])
+void rd_x25519_public(const rd_secret *private_key, uint8_t out[RD_X25519_SIZE])
 {
-    RD_CLEANUP(pkey_free_p) EVP_PKEY *own = private_pkey(private_key);
+    RD_CLEANUP(pkey_free_p) EVP_PKEY *key = private_pkey(rd_secret_bytes(private_key));
+    public_of(key, out);
+}
+
+/* -1 for a peer whose product is zero, which OpenSSL refuses. */
+static int x25519(EVP_PKEY *own, const uint8_t peer[RD_X25519_SIZE], uint8_t out[RD_X25519_SIZE])
+{
     RD_CLEANUP(pkey_free_p)
     EVP_PKEY *other = EVP_PKEY_new_raw_public_key(EVP_PKEY_X25519, NULL, peer, RD_X25519_SIZE);
     RD_CLEANUP(pkey_context_free_p) EVP_PKEY_CTX *context = EVP_PKEY_CTX_new(own, NULL);
@@ -52,6 +57,38 @@ static int x25519(rd_bytes private_key, const uint8_t peer[RD_X25519_SIZE], uint
         EVP_PKEY_derive(context, out, &size) != 1)
         return -1;
     return 0;
+}
+
+struct rd_hpke_recipient {
+    EVP_PKEY *key;
+    uint8_t public_key[RD_X25519_SIZE];
+};
+
+rd_hpke_recipient *rd_hpke_recipient_new(const rd_secret *private_key)
+{
+    rd_hpke_recipient *recipient = rd_alloc(sizeof *recipient);
+    recipient->key = private_pkey(rd_secret_bytes(private_key));
+    public_of(recipient->key, recipient->public_key);
+    return recipient;
+}
+
+rd_hpke_recipient *rd_hpke_recipient_free(rd_hpke_recipient *recipient)
+{
+    if (recipient) {
+        EVP_PKEY_free(recipient->key); /* wipes */
+        free(recipient);
+    }
+    return NULL;
+}
+
+void rd_hpke_recipient_free_p(rd_hpke_recipient **recipient)
+{
+    *recipient = rd_hpke_recipient_free(*recipient);
+}
+
+const uint8_t *rd_hpke_recipient_public(const rd_hpke_recipient *recipient)
+{
+    return recipient->public_key;
 }
 
 /* ---- the labelled functions (RFC 9180, 4) ---- */
@@ -136,8 +173,9 @@ int rd_hpke_setup_sender(rd_hpke_aead aead, const uint8_t recipient[RD_X25519_SI
     uint8_t dh[RD_X25519_SIZE], shared[RD_SHA256_SIZE];
     RD_CLEANUP(rd_secret_free_p) rd_secret *ephemeral = rd_secret_new(RD_X25519_SIZE);
     rd_random_fill(random, rd_secret_data(ephemeral), RD_X25519_SIZE);
-    rd_x25519_public(ephemeral, enc);
-    if (x25519(rd_secret_bytes(ephemeral), recipient, dh) < 0)
+    RD_CLEANUP(pkey_free_p) EVP_PKEY *own = private_pkey(rd_secret_bytes(ephemeral));
+    public_of(own, enc);
+    if (x25519(own, recipient, dh) < 0)
         return rd_err_set(err, RD_E_KEY_FORMAT, "an X25519 key of small order");
     kem_secret(dh, enc, recipient, shared);
     schedule(aead, shared, info, ret);
@@ -146,14 +184,13 @@ int rd_hpke_setup_sender(rd_hpke_aead aead, const uint8_t recipient[RD_X25519_SI
     return 0;
 }
 
-int rd_hpke_setup_recipient(rd_hpke_aead aead, const rd_secret *private_key, const uint8_t enc[RD_X25519_SIZE],
+int rd_hpke_setup_recipient(rd_hpke_aead aead, const rd_hpke_recipient *recipient, const uint8_t enc[RD_X25519_SIZE],
                             rd_bytes info, rd_hpke *ret, rd_err *err)
 {
-    uint8_t dh[RD_X25519_SIZE], shared[RD_SHA256_SIZE], own[RD_X25519_SIZE];
-    if (x25519(rd_secret_bytes(private_key), enc, dh) < 0)
+    uint8_t dh[RD_X25519_SIZE], shared[RD_SHA256_SIZE];
+    if (x25519(recipient->key, enc, dh) < 0)
         return rd_err_set(err, RD_E_SEAL, "the seal does not open");
-    rd_x25519_public(private_key, own);
-    kem_secret(dh, enc, own, shared);
+    kem_secret(dh, enc, recipient->public_key, shared);
     schedule(aead, shared, info, ret);
     rd_wipe(dh, sizeof dh);
     rd_wipe(shared, sizeof shared);
@@ -220,8 +257,9 @@ int rd_hpke_open_once(const rd_secret *private_key, rd_bytes info, rd_bytes aad,
 {
     if (sealed.size < RD_X25519_SIZE)
         return rd_err_set(err, RD_E_SEAL, "shorter than a key");
+    RD_CLEANUP(rd_hpke_recipient_free_p) rd_hpke_recipient *recipient = rd_hpke_recipient_new(private_key);
     RD_CLEANUP(rd_hpke_done) rd_hpke hpke = { 0 };
-    if (rd_hpke_setup_recipient(RD_HPKE_AES_256_GCM, private_key, sealed.data, info, &hpke, err) < 0)
+    if (rd_hpke_setup_recipient(RD_HPKE_AES_256_GCM, recipient, sealed.data, info, &hpke, err) < 0)
         return -1;
     return rd_hpke_open(&hpke, aad, rd_bytes_of(sealed.data + RD_X25519_SIZE, sealed.size - RD_X25519_SIZE), ret, err);
 }

@@ -32,8 +32,17 @@ typedef struct rd_hpke {
 /* SetupBaseS: enc goes to the recipient ahead of the messages. KEY_FORMAT for a recipient of small order. */
 int rd_hpke_setup_sender(rd_hpke_aead aead, const uint8_t recipient[RD_X25519_SIZE], rd_bytes info,
                          const rd_random *random, uint8_t enc[RD_X25519_SIZE], rd_hpke *ret, rd_err *err) RD_NODISCARD;
+/* A private key made ready for many messages: its public value costs as much as opening one. Keeps a copy, which is
+ * wiped when it is freed. For one thread. */
+typedef struct rd_hpke_recipient rd_hpke_recipient;
+
+rd_hpke_recipient *rd_hpke_recipient_new(const rd_secret *private_key);
+rd_hpke_recipient *rd_hpke_recipient_free(rd_hpke_recipient *recipient);
+void rd_hpke_recipient_free_p(rd_hpke_recipient **recipient);
+const uint8_t *rd_hpke_recipient_public(const rd_hpke_recipient *recipient);
+
 /* SetupBaseR. SEAL for an enc of small order. */
-int rd_hpke_setup_recipient(rd_hpke_aead aead, const rd_secret *private_key, const uint8_t enc[RD_X25519_SIZE],
+int rd_hpke_setup_recipient(rd_hpke_aead aead, const rd_hpke_recipient *recipient, const uint8_t enc[RD_X25519_SIZE],
                             rd_bytes info, rd_hpke *ret, rd_err *err) RD_NODISCARD;
 void rd_hpke_done(rd_hpke *hpke);
 

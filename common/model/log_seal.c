@@ -97,8 +97,9 @@ int rd_log_open(const rd_secret *log_key, const rd_log_origin *origin, rd_bytes 
         return rd_err_set(err, RD_E_SEAL_FORMAT, "no line has that number");
     RD_CLEANUP(rd_buf_done) rd_buf info = info_of(origin);
     RD_CLEANUP(rd_buf_wipe) rd_buf plain = { 0 };
+    RD_CLEANUP(rd_hpke_recipient_free_p) rd_hpke_recipient *reader = rd_hpke_recipient_new(log_key);
     rd_hpke hpke;
-    int outcome = rd_hpke_setup_recipient(RD_HPKE_AES_256_GCM, log_key, ret->enc, rd_buf_bytes(&info), &hpke, err);
+    int outcome = rd_hpke_setup_recipient(RD_HPKE_AES_256_GCM, reader, ret->enc, rd_buf_bytes(&info), &hpke, err);
     if (outcome == 0) {
         hpke.seq = ret->number;
         outcome = rd_hpke_open(&hpke, rd_buf_bytes(&aad), rd_cursor_rest(&cursor), &plain, err);

@@ -127,8 +127,8 @@ bool rd_ohttp_key_id(rd_bytes sealed, uint8_t *ret)
     return memcmp(header, sealed.data, sizeof header) == 0;
 }
 
-int rd_ohttp_read_request(const rd_ohttp_key *key, const char *label, const rd_secret *private_key, rd_bytes sealed,
-                          rd_ohttp *ret, rd_bytes *ret_rest, rd_err *err)
+int rd_ohttp_read_request(const rd_ohttp_key *key, const char *label, const rd_hpke_recipient *recipient,
+                          rd_bytes sealed, rd_ohttp *ret, rd_bytes *ret_rest, rd_err *err)
 {
     uint8_t id, info[INFO_MAX];
     if (!rd_ohttp_key_id(sealed, &id) || id != key->id)
@@ -136,15 +136,15 @@ int rd_ohttp_read_request(const rd_ohttp_key *key, const char *label, const rd_s
     size_t at = HEADER_SIZE + sizeof ret->enc;
     memcpy(ret->enc, sealed.data + HEADER_SIZE, sizeof ret->enc);
     *ret_rest = rd_bytes_of(sealed.data + at, sealed.size - at);
-    return rd_hpke_setup_recipient(RD_HPKE_AES_128_GCM, private_key, ret->enc, info_of(label, sealed.data, info),
+    return rd_hpke_setup_recipient(RD_HPKE_AES_128_GCM, recipient, ret->enc, info_of(label, sealed.data, info),
                                    &ret->hpke, err);
 }
 
-int rd_ohttp_open_request(const rd_ohttp_key *key, const rd_secret *private_key, rd_bytes sealed, rd_ohttp *ret,
+int rd_ohttp_open_request(const rd_ohttp_key *key, const rd_hpke_recipient *recipient, rd_bytes sealed, rd_ohttp *ret,
                           rd_buf *message, rd_err *err)
 {
     rd_bytes rest;
-    if (rd_ohttp_read_request(key, REQUEST_LABEL, private_key, sealed, ret, &rest, err) < 0)
+    if (rd_ohttp_read_request(key, REQUEST_LABEL, recipient, sealed, ret, &rest, err) < 0)
         return -1;
     if (rd_hpke_open(&ret->hpke, RD_BYTES_NULL, rest, message, err) == 0)
         return 0;

@@ -53,7 +53,7 @@ int rd_ohttp_open_answer(const rd_ohttp *exchange, rd_bytes sealed, rd_buf *ret,
 /* Which key a sealed request names; false when it is none of this suite. */
 bool rd_ohttp_key_id(rd_bytes sealed, uint8_t *ret);
 /* The gateway: appends the request's message. SEAL. */
-int rd_ohttp_open_request(const rd_ohttp_key *key, const rd_secret *private_key, rd_bytes sealed, rd_ohttp *ret,
+int rd_ohttp_open_request(const rd_ohttp_key *key, const rd_hpke_recipient *recipient, rd_bytes sealed, rd_ohttp *ret,
                           rd_buf *message, rd_err *err) RD_NODISCARD;
 /* Appends the sealed answer. TOO_LARGE. */
 int rd_ohttp_seal_answer(const rd_ohttp *exchange, rd_bytes message, const rd_random *random, rd_buf *sealed,

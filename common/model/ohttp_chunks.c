@@ -70,12 +70,12 @@ static int open_chunks(rd_hpke *keys, rd_bytes chunks, rd_buf *message, rd_err *
     }
 }
 
-int rd_ohttp_open_chunked(const rd_ohttp_key *key, const rd_secret *private_key, rd_bytes sealed, rd_ohttp *ret,
+int rd_ohttp_open_chunked(const rd_ohttp_key *key, const rd_hpke_recipient *recipient, rd_bytes sealed, rd_ohttp *ret,
                           rd_buf *message, rd_err *err)
 {
     rd_bytes rest;
     size_t before = message->size;
-    if (rd_ohttp_read_request(key, REQUEST_LABEL, private_key, sealed, ret, &rest, err) < 0)
+    if (rd_ohttp_read_request(key, REQUEST_LABEL, recipient, sealed, ret, &rest, err) < 0)
         return -1;
     (void)rd_buf_reserve(message, rest.size); /* a buffer that grows leaves copies behind */
     if (open_chunks(&ret->hpke, rest, message, err) == 0)

@@ -28,7 +28,7 @@ uint64_t rd_ohttp_chunked_answer_max(uint64_t content_max);
 /* As rd_ohttp_seal_request and rd_ohttp_open_request; the gateway has the whole request. */
 int rd_ohttp_seal_chunked(const rd_ohttp_key *key, rd_bytes message, const rd_random *random, rd_ohttp *ret,
                           rd_buf *sealed, rd_err *err) RD_NODISCARD;
-int rd_ohttp_open_chunked(const rd_ohttp_key *key, const rd_secret *private_key, rd_bytes sealed, rd_ohttp *ret,
+int rd_ohttp_open_chunked(const rd_ohttp_key *key, const rd_hpke_recipient *recipient, rd_bytes sealed, rd_ohttp *ret,
                           rd_buf *message, rd_err *err) RD_NODISCARD;
 
 /* The chunks of one answer, in their order: their key, and how many there were. By value; wiped by rd_hpke_done. */

@@ -11,8 +11,8 @@
 int rd_ohttp_begin_request(const rd_ohttp_key *key, const char *label, const rd_random *random, rd_ohttp *ret,
                            rd_buf *sealed, rd_err *err) RD_NODISCARD;
 /* Reads them; what follows is *ret_rest. SEAL. */
-int rd_ohttp_read_request(const rd_ohttp_key *key, const char *label, const rd_secret *private_key, rd_bytes sealed,
-                          rd_ohttp *ret, rd_bytes *ret_rest, rd_err *err) RD_NODISCARD;
+int rd_ohttp_read_request(const rd_ohttp_key *key, const char *label, const rd_hpke_recipient *recipient,
+                          rd_bytes sealed, rd_ohttp *ret, rd_bytes *ret_rest, rd_err *err) RD_NODISCARD;
 /* What an answer under this nonce is sealed with. */
 void rd_ohttp_answer_keys(const rd_ohttp *exchange, const char *label, const uint8_t nonce[RD_OHTTP_KEY_SIZE],
                           rd_hpke *ret);

@@ -12,7 +12,7 @@
 /* One key and the requests that it has taken, in open addressing; a slot of zeros is free. */
 typedef struct seal_key {
     rd_ohttp_key config;
-    rd_secret *private_key; /* NULL: none */
+    rd_hpke_recipient *recipient; /* NULL: none */
     int64_t born_us;
     uint8_t (*slots)[NAME_SIZE];
     size_t slot_count, taken;
@@ -75,7 +75,7 @@ static bool take(seal_key *key, size_t taken_max, const uint8_t *enc)
 
 static void key_close(seal_key *key)
 {
-    rd_secret_free(key->private_key);
+    rd_hpke_recipient_free(key->recipient);
     free(key->slots);
     *key = (seal_key){ .config = { .id = key->config.id } };
 }
@@ -92,14 +92,14 @@ static int draw(encl_seal *seal, rd_err *err)
     if (id == seal->before.config.id)
         id++;
     seal->now = (seal_key){ .config = { .id = id }, .born_us = rd_clock_boot_us(seal->clock) };
-    seal->now.private_key = RD_TAKE(private_key);
-    rd_x25519_public(seal->now.private_key, seal->now.config.public_key);
+    seal->now.recipient = rd_hpke_recipient_new(private_key);
+    memcpy(seal->now.config.public_key, rd_hpke_recipient_public(seal->now.recipient), RD_X25519_SIZE);
     return 0;
 }
 
 static bool has_ended(const seal_key *key, int64_t now_us)
 {
-    return key->private_key != NULL && now_us - key->born_us >= ENCL_SEAL_END_US;
+    return key->recipient != NULL && now_us - key->born_us >= ENCL_SEAL_END_US;
 }
 
 void encl_seal_tidy(encl_seal *seal)
@@ -113,8 +113,8 @@ void encl_seal_tidy(encl_seal *seal)
 
 int encl_seal_timeout_ms(const encl_seal *seal)
 {
-    const seal_key *first = seal->before.private_key != NULL ? &seal->before : &seal->now;
-    if (first->private_key == NULL)
+    const seal_key *first = seal->before.recipient != NULL ? &seal->before : &seal->now;
+    if (first->recipient == NULL)
         return -1;
     int64_t left_us = first->born_us + ENCL_SEAL_END_US - rd_clock_boot_us(seal->clock);
     return left_us <= 0 ? 0 : (int)(left_us / 1000 + 1);
@@ -164,7 +164,7 @@ int encl_seal_keys(encl_seal *seal, uint8_t out[RD_OHTTP_KEYS_SIZE], rd_err *err
     encl_seal_tidy(seal);
     bool is_old = rd_clock_boot_us(seal->clock) - seal->now.born_us >= ENCL_SEAL_OLD_US ||
                   seal->now.taken >= seal->limits.taken_many;
-    if ((is_old || seal->now.private_key == NULL) && draw(seal, err) < 0)
+    if ((is_old || seal->now.recipient == NULL) && draw(seal, err) < 0)
         return -1;
     rd_ohttp_keys_write(&seal->now.config, out);
     return 0;
@@ -177,7 +177,7 @@ static seal_key *choose(encl_seal *seal, uint8_t id, bool *ret_is_named)
 {
     seal_key *keys[] = { &seal->now, &seal->before };
     for (size_t i = 0; i < RD_ARRAY_LEN(keys); i++) {
-        *ret_is_named = keys[i]->private_key != NULL && keys[i]->config.id == id;
+        *ret_is_named = keys[i]->recipient != NULL && keys[i]->config.id == id;
         if (*ret_is_named)
             return keys[i];
     }
@@ -186,8 +186,8 @@ static seal_key *choose(encl_seal *seal, uint8_t id, bool *ret_is_named)
 
 int encl_seal_open(encl_seal *seal, bool is_chunked, rd_bytes sealed, rd_ohttp *ret, rd_buf *message, rd_err *err)
 {
-    int (*open)(const rd_ohttp_key *key, const rd_secret *private_key, rd_bytes sealed, rd_ohttp *ret, rd_buf *message,
-                rd_err *err) = is_chunked ? rd_ohttp_open_chunked : rd_ohttp_open_request;
+    int (*open)(const rd_ohttp_key *key, const rd_hpke_recipient *recipient, rd_bytes sealed, rd_ohttp *ret,
+                rd_buf *message, rd_err *err) = is_chunked ? rd_ohttp_open_chunked : rd_ohttp_open_request;
     size_t before = message->size;
     uint8_t id = 0;
     bool is_named = false;
@@ -196,7 +196,7 @@ int encl_seal_open(encl_seal *seal, bool is_chunked, rd_bytes sealed, rd_ohttp *
         seal_key *key = choose(seal, id, &is_named);
         const rd_ohttp_key config = { .id = id };
         rd_err ignored = RD_ERR_INIT;
-        if (key->private_key != NULL && open(&config, key->private_key, sealed, ret, message, &ignored) == 0) {
+        if (key->recipient != NULL && open(&config, key->recipient, sealed, ret, message, &ignored) == 0) {
             if (is_named && take(key, seal->limits.taken_max, ret->enc))
                 return 0;
             rd_wipe(message->data + before, message->size - before);

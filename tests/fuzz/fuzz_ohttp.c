@@ -25,9 +25,10 @@ static void open_chunks(const rd_ohttp *exchange, rd_bytes bytes)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static rd_secret *private_key;
-    if (!private_key)
-        private_key = rd_secret_random(RD_X25519_SIZE);
+    static rd_hpke_recipient *recipient;
+    RD_CLEANUP(rd_secret_free_p) rd_secret *private_key = recipient ? NULL : rd_secret_random(RD_X25519_SIZE);
+    if (!recipient)
+        recipient = rd_hpke_recipient_new(private_key);
     rd_bytes bytes = rd_bytes_of(data, size);
     RD_CLEANUP(rd_buf_done) rd_buf out = { 0 };
     rd_err err = RD_ERR_INIT;
@@ -37,9 +38,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (rd_ohttp_keys_read(bytes, &read, &err) < 0 && err.code == RD_OK)
         abort();
     memset(&exchange, 0, sizeof exchange);
-    if (rd_ohttp_open_request(&key, private_key, bytes, &exchange, &out, &err) == 0 || out.size > 0)
+    if (rd_ohttp_open_request(&key, recipient, bytes, &exchange, &out, &err) == 0 || out.size > 0)
         abort();
-    if (rd_ohttp_open_chunked(&key, private_key, bytes, &exchange, &out, &err) == 0 || out.size > 0)
+    if (rd_ohttp_open_chunked(&key, recipient, bytes, &exchange, &out, &err) == 0 || out.size > 0)
         abort();
     exchange.hpke.aead = RD_HPKE_AES_128_GCM;
     open_chunks(&exchange, bytes);

@@ -54,8 +54,12 @@ static void setup(rd_hpke *sender, rd_hpke *recipient)
     assert_int_equal(
         0, rd_hpke_setup_sender(RD_HPKE_AES_128_GCM, public_key, info_bytes, &ephemeral_source, enc, sender, &err));
     assert_hex(RD_BYTES_ARRAY(enc), enc_hex);
-    assert_int_equal(0, rd_hpke_setup_recipient(RD_HPKE_AES_128_GCM, key, enc, info_bytes, recipient, &err));
+    rd_hpke_recipient *kept = rd_hpke_recipient_new(key);
     rd_secret_free(key);
+    assert_memory_equal(rd_hpke_recipient_public(kept), public_key, sizeof public_key);
+    for (int i = 0; i < 2; i++) /* good for more than one message */
+        assert_int_equal(0, rd_hpke_setup_recipient(RD_HPKE_AES_128_GCM, kept, enc, info_bytes, recipient, &err));
+    rd_hpke_recipient_free(kept);
 }
 
 static void test_schedule(void **state RD_UNUSED)
@@ -125,7 +129,8 @@ static void test_edges(void **state RD_UNUSED)
     rd_x25519_public(key, public_key);
     assert_int_equal(0, rd_hpke_setup_sender(RD_HPKE_AES_256_GCM, public_key, RD_BYTES_NULL, rd_random_system(), enc,
                                              &sender, &err));
-    assert_int_equal(0, rd_hpke_setup_recipient(RD_HPKE_AES_256_GCM, key, enc, RD_BYTES_NULL, &recipient, &err));
+    rd_hpke_recipient *kept = rd_hpke_recipient_new(key);
+    assert_int_equal(0, rd_hpke_setup_recipient(RD_HPKE_AES_256_GCM, kept, enc, RD_BYTES_NULL, &recipient, &err));
     rd_buf sealed = { 0 }, opened = { 0 };
     assert_int_equal(0, rd_hpke_seal(&sender, RD_BYTES_NULL, RD_BYTES_NULL, &sealed, &err));
     assert_int_equal(RD_AEAD_TAG_SIZE, sealed.size);
@@ -133,13 +138,14 @@ static void test_edges(void **state RD_UNUSED)
     assert_int_equal(0, opened.size);
     assert_int_equal(-1, rd_hpke_open(&recipient, RD_BYTES_NULL, rd_bytes_of(sealed.data, 15), &opened, &err));
     assert_int_equal(RD_E_SEAL, err.code);
-    assert_int_equal(-1, rd_hpke_setup_recipient(RD_HPKE_AES_256_GCM, key, zero, RD_BYTES_NULL, &recipient, &err));
+    assert_int_equal(-1, rd_hpke_setup_recipient(RD_HPKE_AES_256_GCM, kept, zero, RD_BYTES_NULL, &recipient, &err));
     assert_int_equal(RD_E_SEAL, err.code);
     assert_int_equal(
         -1, rd_hpke_setup_sender(RD_HPKE_AES_256_GCM, zero, RD_BYTES_NULL, rd_random_system(), enc, &sender, &err));
     assert_int_equal(RD_E_KEY_FORMAT, err.code);
     rd_buf_done(&sealed);
     rd_buf_done(&opened);
+    rd_hpke_recipient_free(kept);
     rd_secret_free(key);
 }
 

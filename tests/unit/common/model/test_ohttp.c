@@ -74,8 +74,9 @@ static void test_exchange_vector(void **state RD_UNUSED)
     assert_hex(rd_buf_bytes(&out), sealed_hex);
 
     rd_secret *private_key = rd_secret_copy(unhex(private_hex, &private_bytes));
+    rd_hpke_recipient *recipient = rd_hpke_recipient_new(private_key);
     rd_buf_clear(&out);
-    assert_int_equal(0, rd_ohttp_open_request(&key, private_key, sealed.bytes, &gateway, &out, &err));
+    assert_int_equal(0, rd_ohttp_open_request(&key, recipient, sealed.bytes, &gateway, &out, &err));
     assert_hex(rd_buf_bytes(&out), request_hex);
 
     rd_buf_clear(&out);
@@ -87,6 +88,7 @@ static void test_exchange_vector(void **state RD_UNUSED)
 
     rd_ohttp_done(&client);
     rd_ohttp_done(&gateway);
+    rd_hpke_recipient_free(recipient);
     rd_secret_free(private_key);
     rd_buf_done(&out);
 }
@@ -102,17 +104,18 @@ static void test_spoiled(void **state RD_UNUSED)
     unhex(sealed_hex, &sealed);
     unhex(answer_hex, &answer);
     rd_secret *private_key = rd_secret_copy(unhex(private_hex, &private_bytes));
+    rd_hpke_recipient *recipient = rd_hpke_recipient_new(private_key);
     for (size_t i = 0; i < sealed.bytes.size; i++) {
         rd_err err = RD_ERR_INIT;
         sealed.b[i] ^= 0x10;
-        assert_int_equal(-1, rd_ohttp_open_request(&key, private_key, sealed.bytes, &exchange, &out, &err));
+        assert_int_equal(-1, rd_ohttp_open_request(&key, recipient, sealed.bytes, &exchange, &out, &err));
         assert_int_equal(RD_E_SEAL, err.code);
         sealed.b[i] ^= 0x10;
-        assert_int_equal(-1, rd_ohttp_open_request(&key, private_key, rd_bytes_of(sealed.b, i), &exchange, &out, &err));
+        assert_int_equal(-1, rd_ohttp_open_request(&key, recipient, rd_bytes_of(sealed.b, i), &exchange, &out, &err));
         assert_int_equal(RD_E_SEAL, err.code);
     }
     rd_err ignored = RD_ERR_INIT;
-    assert_int_equal(0, rd_ohttp_open_request(&key, private_key, sealed.bytes, &exchange, &out, &ignored));
+    assert_int_equal(0, rd_ohttp_open_request(&key, recipient, sealed.bytes, &exchange, &out, &ignored));
     rd_buf_clear(&out);
     for (size_t i = 0; i < answer.bytes.size; i++) {
         rd_err err = RD_ERR_INIT;
@@ -124,6 +127,7 @@ static void test_spoiled(void **state RD_UNUSED)
     }
     assert_int_equal(0, out.size);
     rd_ohttp_done(&exchange);
+    rd_hpke_recipient_free(recipient);
     rd_secret_free(private_key);
     rd_buf_done(&out);
 }

@@ -56,7 +56,7 @@ static const rd_random nonce = { .fill = fill_from, .context = (void *)nonce_hex
 /* The exchange of the vector, from both ends. */
 typedef struct pair {
     rd_ohttp_key key;
-    rd_secret *private_key;
+    rd_hpke_recipient *recipient;
     rd_ohttp client, gateway;
     rd_buf request; /* as it opened */
 } pair;
@@ -65,7 +65,7 @@ static void pair_done(pair *p)
 {
     rd_ohttp_done(&p->client);
     rd_ohttp_done(&p->gateway);
-    rd_secret_free(p->private_key);
+    rd_hpke_recipient_free(p->recipient);
     rd_buf_done(&p->request);
 }
 
@@ -78,11 +78,13 @@ static void pair_open(pair *p)
     unhex(config_hex, &bytes);
     assert_int_equal(0, rd_ohttp_keys_read(rd_buf_bytes(&bytes), &p->key, &err));
     unhex(private_hex, &bytes);
-    p->private_key = rd_secret_copy(rd_buf_bytes(&bytes));
+    rd_secret *private_key = rd_secret_copy(rd_buf_bytes(&bytes));
+    p->recipient = rd_hpke_recipient_new(private_key);
+    rd_secret_free(private_key);
     unhex(request_hex, &bytes);
     assert_int_equal(0, rd_ohttp_seal_chunked(&p->key, rd_buf_bytes(&bytes), &ephemeral, &p->client, &sealed, &err));
     assert_int_equal(
-        0, rd_ohttp_open_chunked(&p->key, p->private_key, rd_buf_bytes(&sealed), &p->gateway, &p->request, &err));
+        0, rd_ohttp_open_chunked(&p->key, p->recipient, rd_buf_bytes(&sealed), &p->gateway, &p->request, &err));
 }
 
 static void test_request_vector(void **state RD_UNUSED)
@@ -99,8 +101,7 @@ static void test_request_vector(void **state RD_UNUSED)
     unhex(request_chunks_hex, &chunks);
     (void)rd_buf_append_bytes(&sealed, rd_buf_bytes(&chunks));
     (void)rd_buf_append_str(&message, "before ");
-    assert_int_equal(0,
-                     rd_ohttp_open_chunked(&p.key, p.private_key, rd_buf_bytes(&sealed), &p.gateway, &message, &err));
+    assert_int_equal(0, rd_ohttp_open_chunked(&p.key, p.recipient, rd_buf_bytes(&sealed), &p.gateway, &message, &err));
     assert_hex(rd_bytes_of(message.data + 7, message.size - 7), request_hex);
     /* Every byte matters, and every cut; nothing of what opened before it stays. */
     for (size_t i = 0; i < sealed.size; i++) {
@@ -109,11 +110,11 @@ static void test_request_vector(void **state RD_UNUSED)
         sealed.data[i] ^= 0x10;
         err = (rd_err)RD_ERR_INIT;
         assert_int_equal(-1,
-                         rd_ohttp_open_chunked(&p.key, p.private_key, rd_buf_bytes(&sealed), &gateway, &message, &err));
+                         rd_ohttp_open_chunked(&p.key, p.recipient, rd_buf_bytes(&sealed), &gateway, &message, &err));
         assert_int_equal(RD_E_SEAL, err.code);
         sealed.data[i] ^= 0x10;
         assert_int_equal(
-            -1, rd_ohttp_open_chunked(&p.key, p.private_key, rd_bytes_of(sealed.data, i), &gateway, &message, &err));
+            -1, rd_ohttp_open_chunked(&p.key, p.recipient, rd_bytes_of(sealed.data, i), &gateway, &message, &err));
         assert_string_equal("before ", rd_buf_text(&message));
     }
 }
@@ -132,8 +133,8 @@ static void test_forms_do_not_mix(void **state RD_UNUSED)
     rd_ohttp_done(&client);
     assert_int_equal(0, rd_ohttp_seal_chunked(&p.key, RD_BYTES_LIT("x"), &ephemeral, &client, &chunked, &err));
     rd_ohttp_done(&client);
-    assert_int_equal(-1, rd_ohttp_open_chunked(&p.key, p.private_key, rd_buf_bytes(&whole), &p.gateway, &out, &err));
-    assert_int_equal(-1, rd_ohttp_open_request(&p.key, p.private_key, rd_buf_bytes(&chunked), &p.gateway, &out, &err));
+    assert_int_equal(-1, rd_ohttp_open_chunked(&p.key, p.recipient, rd_buf_bytes(&whole), &p.gateway, &out, &err));
+    assert_int_equal(-1, rd_ohttp_open_request(&p.key, p.recipient, rd_buf_bytes(&chunked), &p.gateway, &out, &err));
     assert_int_equal(0, out.size);
 }
 
@@ -275,7 +276,7 @@ static int open_bytes(size_t count)
     for (size_t i = 0; i < count; i++)
         assert_int_equal(0, rd_ohttp_chunks_seal(&client.hpke, RD_BYTES_LIT("x"), false, &sealed, &err));
     assert_int_equal(0, rd_ohttp_chunks_seal(&client.hpke, RD_BYTES_NULL, true, &sealed, &err));
-    int outcome = rd_ohttp_open_chunked(&p.key, p.private_key, rd_buf_bytes(&sealed), &gateway, &message, &err);
+    int outcome = rd_ohttp_open_chunked(&p.key, p.recipient, rd_buf_bytes(&sealed), &gateway, &message, &err);
     assert_int_equal(outcome < 0 ? 0 : count, message.size);
     rd_ohttp_done(&client);
     rd_ohttp_done(&gateway);
