@@ -110,8 +110,7 @@ static void compare_release(json_t *list, const rd_release *before, const rd_rel
     const rd_release_limits *a = &before->limits;
     const rd_release_limits *b = &after->limits;
     add(list, "engine", json_string(rd_engine_names[before->engine]), json_string(rd_engine_names[after->engine]));
-    add(list, "machine", json_string(before->keeps_machine ? "kept" : "fresh"),
-        json_string(after->keeps_machine ? "kept" : "fresh"));
+    add(list, "machine", json_string(rd_machine_names[before->machine]), json_string(rd_machine_names[after->machine]));
     add(list, "open", json_boolean(before->is_open), json_boolean(after->is_open));
     add(list, "plain", json_boolean(before->is_plain), json_boolean(after->is_plain));
     compare_env(list, before, after);

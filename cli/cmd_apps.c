@@ -2,6 +2,7 @@
 
 #include "cli/apps.h"
 #include "cli/client.h"
+#include "cli/docs.h"
 #include "cli/instances.h"
 #include "cli/keys.h"
 #include "cli/steps.h"
@@ -112,7 +113,7 @@ static void print_release(cli_context *context, cli_client *client, const json_t
     if (cli_json_b64(answer, "document", RD_DOCUMENT_SIZE_MAX, &document, &ignored) == 0 &&
         rd_release_parse(rd_buf_bytes(&document), &parsed, &ignored) == 0) {
         cli_print(&context->out, "release %u   engine %s%s   logs %s", parsed.number, rd_engine_names[parsed.engine],
-                  parsed.keeps_machine ? ", its machine kept between requests" : "",
+                  cli_docs_machine(parsed.machine),
                   where_logs_go(&parsed, json_string_value(json_object_get(app, "class"))));
         rd_release_done(&parsed);
     }

@@ -156,6 +156,10 @@ void cli_deploy_job_show(const cli_deploy_job *job)
     if (job->manifest.release.logs == RD_LOGS_SEALED)
         cli_note(out, "  logs          sealed to the log key: %s logs %s opens them", job->context->program,
                  job->manifest.name);
+    if (job->manifest.release.machine == RD_MACHINE_SHARED)
+        cli_note(out,
+                 "  %smachine       SHARED: one for all callers; what the handler keeps of one can reach another%s",
+                 cli_style_code(out, CLI_YELLOW), cli_style_code(out, CLI_PLAIN));
     if (job->changes)
         cli_changes_note(out, job->changes);
     if (job->class == RD_CLASS_SIMULATED)
@@ -168,15 +172,22 @@ bool cli_deploy_job_has_changes(const cli_deploy_job *job)
     return !job->changes || json_array_size(job->changes) > 0;
 }
 
+/* As the release has it: nothing for a fresh one. */
+static const char *machine_of(const cli_deploy_job *job)
+{
+    rd_machine machine = job->manifest.release.machine;
+    return machine == RD_MACHINE_FRESH ? NULL : rd_machine_names[machine];
+}
+
 void cli_deploy_job_print_plan(const cli_deploy_job *job, const cli_forecast *forecast)
 {
     char digest[RD_DIGEST_TEXT_SIZE];
     rd_digest_format(&job->code_digest, digest);
     json_t *document =
-        json_pack("{s:s, s:s*, s:i, s:s, s:s, s:b, s:O*, s:o*}", "name", job->manifest.name, "app",
+        json_pack("{s:s, s:s*, s:i, s:s, s:s, s:s*, s:b, s:O*, s:o*}", "name", job->manifest.name, "app",
                   job->is_new ? NULL : job->app_text, "number", (int)job->number, "code", digest, "class",
-                  rd_class_name(job->class), "has_changes", cli_deploy_job_has_changes(job), "changes", job->changes,
-                  "placement", forecast ? cli_forecast_to_json(forecast) : NULL);
+                  rd_class_name(job->class), "machine", machine_of(job), "has_changes", cli_deploy_job_has_changes(job),
+                  "changes", job->changes, "placement", forecast ? cli_forecast_to_json(forecast) : NULL);
     cli_print_json(&job->context->out, document);
     json_decref(document);
 }
@@ -222,10 +233,10 @@ static void print_result(cli_deploy_job *job, int64_t elapsed_us)
     if (job->context->out.form == CLI_JSON) {
         char digest[RD_DIGEST_TEXT_SIZE];
         rd_digest_format(&job->signed_deploy.release_digest, digest);
-        json_t *document = json_pack("{s:s, s:s, s:s, s:i, s:I, s:s*, s:I, s:O*}", "app", job->app_text, "name",
+        json_t *document = json_pack("{s:s, s:s, s:s, s:i, s:I, s:s*, s:s*, s:I, s:O*}", "app", job->app_text, "name",
                                      job->manifest.name, "release", digest, "number", (int)job->signed_deploy.number,
-                                     "head_seq", (json_int_t)job->signed_deploy.head.seq, "url", url, "elapsed_us",
-                                     (json_int_t)elapsed_us, "deployment", job->watch.last);
+                                     "head_seq", (json_int_t)job->signed_deploy.head.seq, "machine", machine_of(job),
+                                     "url", url, "elapsed_us", (json_int_t)elapsed_us, "deployment", job->watch.last);
         cli_print_json(&job->context->out, document);
         json_decref(document);
         return;

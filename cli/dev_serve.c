@@ -473,6 +473,8 @@ void cli_dev_serve(const cli_out *out, const cli_manifest *manifest, const rd_co
         cli_print_error(out, &err, NULL);
         serve(&self, listen_fd, &err);
     }
+    if (self.manifest->release.machine == RD_MACHINE_SHARED)
+        cli_note(out, "one machine for all callers: what the handler keeps of one can reach another");
     cli_note(out, "loaded %zu module%s in %.0f ms", code->modules_count, code->modules_count == 1 ? "" : "s",
              (double)(monotonic_us(NULL) - began_us) / 1000.0);
     const cli_dev_sockets_host host = { .call = call_event, .done = end_event, .context = &self };

@@ -118,9 +118,19 @@ int cli_docs_open(const json_t *docs, const rd_app_id *app, const char *state_di
     if (open_release(docs, ret, err) < 0)
         return cli_step_failed(steps, "release", err);
     rd_digest_format(&ret->release_digest, text);
-    cli_step(steps, "release", true, "number %u, %.15s…, signed by the owner, listed by the head", ret->release.number,
-             text);
+    cli_step(steps, "release", true, "number %u, %.15s…, signed by the owner, listed by the head%s",
+             ret->release.number, text, cli_docs_machine(ret->release.machine));
     return 0;
+}
+
+const char *cli_docs_machine(rd_machine machine)
+{
+    static const char *const texts[] = {
+        [RD_MACHINE_FRESH] = "",
+        [RD_MACHINE_KEPT] = ", its machine kept between requests",
+        [RD_MACHINE_SHARED] = ", ONE MACHINE FOR ALL CALLERS",
+    };
+    return texts[machine];
 }
 
 int cli_docs_take_pin(cli_context *context, const cli_args *args, rd_err *err)

@@ -29,6 +29,8 @@ int cli_docs_open(const json_t *docs, const rd_app_id *app, const char *state_di
 /* RELEASE_PINNED when they are of another release than --release names; a step when they are of that one. */
 int cli_docs_check_pin(const cli_context *context, const cli_docs *docs, json_t *steps, rd_err *err) RD_NODISCARD;
 void cli_docs_done(cli_docs *docs);
+/* What a release's machine says of it, to stand behind something else; "" for a fresh one. */
+const char *cli_docs_machine(rd_machine machine);
 
 /* --release DIGEST of this run. USAGE for what is no digest. */
 int cli_docs_take_pin(cli_context *context, const cli_args *args, rd_err *err) RD_NODISCARD;

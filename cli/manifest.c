@@ -74,7 +74,6 @@ static const rd_json_field instance_fields[] = {
 static const char *const log_forms[] = {
     [RD_LOGS_UNSAID] = "", [RD_LOGS_CLEAR] = "clear", [RD_LOGS_SEALED] = "sealed", NULL
 };
-static const char *const machine_names[] = { "fresh", "kept", NULL };
 
 static const rd_json_field manifest_fields[] = {
     { "name", RD_JSON_TEXT, AT(name), RD_REQUIRED, 1, 63 },
@@ -82,7 +81,7 @@ static const rd_json_field manifest_fields[] = {
     { "kind", RD_JSON_CONST, 0, RD_OPTIONAL, 0, 0, "function" },
     { "engine", RD_JSON_ENUM, AT(release.engine), RD_OPTIONAL, .names = rd_engine_names },
     { "class", RD_JSON_ENUM, AT(class), RD_OPTIONAL, .names = rd_class_names, .has = RD_HAS(cli_manifest, has_class) },
-    { "machine", RD_JSON_ENUM, AT(machine), RD_OPTIONAL, .names = machine_names },
+    { "machine", RD_JSON_ENUM, AT(release.machine), RD_OPTIONAL, .names = rd_machine_names },
     { "open", RD_JSON_BOOL, AT(release.is_open), RD_OPTIONAL },
     { "plain", RD_JSON_BOOL, AT(release.is_plain), RD_OPTIONAL },
     { "public_code", RD_JSON_BOOL, AT(is_public_code), RD_OPTIONAL },
@@ -160,11 +159,11 @@ static void fill_resources(cli_manifest *manifest)
 }
 
 /* A release that nobody would take is not made. */
-static int check_machine(cli_manifest *manifest, rd_err *err)
+static int check_machine(const cli_manifest *manifest, rd_err *err)
 {
-    manifest->release.keeps_machine = manifest->machine != 0;
-    if (manifest->release.keeps_machine && manifest->release.engine != RD_ENGINE_JSC)
-        return rd_err_set(err, RD_E_CLI_MANIFEST, "machine: kept is for engine jsc alone");
+    rd_machine machine = manifest->release.machine;
+    if (machine != RD_MACHINE_FRESH && manifest->release.engine != RD_ENGINE_JSC)
+        return rd_err_set(err, RD_E_CLI_MANIFEST, "machine: %s is for engine jsc alone", rd_machine_names[machine]);
     return 0;
 }
 

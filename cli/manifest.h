@@ -16,7 +16,6 @@ typedef struct cli_manifest {
     char *path;    /* what was read */
     bool has_class;
     rd_class class;
-    int machine;         /* 0: fresh, 1: kept */
     bool is_public_code; /* not sealed, although the app has a key service */
     rd_log_form logs;    /* unsaid: sealed in class hardware */
     uint64_t instances_min, instances_max;

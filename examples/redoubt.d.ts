@@ -29,7 +29,7 @@ interface RedoubtSocket<State = any> {
   close(code?: number, reason?: string): void;
 }
 
-/** Each event is a call of its own, in the pristine machine. */
+/** Each event is a call of its own, in the pristine machine (or in the one that all requests share, where the release says so). */
 interface RedoubtSocketHandler<Env = RedoubtEnv, State = any> {
   open?(socket: RedoubtSocket<State>, request: Request, env: Env, context: RedoubtContext): void | Promise<void>;
   message(socket: RedoubtSocket<State>, data: string | ArrayBuffer, env: Env, context: RedoubtContext): void | Promise<void>;

@@ -52,7 +52,8 @@ export async function openDocs(docs, app) {
   return { head, release, owners, policy: head.document.policy };
 }
 
-const engineOf = (release) => release.engine + (release.machine === "kept" ? ", its machine kept between requests" : "");
+const machines = { kept: ", its machine kept between requests", shared: ", ONE MACHINE FOR ALL CALLERS: what it keeps of one can reach another" };
+const engineOf = (release) => release.engine + (machines[release.machine] ?? "");
 
 // Reads and checks. {docs, nonce, simulationRoot, reported}: what is absent makes its steps "not checked here".
 // Answers {quote, statement, statementBytes, log, steps, docs}; throws only when nothing can be read.

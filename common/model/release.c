@@ -9,6 +9,8 @@
 
 #define TYPE "redoubt/release/v1"
 
+const char *const rd_machine_names[] = { "fresh", "kept", "shared", NULL };
+
 void rd_release_init(rd_release *release)
 {
     *release = (rd_release){
@@ -129,11 +131,15 @@ static int read_logs(const json_t *value, void *into, const char *pointer, rd_er
 /* Left out where each request has a machine of its own: one release has one form. */
 static int read_machine(const json_t *value, void *into, const char *pointer, rd_err *err)
 {
-    if (json_is_string(value) && strcmp(json_string_value(value), "kept") == 0) {
-        *(bool *)into = true;
-        return 0;
+    const char *word = json_string_value(value);
+
+    for (int i = RD_MACHINE_KEPT; word && rd_machine_names[i]; i++) {
+        if (strcmp(word, rd_machine_names[i]) == 0) {
+            *(rd_machine *)into = (rd_machine)i;
+            return 0;
+        }
     }
-    (void)rd_err_set(err, RD_E_JSON_RANGE, "\"kept\", or left out");
+    (void)rd_err_set(err, RD_E_JSON_RANGE, "\"kept\", \"shared\", or left out");
     return rd_err_at(err, pointer);
 }
 
@@ -177,7 +183,7 @@ static const rd_json_field release_fields[] = {
     { "kind", RD_JSON_CONST, 0, RD_REQUIRED, .text = "function" },
     { "limits", RD_JSON_OBJECT, offsetof(rd_release, limits), RD_REQUIRED, .fields = limits_fields },
     { "logs", RD_JSON_CUSTOM, 0, RD_OPTIONAL, .parse = read_logs },
-    { "machine", RD_JSON_CUSTOM, offsetof(rd_release, keeps_machine), RD_OPTIONAL, .parse = read_machine },
+    { "machine", RD_JSON_CUSTOM, offsetof(rd_release, machine), RD_OPTIONAL, .parse = read_machine },
     { "number", RD_JSON_U32, offsetof(rd_release, number), RD_REQUIRED, .min = 1, .max = INT32_MAX },
     { "open", RD_JSON_BOOL, offsetof(rd_release, is_open), RD_REQUIRED },
     { "plain", RD_JSON_BOOL, offsetof(rd_release, is_plain), RD_REQUIRED },
@@ -196,8 +202,8 @@ int rd_release_parse(rd_bytes canonical, rd_release *ret, rd_err *err)
         outcome = rd_err_set(err, RD_E_JSON_RANGE, "code is sealed where public_code is false, and only there");
         (void)rd_err_at(err, "/code/sealed");
     }
-    if (outcome == 0 && reading.release.keeps_machine && reading.release.engine != RD_ENGINE_JSC) {
-        outcome = rd_err_set(err, RD_E_JSON_RANGE, "only engine jsc can keep its machine");
+    if (outcome == 0 && reading.release.machine != RD_MACHINE_FRESH && reading.release.engine != RD_ENGINE_JSC) {
+        outcome = rd_err_set(err, RD_E_JSON_RANGE, "only engine jsc can keep or share its machine");
         (void)rd_err_at(err, "/machine");
     }
     if (outcome < 0) {
@@ -261,8 +267,8 @@ int rd_release_encode(const rd_release *release, rd_buf *out, rd_err *err)
     rd_json_set_int(document, "number", release->number);
     rd_json_set_str(document, "kind", "function");
     rd_json_set_str(document, "engine", rd_engine_names[release->engine]);
-    if (release->keeps_machine)
-        rd_json_set_str(document, "machine", "kept");
+    if (release->machine != RD_MACHINE_FRESH)
+        rd_json_set_str(document, "machine", rd_machine_names[release->machine]);
     rd_json_set_bool(document, "public_code", !release->is_sealed);
     rd_json_set_bool(document, "plain", release->is_plain);
     rd_json_set_bool(document, "open", release->is_open);

@@ -51,13 +51,22 @@ typedef enum rd_log_form {
     RD_LOGS_SEALED, /* {"key":…}: to the owner's log key (log_seal.h) */
 } rd_log_form;
 
+/* What a request finds of those before it: member "machine". */
+typedef enum rd_machine {
+    RD_MACHINE_FRESH,  /* nothing */
+    RD_MACHINE_KEPT,   /* one virtual machine for many requests, a global object for each */
+    RD_MACHINE_SHARED, /* one global object for all callers: what the handler keeps of one can reach another */
+} rd_machine;
+
+extern const char *const rd_machine_names[]; /* by rd_machine, then NULL */
+
 /* kind function, salted receipts: all that is known today. */
 typedef struct rd_release {
     rd_app_id app;
     rd_engine engine;
     uint32_t number;       /* 1..2^31 - 1 */
     bool is_open;          /* member "open", required: callers need no token of the organisation */
-    bool keeps_machine;    /* "machine":"kept", of engine jsc alone: requests share a virtual machine, never globals */
+    rd_machine machine;    /* member "machine", of engine jsc alone; left out where it is fresh */
     bool is_plain;         /* member "plain", required: requests may come unsealed, for the relay to read */
     bool is_sealed;        /* "public_code":false: the code is encrypted, its key a secret of the head */
     rd_digest code_digest; /* plain SHA-256 of the blob, the ciphertext where it is sealed */

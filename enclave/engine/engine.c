@@ -52,7 +52,7 @@ static int set_limits(encl_engine *engine, const encl_engine_limits *given, rd_e
     if (limits.request_size > ((size_t)64 << 20) || limits.output_size > ((size_t)64 << 20) ||
         limits.log_line_size > ((size_t)1 << 20) || limits.response_header_count > 10000)
         return rd_err_set(err, RD_E_ENGINE_LIMITS, "a size limit is above 64 MiB, 1 MiB a line or 10000 headers");
-    if (limits.keeps_machine && !encl_machine_can_keep())
+    if (limits.keeps != ENCL_KEEPS_NOTHING && !encl_machine_can_keep())
         return rd_err_set(err, RD_E_ENGINE_LIMITS, "engine %s keeps no machine", encl_machine_name());
     if (engine->machine && limits.heap_size != engine->limits.heap_size && set_heap(engine, limits.heap_size, err) < 0)
         return -1;
@@ -132,6 +132,22 @@ static void empty(rd_buf *buf, size_t size_max)
     rd_buf_clear(buf);
 }
 
+/* A machine that loads the handler again finds what it found the first time, and its keys are the handler's own. */
+static void start_over(encl_engine *engine)
+{
+    bool may_keep = engine->limits.keeps == ENCL_KEEPS_MACHINE && !engine->has_failed;
+    bool is_shared = engine->limits.keeps == ENCL_KEEPS_GLOBALS;
+
+    engine->state = ENCL_ENGINE_BLANK;
+    engine->lines_left = 0;
+    engine->deadline_us = engine->host.monotonic_us(engine->host.context) + engine->limits.load_time_us;
+    if (is_shared)
+        encl_subtle_unseal(engine->subtle);
+    encl_machine_reset(engine->machine, may_keep);
+    if (is_shared)
+        encl_subtle_seal(engine->subtle);
+}
+
 void encl_engine_reset(encl_engine *engine)
 {
     if (engine->state != ENCL_ENGINE_USED)
@@ -145,11 +161,9 @@ void encl_engine_reset(encl_engine *engine)
     engine->stream = ENCL_STREAM_NONE;
     engine->streamed = 0;
     engine->generation++;
-    /* A machine that loads the handler again finds what it found the first time. */
-    engine->state = ENCL_ENGINE_BLANK;
-    engine->lines_left = 0;
-    engine->deadline_us = engine->host.monotonic_us(engine->host.context) + engine->limits.load_time_us;
-    encl_machine_reset(engine->machine, engine->limits.keeps_machine);
+    if (engine->limits.keeps != ENCL_KEEPS_GLOBALS || engine->has_failed || !encl_machine_stay(engine->machine))
+        start_over(engine);
+    engine->has_failed = false;
     engine->state = ENCL_ENGINE_PRISTINE;
 }
 

@@ -1,4 +1,5 @@
-/* engine: one JavaScript virtual machine that runs one tenant's handler, pristine for every request.
+/* engine: one JavaScript virtual machine that runs one tenant's handler, pristine for every request unless its owner
+ * chose otherwise.
  * Used by the runtime: the zygote calls new, forks, and the child loads one handler and serves calls.
  * Gives the handler no files, sockets, threads, processes or executable memory: only clock, randomness, log lines,
  * crypto.subtle and the host's answers to what it asks.
@@ -56,6 +57,13 @@ typedef struct encl_engine_host {
     void *context;
 } encl_engine_host;
 
+/* What a reset may leave to the next request, behind one that went well: machine jsc alone keeps anything. */
+typedef enum encl_engine_keeps {
+    ENCL_KEEPS_NOTHING,
+    ENCL_KEEPS_MACHINE, /* compiled code, never a global object */
+    ENCL_KEEPS_GLOBALS, /* all that the script holds; what the host holds for it (keys, requests) goes all the same */
+} encl_engine_keeps;
+
 /* Zero in a field means its default. */
 typedef struct encl_engine_limits {
     int64_t load_time_us;           /* loading a handler; default 5 s */
@@ -66,7 +74,7 @@ typedef struct encl_engine_limits {
     size_t log_line_size;           /* longer lines are cut; default 8 KiB */
     uint32_t log_lines;             /* per load or call, later ones are dropped and one line says so; default 256 */
     uint32_t response_header_count; /* default 128 */
-    bool keeps_machine; /* a reset after a request that went well may keep compiled code: machine jsc alone */
+    encl_engine_keeps keeps;
 } encl_engine_limits;
 
 typedef struct encl_module {
@@ -146,7 +154,7 @@ int encl_engine_finish(encl_engine *engine, rd_err *err) RD_NODISCARD;
 /* Puts back the pristine machine: memory image, size (the grown tail is given back and reads as zeros), globals, table,
  * and the arena of host objects. Cheap and idempotent. Call it after each answer, so that nothing of a request stays in
  * memory while the instance idles; the jsc machine is a new one, but what the one before freed is not wiped
- * (SECURITY.md). Does nothing before load. */
+ * (SECURITY.md). Where limits.keeps says so, and the request went well, it keeps that. Does nothing before load. */
 void encl_engine_reset(encl_engine *engine);
 
 /* SHA-256 over the snapshot: the same platform, handler and env give the same digest on every machine. Needs load. */

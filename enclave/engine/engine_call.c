@@ -118,6 +118,7 @@ int encl_engine_call(encl_engine *engine, const encl_request *request, encl_resp
     encl_engine_start_limits(engine, engine->limits.time_us);
     int outcome = call(engine, request, size, ret, err);
     encl_machine_alarm(engine->machine, 0);
+    engine->has_failed = outcome < 0;
     if (outcome < 0)
         encl_engine_reset(engine);
     return outcome;
@@ -147,14 +148,14 @@ int encl_engine_stream(encl_engine *engine, bool *ret_background, rd_err *err)
     if (engine->state != ENCL_ENGINE_USED || engine->stream != ENCL_STREAM_OPEN)
         return rd_err_set(err, RD_E_ENGINE_STATE, "no answer is to be sent");
     engine->stream = ENCL_STREAM_RUNS;
-    if (run_stream(engine, err) < 0) {
+    engine->has_failed = run_stream(engine, err) < 0;
+    if (engine->has_failed) {
         encl_engine_reset(engine);
         return -1;
     }
     *ret_background = engine->has_background = engine->result.background > 0;
-    if (engine->host.room(engine->host.context) == ENCL_ROOM_GONE)
-        return rd_err_set(err, RD_E_ENGINE_CANCELLED, "the caller is gone");
-    return 0;
+    engine->has_failed = engine->host.room(engine->host.context) == ENCL_ROOM_GONE;
+    return engine->has_failed ? rd_err_set(err, RD_E_ENGINE_CANCELLED, "the caller is gone") : 0;
 }
 
 int encl_engine_finish(encl_engine *engine, rd_err *err)
@@ -162,9 +163,12 @@ int encl_engine_finish(encl_engine *engine, rd_err *err)
     if (engine->state != ENCL_ENGINE_USED || !engine->has_background)
         return 0;
     engine->has_background = false;
+    bool has_failed = engine->has_failed;
+    engine->has_failed = true;
     if (!go_on(engine))
         return rd_err_set(err, RD_E_ENGINE_TIME_LIMIT, "the time limit was reached before the background work");
     int outcome = run(engine, true, err);
     encl_machine_alarm(engine->machine, 0);
+    engine->has_failed = has_failed || outcome < 0;
     return outcome;
 }

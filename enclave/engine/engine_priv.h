@@ -10,7 +10,7 @@
 
 typedef enum encl_engine_state {
     ENCL_ENGINE_BLANK,    /* the platform is loaded */
-    ENCL_ENGINE_PRISTINE, /* exactly the snapshot */
+    ENCL_ENGINE_PRISTINE, /* exactly the snapshot, or a machine that stayed for the next request */
     ENCL_ENGINE_USED,     /* a request ran; it may have background work */
     ENCL_ENGINE_DEAD,     /* a load failed or a trap came before the snapshot */
 } encl_engine_state;
@@ -37,7 +37,7 @@ struct encl_engine {
     rd_buf output;
     encl_header *headers;
     rd_buf reply; /* of the last question, until the machine takes it */
-    bool has_background;
+    bool has_background, has_failed;
     encl_stream_state stream;
     size_t streamed; /* bytes of the body so far */
     encl_subtle *subtle;

@@ -62,6 +62,12 @@ void encl_keys_seal(encl_keys *keys)
     keys->generation = 1;
 }
 
+void encl_keys_unseal(encl_keys *keys)
+{
+    drop_from(keys, 0);
+    keys->base_count = keys->generation = 0;
+}
+
 void encl_keys_reset(encl_keys *keys)
 {
     drop_from(keys, keys->base_count);

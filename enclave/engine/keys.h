@@ -40,6 +40,8 @@ bool encl_keys_add(encl_keys *keys, encl_key *key, uint8_t ret_handle[ENCL_KEY_H
 const encl_key *encl_keys_find(const encl_keys *keys, rd_bytes handle);
 /* The snapshot was taken: what is there stays. */
 void encl_keys_seal(encl_keys *keys);
+/* As before anything was added: every key is wiped, and the next ones are the snapshot's. */
+void encl_keys_unseal(encl_keys *keys);
 /* The request is over: its keys are wiped, its handles dead. */
 void encl_keys_reset(encl_keys *keys);
 

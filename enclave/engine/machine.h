@@ -67,6 +67,9 @@ int encl_machine_start(encl_machine *machine, const encl_request *request, size_
 int encl_machine_run(encl_machine *machine, bool wants_background, encl_machine_result *ret, rd_err *err) RD_NODISCARD;
 /* Back to what seal kept; also after a failure. may_keep: compiled code may stay where the request went well. */
 void encl_machine_reset(encl_machine *machine, bool may_keep);
+/* In place of a reset: the next request finds the globals as this one left them. False, and nothing is changed, where
+ * it did not go well, left something that is still to come, or has filled the machine. */
+bool encl_machine_stay(encl_machine *machine);
 /* Ends whatever runs delay_us from now, for loops that poll nothing; 0 disarms. */
 void encl_machine_alarm(encl_machine *machine, int64_t delay_us);
 

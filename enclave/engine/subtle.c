@@ -28,6 +28,11 @@ void encl_subtle_seal(encl_subtle *subtle)
     encl_keys_seal(&subtle->keys);
 }
 
+void encl_subtle_unseal(encl_subtle *subtle)
+{
+    encl_keys_unseal(&subtle->keys);
+}
+
 void encl_subtle_reset(encl_subtle *subtle)
 {
     encl_keys_reset(&subtle->keys);

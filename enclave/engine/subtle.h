@@ -20,6 +20,8 @@ void encl_subtle_ask(encl_subtle *subtle, uint32_t op, rd_bytes question, rd_buf
 
 /* The snapshot was taken: from now on keys may be generated, and belong to one request. */
 void encl_subtle_seal(encl_subtle *subtle);
+/* The handler is loaded once more: no key is left, and those that it imports are there for all again. */
+void encl_subtle_unseal(encl_subtle *subtle);
 /* The request is over. */
 void encl_subtle_reset(encl_subtle *subtle);
 

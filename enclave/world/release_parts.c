@@ -9,12 +9,17 @@
 
 encl_engine_limits encl_world_limits(const rd_release *release)
 {
+    static const encl_engine_keeps keeps[] = {
+        [RD_MACHINE_FRESH] = ENCL_KEEPS_NOTHING,
+        [RD_MACHINE_KEPT] = ENCL_KEEPS_MACHINE,
+        [RD_MACHINE_SHARED] = ENCL_KEEPS_GLOBALS,
+    };
     return (encl_engine_limits){
         .time_us = (int64_t)release->limits.time_ms * 1000,
         .heap_size = RD_MIN((size_t)release->limits.heap_bytes, HEAP_MAX),
         .request_size = release->limits.request_bytes + HEAD_EXTRA,
         .output_size = release->limits.response_bytes,
-        .keeps_machine = release->keeps_machine,
+        .keeps = keeps[release->machine],
     };
 }
 

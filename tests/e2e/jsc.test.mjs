@@ -98,6 +98,30 @@ test("a release may keep its machine: its requests are as fresh, and whoever loo
   assert.equal((await stack.json("invoke", "warm", "--plain", "--path", "/intl")).verified, true);
 });
 
+test("a release may share its machine: its globals live on, a failure ends them, and whoever looks is told", { skip: missing, timeout: 60000 }, async () => {
+  const members = { engine: "jsc", machine: "shared", env: { NAME: "value" }, limits: { time_ms: 1000, heap_bytes: 32 << 20 } };
+  const one = (await stack.deploy("shared", source, members)).app;
+  const get = async (path) => (await stack.invoke(one, path)).body;
+  const seen = async () => JSON.parse(await get("/"));
+  assert.deepEqual(await seen(), { served: 1, kept: 0, global: "undefined", array: "undefined", name: "value" });
+  await get("/leak");
+  for (let n = 3; n < 9; n++) assert.deepEqual(await seen(), { served: n, kept: 1, global: "number", array: "number", name: "value" });
+  assert.equal(await get("/wasm"), "42");
+  assert.equal((await stack.json("invoke", "shared", "--plain", "--path", "/intl")).verified, true);
+  assert.equal((await seen()).served, 11);
+  const before = await instances("shared");
+  assert.equal((await stack.invoke(one, "/loop")).status, 504);
+  for (let n = 1; n < 4; n++) assert.equal((await seen()).served, n);
+  assert.deepEqual(await instances("shared"), before);
+  assert.match((await stack.cli("apps", "show", "shared")).stdout, /engine jsc, ONE MACHINE FOR ALL CALLERS/);
+  const release = (await stack.json("verify", "shared"))[0].steps.find((step) => step.name === "release");
+  assert.match(release.detail, /signed by the owner, .*ONE MACHINE FOR ALL CALLERS/);
+  const plan = await stack.cli("deploy", join(stack.dir, "src-shared"), "--plan", "--json");
+  assert.match(plan.stderr, /SHARED: one for all callers; what the handler keeps of one can reach another/);
+  assert.equal(JSON.parse(plan.stdout).machine, "shared");
+  assert.equal((await stack.cli("apps", "delete", "shared", "--yes")).code, 0); // its memory is wanted
+});
+
 test("the receipt verifies, under evidence of the other program", { skip: missing }, async () => {
   const result = await stack.json("invoke", "fast", "--plain", "--path", "/intl");
   assert.equal(result.verified, true);
@@ -130,6 +154,9 @@ test("redoubt dev goes on as the program with that engine, and follows changes",
     write("index.js", "let n = 0; export default () => new Response(`changed ${++n}`);");
     await until("the new code answers", async () => (await get()) === "changed 1");
     assert.equal(await get(), "changed 1");
+    write("redoubt.json", JSON.stringify({ name: "trial", engine: "jsc", machine: "shared" }));
+    await until("its globals stay", async () => (await get()) === "changed 2");
+    assert.equal(await get(), "changed 3");
     write("redoubt.json", JSON.stringify({ name: "trial" }));
     await until("it says that it has to be started again", async () => /the engine is quickjs now/.test(await get()));
   } finally {

@@ -135,13 +135,25 @@ __attribute__((noinline)) void encl_jsc_limits_wipe_stack(void)
     rd_wipe(below, sizeof(below));
 }
 
+/* What the library says of its heap; UINT32_MAX where it says nothing that can be. */
+static uint32_t statistic(JSContextRef ctx, const char *name)
+{
+    JSObjectRef counts = limits.statistics(ctx);
+    double value = counts ? JSValueToNumber(ctx, encl_jsc_get(ctx, counts, name), NULL) : 0;
+
+    return value >= 1 && value < UINT32_MAX ? (uint32_t)value : UINT32_MAX;
+}
+
+size_t encl_jsc_limits_heap(JSContextRef ctx)
+{
+    return statistic(ctx, "heapSize");
+}
+
 uint32_t encl_jsc_limits_collect(JSContextRef ctx)
 {
     encl_jsc_limits_wipe_stack();
     limits.collect(ctx);
-    JSObjectRef counts = limits.statistics(ctx);
-    double left = counts ? JSValueToNumber(ctx, encl_jsc_get(ctx, counts, "globalObjectCount"), NULL) : 0;
-    return left >= 1 && left < UINT32_MAX ? (uint32_t)left : UINT32_MAX;
+    return statistic(ctx, "globalObjectCount");
 }
 
 void encl_machine_alarm(encl_machine *machine, int64_t delay_us)

@@ -16,7 +16,7 @@ typedef struct encl_jsc_module {
 } encl_jsc_module;
 
 /* What a request made; all of it goes with the virtual machine that it ran on, or with its global object where the
- * virtual machine is kept. */
+ * virtual machine is kept. Where it is shared, group, context and hooks are those of the request before. */
 typedef struct encl_jsc_run {
     JSContextGroupRef group;
     JSGlobalContextRef ctx;
@@ -44,6 +44,8 @@ struct encl_machine {
     JSGlobalContextRef home; /* of a virtual machine that is kept: no script runs in it */
     uint32_t served;         /* before this request, by the virtual machine that it has */
     size_t peak;             /* of the process's memory when that was made */
+    size_t seen_peak;        /* of the same, when the heap was looked at last */
+    size_t live;             /* of a shared virtual machine's heap, behind its first request; 0: not known yet */
     encl_jsc_run run;
 };
 
@@ -104,6 +106,8 @@ void encl_jsc_limits_memory(size_t growth);
 size_t encl_jsc_limits_peak(void);
 /* What calls before left below on the stack: frames to come would hold it, and the collector take it for alive. */
 void encl_jsc_limits_wipe_stack(void);
+/* Bytes of this context's heap, live or not collected yet. Walks over all of it. */
+size_t encl_jsc_limits_heap(JSContextRef ctx);
 /* Collects now what nothing of this context's virtual machine reaches any more; returns how many global objects are
  * left, its own among them. */
 uint32_t encl_jsc_limits_collect(JSContextRef ctx);

@@ -1,7 +1,7 @@
 /* JavaScriptCore as a machine: pristine is a virtual machine that has loaded the handler and served nothing, and every
  * request gets a new one, made when the one before it is done; or, where the release says so, a new global object in
- * the one before it, so that its compiler knows the code. Nothing of it exists before a fork: its threads would not
- * survive that. */
+ * the one before it, so that its compiler knows the code, or even that one's global object. Nothing of it exists before
+ * a fork: its threads would not survive that. */
 #include "enclave/engine/jsc/jsc_priv.h"
 
 #include <errno.h>
@@ -20,6 +20,10 @@
  * quarter of the heap's limit. */
 #define KEPT_MAX    1000
 #define KEPT_GROWTH ((size_t)16 << 20)
+/* The heap of a shared one is looked at behind so many requests, or when the process grew by so much: that takes a
+ * millisecond. */
+#define LOOK_REQUESTS 16
+#define LOOK_GROWTH   ((size_t)4 << 20)
 
 encl_machine *encl_jsc;
 
@@ -127,7 +131,8 @@ static int open_run(encl_machine *machine, JSContextGroupRef kept, rd_err *err)
     run->group = kept ? kept : JSContextGroupCreate();
     if (!kept) {
         machine->served = 0;
-        machine->peak = encl_jsc_limits_peak();
+        machine->live = 0;
+        machine->peak = machine->seen_peak = encl_jsc_limits_peak();
     }
     encl_jsc_limits_watch(run->group);
     run->ctx = JSGlobalContextCreateInGroup(run->group, NULL);
@@ -341,14 +346,24 @@ int encl_machine_seal(encl_machine *machine, rd_err *err)
 }
 
 /* Only behind a request that ended well, with all that it had begun: what failed may have left jobs in the queue of the
- * virtual machine, and what made the process grow fills its heap. */
-static bool can_keep(const encl_machine *machine)
+ * virtual machine. */
+static bool has_ended_well(const encl_jsc_run *run)
 {
-    const encl_jsc_run *run = &machine->run;
     bool has_ended = run->result.state == ENCL_GUEST_DONE && run->result.background == 0 && run->waiting == 0;
 
-    return run->is_loaded && has_ended && !run->is_interrupted && machine->served + 1 < KEPT_MAX &&
-           encl_jsc_limits_peak() - machine->peak <= KEPT_GROWTH + machine->heap_size / 4;
+    return run->is_loaded && has_ended && !run->is_interrupted;
+}
+
+/* How much a virtual machine may leave in the process before it goes. */
+static size_t growth_max(const encl_machine *machine)
+{
+    return KEPT_GROWTH + machine->heap_size / 4;
+}
+
+static bool can_keep(const encl_machine *machine)
+{
+    return has_ended_well(&machine->run) && machine->served + 1 < KEPT_MAX &&
+           encl_jsc_limits_peak() - machine->peak <= growth_max(machine);
 }
 
 static bool reload(encl_machine *machine, JSContextGroupRef kept)
@@ -391,6 +406,52 @@ void encl_machine_reset(encl_machine *machine, bool may_keep)
     encl_jsc_limits_wipe_stack();
     machine->run.is_serving = machine->run.is_loaded;
     encl_machine_alarm(machine, 0);
+}
+
+/* Whether what requests left alive in a shared heap is within its bound. The process itself grows for other reasons,
+ * but never by much more than that without a look. */
+static bool is_small(encl_machine *machine)
+{
+    JSContextRef ctx = machine->run.ctx;
+    size_t peak = encl_jsc_limits_peak(), max = machine->live + growth_max(machine);
+
+    if (peak - machine->peak > growth_max(machine))
+        return false;
+    if (machine->live > 0 && machine->served % LOOK_REQUESTS != 0 && peak - machine->seen_peak < LOOK_GROWTH)
+        return true;
+    machine->seen_peak = peak;
+    if (machine->live > 0 && encl_jsc_limits_heap(ctx) <= max)
+        return true;
+    (void)encl_jsc_limits_collect(ctx);
+    if (machine->live == 0)
+        machine->live = encl_jsc_limits_heap(ctx);
+    return encl_jsc_limits_heap(ctx) <= machine->live + growth_max(machine);
+}
+
+/* Timers that are still to come would fire in the next request. */
+static bool has_timers(encl_jsc_run *run)
+{
+    JSValueRef answer = encl_jsc_call(run, "hasTimers", 0, NULL, NULL);
+
+    return !answer || JSValueToBoolean(run->ctx, answer);
+}
+
+bool encl_machine_stay(encl_machine *machine)
+{
+    encl_jsc_run *run = &machine->run;
+
+    encl_machine_alarm(machine, RELOAD_TIME_US);
+    bool stays = has_ended_well(run) && !has_timers(run) && is_small(machine) && !run->is_interrupted;
+    encl_machine_alarm(machine, 0);
+    if (!stays)
+        return false;
+    rd_buf_wipe(&run->out);
+    *run = (encl_jsc_run){
+        .group = run->group, .ctx = run->ctx, .hooks = run->hooks, .is_serving = true, .is_loaded = true
+    };
+    rd_buf_init(&run->out, 0);
+    machine->served++;
+    return true;
 }
 
 /* --- serving ---------------------------------------------------------------------------------------------------- */

@@ -55,6 +55,11 @@
         return out;
     };
 
+    // Where a release shares its globals, one request follows another in them. What stands for something of the host
+    // belongs to the turn that it was made in, and to no later one.
+    hooks.turn = 0;
+    hooks.checkTurn = (turn) => { if (turn !== hooks.turn) throw new TypeError('this belongs to a request that is over'); };
+
     // How many answers of the host are still to come; while there are any, the run loop calls hooks.wake.
     const waiting = { fetch: 0, stream: 0 };
     hooks.waits = (what, count) => {

@@ -3,7 +3,7 @@
     'use strict';
     const EXCEPTION = 1, REJECTED = 2, BAD_RESPONSE = 3, OPEN = 10; // guest/guest_abi.h
     const then = Promise.prototype.then, resolve = Promise.resolve.bind(Promise), call = Reflect.apply;
-    let handler = null, self, env, pending = 0, hasNoBody = false;
+    let handler = null, self, env, pending = 0, hasNoBody = false, isUsed = false;
 
     hooks.setHandler = (given, envText) => {
         env = envText === '' ? {} : JSON.parse(envText);
@@ -24,13 +24,15 @@
 
     const settle = () => { native.background(--pending); };
     class ExecutionContext {
+        #turn = hooks.turn;
         waitUntil(work) {
+            hooks.checkTurn(this.#turn);
             native.background(++pending);
             call(then, resolve(work), [settle, (e) => { hooks.report(e); settle(); }]);
         }
         passThroughOnException() {}
     }
-    const context = new ExecutionContext();
+    let context = new ExecutionContext();
     // The answer's head goes first; the pump counts as work until then, as waitUntil's does.
     const sendStream = (response, stream) => {
         if (hasNoBody) { // how long it would be nobody knows: OPEN says so
@@ -79,6 +81,12 @@
         }, reject]);
     };
     hooks.start = (method, url, headers, body) => {
+        if (isUsed) {
+            hooks.turn++;
+            context = new ExecutionContext();
+            hooks.redraw();
+        }
+        isUsed = true;
         hooks.startClock();
         hooks.currentUrl = url;
         hasNoBody = method === 'HEAD';

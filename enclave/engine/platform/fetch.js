@@ -24,7 +24,9 @@
         waiting.delete(id);
         hooks.waits('fetch', waiting.size);
     };
-    const drop = (id) => {
+    // Of a request that is over, nothing is on its way any more.
+    const drop = (id, flight) => {
+        if (flight.turn !== hooks.turn) return;
         leave(id);
         ask(CANCEL, id);
     };
@@ -79,12 +81,13 @@
     const bodyOf = (id, flight) => {
         let controller;
         flight.stop = (reason) => {
-            drop(id);
+            drop(id, flight);
             controller.error(reason);
         };
         return new ReadableStream({
             start(given) { controller = given; },
             pull: () => new Promise((resolve) => {
+                hooks.checkTurn(flight.turn);
                 ask(WANT, id);
                 wait(id, (kind, news) => {
                     if (kind === PIECE) {
@@ -99,7 +102,7 @@
             }),
             cancel() {
                 flight.stop = nothing;
-                drop(id);
+                drop(id, flight);
             },
         }, { highWaterMark: 0 });
     };
@@ -120,7 +123,7 @@
             resolve({ id, isWhole, status: numberOf(news[2]), headers: news.slice(4, -2).map(textOf), body: news.at(-1) });
         });
         flight.stop = (reason) => {
-            drop(id);
+            drop(id, flight);
             upload?.stop(reason);
             reject(reason);
         };
@@ -151,6 +154,7 @@
     hooks.define(globalThis, {
         async fetch(input, init) {
             const request = new Request(input, init), { signal, redirect } = request;
+            const flight = { stop: nothing, turn: hooks.turn };
             let url = check(new URL(request.url)), { method } = request, headers = hooks.flat(request.headers);
             signal.throwIfAborted();
             let body = hooks.takeBody(request);
@@ -158,21 +162,21 @@
                 body = await body;
                 signal.throwIfAborted();
             }
-            const flight = { stop: nothing };
             signal.addEventListener('abort', () => {
                 const { stop } = flight;
                 flight.stop = nothing;
                 stop(signal.reason);
             }, { once: true });
             for (let hops = 0; ; hops++) {
+                hooks.checkTurn(flight.turn);
                 const answer = await send(url, method, headers, body, flight);
                 if (signal.aborted) {
-                    if (!answer.isWhole) drop(answer.id);
+                    if (!answer.isWhole) drop(answer.id, flight);
                     throw signal.reason;
                 }
                 const location = MOVED.includes(answer.status) ? header(answer.headers, 'location') : null;
                 if (location === null || redirect === 'manual') return finish(answer, url, hops > 0, flight);
-                if (!answer.isWhole) drop(answer.id);
+                if (!answer.isWhole) drop(answer.id, flight);
                 if (redirect === 'error') throw new TypeError('the answer is a redirection');
                 if (hops === REDIRECTS) throw new TypeError(`more than ${REDIRECTS} redirections`);
                 if (answer.status !== 303 && hooks.isStream(body)) throw new TypeError('a request whose body is a stream cannot be redirected');

@@ -32,6 +32,7 @@
         }
         return 0;
     };
+    hooks.hasTimers = () => timers.size > 0;
     hooks.startClock = () => { origin = { mono: native.clock(1), wall: native.clock(0) }; };
 
     const resolved = Promise.resolve();

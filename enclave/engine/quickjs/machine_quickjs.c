@@ -199,6 +199,12 @@ int encl_machine_run(encl_machine *machine, bool wants_background, encl_machine_
     return 0;
 }
 
+bool encl_machine_stay(encl_machine *machine)
+{
+    (void)machine; /* the script's heap is what a reset puts back */
+    return false;
+}
+
 void encl_machine_reset(encl_machine *machine, bool may_keep)
 {
     (void)may_keep;

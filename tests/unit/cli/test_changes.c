@@ -41,7 +41,7 @@ static void test_changes(void **state RD_UNUSED)
            "[{\"member\":\"code\",\"module\":\"index.js\",\"added\":2,\"removed\":1}]");
     after = (cli_changed){ .release = &second, .code = &old, .instances_min = 1, .instances_max = 3 };
     second.engine = RD_ENGINE_JSC;
-    second.keeps_machine = true;
+    second.machine = RD_MACHINE_KEPT;
     second.is_open = true;
     second.limits.time_ms = 5;
     assert_int_equal(rd_release_set_env(&second, "A", "x", &err), 0);

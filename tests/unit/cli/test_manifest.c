@@ -77,6 +77,8 @@ static void test_manifest_rows(void **state RD_UNUSED)
           "limits: {time_ms: 5, request_bytes: 1024}\nresources: {cpu_m: 10}\ninstances: {min: 0, max: 3}\n",
           NULL },
         { "machine kept", "name: a\nengine: jsc\nmachine: kept\n", NULL },
+        { "machine shared", "name: a\nengine: jsc\nmachine: shared\n", NULL },
+        { "machine shared of quickjs", "name: a\nmachine: shared\n", "machine: shared is for engine jsc alone" },
         { "machine fresh", "name: a\nmachine: fresh\n", NULL },
         { "machine kept of quickjs", "name: a\nmachine: kept\n", "engine jsc alone" },
         { "machine of another word", "name: a\nengine: jsc\nmachine: warm\n", "machine" },

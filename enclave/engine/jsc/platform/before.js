@@ -24,7 +24,7 @@
     });
     define(format, { formatToParts(date) { return toParts.call(this, date === undefined ? now() : date); } });
 
-    // Chance is drawn from the host; the pool of a machine is empty until its request draws.
+    // Chance is drawn from the host; the pool is empty until a request draws.
     const { random } = native, pool = new BigUint64Array(32);
     let left = 0;
     define(Math, {
@@ -38,6 +38,8 @@
             return Number(word >> 11n) * 2 ** -53;
         },
     });
+
+    hooks.redraw = () => { left = 0; };
 
     const toBase64 = Uint8Array.prototype.toBase64, fromBase64 = Uint8Array.fromBase64.bind(Uint8Array);
     native.base64 = (bytes) => toBase64.call(bytes);

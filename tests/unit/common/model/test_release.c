@@ -39,6 +39,7 @@ static const spoil rows[] = {
     { "engine missing", "/engine", NULL, RD_E_JSON_MISSING },
     { "other engine", "/engine", "\"v8\"", RD_E_JSON_RANGE },
     { "machine kept on quickjs", "/machine", "\"kept\"", RD_E_JSON_RANGE },
+    { "machine shared on quickjs", "/machine", "\"shared\"", RD_E_JSON_RANGE },
     { "machine fresh, which is left out", "/machine", "\"fresh\"", RD_E_JSON_RANGE },
     { "machine true", "/machine", "true", RD_E_JSON_RANGE },
     { "public_code false and code not sealed", "/public_code", "false", RD_E_JSON_RANGE },
@@ -240,7 +241,7 @@ static void test_sealed_code(void **state RD_UNUSED)
     run_spoils(rd_buf_bytes(&again), parse, sealed_rows, RD_ARRAY_LEN(sealed_rows));
 }
 
-static void test_machine_kept(void **state RD_UNUSED)
+static void try_machine(rd_machine machine)
 {
     RD_CLEANUP(rd_buf_done) rd_buf document = { 0 };
     RD_CLEANUP(rd_buf_done) rd_buf again = { 0 };
@@ -248,18 +249,29 @@ static void test_machine_kept(void **state RD_UNUSED)
     rd_err err = RD_ERR_INIT;
     make(&document);
     assert_int_equal(rd_release_parse(rd_buf_bytes(&document), &release, &err), 0);
-    assert_false(release.keeps_machine);
+    assert_int_equal(release.machine, RD_MACHINE_FRESH);
     release.engine = RD_ENGINE_JSC;
-    release.keeps_machine = true;
+    release.machine = machine;
     write_and_read(&release, &again);
-    assert_true(release.keeps_machine);
+    assert_int_equal(release.machine, machine);
     rd_release_done(&release);
-    static const spoil kept_rows[] = {
+    const spoil kept_rows[] = {
         { "left out (ok)", "/machine", NULL, RD_OK },
         { "fresh", "/machine", "\"fresh\"", RD_E_JSON_RANGE },
+        { "the other word (ok)", "/machine", machine == RD_MACHINE_KEPT ? "\"shared\"" : "\"kept\"", RD_OK },
+        { "in capitals", "/machine", "\"Shared\"", RD_E_JSON_RANGE },
+        { "empty", "/machine", "\"\"", RD_E_JSON_RANGE },
+        { "a number", "/machine", "2", RD_E_JSON_RANGE },
+        { "null", "/machine", "null", RD_E_JSON_RANGE },
         { "of quickjs", "/engine", "\"quickjs\"", RD_E_JSON_RANGE },
     };
     run_spoils(rd_buf_bytes(&again), parse, kept_rows, RD_ARRAY_LEN(kept_rows));
+}
+
+static void test_machine(void **state RD_UNUSED)
+{
+    try_machine(RD_MACHINE_KEPT);
+    try_machine(RD_MACHINE_SHARED);
 }
 
 int main(void)
@@ -268,7 +280,7 @@ int main(void)
         cmocka_unit_test(test_spoiled),     cmocka_unit_test(test_pointer_of_the_offender),
         cmocka_unit_test(test_round_trip),  cmocka_unit_test(test_logs_round_trip),
         cmocka_unit_test(test_env_bounds),  cmocka_unit_test(test_accept),
-        cmocka_unit_test(test_sealed_code), cmocka_unit_test(test_machine_kept),
+        cmocka_unit_test(test_sealed_code), cmocka_unit_test(test_machine),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -286,9 +286,9 @@ static const char *const leaks[] = {
     "{ get stack() { Array.prototype.kept = 1 }, toString() { Array.prototype.kept = 1; return 'x' } })",
 };
 
-static void try_leaks(bool keeps_machine)
+static void try_leaks(encl_engine_keeps keeps)
 {
-    const encl_engine_limits limits = { .keeps_machine = keeps_machine };
+    const encl_engine_limits limits = { .keeps = keeps };
 
     for (size_t i = 0; i < RD_ARRAY_LEN(leaks); i++) {
         char source[1024];
@@ -314,8 +314,8 @@ static void try_leaks(bool keeps_machine)
 static void test_nothing_is_kept(void **state)
 {
     (void)state;
-    try_leaks(false);
-    try_leaks(true);
+    try_leaks(ENCL_KEEPS_NOTHING);
+    try_leaks(ENCL_KEEPS_MACHINE);
 }
 
 int main(void)

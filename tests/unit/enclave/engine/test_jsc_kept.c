@@ -46,7 +46,7 @@ static void test_kept_behind_a_good_end(void **state)
     fixture f = { 0 };
 
     (void)state;
-    fixture_start(&f, &(encl_engine_limits){ .keeps_machine = true, .time_us = 1000000 }, ends_js);
+    fixture_start(&f, &(encl_engine_limits){ .keeps = ENCL_KEEPS_MACHINE, .time_us = 1000000 }, ends_js);
     for (size_t i = 0; i < RD_ARRAY_LEN(calls); i++) {
         unsigned kept = 0, tries = calls[i].keeps ? 5 : 1;
         for (unsigned n = 0; n < tries; n++)
@@ -118,7 +118,7 @@ static void test_no_state_passes(void **state)
     unsigned kept = 0;
 
     (void)state;
-    fixture_start(&f, &(encl_engine_limits){ .keeps_machine = true }, probe_js);
+    fixture_start(&f, &(encl_engine_limits){ .keeps = ENCL_KEEPS_MACHINE }, probe_js);
     call(&f, "/", first, sizeof(first));
     assert_non_null(strstr(first, "one,false,true,false,true,true,false,s,0,65536"));
     for (int i = 0; i < 30; i++) {
@@ -137,7 +137,7 @@ static void test_chance_is_not_shared(void **state)
     fixture f = { 0 };
 
     (void)state;
-    fixture_start(&f, &(encl_engine_limits){ .keeps_machine = true }, probe_js);
+    fixture_start(&f, &(encl_engine_limits){ .keeps = ENCL_KEEPS_MACHINE }, probe_js);
     for (int i = 0; i < 5; i++) {
         f.random_state = 1;
         call(&f, "/random", one, sizeof(one));
@@ -170,7 +170,7 @@ static void test_thousands_of_requests_do_not_fill(void **state)
     uint32_t most = 0, machines = 0;
 
     (void)state;
-    fixture_start(&f, &(encl_engine_limits){ .keeps_machine = true, .heap_size = 32 << 20 },
+    fixture_start(&f, &(encl_engine_limits){ .keeps = ENCL_KEEPS_MACHINE, .heap_size = 32 << 20 },
                   "export default (r) => { const a = Array.from({ length: 4000 }, (_, i) => ({ i, r }));\n"
                   "  globalThis.kept = [a, new Uint8Array(200000).fill(1), new WebAssembly.Memory({ initial: 1 })];\n"
                   "  setTimeout(() => a, 1000); new FinalizationRegistry(() => a).register({}, a);\n"
