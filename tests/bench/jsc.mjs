@@ -1,5 +1,5 @@
 // CPU-bound code on the second engine, through relay, agent and enclave, against workerd on the same handler, which keeps its isolate and is asked
-// directly: in a machine that the release keeps (a new global object for each request), and in a fresh one each time.
+// directly: in one machine for all requests, as the peer has it; in one that is kept, with a new global object for each; and in a fresh one each time.
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { BIN, Stack } from "../support/stack.mjs";
@@ -7,10 +7,10 @@ import { roomy } from "./serving.mjs";
 import { workerd } from "./peers.mjs";
 import { median } from "./report.mjs";
 
-export const names = ["jsc_cpu_vs_workerd", "jsc_fresh_cpu_vs_workerd", "jsc_small_vs_workerd", "jsc_fresh_small_vs_workerd"];
+export const names = ["cpu", "small", "mixed"].flatMap((what) => ["jsc_", "jsc_kept_", "jsc_fresh_"].map((way) => `${way}${what}_vs_workerd`));
 
 // SHA-256 over so many pieces of 4 KB in plain JavaScript: no host function helps.
-const source = (pieces) => `
+const sha256 = (pieces) => `
 const K = Uint32Array.from({ length: 64 }, () => 0);
 for (let n = 0, c = 2; n < 64; c++) { let prime = true; for (let i = 2; i * i <= c; i++) if (c % i === 0) { prime = false; break; } if (prime) K[n++] = (Math.cbrt(c) % 1) * 4294967296; }
 const rotate = (x, n) => x >>> n | x << (32 - n);
@@ -43,8 +43,30 @@ export default { fetch() {
   return new Response([...last].map((x) => x.toString(16).padStart(8, "0")).join(""));
 } };`;
 
-// 8 MB, and 40 KB: about a millisecond once all of it is compiled.
-const sizes = { cpu: { pieces: 2000, calls: 5 }, small: { pieces: 10, calls: 30 } };
+// Objects, maps, JSON, regular expressions, sorting, floating point and strings, each for some milliseconds.
+const mixed = `
+class Point { constructor(x, y) { this.x = x; this.y = y; } add(o) { return new Point(this.x + o.x, this.y + o.y); } }
+const words = Array.from({ length: 2000 }, (_, i) => "word" + (i * 7919 % 1009) + "-" + i);
+const kinds = [
+  () => { let p = new Point(0, 0); for (let i = 0; i < 400000; i++) p = p.add(new Point(i, 1)); return p.x + p.y; },
+  () => { const m = new Map(); for (let n = 0; n < 10; n++) for (const w of words) m.set(w.slice(0, 6), (m.get(w.slice(0, 6)) ?? 0) + 1); return m.size; },
+  () => { let n = 0; for (const o of JSON.parse(JSON.stringify(words.map((w, i) => ({ w, i, t: [i, i + 1] }))))) n += o.t[1]; return n; },
+  () => { let n = 0; for (let i = 0; i < 5; i++) for (const w of words) { const m = /^word(\\d+)-(\\d+)$/.exec(w); n += Number(m[1]) + Number(m[2]); } return n; },
+  () => { const a = Array.from({ length: 10000 }, (_, i) => i * 2654435761 % 4294967296); a.sort((x, y) => x - y); return a[100]; },
+  () => { const n = 96, a = new Float64Array(n * n).fill(1.5), b = new Float64Array(n * n).fill(2), c = new Float64Array(n * n);
+    for (let i = 0; i < n; i++) for (let j = 0; j < n; j++) { let s = 0; for (let k = 0; k < n; k++) s += a[i * n + k] * b[k * n + j]; c[i * n + j] = s; }
+    return c[5]; },
+  () => { let s = ""; for (let i = 0; i < 50000; i++) s += String.fromCharCode(97 + i % 26); return s.split("e").map((x) => x.toUpperCase()).join("+").length; },
+];
+export default { fetch: () => new Response(kinds.map((kind) => kind()).join()) };`;
+
+// 8 MB, and 40 KB: less than a millisecond once all of it is compiled.
+const programs = {
+  cpu: { code: sha256(2000), warm: 5, calls: 5, what: "8 MB" },
+  small: { code: sha256(10), warm: 400, calls: 30, what: "40 KB" },
+  mixed: { code: mixed, warm: 60, calls: 10, what: "the mixed program" },
+};
+const machines = ["shared", "kept", "fresh"];
 
 async function timed(call, calls, want) {
   const all = [];
@@ -58,21 +80,23 @@ async function timed(call, calls, want) {
   return median(all);
 }
 
-async function size(report, stack, name, { pieces, calls }) {
-  const code = source(pieces), peer = await workerd(code), want = {};
+async function measure(report, stack, name, { code, warm, calls, what }) {
+  const peer = await workerd(code), want = {};
   const deploy = async (machine) => (await stack.deploy(`${name}-${machine}`, code, { engine: "jsc", machine, resources: { cpu_m: 4000 } })).app;
   try {
-    const kept = await deploy("kept"), fresh = await deploy("fresh");
-    const ways = [async () => (await stack.invoke(kept)).body, async () => (await stack.invoke(fresh)).body, async () => (await fetch(peer.url)).text()];
+    const apps = [];
+    for (const machine of machines) apps.push(await deploy(machine));
+    const ways = [...apps.map((app) => async () => (await stack.invoke(app)).body), async () => (await fetch(peer.url)).text()];
     const figures = ways.map(() => []);
-    for (const call of ways) await timed(call, 3, want); // connections are open, and what can be warm is
+    for (const [at, call] of ways.entries()) await timed(call, machines[at] === "kept" || machines[at] === "fresh" ? 3 : warm, want); // connections are open, and what can be warm is
     for (let round = 0; round < report.rounds; round++)
       for (const [at, call] of ways.entries()) figures[at].push(await timed(call, calls, want));
-    report.add(`jsc_${name}_vs_workerd`, figures[0], "ms", "workerd, its isolate warm, asked directly", figures[2]);
-    report.add(`jsc_fresh_${name}_vs_workerd`, figures[1], "ms", "the same", figures[2]);
-    report.note(`${pieces * 4} KB in workerd: ${median(figures[2]).toFixed(2)} ms`);
+    for (const [at, way] of ["jsc_", "jsc_kept_", "jsc_fresh_"].entries())
+      report.add(`${way}${name}_vs_workerd`, figures[at], "ms", at === 0 ? "workerd, its isolate warm, asked directly" : "the same", figures.at(-1));
+    report.note(`${what} in workerd: ${median(figures.at(-1)).toFixed(2)} ms`);
   } finally {
     await peer.stop();
+    for (const machine of machines) await stack.cli("apps", "delete", `${name}-${machine}`, "--yes");
   }
 }
 
@@ -80,7 +104,7 @@ export async function run(report) {
   if (!existsSync(join(BIN, "redoubt-enclave-jsc"))) { report.note("redoubt-enclave-jsc was not built: no libjavascriptcoregtk-4.1-dev"); return; }
   const stack = await Stack.start({ hosts: 1, jsc: true, agentFlags: roomy });
   try {
-    for (const [name, what] of Object.entries(sizes)) await size(report, stack, name, what);
+    for (const [name, program] of Object.entries(programs)) await measure(report, stack, name, program);
   } finally {
     await stack.close();
   }
