@@ -4,7 +4,9 @@
 #include "common/base/mem.h"
 #include "common/base/text.h"
 
+#include <assert.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -63,16 +65,18 @@ static void note_loss(agent_receipts *receipts)
 
 void agent_receipts_add(agent_receipts *receipts, const char *instance, uint64_t epoch, rd_bytes record)
 {
-    RD_CLEANUP(rd_buf_done) rd_buf out = { 0 };
+    char head[160];
     uint64_t number = ++receipts->number;
-    (void)rd_buf_printf(&out, "{\"epoch\":%" PRIu64 ",\"instance\":\"%s\",\"n\":%" PRIu64 "} ", epoch, instance,
-                        number);
-    (void)rd_buf_append_base64url(&out, record);
-    (void)rd_buf_append_str(&out, "\n");
-    line *one = rd_alloc(sizeof *one + out.size);
+    int head_size = snprintf(head, sizeof head, "{\"epoch\":%" PRIu64 ",\"instance\":\"%s\",\"n\":%" PRIu64 "} ", epoch,
+                             instance, number);
+    assert(head_size > 0 && (size_t)head_size < sizeof head);
+    size_t text_size = rd_base64url_size(record.size), size = (size_t)head_size + text_size + 1;
+    line *one = rd_alloc(sizeof *one + size);
     one->number = number;
-    one->size = out.size;
-    memcpy(one->text, out.data, out.size);
+    one->size = size;
+    memcpy(one->text, head, (size_t)head_size);
+    rd_base64url_encode(record, (char *)one->text + head_size);
+    one->text[size - 1] = '\n'; /* where the text's own end was */
     *receipts->tail = one;
     receipts->tail = &one->next;
     receipts->size += one->size;

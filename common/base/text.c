@@ -63,20 +63,41 @@ static char *encode_groups(rd_bytes bytes, unsigned bits, const char *alphabet, 
     return out;
 }
 
-static ssize_t decode_groups(const char *text, size_t text_size, unsigned bits, const char *alphabet, uint8_t *out,
+/* Base64: three bytes are four digits; the rest as any. */
+static char *encode_base64(rd_bytes bytes, const char *alphabet, char *out)
+{
+    for (; bytes.size >= 3; bytes.data += 3, bytes.size -= 3) {
+        uint32_t group = (uint32_t)bytes.data[0] << 16 | (uint32_t)bytes.data[1] << 8 | bytes.data[2];
+        *out++ = alphabet[group >> 18];
+        *out++ = alphabet[group >> 12 & 63];
+        *out++ = alphabet[group >> 6 & 63];
+        *out++ = alphabet[group & 63];
+    }
+    return encode_groups(bytes, 6, alphabet, out);
+}
+
+#define NO_DIGIT 0x80u /* a bit that no digit's value has */
+
+typedef struct digit_table {
+    uint8_t values[256];
+} digit_table;
+
+static void fill_digits(digit_table *digits, unsigned bits, const char *alphabet)
+{
+    memset(digits->values, NO_DIGIT, sizeof digits->values);
+    for (unsigned i = 0; i < 1u << bits; i++)
+        digits->values[(uint8_t)alphabet[i]] = (uint8_t)i;
+}
+
+static ssize_t decode_groups(const char *text, size_t text_size, unsigned bits, const digit_table *digits, uint8_t *out,
                              size_t out_max)
 {
-    enum { NONE = 0xff };
-    uint8_t values[256];
     uint32_t pending = 0;
     unsigned pending_bits = 0;
     size_t used = 0;
-    memset(values, NONE, sizeof values);
-    for (unsigned i = 0; i < 1u << bits; i++)
-        values[(uint8_t)alphabet[i]] = (uint8_t)i;
     for (size_t i = 0; i < text_size; i++) {
-        uint8_t value = values[(uint8_t)text[i]];
-        if (value == NONE)
+        uint8_t value = digits->values[(uint8_t)text[i]];
+        if (value & NO_DIGIT)
             return -1;
         pending = pending << bits | value;
         pending_bits += bits;
@@ -93,6 +114,24 @@ static ssize_t decode_groups(const char *text, size_t text_size, unsigned bits, 
     return (ssize_t)used;
 }
 
+static ssize_t decode_base64(const char *text, size_t text_size, const char *alphabet, uint8_t *out, size_t out_max)
+{
+    digit_table digits;
+    size_t used = 0;
+    fill_digits(&digits, 6, alphabet);
+    for (; text_size >= 4 && out_max - used >= 3; text += 4, text_size -= 4) {
+        uint32_t a = digits.values[(uint8_t)text[0]], b = digits.values[(uint8_t)text[1]];
+        uint32_t c = digits.values[(uint8_t)text[2]], d = digits.values[(uint8_t)text[3]];
+        if ((a | b | c | d) & NO_DIGIT)
+            return -1;
+        out[used++] = (uint8_t)(a << 2 | b >> 4);
+        out[used++] = (uint8_t)(b << 4 | c >> 2);
+        out[used++] = (uint8_t)(c << 6 | d);
+    }
+    ssize_t rest = decode_groups(text, text_size, 6, &digits, out + used, out_max - used);
+    return rest < 0 ? -1 : (ssize_t)used + rest;
+}
+
 size_t rd_base32_size(size_t size)
 {
     return (size * 8 + 4) / 5;
@@ -107,7 +146,9 @@ int rd_base32_decode(const char *text, size_t text_size, uint8_t *out, size_t ou
 {
     if (text_size != rd_base32_size(out_size))
         return -1;
-    return decode_groups(text, text_size, 5, base32_alphabet, out, out_size) == (ssize_t)out_size ? 0 : -1;
+    digit_table digits;
+    fill_digits(&digits, 5, base32_alphabet);
+    return decode_groups(text, text_size, 5, &digits, out, out_size) == (ssize_t)out_size ? 0 : -1;
 }
 
 size_t rd_base64url_size(size_t size)
@@ -117,7 +158,7 @@ size_t rd_base64url_size(size_t size)
 
 void rd_base64url_encode(rd_bytes bytes, char *out)
 {
-    *encode_groups(bytes, 6, base64url_alphabet, out) = '\0';
+    *encode_base64(bytes, base64url_alphabet, out) = '\0';
 }
 
 bool rd_buf_append_base64url(rd_buf *buf, rd_bytes bytes)
@@ -126,14 +167,14 @@ bool rd_buf_append_base64url(rd_buf *buf, rd_bytes bytes)
     uint8_t *room = rd_buf_reserve(buf, size);
     if (!room)
         return false;
-    (void)encode_groups(bytes, 6, base64url_alphabet, (char *)room);
+    (void)encode_base64(bytes, base64url_alphabet, (char *)room);
     rd_buf_commit(buf, size);
     return true;
 }
 
 ssize_t rd_base64url_decode(const char *text, size_t text_size, uint8_t *out, size_t out_max)
 {
-    return decode_groups(text, text_size, 6, base64url_alphabet, out, out_max);
+    return decode_base64(text, text_size, base64url_alphabet, out, out_max);
 }
 
 bool rd_buf_append_base64(rd_buf *buf, rd_bytes bytes)
@@ -142,7 +183,7 @@ bool rd_buf_append_base64(rd_buf *buf, rd_bytes bytes)
     uint8_t *room = rd_buf_reserve(buf, size);
     if (!room)
         return false;
-    char *end = encode_groups(bytes, 6, base64_alphabet, (char *)room);
+    char *end = encode_base64(bytes, base64_alphabet, (char *)room);
     while (end < (char *)room + size)
         *end++ = '=';
     rd_buf_commit(buf, size);
@@ -155,7 +196,7 @@ ssize_t rd_base64_decode(const char *text, size_t text_size, uint8_t *out, size_
         return -1;
     for (int i = 0; i < 2 && text_size > 0 && text[text_size - 1] == '='; i++)
         text_size--;
-    return decode_groups(text, text_size, 6, base64_alphabet, out, out_max);
+    return decode_base64(text, text_size, base64_alphabet, out, out_max);
 }
 
 /* Days since 1970-01-01 of a proleptic Gregorian date, and back (Hinnant's civil calendar arithmetic). */

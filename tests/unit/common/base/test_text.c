@@ -81,7 +81,7 @@ static void test_all_bytes_round_trip(void **state RD_UNUSED)
     char text[520];
     for (size_t i = 0; i < sizeof bytes; i++)
         bytes[i] = (uint8_t)i;
-    for (size_t size = 0; size <= sizeof bytes; size += 5) {
+    for (size_t size = 0; size <= sizeof bytes; size++) {
         rd_base64url_encode(rd_bytes_of(bytes, size), text);
         assert_int_equal(rd_base64url_decode(text, strlen(text), out, size), size);
         assert_memory_equal(out, bytes, size);
@@ -89,6 +89,25 @@ static void test_all_bytes_round_trip(void **state RD_UNUSED)
         assert_int_equal(rd_base32_decode(text, strlen(text), out, size), 0);
         assert_memory_equal(out, bytes, size);
     }
+}
+
+/* Wherever it stands, in a group of four or behind the last one. */
+static void test_no_digit_of_base64(void **state RD_UNUSED)
+{
+    static const char good[] = "AAAAAAAAAAA",
+                      digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    uint8_t out[8];
+    for (size_t at = 0; at + 1 < sizeof good - 1; at++)
+        for (unsigned value = 0; value < 256; value++) {
+            char text[sizeof good];
+            memcpy(text, good, sizeof good);
+            text[at] = (char)value;
+            bool is_digit = value != 0 && strchr(digits, (int)value) != NULL;
+            ssize_t size = rd_base64url_decode(text, sizeof good - 1, out, sizeof out);
+            assert_int_equal(size, is_digit ? (ssize_t)sizeof out : -1);
+        }
+    for (size_t room = 0; room < sizeof out; room++)
+        assert_int_equal(rd_base64url_decode(good, sizeof good - 1, out, room), -1);
 }
 
 static const struct {
@@ -230,6 +249,7 @@ int main(void)
         cmocka_unit_test(test_vectors),
         cmocka_unit_test(test_decoders_are_strict),
         cmocka_unit_test(test_all_bytes_round_trip),
+        cmocka_unit_test(test_no_digit_of_base64),
         cmocka_unit_test(test_times),
         cmocka_unit_test(test_times_out_of_range_are_held_at_the_ends),
         cmocka_unit_test(test_numbers),
