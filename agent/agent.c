@@ -14,6 +14,7 @@
 #include "agent/logs.h"
 #include "agent/machine.h"
 #include "agent/measure.h"
+#include "agent/scheduling.h"
 #include "agent/state.h"
 #include "agent/uplink.h"
 #include "common/base/clock.h"
@@ -592,6 +593,7 @@ static void stop(agent_process *self)
 int agent_run(const agent_options *options, rd_err *err)
 {
     agent_process self = { .options = options, .err = RD_ERR_INIT };
+    agent_scheduling_patient();
     int status = start(&self, err);
     if (status == 0)
         status = rd_loop_run(self.loop, err);

@@ -18,6 +18,7 @@
 #include "agent/enclave_priv.h"
 #include "agent/measure.h"
 #include "agent/packet.h"
+#include "agent/scheduling.h"
 #include "agent/sim_files.h"
 #include "agent/sim_kms.h"
 #include "agent/sim_quoter.h"
@@ -620,6 +621,7 @@ int agent_sim_tee_main(int argc, char **argv)
     (void)signal(SIGPIPE, SIG_IGN);
     (void)signal(SIGINT, SIG_IGN); /* a terminal's Ctrl-C is for the agent, which says QUIT */
     (void)umask(077);
+    agent_scheduling_plain();
     RD_CLEANUP(rd_free_p) sim_tee *tee = rd_alloc(sizeof(*tee));
     tee->options = rd_config_values(config);
     tee->enclave_fd = tee->listen_fd = tee->zygote_fd = tee->zygote_pidfd = -1;
