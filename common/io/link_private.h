@@ -43,6 +43,7 @@ struct link_hub {
     rd_link *links; /* all, closing ones included */
     size_t link_count;
     rd_buf gather; /* plaintext of one flush */
+    rd_buf spare;  /* empty: where the next link's ciphertext goes */
     uint8_t *wire; /* read buffer, shared: one read at a time */
     uint8_t *plain;
 };

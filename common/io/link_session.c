@@ -10,6 +10,8 @@
 #define WIRE_SIZE  ((size_t)64 << 10)
 #define PLAIN_SIZE ((size_t)16 << 10)
 #define GATHER_MAX ((size_t)64 << 10)
+#define OUTPUT_MAX ((size_t)8 << 20) /* ciphertext of one link that its socket has not taken */
+#define SPARE_MAX  (2 * GATHER_MAX)
 /* A tick that comes this much too late means that this process stood still, not that the peer was silent. */
 #define LATE_MS 1000
 
@@ -52,6 +54,7 @@ void link_hub_done(link_hub *hub)
     nghttp2_option_del(hub->options);
     link_memory_free(hub->memory);
     rd_buf_wipe(&hub->gather);
+    rd_buf_done(&hub->spare);
     free(hub->wire);
     free(hub->plain);
 }
@@ -163,6 +166,24 @@ static void on_written(uv_write_t *request, int status)
         link_mark_dirty(link);
 }
 
+/* An idle link holds no buffer: one goes round among those that write. */
+static void give_output(link_hub *hub, rd_buf *output)
+{
+    if (hub->spare.data || output->capacity > SPARE_MAX)
+        rd_buf_done(output);
+    else
+        hub->spare = *output;
+    rd_buf_init(output, OUTPUT_MAX);
+}
+
+static void take_output(link_hub *hub, rd_buf *output)
+{
+    if (output->data || !hub->spare.data)
+        return;
+    *output = hub->spare;
+    hub->spare = (rd_buf){ 0 };
+}
+
 /* Sends the TLS output: at once as far as the socket takes it, the rest by a request. */
 static void send_wire(rd_link *link)
 {
@@ -179,12 +200,11 @@ static void send_wire(rd_link *link)
     if (n > 0)
         rd_buf_consume(output, (size_t)n);
     if (output->size == 0) {
-        rd_buf_done(output); /* an idle link holds no buffer */
-        rd_buf_init(output, (size_t)8 << 20);
+        give_output(link->hub, output);
         return;
     }
     link->writing = *output;
-    *output = (rd_buf){ .size_max = (size_t)8 << 20 };
+    rd_buf_init(output, OUTPUT_MAX);
     span = uv_buf_init((char *)link->writing.data, (unsigned)link->writing.size);
     link->is_writing = true;
     if (uv_write(&link->write, (uv_stream_t *)&link->tcp, &span, 1, on_written) < 0) {
@@ -212,6 +232,7 @@ static bool gather(rd_link *link)
     if (plain->size == 0)
         return false;
     rd_err err = RD_ERR_INIT;
+    take_output(link->hub, rd_tls_output(link->tls));
     if (rd_tls_write(link->tls, rd_buf_bytes(plain), &err) < 0) {
         close_for(link, "tls", &err);
         return false;

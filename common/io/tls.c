@@ -145,8 +145,10 @@ static void set_policy(SSL_CTX *ssl, rd_tls_role role)
 {
     static const uint8_t session_context[] = "redoubt";
     SSL_CTX_set_min_proto_version(ssl, is_link(role) ? TLS1_3_VERSION : TLS1_2_VERSION);
-    SSL_CTX_set_mode(ssl,
-                     SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_ENABLE_PARTIAL_WRITE);
+    SSL_CTX_set_mode(ssl, SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_ENABLE_PARTIAL_WRITE);
+    /* Who is dialled by many gives an idle session's buffers back; who dials has few sessions, and keeps them. */
+    if (role != RD_TLS_LINK_CLIENT)
+        SSL_CTX_set_mode(ssl, SSL_MODE_RELEASE_BUFFERS);
     SSL_CTX_set_options(ssl, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE);
     SSL_CTX_set_max_early_data(ssl, 0);
     SSL_CTX_set_num_tickets(ssl, is_link(role) ? 0 : 1); /* links spread their returns instead of resuming */
