@@ -290,9 +290,9 @@ static int open_folder(start *self, rd_err *err)
 
 static int extend_event(encl_platform *platform, const char *name, rd_bytes payload, rd_err *err)
 {
-    uint8_t digest[RD_RTMR_SIZE];
-    rd_event_digest(name, payload, digest);
-    return encl_platform_extend(platform, digest, err);
+    uint8_t digest[1][RD_RTMR_SIZE];
+    rd_event_digest(name, payload, digest[0]);
+    return encl_platform_extend(platform, digest, 1, err);
 }
 
 static int measure(start *self, rd_err *err)

@@ -45,16 +45,21 @@ const char *encl_platform_class(const encl_platform *platform)
     return platform->ops->class_;
 }
 
-int encl_platform_extend(encl_platform *platform, const uint8_t digest[48], rd_err *err)
+int encl_platform_extend(encl_platform *platform, const uint8_t (*digests)[48], size_t count, rd_err *err)
 {
     if (platform->is_closed)
         return rd_err_set(err, RD_E_TEE_CLOSED, "register 3 was closed");
-    return platform->ops->extend(platform, digest, err);
+    return platform->ops->extend(platform, digests, count, err);
 }
 
 void encl_platform_close_register(encl_platform *platform)
 {
     platform->is_closed = true;
+}
+
+int encl_platform_begin_quote(encl_platform *platform, const uint8_t report_data[64], rd_err *err)
+{
+    return platform->ops->begin_quote == NULL ? 0 : platform->ops->begin_quote(platform, report_data, err);
 }
 
 int encl_platform_quote(encl_platform *platform, const uint8_t report_data[64], rd_buf *ret, rd_err *err)

@@ -14,8 +14,10 @@ typedef struct encl_platform encl_platform;
 typedef struct encl_platform_ops {
     const char *tee;    /* "sim", "tdx", "snp": which verifier reads the evidence */
     const char *class_; /* "simulated" or "hardware": nothing mixes the two */
-    /* Extends RTMR3 by a digest; without such a register UNSUPPORTED. */
-    int (*extend)(encl_platform *platform, const uint8_t digest[48], rd_err *err);
+    /* Extends RTMR3 by one digest after the other; without such a register UNSUPPORTED. */
+    int (*extend)(encl_platform *platform, const uint8_t (*digests)[48], size_t count, rd_err *err);
+    /* Asks for the quote that `quote` will be called for; NULL: there is nothing to gain by it. */
+    int (*begin_quote)(encl_platform *platform, const uint8_t report_data[64], rd_err *err);
     /* Appends the quote over report_data. */
     int (*quote)(encl_platform *platform, const uint8_t report_data[64], rd_buf *ret, rd_err *err);
     /* A key of this measurement on this machine, by purpose; NULL: the platform has none. */
@@ -49,10 +51,13 @@ void encl_platform_free_p(encl_platform **platform);
 const char *encl_platform_tee(const encl_platform *platform);
 const char *encl_platform_class(const encl_platform *platform);
 
-/* Extends register 3. After encl_platform_close_register it refuses with TEE_CLOSED. */
-int encl_platform_extend(encl_platform *platform, const uint8_t digest[48], rd_err *err) RD_NODISCARD;
+/* Extends register 3 by each digest in turn. After encl_platform_close_register it refuses with TEE_CLOSED. */
+int encl_platform_extend(encl_platform *platform, const uint8_t (*digests)[48], size_t count, rd_err *err) RD_NODISCARD;
 /* No extension any more from this process (call after redoubt.closed was extended). */
 void encl_platform_close_register(encl_platform *platform);
+/* Lets the platform work on a quote that encl_platform_quote will be asked for; a call for another one is good, too.
+ * Errors as there. */
+int encl_platform_begin_quote(encl_platform *platform, const uint8_t report_data[64], rd_err *err) RD_NODISCARD;
 /* Appends quote bytes. Errors: TEE_UNAVAILABLE, TEE_REFUSED with the platform's words. */
 int encl_platform_quote(encl_platform *platform, const uint8_t report_data[64], rd_buf *ret, rd_err *err) RD_NODISCARD;
 /* The key under which a key service keeps its root over a restart: the same for the same measurement on the same

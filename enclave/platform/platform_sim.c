@@ -28,6 +28,8 @@ enum {
 typedef struct sim_platform {
     encl_platform base;
     int fd;
+    bool has_begun; /* a quote over these data was asked for, and its answer not read */
+    uint8_t begun[64];
 } sim_platform;
 
 static int64_t now_ms(void)
@@ -75,13 +77,17 @@ static int transfer(int fd, const uint8_t *out, uint8_t *in, size_t size, int64_
     return 0;
 }
 
-/* One question and its answer; the payload of the wanted answer is appended to ret (may be NULL when it is empty). */
-static int ask(sim_platform *sim, rd_bytes question, uint8_t want, rd_buf *ret, rd_err *err)
+static int put_question(const sim_platform *sim, const rd_buf *question, rd_err *err)
+{
+    return transfer(sim->fd, question->data, NULL, question->size, now_ms() + SIM_WAIT_MS, err);
+}
+
+/* The payload of the wanted answer is appended to ret (may be NULL when it is empty). */
+static int take_answer(const sim_platform *sim, uint8_t want, rd_buf *ret, rd_err *err)
 {
     int64_t until = now_ms() + SIM_WAIT_MS;
     uint8_t head[5];
-    if (transfer(sim->fd, question.data, NULL, question.size, until, err) < 0 ||
-        transfer(sim->fd, NULL, head, sizeof(head), until, err) < 0)
+    if (transfer(sim->fd, NULL, head, sizeof(head), until, err) < 0)
         return -1;
     rd_cursor cursor = rd_cursor_of(RD_BYTES_ARRAY(head));
     uint32_t size = rd_cursor_u32be(&cursor);
@@ -103,23 +109,64 @@ static int ask(sim_platform *sim, rd_bytes question, uint8_t want, rd_buf *ret, 
     return 0;
 }
 
-static int sim_extend(encl_platform *platform, const uint8_t digest[48], rd_err *err)
+/* Answers come in the order of the questions: what was begun and is not wanted any more is read away. */
+static int drop_begun(sim_platform *sim, rd_err *err)
 {
-    RD_CLEANUP(rd_buf_done) rd_buf question = { 0 };
-    rd_buf_append_u32be(&question, 1 + 1 + 48);
-    rd_buf_append_u8(&question, SIM_EXTEND);
-    rd_buf_append_u8(&question, 3);
-    rd_buf_append(&question, digest, 48);
-    return ask((sim_platform *)platform, rd_buf_bytes(&question), SIM_EXTENDED, NULL, err);
+    RD_CLEANUP(rd_buf_done) rd_buf ignored = { 0 };
+    if (!sim->has_begun)
+        return 0;
+    sim->has_begun = false;
+    return take_answer(sim, SIM_QUOTED, &ignored, err);
 }
 
-static int sim_quote(encl_platform *platform, const uint8_t report_data[64], rd_buf *ret, rd_err *err)
+static int ask(sim_platform *sim, const rd_buf *question, uint8_t want, rd_buf *ret, rd_err *err)
 {
+    if (drop_begun(sim, err) < 0 || put_question(sim, question, err) < 0)
+        return -1;
+    return take_answer(sim, want, ret, err);
+}
+
+/* All questions at once, then all answers. */
+static int sim_extend(encl_platform *platform, const uint8_t (*digests)[48], size_t count, rd_err *err)
+{
+    sim_platform *sim = (sim_platform *)platform;
+    RD_CLEANUP(rd_buf_done) rd_buf questions = { 0 };
+    for (size_t i = 0; i < count; i++) {
+        rd_buf_append_u32be(&questions, 1 + 1 + 48);
+        rd_buf_append_u8(&questions, SIM_EXTEND);
+        rd_buf_append_u8(&questions, 3);
+        rd_buf_append(&questions, digests[i], 48);
+    }
+    if (drop_begun(sim, err) < 0 || put_question(sim, &questions, err) < 0)
+        return -1;
+    for (size_t i = 0; i < count; i++)
+        if (take_answer(sim, SIM_EXTENDED, NULL, err) < 0)
+            return -1;
+    return 0;
+}
+
+static int sim_begin_quote(encl_platform *platform, const uint8_t report_data[64], rd_err *err)
+{
+    sim_platform *sim = (sim_platform *)platform;
     RD_CLEANUP(rd_buf_done) rd_buf question = { 0 };
     rd_buf_append_u32be(&question, 1 + 64);
     rd_buf_append_u8(&question, SIM_QUOTE);
     rd_buf_append(&question, report_data, 64);
-    return ask((sim_platform *)platform, rd_buf_bytes(&question), SIM_QUOTED, ret, err);
+    if (drop_begun(sim, err) < 0 || put_question(sim, &question, err) < 0)
+        return -1;
+    memcpy(sim->begun, report_data, sizeof(sim->begun));
+    sim->has_begun = true;
+    return 0;
+}
+
+static int sim_quote(encl_platform *platform, const uint8_t report_data[64], rd_buf *ret, rd_err *err)
+{
+    sim_platform *sim = (sim_platform *)platform;
+    bool is_begun = sim->has_begun && memcmp(sim->begun, report_data, sizeof(sim->begun)) == 0;
+    if (!is_begun && sim_begin_quote(platform, report_data, err) < 0)
+        return -1;
+    sim->has_begun = false;
+    return take_answer(sim, SIM_QUOTED, ret, err);
 }
 
 static int sim_seal_key(encl_platform *platform, const char *label, uint8_t ret[32], rd_err *err)
@@ -129,7 +176,7 @@ static int sim_seal_key(encl_platform *platform, const char *label, uint8_t ret[
     rd_buf_append_u32be(&question, 1 + (uint32_t)strlen(label));
     rd_buf_append_u8(&question, SIM_SEAL_KEY);
     rd_buf_append_str(&question, label);
-    if (ask((sim_platform *)platform, rd_buf_bytes(&question), SIM_SEAL_KEY_IS, &key, err) < 0)
+    if (ask((sim_platform *)platform, &question, SIM_SEAL_KEY_IS, &key, err) < 0)
         return -1;
     if (key.size != 32)
         return rd_err_set(err, RD_E_TEE_REFUSED, "a sealing key of %zu bytes", key.size);
@@ -147,6 +194,7 @@ static void sim_free(encl_platform *platform)
 static const encl_platform_ops sim_ops = { .tee = "sim",
                                            .class_ = "simulated",
                                            .extend = sim_extend,
+                                           .begin_quote = sim_begin_quote,
                                            .quote = sim_quote,
                                            .seal_key = sim_seal_key,
                                            .free = sim_free };

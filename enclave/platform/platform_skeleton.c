@@ -5,9 +5,9 @@
 
 #include "common/base/mem.h"
 
-static int skeleton_extend(encl_platform *platform, const uint8_t digest[48], rd_err *err)
+static int skeleton_extend(encl_platform *platform, const uint8_t (*digests)[48], size_t count, rd_err *err)
 {
-    (void)platform, (void)digest;
+    (void)platform, (void)digests, (void)count;
     return rd_err_set(err, RD_E_TEE_UNAVAILABLE, "this port has no register to extend");
 }
 

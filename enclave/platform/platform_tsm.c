@@ -125,12 +125,14 @@ static int tsm_quote(encl_platform *platform, const uint8_t report_data[64], rd_
     return rd_err_set(err, RD_E_TEE_REFUSED, "configfs-tsm entries were used by others %d times", TSM_TRIES);
 }
 
-static int tsm_extend(encl_platform *platform, const uint8_t digest[48], rd_err *err)
+static int tsm_extend(encl_platform *platform, const uint8_t (*digests)[48], size_t count, rd_err *err)
 {
     tsm_platform *tsm = (tsm_platform *)platform;
-    ssize_t put = pwrite(tsm->rtmr_fd, digest, 48, 0);
-    if (put != 48)
-        return rd_err_set_errno(err, RD_E_TEE_REFUSED, put < 0 ? errno : EIO, "extend register 3");
+    for (size_t i = 0; i < count; i++) {
+        ssize_t put = pwrite(tsm->rtmr_fd, digests[i], 48, 0);
+        if (put != 48)
+            return rd_err_set_errno(err, RD_E_TEE_REFUSED, put < 0 ? errno : EIO, "extend register 3");
+    }
     return 0;
 }
 

@@ -16,20 +16,13 @@ struct encl_identity {
     rd_digest status;
 };
 
-static int extend_event(encl_platform *platform, const char *name, rd_bytes payload, rd_err *err)
-{
-    uint8_t digest[RD_RTMR_SIZE];
-    rd_event_digest(name, payload, digest);
-    if (encl_platform_extend(platform, digest, err) < 0)
-        return rd_err_wrap(err, "event %s", name);
-    return 0;
-}
-
 int encl_identity_measure(encl_platform *platform, const uint8_t header[RD_LAUNCH_HEADER_SIZE], rd_err *err)
 {
-    if (extend_event(platform, RD_EVENT_APP, rd_bytes_of(header, RD_LAUNCH_HEADER_SIZE), err) < 0 ||
-        extend_event(platform, RD_EVENT_CLOSED, RD_BYTES_NULL, err) < 0)
-        return -1;
+    uint8_t digests[2][RD_RTMR_SIZE];
+    rd_event_digest(RD_EVENT_APP, rd_bytes_of(header, RD_LAUNCH_HEADER_SIZE), digests[0]);
+    rd_event_digest(RD_EVENT_CLOSED, RD_BYTES_NULL, digests[1]);
+    if (encl_platform_extend(platform, digests, RD_ARRAY_LEN(digests), err) < 0)
+        return rd_err_wrap(err, "events " RD_EVENT_APP " and " RD_EVENT_CLOSED);
     encl_platform_close_register(platform);
     return 0;
 }
@@ -109,6 +102,19 @@ static int name_keys(encl_identity *identity, rd_statement *statement, rd_err *e
         return -1;
     rd_sha256(RD_BYTES_ARRAY(keys), statement->ohttp);
     return 0;
+}
+
+int encl_identity_begin_status(encl_identity *identity, const uint8_t nonce[RD_NONCE_SIZE], rd_err *err)
+{
+    RD_CLEANUP(rd_buf_done) rd_buf text = { 0 };
+    uint8_t report_data[RD_REPORT_DATA_SIZE];
+    rd_statement statement = identity->statement;
+    statement.purpose = RD_PURPOSE_STATUS;
+    memcpy(statement.nonce, nonce, RD_NONCE_SIZE);
+    if (name_keys(identity, &statement, err) < 0 || rd_statement_encode(&statement, &text, err) < 0)
+        return -1;
+    rd_statement_report_data(rd_buf_bytes(&text), report_data);
+    return encl_platform_begin_quote(identity->platform, report_data, err);
 }
 
 int encl_identity_evidence(encl_identity *identity, rd_purpose purpose, const uint8_t nonce[RD_NONCE_SIZE], rd_buf *ret,

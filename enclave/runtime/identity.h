@@ -26,6 +26,8 @@ int encl_identity_new(encl_platform *platform, encl_seal *seal, const uint8_t he
 encl_identity *encl_identity_free(encl_identity *identity);
 void encl_identity_free_p(encl_identity **identity);
 
+/* Has the quote of the next status evidence with this nonce made meanwhile. Errors: TEE_UNAVAILABLE, TEE_REFUSED. */
+int encl_identity_begin_status(encl_identity *identity, const uint8_t nonce[RD_NONCE_SIZE], rd_err *err) RD_NODISCARD;
 /* Appends an evidence bundle. purpose is STATUS or CLIENT (else PURPOSE). The digest of a status statement becomes what
  * receipts name as their evidence. Errors: TEE_UNAVAILABLE, TEE_REFUSED. */
 int encl_identity_evidence(encl_identity *identity, rd_purpose purpose, const uint8_t nonce[RD_NONCE_SIZE], rd_buf *ret,

@@ -259,11 +259,13 @@ static int open_server(encl_instance *instance, rd_err *err)
     return encl_uplink_listen(&instance->uplink, err);
 }
 
+/* The quote is made while the code is loaded; without the code no evidence leaves. */
 static int begin_serving(encl_instance *instance, rd_err *err)
 {
+    if (encl_identity_begin_status(instance->identity, instance->start.nonce, err) < 0)
+        return rd_err_wrap(err, "evidence");
     if (load_function(instance, err) < 0)
         return -1;
-    /* What follows is told at once: the controller writes it down once. */
     encl_uplink_gather(&instance->uplink);
     if (send_evidence(instance, instance->start.nonce, err) < 0)
         return -1;
@@ -284,8 +286,10 @@ static int open_logs(encl_instance *instance, rd_err *err)
                           encl_seal_random(instance->seal), err);
 }
 
+/* What is said on the way is told at once: the controller is woken once, and writes it down once. */
 static int specialise(encl_instance *instance, rd_bytes start, rd_err *err)
 {
+    encl_uplink_gather(&instance->uplink);
     encl_uplink_phase(&instance->uplink, "launching", "", "");
     if (open_app(instance, start, err) < 0 ||
         encl_seal_new(instance->platform, rd_clock_system(), ENCL_SEAL_LIMITS, &instance->seal, err) < 0 ||
@@ -299,9 +303,11 @@ static int specialise(encl_instance *instance, rd_bytes start, rd_err *err)
         return -1;
     instance->phase = PHASE_GRANT;
     instance->asked = instance->app.head;
-    if (instance->start.has_grant_nonce)
-        return wish_for_grant(instance, instance->start.grant_nonce, err);
-    wish_for_nonce(instance);
+    if (!instance->start.has_grant_nonce)
+        wish_for_nonce(instance);
+    else if (wish_for_grant(instance, instance->start.grant_nonce, err) < 0)
+        return -1;
+    encl_uplink_flush(&instance->uplink);
     return 0;
 }
 

@@ -183,6 +183,7 @@ void encl_uplink_log(encl_uplink *uplink, const char *level, rd_bytes line)
     put_text(&text, rd_bytes_of(line.data, RD_MIN(line.size, LINE_MAX)));
     rd_buf_append_u8(&text, '}');
     encl_uplink_send(uplink, ENCL_CONTROL_LOG, rd_buf_bytes(&text));
+    encl_uplink_flush(uplink); /* what runs long, or is killed, has said it */
 }
 
 void encl_uplink_receipts(encl_uplink *uplink, rd_bytes record)

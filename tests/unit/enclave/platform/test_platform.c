@@ -70,14 +70,83 @@ static void test_sim(void **state)
         (void)shutdown(pair[1], SHUT_WR);
         RD_CLEANUP(rd_buf_done) rd_buf quote = { 0 };
         rd_err err = RD_ERR_INIT;
-        uint8_t data[64] = { 7 };
+        const uint8_t data[64] = { 7 }, digest[1][48] = { { 7 } };
         int outcome = rows[i].is_quote ? encl_platform_quote(platform, data, &quote, &err)
-                                       : encl_platform_extend(platform, data, &err);
+                                       : encl_platform_extend(platform, digest, 1, &err);
         if (err.code != rows[i].want || (outcome == 0) != (rows[i].want == RD_OK))
             fail_msg("%s: %d, %s", rows[i].name, outcome, err.text);
         encl_platform_free(platform);
         (void)close(pair[1]);
     }
+}
+
+/* Two extensions are asked for at once; a second answer that refuses is a failure. */
+static void test_extend_many(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name, *answer;
+        size_t size;
+        rd_code want;
+    } rows[] = {
+        { "both", "\0\0\0\1\x81\0\0\0\1\x81", 10, RD_OK },
+        { "the second refused", "\0\0\0\1\x81\0\0\0\3\xffno", 12, RD_E_TEE_REFUSED },
+        { "the second missing", "\0\0\0\1\x81", 5, RD_E_TEE_UNAVAILABLE },
+    };
+    for (size_t i = 0; i < RD_ARRAY_LEN(rows); i++) {
+        int pair[2];
+        uint8_t asked[256];
+        assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+        encl_platform *platform = encl_platform_sim_new(pair[0]);
+        assert_int_equal(write(pair[1], rows[i].answer, rows[i].size), (ssize_t)rows[i].size);
+        (void)shutdown(pair[1], SHUT_WR);
+        rd_err err = RD_ERR_INIT;
+        const uint8_t digests[2][48] = { { 1 }, { 2 } };
+        if ((encl_platform_extend(platform, digests, 2, &err) == 0) != (rows[i].want == RD_OK) ||
+            err.code != rows[i].want)
+            fail_msg("%s: %s", rows[i].name, err.text);
+        assert_int_equal(recv(pair[1], asked, sizeof(asked), MSG_DONTWAIT), 2 * (4 + 1 + 1 + 48));
+        assert_memory_equal(asked, "\0\0\0\x32\1\3\1", 7);
+        assert_memory_equal(asked + 54, "\0\0\0\x32\1\3\2", 7);
+        encl_platform_free(platform);
+        (void)close(pair[1]);
+    }
+}
+
+/* A quote that was begun is not asked for again; one over other data is, and gets its own answer. */
+static void test_begun_quote(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        uint8_t wanted;
+        size_t asked;
+        const char *quote;
+    } rows[] = { { "the one that was begun", 7, 1, "first" }, { "another one", 8, 2, "other" } };
+    for (size_t i = 0; i < RD_ARRAY_LEN(rows); i++) {
+        int pair[2];
+        uint8_t asked[256];
+        static const char answers[] = "\0\0\0\6\x82"
+                                      "first\0\0\0\6\x82"
+                                      "other";
+        assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+        encl_platform *platform = encl_platform_sim_new(pair[0]);
+        assert_int_equal(write(pair[1], answers, sizeof(answers) - 1), (ssize_t)sizeof(answers) - 1);
+        RD_CLEANUP(rd_buf_done) rd_buf quote = { 0 };
+        rd_err err = RD_ERR_INIT;
+        const uint8_t begun[64] = { 7 }, wanted[64] = { rows[i].wanted };
+        assert_int_equal(encl_platform_begin_quote(platform, begun, &err), 0);
+        assert_int_equal(encl_platform_quote(platform, wanted, &quote, &err), 0);
+        assert_string_equal(rd_buf_text(&quote), rows[i].quote);
+        assert_int_equal(recv(pair[1], asked, sizeof(asked), MSG_DONTWAIT), (int)rows[i].asked * (4 + 1 + 64));
+        encl_platform_free(platform);
+        (void)close(pair[1]);
+    }
+    encl_platform *none = encl_platform_skeleton_new(); /* nothing to gain: quote says what is wrong */
+    const uint8_t data[64] = { 1 };
+    rd_err err = RD_ERR_INIT;
+    assert_int_equal(encl_platform_begin_quote(none, data, &err), 0);
+    encl_platform_free(none);
 }
 
 static void test_closed_register(void **state)
@@ -87,9 +156,9 @@ static void test_closed_register(void **state)
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
     encl_platform *platform = encl_platform_sim_new(pair[0]);
     rd_err err = RD_ERR_INIT;
-    const uint8_t digest[48] = { 1 };
+    const uint8_t digest[1][48] = { { 1 } };
     encl_platform_close_register(platform);
-    assert_int_equal(encl_platform_extend(platform, digest, &err), -1);
+    assert_int_equal(encl_platform_extend(platform, digest, 1, &err), -1);
     assert_int_equal(err.code, RD_E_TEE_CLOSED);
     char byte; /* and nothing was asked of the quoter */
     assert_int_equal(recv(pair[1], &byte, 1, MSG_DONTWAIT), -1);
@@ -100,8 +169,8 @@ static void test_closed_register(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_floor),
-        cmocka_unit_test(test_sim),
+        cmocka_unit_test(test_floor),           cmocka_unit_test(test_sim),
+        cmocka_unit_test(test_extend_many),     cmocka_unit_test(test_begun_quote),
         cmocka_unit_test(test_closed_register),
     };
     return cmocka_run_group_tests_name("platform", tests, NULL, NULL);
