@@ -83,9 +83,8 @@ typedef struct api_context {
     struct api_limits *limits;         /* (loop) */
     struct api_static *files;          /* (loop) */
     struct api_server *server;         /* (loop) REST listener */
-    struct api_server *apps_server;    /* (loop) applications' listener; NULL when off */
     struct api_agents *agents;         /* (loop) */
-    struct api_apps *apps;             /* (loop) */
+    struct api_apps *apps;             /* (loop) applications' listener; NULL when off */
     struct api_ingest *ingest;         /* own thread */
     struct api_relay *relay;           /* (loop) */
     struct api_tail *tail;             /* (loop) */

@@ -71,15 +71,13 @@ static int check_body_headers(api_request *request, rd_err *err)
     uint64_t size;
     bool is_there = api_body_is_coming(request, &size);
     if (route->body_max)
-        request->body_max = route->body_max;
+        request->intake.body_max = route->body_max;
     else
-        request->body_max = route->flags & (API_BODY_JSON | API_BODY_BYTES) ? API_JSON_BODY_MAX : 0;
-    rd_buf_init(&request->body, request->body_max);
-    if (size > request->body_max)
+        request->intake.body_max = route->flags & (API_BODY_JSON | API_BODY_BYTES) ? API_JSON_BODY_MAX : 0;
+    rd_buf_init(&request->intake.body, request->intake.body_max);
+    if (size > request->intake.body_max)
         return rd_err_set(err, RD_E_TOO_LARGE, "the body has %llu bytes; at most %zu", (unsigned long long)size,
-                          request->body_max);
-    if (is_there && route->admit && route->admit(request, err) < 0)
-        return -1;
+                          request->intake.body_max);
     if (!(route->flags & API_BODY_JSON))
         return 0;
     if (!is_there && !(route->flags & API_BODY_OPTIONAL))
@@ -125,10 +123,7 @@ static int find_route(api_request *request, const api_server_routes *routes, rd_
     case API_MATCH_NONE:
         break;
     }
-    if (!routes->fallback)
-        return rd_err_set(err, RD_E_NOT_FOUND, "nothing is here");
-    request->route = routes->fallback;
-    return 0;
+    return rd_err_set(err, RD_E_NOT_FOUND, "nothing is here");
 }
 
 /* Who shows no secret at all is refused before a body is read. */

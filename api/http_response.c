@@ -5,18 +5,20 @@
 #include <string.h>
 #include <strings.h>
 
-#define SIZE_LINE_MAX 8 /* hex digits */
-#define TRAILER       "redoubt-receipt"
-#define TRAILER_MAX   ((size_t)24 << 10) /* its line: the base64url form of RD_RECEIPT_SIZE_MAX and the name */
+#include "common/http/field.h"
+#include "common/http/head.h"
 
-enum { PHASE_HEAD, PHASE_BODY, PHASE_CHUNK_END, PHASE_CHUNK_SIZE, PHASE_TRAILER, PHASE_DONE };
+#define TRAILER     "redoubt-receipt"
+#define TRAILER_MAX ((size_t)24 << 10) /* its line: the base64url form of RD_RECEIPT_SIZE_MAX and the name */
+
+enum { PHASE_HEAD, PHASE_BODY, PHASE_CHUNKS, PHASE_DONE };
 
 void api_http_response_begin(api_http_response *response, bool is_head_request, uint64_t body_max)
 {
     if (response->head.size_max == 0)
         rd_buf_init(&response->head, API_HTTP_HEAD_MAX + 1);
     rd_buf_clear(&response->head);
-    rd_buf_clear(&response->line);
+    rd_http_chunks_begin(&response->chunks, body_max, TRAILER_MAX);
     rd_buf_clear(&response->trailer);
     response->is_head_request = is_head_request;
     response->body_max = body_max;
@@ -28,66 +30,34 @@ void api_http_response_begin(api_http_response *response, bool is_head_request, 
     response->has_length = false;
     response->content_length = 0;
     response->body_left = 0;
-    response->body_taken = 0;
     response->keeps_alive = false;
 }
 
 void api_http_response_done(api_http_response *response)
 {
     rd_buf_done(&response->head);
-    rd_buf_done(&response->line);
+    rd_http_chunks_done(&response->chunks);
     rd_buf_done(&response->trailer);
 }
 
-static bool is_tchar(unsigned char c)
-{
-    return isalnum(c) || (c != 0 && strchr("!#$%&'*+-.^_`|~", c) != NULL);
-}
-
-bool api_http_is_token(const char *text)
-{
-    if (*text == 0)
-        return false;
-    for (; *text; text++)
-        if (!is_tchar((unsigned char)*text))
-            return false;
-    return true;
-}
-
-bool api_http_is_value(const char *text)
-{
-    for (; *text; text++) {
-        unsigned char c = (unsigned char)*text;
-        if ((c < 0x20 && c != '\t') || c == 0x7f)
-            return false;
-    }
-    return true;
-}
-
 /* RFC 9110, 5.6.1: a comma-separated list, any case. */
-static bool list_has(const char *list, const char *token)
+static bool list_has(rd_bytes list, rd_bytes token)
 {
-    size_t size = strlen(token);
-    while (list && *list) {
-        list += strspn(list, ", \t");
-        size_t item = strcspn(list, ", \t");
-        if (item == size && strncasecmp(list, token, size) == 0)
+    for (size_t at = 0; at < list.size;) {
+        size_t end = at;
+        while (end < list.size && list.data[end] != ',' && list.data[end] != ' ' && list.data[end] != '\t')
+            end++;
+        if (end > at && end - at == token.size &&
+            strncasecmp((const char *)list.data + at, (const char *)token.data, token.size) == 0)
             return true;
-        list += item;
+        at = end + 1;
     }
     return false;
 }
 
-bool api_http_is_hop_by_hop(const char *name, const char *connection)
+bool api_http_is_hop_by_hop(rd_bytes name, rd_bytes connection)
 {
-    static const char *const names[] = {
-        "connection", "keep-alive",        "proxy-connection", "proxy-authenticate", "proxy-authorization", "te",
-        "trailer",    "transfer-encoding", "upgrade",          "content-length"
-    };
-    for (size_t i = 0; i < RD_ARRAY_LEN(names); i++)
-        if (strcasecmp(name, names[i]) == 0)
-            return true;
-    return list_has(connection, name);
+    return rd_http_is_of_connection(name) || list_has(connection, name);
 }
 
 const char *api_http_response_header(const api_http_response *response, const char *name)
@@ -114,7 +84,7 @@ static int parse_status_line(api_http_response *response, const char *line, rd_e
             return invalid(err, "status is not three digits");
     if (digits[3] != 0 && digits[3] != ' ')
         return invalid(err, "status is longer than three digits");
-    if (!api_http_is_value(digits + 3))
+    if (!rd_http_is_text(rd_bytes_str(digits + 3)))
         return invalid(err, "control character in the reason");
     response->status = (digits[0] - '0') * 100 + (digits[1] - '0') * 10 + (digits[2] - '0');
     if (response->status < 200 || response->status > 599)
@@ -129,7 +99,7 @@ static int parse_field(api_http_response *response, char *line, rd_err *err)
     if (!colon)
         return invalid(err, "header line without a colon");
     *colon = 0;
-    if (!api_http_is_token(line))
+    if (!rd_http_is_token(rd_bytes_of(line, (size_t)(colon - line))))
         return invalid(err, "header name is not a token");
     for (char *p = line; *p; p++)
         *p = (char)tolower((unsigned char)*p);
@@ -137,7 +107,7 @@ static int parse_field(api_http_response *response, char *line, rd_err *err)
     size_t size = strlen(value);
     while (size > 0 && (value[size - 1] == ' ' || value[size - 1] == '\t'))
         value[--size] = 0;
-    if (!api_http_is_value(value))
+    if (!rd_http_is_text(rd_bytes_of(value, size)))
         return invalid(err, "control character in a header value");
     if (response->header_count == API_HTTP_HEADERS_MAX)
         return invalid(err, "more than 64 headers");
@@ -184,6 +154,7 @@ static int decide_framing(api_http_response *response, rd_err *err)
             return invalid(err, "content-length is not a number");
         response->has_length = true;
     }
+    const char *connection = api_http_response_header(response, "connection");
     bool is_bodiless = response->is_head_request || response->status == 204 || response->status == 304;
     if (response->has_length && response->is_chunked)
         return invalid(err, "content-length and chunks");
@@ -193,7 +164,7 @@ static int decide_framing(api_http_response *response, rd_err *err)
         return body_too_large(response, response->content_length, err);
     response->is_chunked = response->is_chunked && !is_bodiless;
     response->body_left = is_bodiless ? 0 : response->content_length;
-    response->keeps_alive = !list_has(api_http_response_header(response, "connection"), "close");
+    response->keeps_alive = !list_has(rd_bytes_str(connection ? connection : ""), RD_BYTES_LIT("close"));
     return 0;
 }
 
@@ -243,56 +214,14 @@ static bool take_head(api_http_response *response, rd_bytes *input)
     return found != NULL;
 }
 
-/* ---- chunks (RFC 9112, 7.1) ---- */
+/* ---- chunks ---- */
 
-/* Moves input into line up to CR LF, which stays out: 1 when it is whole, NUL behind it. */
-static int take_line(api_http_response *response, rd_bytes *input, size_t max, rd_err *err)
+/* The one trailer. */
+static int parse_trailer(api_http_response *response, const char *text, rd_err *err)
 {
-    rd_buf *line = &response->line;
-    while (input->size > 0) {
-        uint8_t c = *input->data;
-        bool follows_cr = line->size > 0 && line->data[line->size - 1] == '\r';
-        if (follows_cr != (c == '\n') || c == 0)
-            return invalid(err, "a line of its chunks without CR LF");
-        input->data++;
-        input->size--;
-        if (c == '\n') {
-            line->size--;
-            line->data[line->size] = 0;
-            return 1;
-        }
-        if (line->size >= max + (c == '\r'))
-            return rd_err_set(err, RD_E_TOO_LARGE, "instance's response: a line of its chunks above %zu bytes", max);
-        (void)rd_buf_append_u8(line, c);
-    }
-    return 0;
-}
-
-static int parse_chunk_size(api_http_response *response, rd_err *err)
-{
-    const char *text = (const char *)response->line.data;
-    if (response->line.size == 0 || strspn(text, "0123456789abcdefABCDEF") != response->line.size)
-        return invalid(err, "a chunk's size is no hex number");
-    uint64_t size = strtoull(text, NULL, 16);
-    if (size > response->body_max - response->body_taken)
-        return body_too_large(response, response->body_taken + size, err);
-    rd_buf_clear(&response->line);
-    response->body_taken += size;
-    response->body_left = size;
-    response->phase = size > 0 ? PHASE_BODY : PHASE_TRAILER;
-    return 0;
-}
-
-/* The empty line, or the one trailer. */
-static int parse_trailer(api_http_response *response, rd_err *err)
-{
-    const char *text = (const char *)response->line.data;
     size_t name = sizeof TRAILER - 1;
-    if (response->line.size == 0) {
-        response->phase = PHASE_DONE;
-        return 0;
-    }
-    if (response->trailer.size > 0 || strncasecmp(text, TRAILER ":", name + 1) != 0 || !api_http_is_value(text))
+    if (response->trailer.size > 0 || strncasecmp(text, TRAILER ":", name + 1) != 0 ||
+        !rd_http_is_text(rd_bytes_str(text)))
         return invalid(err, "a trailer that is no receipt, or a second one");
     text += name + 1 + strspn(text + name + 1, " \t");
     size_t size = strlen(text);
@@ -300,33 +229,31 @@ static int parse_trailer(api_http_response *response, rd_err *err)
         size--;
     (void)rd_buf_append(&response->trailer, text, size);
     (void)rd_buf_append_u8(&response->trailer, 0);
-    rd_buf_clear(&response->line);
     return 0;
 }
 
-static int parse_chunk_end(api_http_response *response, rd_err *err)
+static int step_chunks(api_http_response *response, rd_bytes *input, rd_bytes *ret_body, rd_err *err)
 {
-    if (response->line.size > 0)
-        return invalid(err, "a chunk that is longer than its size");
-    response->phase = PHASE_CHUNK_SIZE;
-    return 0;
-}
-
-/* What stands between the bytes of two chunks, or behind the last; returns as api_http_response_step does. */
-static int step_between(api_http_response *response, rd_bytes *input, rd_err *err)
-{
-    while (response->phase != PHASE_BODY && response->phase != PHASE_DONE) {
-        bool is_trailer = response->phase == PHASE_TRAILER;
-        int whole = take_line(response, input, is_trailer ? TRAILER_MAX : SIZE_LINE_MAX, err);
-        if (whole <= 0)
-            return whole < 0 ? -1 : API_HTTP_MORE;
-        int outcome = response->phase == PHASE_CHUNK_SIZE  ? parse_chunk_size(response, err)
-                      : response->phase == PHASE_CHUNK_END ? parse_chunk_end(response, err)
-                                                           : parse_trailer(response, err);
-        if (outcome < 0)
-            return -1;
+    rd_err why = RD_ERR_INIT;
+    response->chunks.body_max = response->body_max;
+    for (;;) {
+        switch (rd_http_chunks_next(&response->chunks, input, ret_body, &why)) {
+        case RD_HTTP_CHUNKS_MORE:
+            return API_HTTP_MORE;
+        case RD_HTTP_CHUNKS_PIECE:
+            return API_HTTP_BODY;
+        case RD_HTTP_CHUNKS_TRAILER:
+            if (parse_trailer(response, (const char *)ret_body->data, err) < 0)
+                return -1;
+            break;
+        case RD_HTTP_CHUNKS_END:
+            response->phase = PHASE_DONE;
+            return API_HTTP_DONE;
+        default:
+            return rd_err_set(err, why.code == RD_E_TOO_LARGE ? RD_E_TOO_LARGE : RD_E_RESPONSE_INVALID,
+                              "instance's response: %s", why.text);
+        }
     }
-    return API_HTTP_HEAD; /* go on */
 }
 
 const char *api_http_response_trailer(const api_http_response *response)
@@ -347,7 +274,7 @@ static int step_head(api_http_response *response, rd_bytes *input, rd_err *err)
     }
     if (parse_head(response, err) < 0)
         return -1;
-    response->phase = response->is_chunked ? PHASE_CHUNK_SIZE : PHASE_BODY;
+    response->phase = response->is_chunked ? PHASE_CHUNKS : PHASE_BODY;
     return API_HTTP_HEAD;
 }
 
@@ -355,13 +282,10 @@ int api_http_response_step(api_http_response *response, rd_bytes *input, rd_byte
 {
     if (response->phase == PHASE_HEAD)
         return step_head(response, input, err);
+    if (response->phase == PHASE_CHUNKS)
+        return step_chunks(response, input, ret_body, err);
     if (response->phase == PHASE_BODY && response->body_left == 0)
-        response->phase = response->is_chunked ? PHASE_CHUNK_END : PHASE_DONE;
-    if (response->phase != PHASE_BODY && response->phase != PHASE_DONE) {
-        int step = step_between(response, input, err);
-        if (step != API_HTTP_HEAD)
-            return step;
-    }
+        response->phase = PHASE_DONE;
     if (response->phase == PHASE_DONE)
         return API_HTTP_DONE;
     if (input->size == 0)
@@ -376,5 +300,8 @@ int api_http_response_step(api_http_response *response, rd_bytes *input, rd_byte
 
 void api_http_response_unread(api_http_response *response, size_t size)
 {
-    response->body_left += size;
+    if (response->is_chunked)
+        rd_http_chunks_unread(&response->chunks, size);
+    else
+        response->body_left += size;
 }

@@ -1,4 +1,4 @@
-/* http_response: a strict, incremental reader of HTTP/1.1 responses from instances, and the writer of requests to them.
+/* http_response: a strict, incremental reader of HTTP/1.1 responses from instances.
  * Used by the relay inside CONNECT pipes. Bounded head, one Content-Length or chunks (RFC 9112, 4, 6 and 7) without
  * extensions and with one trailer at most, the receipt of a streamed answer.
  * Refuses several lengths, a length with chunks, folded lines, bare CR or LF, 1xx, and whatever it does not know. */
@@ -7,6 +7,7 @@
 
 #include "common/base/bytes.h"
 #include "common/base/err.h"
+#include "common/http/chunks.h"
 
 #define API_HTTP_HEAD_MAX    ((size_t)64 << 10)
 #define API_HTTP_HEADERS_MAX 64
@@ -36,11 +37,10 @@ typedef struct api_http_response {
     bool is_chunked; /* as long as it is: content_length is 0 */
     bool has_length; /* of an answer to HEAD, or of status 304: that of the body which is not sent */
     uint64_t content_length;
-    uint64_t body_left;  /* of the body, or of this chunk */
-    uint64_t body_taken; /* of all chunks */
-    rd_buf line;         /* a chunk's size or a trailer, as it comes */
-    rd_buf trailer;      /* its value */
-    bool keeps_alive;    /* the pipe may carry another request afterwards */
+    uint64_t body_left; /* of a body that has a length */
+    rd_http_chunks chunks;
+    rd_buf trailer;   /* its value */
+    bool keeps_alive; /* the pipe may carry another request afterwards */
 } api_http_response;
 
 /* Ready for the next response; keeps the head's memory. */
@@ -58,10 +58,7 @@ const char *api_http_response_header(const api_http_response *response, const ch
 const char *api_http_response_trailer(const api_http_response *response);
 
 /* Whether a header belongs to one hop (RFC 9110, 7.6.1) or to framing and is never passed on; name in any case.
- * connection: value of the message's Connection header or NULL; what it names counts too. */
-bool api_http_is_hop_by_hop(const char *name, const char *connection);
-/* A token (RFC 9110, 5.6.2), and a value without control characters other than tab. */
-bool api_http_is_token(const char *text);
-bool api_http_is_value(const char *text);
+ * connection: value of the message's Connection header, empty for none; what it names counts too. */
+bool api_http_is_hop_by_hop(rd_bytes name, rd_bytes connection);
 
 #endif

@@ -468,6 +468,8 @@ static void add_metrics(api_links *links)
     api_metrics_source(metrics, api_tail_metrics, links->tail);
     api_metrics_source(metrics, api_waits_metrics, links->waits);
     api_metrics_source(metrics, api_kms_metrics, links->kms);
+    if (links->apps)
+        api_metrics_source(metrics, api_front_metrics, api_apps_front(links->apps));
     if (links->passthrough)
         api_metrics_source(metrics, api_passthrough_metrics, links->passthrough);
     if (links->agents)
@@ -514,11 +516,8 @@ int api_links_start(api_context *context, rd_loop *loop, api_links **ret, rd_err
     if (config->link_listen && config->link_listen[0] && (start_agents(links, err) < 0 || start_peers(links, err) < 0))
         goto failed;
     context->agents = links->agents;
-    if (config->apps_listen && config->apps_listen[0]) {
-        if (api_apps_start(context, links->relay, &links->apps, err) < 0)
-            goto failed;
-        context->apps_server = api_apps_server(links->apps);
-    }
+    if (config->apps_listen && config->apps_listen[0] && api_apps_start(context, links->relay, &links->apps, err) < 0)
+        goto failed;
     if (config->passthrough_listen && config->passthrough_listen[0] && start_passthrough(links, err) < 0)
         goto failed;
     add_metrics(links);
@@ -535,7 +534,7 @@ uint16_t api_links_link_port(const api_links *links)
 
 uint16_t api_links_apps_port(const api_links *links)
 {
-    return links->apps ? api_server_port(api_apps_server(links->apps)) : 0;
+    return links->apps ? api_front_port(api_apps_front(links->apps)) : 0;
 }
 
 void api_links_close_host(api_links *links, const uint8_t host_id[16], const char *reason)
@@ -591,7 +590,6 @@ static void clear_context(api_links *links)
     context->tail = NULL;
     context->ingest = NULL;
     context->agents = NULL;
-    context->apps_server = NULL;
     context->apps = NULL;
     context->links = NULL;
 }

@@ -11,7 +11,7 @@
 typedef struct api_links api_links;
 
 /* Starts ingest, tail, relay, the link listener and the applications' listener as the configuration says, and sets
- * context->{agents,apps,ingest,relay,tail,apps_server}. context->server, plane, auth and metrics must be there already;
+ * context->{agents,apps,ingest,relay,tail}. context->server, plane, auth and metrics must be there already;
  * loop is what context->loop was taken from. Waits (at most 10 s) until routes and the replica's row are there.
  * Loop thread. */
 int api_links_start(api_context *context, rd_loop *loop, api_links **ret, rd_err *err) RD_NODISCARD;

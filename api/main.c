@@ -3,8 +3,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "api/apps_listener.h"
 #include "api/auth.h"
-#include "api/body.h"
 #include "api/collateral.h"
 #include "api/limits.h"
 #include "api/links.h"
@@ -164,11 +164,9 @@ static void write_own_metrics(void *arg, rd_buf *out)
                   context->redis && rd_redis_is_connected(context->redis));
 }
 
-static void write_bodies(const char *listener, const api_server *server, rd_buf *out)
+static void write_bodies(const char *listener, const api_bodies *bodies, rd_buf *out)
 {
-    if (!server)
-        return;
-    api_bodies_stats stats = api_bodies_statistics(api_server_bodies(server));
+    api_bodies_stats stats = api_bodies_statistics(bodies);
     const struct {
         const char *why;
         uint64_t count;
@@ -185,8 +183,10 @@ static void write_body_metrics(void *arg, rd_buf *out)
     rd_buf_printf(out, "# HELP redoubt_body_bytes Memory of request bodies.\n# TYPE redoubt_body_bytes gauge\n"
                        "# HELP redoubt_bodies_refused_total Request bodies that were not taken.\n"
                        "# TYPE redoubt_bodies_refused_total counter\n");
-    write_bodies("rest", context->server, out);
-    write_bodies("apps", context->apps_server, out);
+    if (context->server)
+        write_bodies("rest", api_server_bodies(context->server), out);
+    if (context->apps)
+        write_bodies("apps", api_front_bodies(api_apps_front(context->apps)), out);
 }
 
 static int load_files(process *p, const api_config *config, rd_err *err)

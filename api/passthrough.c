@@ -324,7 +324,7 @@ static void take_hello(pass *p)
     (void)uv_read_stop((uv_stream_t *)&p->socket);
     if (outcome < 0)
         refuse(p, hello.alert);
-    else if (!api_apps_parse_host(hello.name, p->owner->domain, &p->seek.app))
+    else if (!api_apps_parse_host(rd_bytes_str(hello.name), p->owner->domain, &p->seek.app))
         refuse(p, API_ALERT_UNRECOGNIZED_NAME);
     else if (needs_token(p))
         refuse(p, API_ALERT_ACCESS_DENIED);

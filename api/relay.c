@@ -2,6 +2,8 @@
 
 #include "api/relay_pool.h"
 #include "common/base/mem.h"
+#include "common/http/field.h"
+#include "common/http/head.h"
 #include "common/model/ohttp_chunks.h"
 
 #include <inttypes.h>
@@ -14,6 +16,8 @@
 #define SWEEP_US        250000
 #define HEAD_MAX        ((size_t)48 << 10)
 #define LINES_MAX       ((size_t)32 << 10)
+#define METHOD_MAX      32
+#define FIXED_SIZE      96 /* of a head: what is the same in all */
 #define WRITE_PIECE     ((size_t)128 << 10)
 #define LATENCY_BUCKETS 14
 
@@ -27,7 +31,6 @@ struct api_call {
     api_seek seek;      /* for an instance */
     api_call_events events;
     void *context;
-    char method[16];
     rd_buf head; /* request line and headers, ready to send */
     rd_bytes body;
     size_t body_sent;
@@ -378,41 +381,41 @@ void api_call_resume(api_call *call)
 
 /* ---- starting ---- */
 
-bool api_relay_add_header(rd_buf *lines, const char *name, const char *value)
+bool api_relay_add_header(rd_buf *lines, rd_bytes name, rd_bytes value)
 {
     if (lines->size_max == 0)
         rd_buf_init(lines, LINES_MAX);
-    if (!api_http_is_token(name) || !api_http_is_value(value))
+    if (!rd_http_is_token(name) || !rd_http_is_text(value))
         return false;
-    return rd_buf_append_str(lines, name) && rd_buf_append(lines, ": ", 2) && rd_buf_append_str(lines, value) &&
+    return rd_buf_append_bytes(lines, name) && rd_buf_append(lines, ": ", 2) && rd_buf_append_bytes(lines, value) &&
            rd_buf_append(lines, "\r\n", 2);
-}
-
-static bool is_target(const char *target)
-{
-    if (target[0] != '/')
-        return false;
-    for (const char *c = target; *c; c++)
-        if (*c <= ' ' || (unsigned char)*c >= 0x7f)
-            return false;
-    return true;
 }
 
 static int build_head(api_call *call, const api_call_spec *spec, rd_err *err)
 {
-    rd_buf_init(&call->head, HEAD_MAX);
-    if (!api_http_is_token(spec->method) || strlen(spec->method) >= sizeof call->method)
+    rd_buf *head = &call->head;
+    size_t lines = spec->lines ? spec->lines->size : 0;
+    rd_buf_init(head, HEAD_MAX);
+    if (!rd_http_is_token(spec->method) || spec->method.size > METHOD_MAX)
         return rd_err_set(err, RD_E_HTTP_SYNTAX, "method");
-    if (!is_target(spec->target))
+    if (!rd_http_is_target(spec->target))
         return rd_err_set(err, RD_E_HTTP_SYNTAX, "request target");
-    memcpy(call->method, spec->method, strlen(spec->method) + 1);
-    (void)rd_buf_printf(&call->head, "%s %s HTTP/1.1\r\nhost: instance\r\n", spec->method, spec->target);
+    (void)rd_buf_reserve(head, spec->method.size + spec->target.size + lines + FIXED_SIZE);
+    (void)rd_buf_append_bytes(head, spec->method);
+    (void)rd_buf_append_u8(head, ' ');
+    (void)rd_buf_append_bytes(head, spec->target);
+    (void)rd_buf_append_str(head, " HTTP/1.1\r\nhost: instance\r\n");
     if (spec->lines)
-        (void)rd_buf_append_bytes(&call->head, rd_buf_bytes(spec->lines));
-    (void)rd_buf_printf(&call->head, "content-length: %zu\r\n\r\n", spec->body.size);
-    if (call->head.has_failed || (spec->lines && spec->lines->has_failed))
+        (void)rd_buf_append_bytes(head, rd_buf_bytes(spec->lines));
+    (void)rd_buf_printf(head, "content-length: %zu\r\n\r\n", spec->body.size);
+    if (head->has_failed || (spec->lines && spec->lines->has_failed))
         return rd_err_set(err, RD_E_HTTP_HEADERS_TOO_LARGE, "headers above %zu bytes", LINES_MAX);
     return 0;
+}
+
+static bool begins_with(rd_bytes text, rd_bytes prefix)
+{
+    return text.size >= prefix.size && memcmp(text.data, prefix.data, prefix.size) == 0;
 }
 
 static api_call *call_new(api_relay *relay, const api_call_spec *spec, const api_call_events *events, void *context)
@@ -429,10 +432,11 @@ static api_call *call_new(api_relay *relay, const api_call_spec *spec, const api
         call->seek.instance = *spec->instance;
     call->body = spec->body;
     call->is_anonymous = spec->is_anonymous;
-    call->is_sealed = strcmp(spec->target, RD_OHTTP_PATH) == 0;
-    call->is_for_runtime = strncmp(spec->target, RD_RUNTIME_PREFIX, sizeof RD_RUNTIME_PREFIX - 1) == 0;
-    call->is_head_request = strcmp(spec->method, "HEAD") == 0;
-    call->is_safe = call->is_head_request || strcmp(spec->method, "GET") == 0 || strcmp(spec->method, "OPTIONS") == 0;
+    call->is_sealed = rd_bytes_equal(spec->target, RD_BYTES_LIT(RD_OHTTP_PATH));
+    call->is_for_runtime = begins_with(spec->target, RD_BYTES_LIT(RD_RUNTIME_PREFIX));
+    call->is_head_request = rd_bytes_equal(spec->method, RD_BYTES_LIT("HEAD"));
+    call->is_safe = call->is_head_request || rd_bytes_equal(spec->method, RD_BYTES_LIT("GET")) ||
+                    rd_bytes_equal(spec->method, RD_BYTES_LIT("OPTIONS"));
     call->started_us = call->ready_us = boot_us(relay);
     link_call(call);
     relay->count++;
@@ -450,8 +454,6 @@ int api_relay_call(api_relay *relay, const api_call_spec *spec, const api_call_e
         call_free(call);
         return -1;
     }
-    if (spec->lines)
-        rd_buf_done(spec->lines);
     relay->started++;
     *ret = call;
     return 0;

@@ -37,16 +37,16 @@ api_targets *api_relay_targets(api_relay *relay);
 api_seekers *api_relay_seekers(api_relay *relay);
 
 /* The lines of an end-to-end header are collected by this; false past 32 KiB or for what HTTP does not allow. */
-bool api_relay_add_header(rd_buf *lines, const char *name, const char *value);
+bool api_relay_add_header(rd_buf *lines, rd_bytes name, rd_bytes value);
 
 typedef struct api_call_spec {
     const rd_app_id *app;
     const rd_id *instance; /* NULL: any */
-    const char *method;
-    const char *target; /* begins with '/' */
-    rd_buf *lines;      /* headers; taken */
-    rd_bytes body;      /* borrowed until on_done, or until api_call_has_sent */
-    bool is_anonymous;  /* without a token: for releases that are open alone, also when they change while it waits */
+    rd_bytes method;       /* borrowed for the call, as the target */
+    rd_bytes target;       /* in origin form */
+    rd_buf *lines;         /* headers; borrowed for the call; NULL: none */
+    rd_bytes body;         /* borrowed until on_done, or until api_call_has_sent */
+    bool is_anonymous;     /* without a token: for releases that are open alone, also when they change while it waits */
 } api_call_spec;
 
 typedef struct api_call_events {

@@ -86,13 +86,6 @@ void api_reply_empty(api_request *request, int status)
     settle(request, status, NULL);
 }
 
-void api_reply_head(api_request *request, int status, const char *content_type, int64_t content_length)
-{
-    request->answer.has_no_body = true;
-    request->answer.head_size = content_length;
-    settle(request, status, content_type);
-}
-
 void api_reply_json(api_request *request, int status, json_t *body)
 {
     rd_buf text;
@@ -212,8 +205,6 @@ static void each_header(const api_request *request, void (*add)(void *arg, const
     add(arg, "Request-Id", request->id);
     if (answer->is_closing)
         add(arg, "Connection", "close");
-    if (api_server_is_bare(request->server))
-        return;
     add(arg, "X-Content-Type-Options", "nosniff");
     if (!has_reply_header(request, "Cache-Control"))
         add(arg, "Cache-Control", "no-store");
@@ -238,15 +229,6 @@ void api_answer_write(api_request *request, rd_buf *out)
     (void)rd_buf_append_bytes(out, rd_buf_bytes(&answer->body));
 }
 
-static ssize_t read_nothing(void *arg, uint64_t position, char *out, size_t size)
-{
-    (void)arg;
-    (void)position;
-    (void)out;
-    (void)size;
-    return MHD_CONTENT_READER_END_WITH_ERROR;
-}
-
 static struct MHD_Response *make_response(api_request *request)
 {
     api_answer *answer = &request->answer;
@@ -260,9 +242,6 @@ static struct MHD_Response *make_response(api_request *request)
             close(fd);
         return response;
     }
-    if (answer->has_no_body)
-        return MHD_create_response_from_callback(
-            answer->head_size >= 0 ? (uint64_t)answer->head_size : MHD_SIZE_UNKNOWN, 1, read_nothing, NULL, NULL);
     rd_buf body = answer->body;
     answer->body = (rd_buf){ 0 };
     return MHD_create_response_from_buffer_with_free_callback(body.size, body.data ? (void *)body.data : (void *)"",
@@ -273,9 +252,7 @@ static struct MHD_Response *make_response(api_request *request)
  * what has no length closes. */
 static bool has_false_end(const api_request *request)
 {
-    bool is_endless = request->stream ? api_stream_is_chunked(request->stream)
-                                      : request->answer.has_no_body && request->answer.head_size < 0;
-    return is_endless && strcmp(request->method, "HEAD") == 0;
+    return request->stream && api_stream_is_chunked(request->stream) && strcmp(request->method, "HEAD") == 0;
 }
 
 enum MHD_Result api_answer_queue(api_request *request)

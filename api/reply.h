@@ -23,8 +23,6 @@ void api_reply_bytes(api_request *request, int status, const char *content_type,
 /* Takes the buffer's memory and leaves it empty. */
 void api_reply_buf(api_request *request, int status, const char *content_type, rd_buf *body);
 void api_reply_empty(api_request *request, int status);
-/* Without a body, to HEAD: content_length is what a GET would bring (RFC 9110, 9.3.2); -1: unknown. */
-void api_reply_head(api_request *request, int status, const char *content_type, int64_t content_length);
 /* An open file of size bytes; the descriptor is taken. */
 void api_reply_file(api_request *request, int status, const char *content_type, int fd, uint64_t size);
 /* Status, code, hint and retryable by err_codes.def; detail is err's sentence, except for codes of our own faults
@@ -55,8 +53,6 @@ size_t api_stream_room(const api_stream *stream);
 bool api_stream_write(api_stream *stream, rd_bytes bytes);
 /* As much as fits, from the front; returns how much. When that is less than all, on_drain comes later. */
 size_t api_stream_write_some(api_stream *stream, rd_bytes bytes);
-/* A field behind the body (RFC 9110, 6.5), for a stream of unknown length; before its end. Copied. */
-void api_stream_trailer(api_stream *stream, const char *name, const char *value);
 /* No more bytes; what waits is still sent. */
 void api_stream_end(api_stream *stream);
 /* Drops what waits and closes the connection, so that the caller sees a cut answer. */

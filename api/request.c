@@ -47,26 +47,6 @@ const char *api_request_header(const api_request *request, const char *name)
     return MHD_lookup_connection_value(request->connection, MHD_HEADER_KIND, name);
 }
 
-typedef struct visitor {
-    void (*visit)(void *arg, const char *name, const char *value);
-    void *arg;
-} visitor;
-
-static enum MHD_Result visit_header(void *arg, enum MHD_ValueKind kind, const char *name, const char *value)
-{
-    (void)kind;
-    visitor *v = arg;
-    v->visit(v->arg, name, value ? value : "");
-    return MHD_YES;
-}
-
-void api_request_headers(const api_request *request, void (*visit)(void *arg, const char *name, const char *value),
-                         void *arg)
-{
-    visitor v = { visit, arg };
-    MHD_get_connection_values(request->connection, MHD_HEADER_KIND, visit_header, &v);
-}
-
 const char *api_request_query(const api_request *request, const char *name)
 {
     return MHD_lookup_connection_value(request->connection, MHD_GET_ARGUMENT_KIND, name);
@@ -84,7 +64,7 @@ const char *api_request_param(const api_request *request, const char *name)
 
 rd_bytes api_request_body(const api_request *request)
 {
-    return rd_buf_bytes(&request->body);
+    return rd_buf_bytes(&request->intake.body);
 }
 
 const api_principal *api_request_principal(const api_request *request)

@@ -24,9 +24,6 @@ const char *api_request_path(const api_request *request);
 const char *api_request_target(const api_request *request);
 /* First header of that name (any case) or NULL. */
 const char *api_request_header(const api_request *request, const char *name);
-/* Calls visit for each header in the order received. */
-void api_request_headers(const api_request *request, void (*visit)(void *arg, const char *name, const char *value),
-                         void *arg);
 /* Query parameter, decoded, or NULL. */
 const char *api_request_query(const api_request *request, const char *name);
 /* Parameter of the route's pattern; never NULL. */
@@ -34,9 +31,6 @@ const char *api_request_param(const api_request *request, const char *name);
 rd_bytes api_request_body(const api_request *request);
 /* Gives the body's memory back: it was passed on, nothing reads it again. The loop. */
 void api_request_drop_body(api_request *request);
-/* On whose behalf a body is, before it is read: kind and id, at most 47 bytes, name one share of the memory for bodies.
- * The first word counts. The loop. */
-void api_request_payer(api_request *request, char kind, rd_bytes id);
 /* Who calls; role API_ROLE_NONE when the route needs nobody. */
 const api_principal *api_request_principal(const api_request *request);
 /* Peer address without port, as text. */

@@ -39,24 +39,10 @@ typedef struct api_answer {
     rd_buf body;
     int fd; /* -1, or a file instead of body */
     uint64_t fd_size;
-    bool has_no_body; /* by its request's method, HEAD: head_size is what it would be; -1: unknown */
-    int64_t head_size;
     api_header headers[API_REPLY_HEADERS_MAX];
     size_t header_count, header_size;
     bool is_closing; /* close the connection afterwards */
 } api_answer;
-
-/* body.c: a body on its way in. */
-typedef struct api_intake {
-    struct api_share *shares[2]; /* who pays for it: on whose behalf it is, and the address; NULL: none */
-    size_t announced;            /* bytes; with chunks as many as may come */
-    size_t held;                 /* memory counted in the shares */
-    uint64_t received;
-    int64_t due_us;
-    struct api_request *next, *previous; /* the listener's bodies on their way */
-    bool is_listed;
-    bool is_told; /* it was late: its answer is on the socket */
-} api_intake;
 
 struct api_request {
     uint32_t magic;
@@ -70,14 +56,12 @@ struct api_request {
     char peer[64];
     api_stage stage;
     api_match match;
-    const api_route *route; /* matched or fallback; NULL before */
+    const api_route *route; /* matched; NULL before */
     api_principal principal;
     bool has_principal;
     bool takes_chunks;
-    rd_buf body;
-    size_t body_max;
+    api_intake intake; /* of its body */
     size_t body_discarded;
-    api_intake intake;
     json_t *json;
     api_answer answer;
     api_stream *stream;
@@ -122,9 +106,9 @@ void api_stream_closed(api_stream *stream);
 typedef struct api_server_routes {
     const api_route *items;
     size_t count;
-    const api_route *fallback;
 } api_server_routes;
 api_server_routes api_server_routes_of(const api_server *server);
-bool api_server_is_bare(const api_server *server);
+/* The connections have no TLS of their own. */
+bool api_server_is_plain(const api_server *server);
 
 #endif

@@ -54,8 +54,6 @@ typedef struct api_route {
     api_worker_fn worker;
     size_t body_max; /* bytes; 0: 1 MiB for JSON, none otherwise */
     unsigned flags;
-    /* Before a body is read: refuses it, or says who pays for it (api_request_payer). NULL: nobody in particular. */
-    int (*admit)(struct api_request *request, rd_err *err);
 } api_route;
 
 #define API_PARAMS_MAX 4

@@ -49,9 +49,10 @@ static void on_head(void *context, const api_http_response *response, const api_
     g->instance = target->instance;
     g->epoch = target->epoch;
     g->headers = json_array();
+    const char *connection = api_http_response_header(response, "connection");
     for (size_t i = 0; i < response->header_count; i++) {
         const api_http_header *header = &response->headers[i];
-        if (api_http_is_hop_by_hop(header->name, api_http_response_header(response, "connection")))
+        if (api_http_is_hop_by_hop(rd_bytes_str(header->name), rd_bytes_str(connection ? connection : "")))
             continue;
         json_t *value = json_string(header->value);
         json_array_append_new(g->headers, json_pack("[s, o]", header->name, value ? value : json_string("")));
@@ -149,15 +150,18 @@ void api_invoke(struct api_request *request)
     RD_CLEANUP(rd_buf_done) rd_buf lines = { 0 };
     static const char *const passed[] = { "content-type",  "accept",      "redoubt-salt",
                                           "redoubt-nonce", "traceparent", "tracestate" };
-    bool is_good = api_relay_add_header(&lines, "redoubt-request-id", api_request_id(request));
+    bool is_good =
+        api_relay_add_header(&lines, RD_BYTES_LIT("redoubt-request-id"), rd_bytes_str(api_request_id(request)));
     for (size_t i = 0; i < RD_ARRAY_LEN(passed); i++) {
         const char *value = api_request_header(request, passed[i]);
-        is_good = is_good && (!value || api_relay_add_header(&lines, passed[i], value));
+        is_good = is_good && (!value || api_relay_add_header(&lines, rd_bytes_str(passed[i]), rd_bytes_str(value)));
     }
     const char *path = api_request_query(request, "path");
-    api_call_spec spec = {
-        .app = &id, .method = "POST", .target = path ? path : "/", .lines = &lines, .body = api_request_body(request)
-    };
+    api_call_spec spec = { .app = &id,
+                           .method = RD_BYTES_LIT("POST"),
+                           .target = rd_bytes_str(path ? path : "/"),
+                           .lines = &lines,
+                           .body = api_request_body(request) };
     if (!is_good)
         api_reply_code(request, RD_E_HTTP_HEADERS_TOO_LARGE, "a header is too large or malformed");
     else
@@ -187,9 +191,13 @@ static void ask_instance(api_request *request, const rd_id *instance, const char
         return;
     }
     RD_CLEANUP(rd_buf_done) rd_buf lines = { 0 };
-    (void)api_relay_add_header(&lines, "redoubt-request-id", api_request_id(request));
+    (void)api_relay_add_header(&lines, RD_BYTES_LIT("redoubt-request-id"), rd_bytes_str(api_request_id(request)));
     rd_app_id app = found->app->id;
-    api_call_spec spec = { .app = &app, .instance = instance, .method = "GET", .target = target, .lines = &lines };
+    api_call_spec spec = { .app = &app,
+                           .instance = instance,
+                           .method = RD_BYTES_LIT("GET"),
+                           .target = rd_bytes_str(target),
+                           .lines = &lines };
     start(request, &spec, finish_plain);
 }
 

@@ -160,12 +160,12 @@ void api_sealed(struct api_request *request)
         return;
     }
     RD_CLEANUP(rd_buf_done) rd_buf lines = { 0 };
-    (void)api_relay_add_header(&lines, "redoubt-request-id", api_request_id(request));
-    (void)api_relay_add_header(&lines, "content-type", forms[form].request);
+    (void)api_relay_add_header(&lines, RD_BYTES_LIT("redoubt-request-id"), rd_bytes_str(api_request_id(request)));
+    (void)api_relay_add_header(&lines, RD_BYTES_LIT("content-type"), rd_bytes_str(forms[form].request));
     const api_call_spec spec = { .app = &app,
                                  .instance = pinned ? &instance : NULL,
-                                 .method = "POST",
-                                 .target = RD_OHTTP_PATH,
+                                 .method = RD_BYTES_LIT("POST"),
+                                 .target = RD_BYTES_LIT(RD_OHTTP_PATH),
                                  .lines = &lines,
                                  .body = api_request_body(request) };
     start(request, &spec, forms[form].answer);

@@ -1,6 +1,5 @@
 #include "api/server.h"
 
-#include <arpa/inet.h>
 #include <assert.h>
 #include <errno.h>
 #include <netdb.h>
@@ -10,6 +9,7 @@
 #include <unistd.h>
 
 #include "api/limits.h"
+#include "api/listen.h"
 #include "api/metrics.h"
 #include "api/pool.h"
 #include "api/request_private.h"
@@ -17,7 +17,6 @@
 #include "common/base/mem.h"
 #include "common/base/text.h"
 #include "common/data/redis.h"
-#include "common/io/config.h"
 #include "common/model/ids.h"
 
 #define SERVER_MAGIC        0x61706973u
@@ -25,7 +24,6 @@
 #define IDLE_TIMEOUT_S      75u
 #define CONNECTIONS_DEFAULT 4096
 #define QUEUE_DEFAULT       256
-#define BODY_MEMORY_DEFAULT ((size_t)256 << 20)
 #define RUNS_A_TURN_MAX     16
 
 struct api_server {
@@ -123,14 +121,14 @@ struct api_bodies *api_server_bodies(const api_server *server)
     return server->bodies;
 }
 
-bool api_server_is_bare(const api_server *server)
+bool api_server_is_plain(const api_server *server)
 {
-    return server->options.is_bare;
+    return !server->options.tls_cert_pem || !server->options.tls_key_pem;
 }
 
 api_server_routes api_server_routes_of(const api_server *server)
 {
-    return (api_server_routes){ server->options.routes, server->options.route_count, server->options.fallback };
+    return (api_server_routes){ server->options.routes, server->options.route_count };
 }
 
 /* --- life of a request --- */
@@ -153,6 +151,7 @@ static void *on_request_line(void *arg, const char *uri, struct MHD_Connection *
     request->server = server;
     request->context = server->context;
     request->connection = connection;
+    request->intake.bodies = server->bodies;
     request->target = rd_strdup(uri);
     request->path = rd_strndup(uri, strcspn(uri, "?"));
     request->answer.fd = -1;
@@ -184,7 +183,7 @@ static void free_request(api_request *request)
     if (request->data_free)
         request->data_free(request->data);
     json_decref(request->json);
-    api_body_done(request);
+    api_intake_done(&request->intake);
     api_answer_done(&request->answer);
     free(request->target);
     free(request->path);
@@ -427,40 +426,6 @@ static void on_mhd_log(void *arg, const char *fmt, va_list args)
 
 /* --- start and stop --- */
 
-static int open_socket(const char *listen_text, int *ret_fd, uint16_t *ret_port, rd_err *err)
-{
-    char host[256];
-    uint16_t port;
-    if (rd_parse_endpoint(listen_text, host, sizeof(host), &port, err) < 0)
-        return -1;
-    char service[8];
-    snprintf(service, sizeof(service), "%u", (unsigned)port);
-    struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV };
-    struct addrinfo *found = NULL;
-    int rc = getaddrinfo(host[0] ? host : NULL, service, &hints, &found);
-    if (rc != 0)
-        return rd_err_set(err, RD_E_CONFIG, "listen address %s: %s", listen_text, gai_strerror(rc));
-    int fd = socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    int yes = 1;
-    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes)) < 0 ||
-        bind(fd, found->ai_addr, found->ai_addrlen) < 0 || listen(fd, 1024) < 0) {
-        rc = rd_err_set_errno(err, RD_E_UNAVAILABLE, errno, "cannot listen on %s", listen_text);
-        rd_close_p(&fd);
-        freeaddrinfo(found);
-        return rc;
-    }
-    freeaddrinfo(found);
-    struct sockaddr_storage bound = { 0 };
-    socklen_t size = sizeof(bound);
-    if (getsockname(fd, (struct sockaddr *)&bound, &size) == 0)
-        *ret_port = bound.ss_family == AF_INET6
-                        ? ntohs(((struct sockaddr_in6 *)&bound)->sin6_port)
-                        /* NOLINTNEXTLINE(clang-analyzer-core.CallAndMessage): the kernel filled it. */
-                        : ntohs(((struct sockaddr_in *)&bound)->sin_port);
-    *ret_fd = fd;
-    return 0;
-}
-
 static int start_daemon(api_server *server, int fd, rd_err *err)
 {
     const api_server_options *o = &server->options;
@@ -511,10 +476,9 @@ int api_server_start(api_context *context, const api_server_options *options, ap
     api_server_options *o = &server->options;
     o->queue_max = o->queue_max ? o->queue_max : QUEUE_DEFAULT;
     o->connections_max = o->connections_max ? o->connections_max : CONNECTIONS_DEFAULT;
-    server->bodies = api_bodies_new(context, o->body_memory_max ? o->body_memory_max : BODY_MEMORY_DEFAULT,
-                                    !o->tls_cert_pem || !o->tls_key_pem);
+    server->bodies = api_bodies_new(context->loop, context->clock, o->body_memory_max, api_body_late);
     RD_CLEANUP(rd_close_p) int fd = -1;
-    if (open_socket(o->listen, &fd, &server->port, err) < 0 || start_daemon(server, fd, err) < 0) {
+    if (api_listen(o->listen, &fd, &server->port, err) < 0 || start_daemon(server, fd, err) < 0) {
         server->bodies = api_bodies_free(server->bodies);
         free(server);
         return -1;

@@ -1,6 +1,6 @@
-/* server: one HTTP listener: libmicrohttpd driven by external epoll inside the process's libuv loop, and a worker pool.
- * Used by main for the REST listener and by the applications' listener (own routes). The only file that sees
- * libmicrohttpd besides reply.c. Bounded: connections, request memory, queue of work, workers. */
+/* server: the REST listener: libmicrohttpd driven by external epoll inside the process's libuv loop, and a worker pool.
+ * Used by main. The only file that sees libmicrohttpd besides reply.c. Bounded: connections, request memory, queue of
+ * work, workers. */
 #ifndef API_SERVER_H
 #define API_SERVER_H
 
@@ -10,16 +10,14 @@
 typedef struct api_server api_server;
 
 typedef struct api_server_options {
-    const char *name;   /* label in metrics and log: "rest", "apps" */
+    const char *name;   /* label in metrics and log */
     const char *listen; /* "host:port" */
     const api_route *routes;
     size_t route_count;
-    const api_route *fallback; /* what no row of routes matches, any method; NULL: 404 and 405 as problems */
-    size_t workers;            /* threads with a PostgreSQL connection each; 0: none (only loop and inline routes) */
-    size_t queue_max;          /* requests waiting for a worker; past it 503 with Retry-After; 0: 256 */
-    size_t connections_max;    /* 0: 4096 */
-    size_t body_memory_max;    /* bytes of request bodies held at once; body.h; 0: 256 MiB */
-    bool is_bare;              /* a pass-through: adds no cache or content headers of the API's own */
+    size_t workers;         /* threads with a PostgreSQL connection each; 0: none (only loop and inline routes) */
+    size_t queue_max;       /* requests waiting for a worker; past it 503 with Retry-After; 0: 256 */
+    size_t connections_max; /* 0: 4096 */
+    size_t body_memory_max; /* bytes of request bodies held at once; intake.h; 0: 256 MiB */
     const char *tls_cert_pem, *tls_key_pem; /* texts; NULL: plain HTTP */
 } api_server_options;
 

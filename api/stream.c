@@ -12,8 +12,6 @@
 struct api_stream {
     api_request *request;
     api_stream_options options;
-    struct MHD_Response *response; /* libmicrohttpd's */
-    api_header trailer;            /* name NULL: none */
     rd_buf waiting;
     bool is_ended;
     bool is_aborted;
@@ -78,13 +76,6 @@ size_t api_stream_write_some(api_stream *stream, rd_bytes bytes)
     return size;
 }
 
-void api_stream_trailer(api_stream *stream, const char *name, const char *value)
-{
-    free(stream->trailer.name);
-    free(stream->trailer.value);
-    stream->trailer = (api_header){ rd_strdup(name), rd_strdup(value) };
-}
-
 void api_stream_end(api_stream *stream)
 {
     stream->is_ended = true;
@@ -142,12 +133,8 @@ static ssize_t read_stream(void *arg, uint64_t position, char *out, size_t size)
     if (stream->is_aborted)
         return MHD_CONTENT_READER_END_WITH_ERROR;
     size_t count = RD_MIN(size, stream->waiting.size);
-    if (count == 0 && stream->is_ended) {
-        /* libmicrohttpd looks for trailers once its reader has said that nothing more comes. */
-        if (stream->trailer.name)
-            (void)MHD_add_response_footer(stream->response, stream->trailer.name, stream->trailer.value);
+    if (count == 0 && stream->is_ended)
         return MHD_CONTENT_READER_END_OF_STREAM;
-    }
     if (count == 0) {
         stream->is_asleep = true;
         MHD_suspend_connection(stream->request->connection);
@@ -171,8 +158,7 @@ bool api_stream_is_chunked(const api_stream *stream)
 struct MHD_Response *api_stream_response(api_stream *stream)
 {
     uint64_t size = stream->options.content_length >= 0 ? (uint64_t)stream->options.content_length : MHD_SIZE_UNKNOWN;
-    stream->response = MHD_create_response_from_callback(size, (size_t)16 << 10, read_stream, stream, NULL);
-    return stream->response;
+    return MHD_create_response_from_callback(size, (size_t)16 << 10, read_stream, stream, NULL);
 }
 
 void api_stream_closed(api_stream *stream)
@@ -182,7 +168,5 @@ void api_stream_closed(api_stream *stream)
     if (stream->watch)
         uv_close((uv_handle_t *)stream->watch, free_watch);
     rd_buf_done(&stream->waiting);
-    free(stream->trailer.name);
-    free(stream->trailer.value);
     free(stream);
 }

@@ -49,9 +49,11 @@ static rd_code call(const rd_id *instance, const char *method, const char *body,
     rd_err err = RD_ERR_INIT;
     api_call *handle;
     *seen = (call_seen){ 0 };
-    api_call_spec spec = {
-        .app = &w.app, .instance = instance, .method = method, .target = "/x?y=1", .body = rd_bytes_str(body)
-    };
+    api_call_spec spec = { .app = &w.app,
+                           .instance = instance,
+                           .method = rd_bytes_str(method),
+                           .target = RD_BYTES_LIT("/x?y=1"),
+                           .body = rd_bytes_str(body) };
     if (api_relay_call(w.links->relay, &spec, &events, seen, &handle, &err) < 0)
         return err.code;
     UNTIL(seen->is_done);
@@ -123,7 +125,9 @@ static void begin(call_seen *seen)
     rd_err err = RD_ERR_INIT;
     api_call *handle;
     *seen = (call_seen){ 0 };
-    api_call_spec spec = { .app = &w.app, .method = "POST", .target = "/", .body = RD_BYTES_LIT("x") };
+    api_call_spec spec = {
+        .app = &w.app, .method = RD_BYTES_LIT("POST"), .target = RD_BYTES_LIT("/"), .body = RD_BYTES_LIT("x")
+    };
     if (api_relay_call(w.links->relay, &spec, &events, seen, &handle, &err) < 0)
         fail_msg("%s", err.text);
 }
@@ -171,7 +175,9 @@ static void a_held_call_needs_no_news(void **state)
     static const api_call_events events = { seen_head, seen_body, seen_receipt, seen_done };
     rd_err err = RD_ERR_INIT;
     api_call *handle;
-    api_call_spec anonymous = { .app = &w.app, .method = "GET", .target = "/", .is_anonymous = true };
+    api_call_spec anonymous = {
+        .app = &w.app, .method = RD_BYTES_LIT("GET"), .target = RD_BYTES_LIT("/"), .is_anonymous = true
+    };
     assert_int_equal(api_relay_call(w.links->relay, &anonymous, &events, &seen, &handle, &err), -1);
     assert_int_equal(err.code, RD_E_CLI_NO_TOKEN);
     end_leases();

@@ -31,7 +31,7 @@ static void hosts(void **state)
     (void)state;
     for (size_t i = 0; i < RD_ARRAY_LEN(rows); i++) {
         rd_app_id app;
-        if (api_apps_parse_host(rows[i].host, "apps.localhost", &app) != rows[i].want)
+        if (api_apps_parse_host(rd_bytes_str(rows[i].host), "apps.localhost", &app) != rows[i].want)
             fail_msg("%s", rows[i].name);
     }
 }
@@ -44,11 +44,11 @@ static void headers(void **state)
         "Forwarded", "Redoubt-Request-Id", "X-Hop"
     };
     for (size_t i = 0; i < RD_ARRAY_LEN(kept); i++)
-        if (api_apps_passes_header(kept[i], "close, X-Hop"))
+        if (api_apps_passes_header(rd_bytes_str(kept[i]), RD_BYTES_LIT("close, X-Hop")))
             fail_msg("%s went on", kept[i]);
     static const char *const passed[] = { "Content-Type", "Accept", "Cookie", "Redoubt-Salt", "Redoubt-Nonce" };
     for (size_t i = 0; i < RD_ARRAY_LEN(passed); i++)
-        if (!api_apps_passes_header(passed[i], "close, X-Hop"))
+        if (!api_apps_passes_header(rd_bytes_str(passed[i]), RD_BYTES_LIT("close, X-Hop")))
             fail_msg("%s was kept back", passed[i]);
 }
 

@@ -244,18 +244,12 @@ static void a_receipt_comes_behind_the_chunks(void **state)
 static void hop_by_hop(void **state)
 {
     (void)state;
-    assert_true(api_http_is_hop_by_hop("Transfer-Encoding", NULL));
-    assert_true(api_http_is_hop_by_hop("content-length", NULL));
-    assert_true(api_http_is_hop_by_hop("Keep-Alive", NULL));
-    assert_true(api_http_is_hop_by_hop("X-Mine", "close, x-mine"));
-    assert_false(api_http_is_hop_by_hop("X-Mine", "close, x-mine-2"));
-    assert_false(api_http_is_hop_by_hop("content-type", "close"));
-    assert_true(api_http_is_token("x-a_b"));
-    assert_false(api_http_is_token(""));
-    assert_false(api_http_is_token("a b"));
-    assert_false(api_http_is_token("a:"));
-    assert_true(api_http_is_value("a\tb \xc3\xa9"));
-    assert_false(api_http_is_value("a\r\nb: c"));
+    assert_true(api_http_is_hop_by_hop(RD_BYTES_LIT("Transfer-Encoding"), RD_BYTES_NULL));
+    assert_true(api_http_is_hop_by_hop(RD_BYTES_LIT("content-length"), RD_BYTES_NULL));
+    assert_true(api_http_is_hop_by_hop(RD_BYTES_LIT("Keep-Alive"), RD_BYTES_NULL));
+    assert_true(api_http_is_hop_by_hop(RD_BYTES_LIT("X-Mine"), RD_BYTES_LIT("close, x-mine")));
+    assert_false(api_http_is_hop_by_hop(RD_BYTES_LIT("X-Mine"), RD_BYTES_LIT("close, x-mine-2")));
+    assert_false(api_http_is_hop_by_hop(RD_BYTES_LIT("content-type"), RD_BYTES_LIT("close")));
 }
 
 int main(void)

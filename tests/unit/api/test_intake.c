@@ -1,4 +1,4 @@
-#include "api/body.h"
+#include "api/intake.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
