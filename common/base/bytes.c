@@ -142,17 +142,20 @@ bool rd_buf_append_u64le(rd_buf *buf, uint64_t value)
     return append_integer(buf, value, 8, false);
 }
 
+/* Once where there is room, else again when there is. */
 bool rd_buf_printf(rd_buf *buf, const char *fmt, ...)
 {
     va_list args;
     va_start(args, fmt);
     va_list again;
     va_copy(again, args);
-    int size = vsnprintf(NULL, 0, fmt, args);
+    size_t spare = buf->capacity - buf->size;
+    int size = vsnprintf(spare > 0 ? (char *)buf->data + buf->size : NULL, spare, fmt, args);
     va_end(args);
     uint8_t *room = size < 0 ? NULL : rd_buf_reserve(buf, (size_t)size);
     if (room) {
-        (void)vsnprintf((char *)room, (size_t)size + 1, fmt, again);
+        if ((size_t)size >= spare)
+            (void)vsnprintf((char *)room, (size_t)size + 1, fmt, again);
         buf->size += (size_t)size;
     }
     va_end(again);

@@ -1,6 +1,5 @@
 #include "common/base/text.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #define TIME_MAX_US INT64_C(253402300799999999) /* 9999-12-31T23:59:59.999999Z */
@@ -223,6 +222,14 @@ static void civil_from_days(int64_t days, int64_t *year, unsigned *month, unsign
     *year = (int64_t)year_of_era + era * 400 + (*month <= 2);
 }
 
+static char *put_digits(char *out, unsigned value, size_t width, char after)
+{
+    for (size_t i = width; i-- > 0; value /= 10)
+        out[i] = (char)('0' + value % 10);
+    out[width] = after;
+    return out + width + 1;
+}
+
 void rd_time_format(int64_t time_us, char out[RD_TIME_TEXT_SIZE])
 {
     time_us = RD_MAX(INT64_C(0), RD_MIN(time_us, TIME_MAX_US));
@@ -232,9 +239,14 @@ void rd_time_format(int64_t time_us, char out[RD_TIME_TEXT_SIZE])
     unsigned day;
     civil_from_days(seconds / 86400, &year, &month, &day);
     unsigned second_of_day = (unsigned)(seconds % 86400);
-    (void)snprintf(out, RD_TIME_TEXT_SIZE, "%04u-%02u-%02uT%02u:%02u:%02u.%06uZ", (unsigned)(year % 10000), month % 100,
-                   day % 100, second_of_day / 3600 % 100, second_of_day / 60 % 60, second_of_day % 60,
-                   (unsigned)(time_us % 1000000));
+    out = put_digits(out, (unsigned)year, 4, '-');
+    out = put_digits(out, month, 2, '-');
+    out = put_digits(out, day, 2, 'T');
+    out = put_digits(out, second_of_day / 3600, 2, ':');
+    out = put_digits(out, second_of_day / 60 % 60, 2, ':');
+    out = put_digits(out, second_of_day % 60, 2, '.');
+    out = put_digits(out, (unsigned)(time_us % 1000000), 6, 'Z');
+    *out = '\0';
 }
 
 static int read_digits(const char *text, size_t count, unsigned *ret)

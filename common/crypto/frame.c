@@ -5,6 +5,8 @@
 #include <assert.h>
 #include <string.h>
 
+#define KDF_INFO_ROOM 128
+
 static const char *const hash_labels[] = {
 #define RD_LABEL_HASH(symbol, label) [RD_HASH_##symbol] = (label),
 #include "common/crypto/labels.def"
@@ -90,6 +92,7 @@ void rd_h(rd_hash_label label, const rd_bytes *parts, size_t count, uint8_t out[
 void rd_kdf(rd_bytes ikm, rd_kdf_label label, const rd_bytes *parts, size_t count, uint8_t out[32])
 {
     rd_buf info = { 0 };
+    (void)rd_buf_reserve(&info, KDF_INFO_ROOM); /* receipts derive on the hot path */
     bool is_framed = frame_to_buf(&info, "kdf", kdf_labels[label], parts, count);
     assert(is_framed);
     (void)is_framed;

@@ -3,6 +3,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -41,6 +42,13 @@ static void test_append(void **state RD_UNUSED)
     assert_string_equal(rd_buf_text(&buf), "5");
     rd_buf_consume(&buf, 99);
     assert_int_equal(buf.size, 0);
+    for (int width = 1; width < 300; width++) { /* with room for all, all but the NUL, a part, and none */
+        char text[301];
+        (void)snprintf(text, sizeof text, "%*d", width, 7);
+        assert_true(rd_buf_printf(&buf, "%*d", width, 7));
+        assert_string_equal(rd_buf_text(&buf) + buf.size - (size_t)width, text);
+    }
+    assert_int_equal(buf.size, 299 * 300 / 2);
     rd_buf_wipe(&buf);
     assert_null(buf.data);
 }
