@@ -5,6 +5,8 @@
 
 #include "common/base/mem.h"
 
+#define SALTS 32 /* drawn at once: a system call each is dear */
+
 struct encl_receipts {
     encl_platform *platform;
     rd_receipt_signer *signer;
@@ -13,6 +15,9 @@ struct encl_receipts {
     rd_buf *out[ENCL_BURST_MAX];
     bool is_sealed[ENCL_BURST_MAX];
     size_t waiting;
+    /* Drawn ahead, each handed out once and wiped. This process, which forks no more, is the only one that has them. */
+    uint8_t salts[SALTS][RD_SALT_SIZE];
+    size_t salts_left;
 };
 
 encl_receipts *encl_receipts_new(const encl_identity *identity, encl_platform *platform, const encl_app *app)
@@ -32,6 +37,7 @@ encl_receipts *encl_receipts_free(encl_receipts *receipts)
 {
     if (receipts != NULL) {
         rd_receipt_signer_free(receipts->signer);
+        rd_wipe(receipts->salts, sizeof receipts->salts);
         free(receipts);
     }
     return NULL;
@@ -46,7 +52,15 @@ int encl_receipts_salt(encl_receipts *receipts, encl_receipt_wish *wish, rd_err 
 {
     if (wish->has_salt)
         return 0;
-    return encl_platform_random(receipts->platform, wish->salt, sizeof(wish->salt), err);
+    if (receipts->salts_left == 0) {
+        if (encl_platform_random(receipts->platform, receipts->salts[0], sizeof receipts->salts, err) < 0)
+            return -1;
+        receipts->salts_left = SALTS;
+    }
+    uint8_t *salt = receipts->salts[--receipts->salts_left];
+    memcpy(wish->salt, salt, RD_SALT_SIZE);
+    rd_wipe(salt, RD_SALT_SIZE);
+    return 0;
 }
 
 bool encl_receipts_add(encl_receipts *receipts, const encl_receipt_wish *wish, const rd_exchange *exchange, rd_buf *out)

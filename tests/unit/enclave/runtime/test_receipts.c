@@ -67,7 +67,12 @@ static void test_chain(void **state)
     rd_bytes statement = rd_buf_bytes(&f->statement);
     for (size_t b = 0; b < RD_ARRAY_LEN(bursts); b++) {
         rd_buf out[ENCL_BURST_MAX] = { { 0 } };
-        encl_receipt_wish wish = { .has_salt = true, .salt = { 9 }, .has_nonce = true, .nonce = { 8 } };
+        encl_receipt_wish wish = { .has_salt = true,
+                                   .salt = { 9 },
+                                   .has_nonce = true,
+                                   .nonce = { 8 },
+                                   .egress_asked = UINT32_MAX,
+                                   .egress_failed = UINT32_MAX };
         rd_err err = RD_ERR_INIT;
         for (size_t i = 0; i < bursts[b]; i++)
             assert_true(encl_receipts_add(f->receipts, &wish, &exchange, &out[i]));
@@ -75,6 +80,8 @@ static void test_chain(void **state)
             assert_false(encl_receipts_add(f->receipts, &wish, &exchange, &out[0]));
         assert_int_equal(encl_receipts_sign(f->receipts, &err), 0);
         assert_int_equal(encl_receipts_waiting(f->receipts), 0);
+        RD_CLEANUP(rd_buf_done) rd_buf record = { 0 };
+        assert_true(encl_receipts_record(f->receipts, &record)); /* the fullest burst too has room in one */
         for (size_t i = 0; i < bursts[b]; i++) {
             rd_receipt receipt;
             open_receipt(&out[i], &receipt);
@@ -120,6 +127,32 @@ static void test_other_answer(void **state)
     expect.salt = wrong;
     assert_int_equal(rd_receipt_verify(&receipt, &expect, NULL, &err), -1);
     rd_receipt_done(&receipt);
+}
+
+static int compare_salts(const void *a, const void *b)
+{
+    return memcmp(a, b, RD_SALT_SIZE);
+}
+
+/* They are drawn many at once, and none is handed out twice; one that the caller sent stays. */
+static void test_salts(void **state)
+{
+    static uint8_t salts[200][RD_SALT_SIZE];
+    static const uint8_t zeros[8] = { 0 };
+    fixture *f = *state;
+    rd_err err = RD_ERR_INIT;
+    for (size_t i = 0; i < RD_ARRAY_LEN(salts); i++) {
+        encl_receipt_wish wish = { .has_salt = false }, sent = { .has_salt = true, .salt = { 9 } };
+        assert_int_equal(encl_receipts_salt(f->receipts, &wish, &err), 0);
+        assert_int_equal(encl_receipts_salt(f->receipts, &sent, &err), 0);
+        assert_int_equal(sent.salt[0], 9);
+        for (size_t at = 0; at < RD_SALT_SIZE; at += sizeof zeros)
+            assert_true(memcmp(wish.salt + at, zeros, sizeof zeros) != 0);
+        memcpy(salts[i], wish.salt, RD_SALT_SIZE);
+    }
+    qsort(salts, RD_ARRAY_LEN(salts), RD_SALT_SIZE, compare_salts);
+    for (size_t i = 1; i < RD_ARRAY_LEN(salts); i++)
+        assert_true(compare_salts(salts[i - 1], salts[i]) != 0);
 }
 
 /* What the plane may keep: the claims of a plain answer, and of a sealed one its leaf alone. */
@@ -176,6 +209,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_chain, setup, teardown),
         cmocka_unit_test_setup_teardown(test_other_answer, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_salts, setup, teardown),
         cmocka_unit_test_setup_teardown(test_record, setup, teardown),
         cmocka_unit_test_setup_teardown(test_identity, setup, teardown),
     };
