@@ -10,7 +10,7 @@
 #include "enclave/runtime/identity.h"
 
 /* Answers signed together at most (enclave.md). */
-#define ENCL_BURST_MAX 16
+#define ENCL_BURST_MAX 32
 
 typedef struct encl_receipts encl_receipts;
 

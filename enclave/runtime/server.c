@@ -18,7 +18,7 @@
 #define HURRY_US      (INT64_C(3) * 1000000) /* for an answer to leave when there is room for no more */
 #define STALL_US      (INT64_C(5) * 1000000) /* for a body to use up a step of its room, when others wait for theirs */
 #define SWEEP_US      INT64_C(1000000)
-#define BURST_US      500 /* how long the first answer of a burst waits at most */
+#define BURST_US      1000 /* how long the first answer of a burst waits at most */
 #define ROOM_MIN      ((size_t)24 << 20)
 #define ROOM_SHARES   4 /* one carrier's part of it */
 #define ROOM_STEP_MAX ((size_t)256 << 10)
