@@ -262,6 +262,18 @@ static json_t *head_json(const rd_pg_result *row, size_t r)
     return head;
 }
 
+/* What the newest head that is kept says, and which head of the owners it rests on. */
+static int read_newest(rd_bytes kept, const rd_head_check *check, rd_head_known *ret, rd_err *err)
+{
+    RD_CLEANUP(rd_envelope_done) rd_envelope envelope = { .signatures_count = 0 };
+    rd_head head;
+    rd_digest digest;
+    if (rd_envelope_parse(kept, &envelope, err) < 0 || rd_head_accept(&envelope, check, &head, &digest, err) < 0)
+        return rd_err_wrap(err, "the newest head that is kept");
+    *ret = rd_head_known_of(&head, &digest);
+    return 0;
+}
+
 /* Locks the app, so that heads are judged one after another. */
 static rd_pg_outcome judge_head(rd_pg *pg, incoming *in, bool *ret_is_known, rd_err *err)
 {
@@ -275,24 +287,20 @@ static rd_pg_outcome judge_head(rd_pg *pg, incoming *in, bool *ret_is_known, rd_
         return (void)rd_err_set(err, RD_E_NOT_FOUND, "no such app"), RD_PG_FAILED;
     if (outcome != RD_PG_SOME)
         return outcome;
-    outcome = rd_pg_call(pg, "head_last", &last, err, id);
+    outcome = rd_pg_call(pg, "head_newest", &last, err, id);
     if (outcome != RD_PG_SOME && outcome != RD_PG_NONE)
         return outcome;
-    bool has_known = outcome == RD_PG_SOME;
-    if (has_known) {
-        known.seq = (uint64_t)rd_pg_get_i64(last, 0, 0);
-        rd_pg_get_fixed(last, 0, 2, known.digest.b, sizeof(known.digest.b));
-    }
-    int64_t now_us = rd_clock_wall_us(rd_clock_system());
-    rd_head_check check = { .app = &in->app,
-                            .genesis = &genesis,
-                            .known = has_known ? &known : NULL,
-                            .is_next_demanded = true,
-                            .now_us = &now_us };
+    rd_head_check check = { .app = &in->app, .genesis = &genesis };
     if (rd_genesis_open(rd_pg_get_bytes(app, 0, 0), &in->app, &genesis, err) < 0 ||
-        rd_head_accept(&in->envelope, &check, &in->head, &in->digest, err) < 0)
+        (outcome == RD_PG_SOME && read_newest(rd_pg_get_bytes(last, 0, 0), &check, &known, err) < 0))
         return RD_PG_FAILED;
-    *ret_is_known = has_known && rd_digest_equal(&known.digest, &in->digest);
+    int64_t now_us = rd_clock_wall_us(rd_clock_system());
+    check.known = outcome == RD_PG_SOME ? &known : NULL;
+    check.is_next_demanded = true;
+    check.now_us = &now_us;
+    if (rd_head_accept(&in->envelope, &check, &in->head, &in->digest, err) < 0)
+        return RD_PG_FAILED;
+    *ret_is_known = check.known && rd_digest_equal(&known.digest, &in->digest);
     return RD_PG_SOME;
 }
 

@@ -54,6 +54,7 @@ static const rd_pg_stmt stmts[] = {
       " AND ($2::timestamptz IS NULL OR (at, release_id) < ($2, $3::uuid)) ORDER BY at DESC, release_id DESC LIMIT $4",
       5 },
     { "head_last", "SELECT " HEAD_COLUMNS " FROM heads h WHERE h.app_id = $1 ORDER BY h.seq DESC LIMIT 1", 1 },
+    { "head_newest", "SELECT envelope FROM heads WHERE app_id = $1 ORDER BY seq DESC LIMIT 1", 1 },
     { "head_get", "SELECT " HEAD_COLUMNS " FROM heads h WHERE h.app_id = $1 AND h.seq = $2", 2 },
     { "head_list",
       "SELECT " HEAD_COLUMNS " FROM heads h WHERE h.app_id = $1 AND ($2::bigint IS NULL OR h.seq < $2)"

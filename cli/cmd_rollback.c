@@ -5,7 +5,7 @@
 #include "cli/current.h"
 #include "cli/deploy_sign.h"
 #include "cli/docs.h"
-#include "cli/keys.h"
+#include "cli/signer.h"
 #include "cli/signals.h"
 #include "cli/watch.h"
 #include "common/base/mem.h"
@@ -23,7 +23,7 @@ typedef struct rollback {
     cli_client *client;
     json_t *app;
     char id[RD_APP_ID_TEXT_SIZE];
-    rd_signing_key *key;
+    cli_signer signer;
     cli_current current;
     rd_digest target_digest;
     cli_version now, target;
@@ -36,7 +36,8 @@ static void rollback_done(rollback *r)
     cli_version_done(&r->target);
     json_decref(r->app);
     json_decref(r->watch.last);
-    r->key = rd_signing_key_free(r->key);
+    cli_signer_done(&r->signer);
+    cli_current_done(&r->current);
 }
 
 /* Whether an instance of the deployment ever served: the list does not say, the deployment itself does. */
@@ -109,7 +110,7 @@ static int fetch_versions(rollback *r, const cli_args *args, rd_err *err)
         return rd_err_set(err, RD_E_CLI_NOT_FOUND, "%s was never deployed, so there is nothing to go back to",
                           cli_text(r->app, "name"));
     if (cli_current_fetch(r->context, r->client, &r->current.app, &r->current, err) < 0 ||
-        cli_current_check_owner(&r->current, r->key, err) < 0)
+        cli_signer_check(&r->signer, &r->current, rd_clock_wall_us(r->context->clock), err) < 0)
         return -1;
     if ((to ? choose_number(r, to, err) : choose_last(r, running, err)) < 0)
         return -1;
@@ -156,7 +157,7 @@ static int publish_head(rollback *r, rd_err *err)
         return -1;
     const cli_head_request request = {
         .current = &r->current,
-        .key = r->key,
+        .signer = &r->signer,
         .class = r->current.head.class,
         .release = &r->target_digest,
         .kms = r->current.head.kms_count > 0 ? &r->current.head.kms[0] : NULL,
@@ -204,7 +205,7 @@ static int run_rollback(cli_context *context, const cli_args *args, rd_err *err)
                     : rd_err_set(err, RD_E_ID_FORMAT, "the control plane answered without a proper app id");
     if (status == 0) {
         rd_app_id_format(&r.current.app, r.id);
-        status = cli_keys_load(context->profile, &r.key, err);
+        status = cli_signer_load(context->profile, &r.signer, err);
     }
     if (status == 0)
         status = fetch_versions(&r, args, err);

@@ -3,7 +3,7 @@
 #include "cli/apps.h"
 #include "cli/deploy_sign.h"
 #include "cli/docs.h"
-#include "cli/keys.h"
+#include "cli/signer.h"
 #include "cli/secrets.h"
 #include "cli/signals.h"
 #include "common/base/mem.h"
@@ -21,7 +21,7 @@ typedef struct work {
     cli_client *client;
     json_t *app;
     char id[RD_APP_ID_TEXT_SIZE];
-    rd_signing_key *key;
+    cli_signer signer;
     cli_current current;
     cli_secret_list list;
     cli_kms kms;
@@ -30,7 +30,8 @@ typedef struct work {
 static void work_done(work *w)
 {
     json_decref(w->app);
-    w->key = rd_signing_key_free(w->key);
+    cli_signer_done(&w->signer);
+    cli_current_done(&w->current);
 }
 
 /* ---- the value: a file, a pipe, or typed without echo; never an argument ---- */
@@ -132,16 +133,16 @@ static int open_kms(work *w, rd_err *err)
 
 static int load_key(work *w, rd_err *err)
 {
-    if (cli_keys_load(w->context->profile, &w->key, err) < 0)
+    if (cli_signer_load(w->context->profile, &w->signer, err) < 0)
         return -1;
-    return cli_current_check_owner(&w->current, w->key, err);
+    return cli_signer_check(&w->signer, &w->current, rd_clock_wall_us(w->context->clock), err);
 }
 
 /* Signs a head with the list as it is now; everything else stays. */
 static int publish(work *w, rd_err *err)
 {
     const cli_head_request request = { .current = &w->current,
-                                       .key = w->key,
+                                       .signer = &w->signer,
                                        .class = class_of(w),
                                        .keeps_releases = true,
                                        .kms = &w->kms.id,

@@ -22,6 +22,15 @@ static int open_envelope(const cli_answer *answer, rd_envelope *ret, rd_err *err
     return rd_envelope_parse(rd_bytes_str(text ? text : ""), ret, err);
 }
 
+/* What a delegated head is built upon: this one, or what this one is built upon. */
+static int keep_owners_head(const rd_envelope *envelope, rd_buf *ret, rd_err *err)
+{
+    if (!rd_envelope_is_delegated(envelope))
+        return rd_envelope_encode(envelope, ret, err);
+    (void)rd_buf_append_bytes(ret, rd_buf_bytes(&envelope->signatures[0].base));
+    return 0;
+}
+
 static int fetch_head(cli_context *context, cli_client *client, cli_current *ret, rd_err *err)
 {
     char id[RD_APP_ID_TEXT_SIZE];
@@ -47,6 +56,8 @@ static int fetch_head(cli_context *context, cli_client *client, cli_current *ret
         status = open_envelope(&answer, &envelope, err);
     if (status == 0)
         status = rd_head_accept(&envelope, &check, &ret->head, &ret->head_digest, err);
+    if (status == 0)
+        status = keep_owners_head(&envelope, &ret->owners_head, err);
     rd_envelope_done(&envelope);
     cli_answer_done(&answer);
     ret->has_head = status == 0;
@@ -61,13 +72,9 @@ int cli_current_fetch(cli_context *context, cli_client *client, const rd_app_id 
     return fetch_head(context, client, ret, err);
 }
 
-int cli_current_check_owner(const cli_current *current, const rd_signing_key *key, rd_err *err)
+void cli_current_done(cli_current *current)
 {
-    for (uint32_t i = 0; i < current->genesis.owners_count; i++)
-        if (rd_public_key_equal(&current->genesis.owners[i], rd_signing_key_public(key)))
-            return 0;
-    return rd_err_set(err, RD_E_SIGNATURE,
-                      "this owner key does not own the app; use the key that created it (key_file)");
+    rd_buf_done(&current->owners_head);
 }
 
 int cli_current_check_sole_owner(const cli_current *current, const char *name, rd_err *err)

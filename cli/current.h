@@ -6,6 +6,7 @@
 
 #include "cli/client.h"
 #include "common/model/code_bundle.h"
+#include "common/model/delegation.h"
 #include "common/model/genesis.h"
 #include "common/model/head.h"
 #include "common/model/release.h"
@@ -16,6 +17,7 @@ typedef struct cli_current {
     bool has_head;
     rd_head head;
     rd_digest head_digest;
+    rd_buf owners_head; /* envelope JSON of the head that the owners signed themselves and that this one rests on */
 } cli_current;
 
 /* A release with its code. */
@@ -25,10 +27,10 @@ typedef struct cli_version {
     rd_code_bundle code;
 } cli_version;
 
+/* Call cli_current_done also after a failure. */
 int cli_current_fetch(cli_context *context, cli_client *client, const rd_app_id *app, cli_current *ret,
                       rd_err *err) RD_NODISCARD;
-/* SIGNATURE unless the key is one of the app's owners. */
-int cli_current_check_owner(const cli_current *current, const rd_signing_key *key, rd_err *err) RD_NODISCARD;
+void cli_current_done(cli_current *current);
 /* SIGNATURE when others own the app, too: a plane that answers with an app of its own choice, of which our public key
  * is one owner among others, would have them read what is sealed to it. Not for an app that the user named by its id.
  */

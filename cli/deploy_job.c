@@ -22,7 +22,8 @@
 void cli_deploy_job_done(cli_deploy_job *job)
 {
     cli_manifest_done(&job->manifest);
-    job->key = rd_signing_key_free(job->key);
+    cli_signer_done(&job->signer);
+    cli_current_done(&job->current);
     json_decref(job->app_json);
     json_decref(job->changes);
     json_decref(job->watch.last);
@@ -48,8 +49,8 @@ static rd_class choose_class(const cli_deploy_job *job)
 /* The owner key, made on the spot for the first deploy of a new user who agrees. */
 int cli_deploy_job_load_key(cli_deploy_job *job, rd_err *err)
 {
-    int status = cli_keys_load(job->context->profile, &job->key, err);
-    if (status == 0 || err->code != RD_E_CLI_NO_KEY)
+    int status = cli_signer_load(job->context->profile, &job->signer, err);
+    if (status == 0 || err->code != RD_E_CLI_NO_KEY || cli_signer_is_delegated(&job->signer))
         return status;
     if (!job->context->out.may_ask && !job->context->out.assume_yes)
         return -1;
@@ -57,7 +58,7 @@ int cli_deploy_job_load_key(cli_deploy_job *job, rd_err *err)
     if (cli_confirm(&job->context->out, "There is no owner key on this machine yet. Make one?", true, &is_yes, err) < 0)
         return -1;
     RD_CLEANUP(rd_free_p) char *path = cli_keys_path(job->context->profile);
-    return is_yes ? cli_keys_create(path, &job->key, err) : -1;
+    return is_yes ? cli_keys_create(path, &job->signer.key, err) : -1;
 }
 
 static int take_app(cli_deploy_job *job, rd_err *err)
@@ -93,8 +94,9 @@ static int compare(cli_deploy_job *job, rd_err *err)
     if (!job->current.has_head || job->current.head.releases_count == 0)
         return 0;
     job->has_version = true;
+    bool keeps_policy = cli_profile_get(job->context->profile, CLI_SET_DELEGATION_FILE) != NULL;
     if (cli_version_fetch(job->client, &job->current, &job->current.head.releases[0], &job->version, err) < 0 ||
-        cli_policy_fill(job->context->profile, job->class, &policy, err) < 0)
+        (!keeps_policy && cli_policy_fill(job->context->profile, job->class, &policy, err) < 0))
         return -1;
     const cli_changed before = {
         .release = &job->version.release,
@@ -107,7 +109,7 @@ static int compare(cli_deploy_job *job, rd_err *err)
     const cli_changed after = {
         .release = &job->manifest.release,
         .code = &job->code,
-        .policy = &policy,
+        .policy = keeps_policy ? &job->current.head.policy : &policy,
         .instances_min = job->manifest.instances_min,
         .instances_max = job->manifest.instances_max,
         .idle_s = job->manifest.idle_s,
@@ -143,13 +145,15 @@ void cli_deploy_job_show(const cli_deploy_job *job)
     char key[CLI_KEY_TEXT_SIZE] = "";
     char digest[RD_DIGEST_TEXT_SIZE];
     char id[32];
-    if (job->key)
-        cli_keys_text(job->key, key);
+    if (job->signer.key)
+        cli_keys_text(job->signer.key, key);
     rd_digest_format(&job->code_digest, digest);
     bool is_long = strlen(job->manifest.path) > 24;
     cli_note(out, "%s   %s%s%.8s%s%s%s%s", job->manifest.name,
-             job->is_new ? "a new app" : cli_short_id(job->app_text, id, sizeof id), job->key ? "   owner key " : "",
-             key, job->key ? "…" : "", is_long ? "\n  manifest      " : "   (", job->manifest.path, is_long ? "" : ")");
+             job->is_new ? "a new app" : cli_short_id(job->app_text, id, sizeof id),
+             job->signer.key ? cli_signer_is_delegated(&job->signer) ? "   delegated key " : "   owner key " : "", key,
+             job->signer.key ? "…" : "", is_long ? "\n  manifest      " : "   (", job->manifest.path,
+             is_long ? "" : ")");
     cli_note(out, "  release %-5u code %.15s…   %.1f kB, %zu module%s, %s code", job->number, digest,
              (double)job->bundle.size / 1000, job->code.modules_count, job->code.modules_count == 1 ? "" : "s",
              job->is_sealed ? "sealed" : "public");
@@ -233,10 +237,11 @@ static void print_result(cli_deploy_job *job, int64_t elapsed_us)
     if (job->context->out.form == CLI_JSON) {
         char digest[RD_DIGEST_TEXT_SIZE];
         rd_digest_format(&job->signed_deploy.release_digest, digest);
-        json_t *document = json_pack("{s:s, s:s, s:s, s:i, s:I, s:s*, s:s*, s:I, s:O*}", "app", job->app_text, "name",
-                                     job->manifest.name, "release", digest, "number", (int)job->signed_deploy.number,
-                                     "head_seq", (json_int_t)job->signed_deploy.head.seq, "machine", machine_of(job),
-                                     "url", url, "elapsed_us", (json_int_t)elapsed_us, "deployment", job->watch.last);
+        json_t *document =
+            json_pack("{s:s, s:s, s:s, s:i, s:I, s:s*, s:s*, s:I, s:O*}", "app", job->app_text, "name",
+                      job->manifest.name, "release", digest, "number", (int)job->signed_deploy.number, "head_seq",
+                      (json_int_t)job->signed_deploy.head.known.seq, "machine", machine_of(job), "url", url,
+                      "elapsed_us", (json_int_t)elapsed_us, "deployment", job->watch.last);
         cli_print_json(&job->context->out, document);
         json_decref(document);
         return;
@@ -315,15 +320,20 @@ static int prepare_kms(cli_deploy_job *job, rd_err *err)
 /* A new app gets its id here; everything that is signed names it. */
 static int sign(cli_deploy_job *job, rd_err *err)
 {
-    if (job->is_new &&
-        (cli_app_create(job->client, job->manifest.name, job->key, &job->app_json, err) < 0 || take_app(job, err) < 0 ||
-         cli_current_fetch(job->context, job->client, &job->current.app, &job->current, err) < 0))
+    if (job->is_new && cli_signer_is_delegated(&job->signer))
+        return rd_err_set(err, RD_E_DELEGATION,
+                          "no app is named %s, and a delegation is for one that its owner deployed before",
+                          job->manifest.name);
+    if (job->is_new && (cli_app_create(job->client, job->manifest.name, job->signer.key, &job->app_json, err) < 0 ||
+                        take_app(job, err) < 0 ||
+                        cli_current_fetch(job->context, job->client, &job->current.app, &job->current, err) < 0))
         return -1;
-    if (cli_current_check_owner(&job->current, job->key, err) < 0 || prepare_kms(job, err) < 0)
+    if (cli_signer_check(&job->signer, &job->current, rd_clock_wall_us(job->context->clock), err) < 0 ||
+        prepare_kms(job, err) < 0)
         return -1;
     const cli_deploy_request request = {
         .current = &job->current,
-        .key = job->key,
+        .signer = &job->signer,
         .manifest = &job->manifest,
         .class = job->class,
         .number = job->number,
@@ -345,8 +355,7 @@ static int publish(cli_deploy_job *job, rd_err *err)
         post_document(job, "releases", rd_buf_bytes(&job->signed_deploy.release), err) < 0 ||
         post_document(job, "heads", rd_buf_bytes(&head), err) < 0)
         return -1;
-    const rd_head_known known = { job->signed_deploy.head.seq, job->signed_deploy.head.digest };
-    return cli_head_remember(state_dir, &job->current.app, &known, err);
+    return cli_head_remember(state_dir, &job->current.app, &job->signed_deploy.head.known, err);
 }
 
 /* Where the lines go is in the release. Until the key is made, at the launch, it is all zeros there. */

@@ -15,8 +15,8 @@ typedef struct cli_deploy_job {
     rd_code_bundle code;   /* the same, parsed */
     rd_digest code_digest;
     rd_class class;
-    rd_signing_key *key; /* NULL until loaded */
-    bool is_new;         /* there is no app of this name yet */
+    cli_signer signer; /* without a key until it is loaded */
+    bool is_new;       /* there is no app of this name yet */
     json_t *app_json;
     char app_text[RD_APP_ID_TEXT_SIZE];
     cli_current current;

@@ -29,11 +29,11 @@ int cli_release_number_next(cli_client *client, const rd_app_id *app, uint32_t *
     return 0;
 }
 
-static int seal_envelope(rd_buf *document, const rd_signing_key *key, rd_sign_label label, rd_buf *ret, rd_err *err)
+static int seal_envelope(const cli_signer *signer, const rd_buf *document, rd_sign_label label, rd_bytes base,
+                         rd_buf *ret, rd_err *err)
 {
     rd_envelope envelope;
-    rd_envelope_init(&envelope, rd_buf_bytes(document));
-    int status = rd_envelope_sign(&envelope, key, label, err);
+    int status = cli_signer_sign(signer, rd_buf_bytes(document), label, base, &envelope, err);
     if (status == 0)
         status = rd_envelope_encode(&envelope, ret, err);
     rd_envelope_done(&envelope);
@@ -53,7 +53,7 @@ static int sign_release(const cli_deploy_request *request, cli_signed_deploy *re
     int status = rd_release_encode(&release, &document, err);
     if (status == 0) {
         rd_release_digest(rd_buf_bytes(&document), &ret->release_digest);
-        status = seal_envelope(&document, request->key, RD_SIGN_RELEASE, &ret->release, err);
+        status = seal_envelope(request->signer, &document, RD_SIGN_RELEASE, RD_BYTES_NULL, &ret->release, err);
     }
     rd_buf_done(&document);
     return status;
@@ -101,6 +101,37 @@ static void fill_kms(const cli_head_request *request, rd_head *head)
     }
 }
 
+/* Policy and what goes with it: as it was, where the releases stay and where it is the owners' to change. */
+static int fill_policy(const cli_context *context, const cli_head_request *request, rd_head *head, rd_err *err)
+{
+    const cli_current *current = request->current;
+    if (current->has_head && (request->keeps_releases || cli_signer_is_delegated(request->signer))) {
+        head->policy = current->head.policy;
+        return 0;
+    }
+    return cli_policy_fill(context->profile, request->class, &head->policy, err);
+}
+
+/* Signed, and judged as everybody will who sees it: what a delegation does not allow fails here. */
+static int seal_head(const cli_head_request *request, const rd_buf *document, cli_signed_head *ret, rd_err *err)
+{
+    const cli_current *current = request->current;
+    const rd_head_check check = { .genesis = &current->genesis, .app = &current->app };
+    rd_envelope envelope;
+    rd_head head;
+    rd_digest digest;
+    int status = cli_signer_sign(request->signer, rd_buf_bytes(document), RD_SIGN_HEAD,
+                                 rd_buf_bytes(&current->owners_head), &envelope, err);
+    if (status == 0)
+        status = rd_head_accept(&envelope, &check, &head, &digest, err);
+    if (status == 0)
+        status = rd_envelope_encode(&envelope, &ret->envelope, err);
+    if (status == 0)
+        ret->known = rd_head_known_of(&head, &digest);
+    rd_envelope_done(&envelope);
+    return status;
+}
+
 int cli_head_sign(cli_context *context, const cli_head_request *request, cli_signed_head *ret, rd_err *err)
 {
     const cli_current *current = request->current;
@@ -112,32 +143,27 @@ int cli_head_sign(cli_context *context, const cli_head_request *request, cli_sig
         .class = request->class,
         /* A minute back, so that a host whose clock is a little behind does not refuse it. */
         .not_before_us = (rd_clock_wall_us(context->clock) / 1000000 - 60) * 1000000,
+        /* A key that was let sign says how long, an owner's does not. */
+        .has_expires = cli_signer_is_delegated(request->signer),
+        .expires_us = request->signer->given.not_after_us,
     };
-    rd_buf_init(&ret->envelope, 0);
+    rd_buf_init(&ret->envelope, RD_ENVELOPE_SIZE_MAX);
     if (current->has_head && current->head.class != request->class)
         return rd_err_set(err, RD_E_CLASS_MISMATCH, "the app is %s; hardware and simulated never mix in one app",
                           rd_class_name(current->head.class));
-    if (request->keeps_releases && current->has_head) {
+    if (!request->keeps_releases) {
+        fill_releases(current, request->release, &head);
+    } else if (current->has_head) {
         memcpy(head.releases, current->head.releases, sizeof head.releases);
         head.releases_count = current->head.releases_count;
-        head.policy = current->head.policy;
-    } else {
-        if (!request->keeps_releases)
-            fill_releases(current, request->release, &head);
-        if (cli_policy_fill(context->profile, request->class, &head.policy, err) < 0)
-            return -1;
     }
+    if (fill_policy(context, request, &head, err) < 0)
+        return -1;
     fill_kms(request, &head);
-    rd_buf document;
-    rd_buf_init(&document, 0);
-    int status = rd_head_encode(&head, &document, err);
-    if (status == 0) {
-        ret->seq = head.seq;
-        rd_head_digest(rd_buf_bytes(&document), &ret->digest);
-        status = seal_envelope(&document, request->key, RD_SIGN_HEAD, &ret->envelope, err);
-    }
-    rd_buf_done(&document);
-    return status;
+    RD_CLEANUP(rd_buf_done) rd_buf document = { 0 };
+    if (rd_head_encode(&head, &document, err) < 0)
+        return -1;
+    return seal_head(request, &document, ret, err);
 }
 
 int cli_head_publish(cli_context *context, cli_client *client, const cli_head_request *request, rd_err *err)
@@ -145,7 +171,7 @@ int cli_head_publish(cli_context *context, cli_client *client, const cli_head_re
     const rd_app_id *app = &request->current->app;
     char id[RD_APP_ID_TEXT_SIZE];
     rd_app_id_format(app, id);
-    cli_signed_head head = { .seq = 0 };
+    cli_signed_head head = { .envelope = { 0 } };
     RD_CLEANUP(rd_free_p) char *path = rd_asprintf("/v1/apps/%s/heads", id);
     RD_CLEANUP(rd_buf_done) rd_buf body = { 0 };
     int status = cli_head_sign(context, request, &head, err);
@@ -153,9 +179,8 @@ int cli_head_publish(cli_context *context, cli_client *client, const cli_head_re
         status = cli_secrets_head_body(&head.envelope, request->secrets, &body, err);
     if (status == 0)
         status = cli_post_once(client, path, rd_buf_bytes(&body), NULL, err);
-    const rd_head_known known = { head.seq, head.digest };
     if (status == 0)
-        status = cli_head_remember(cli_profile_get(context->profile, CLI_SET_STATE_DIR), app, &known, err);
+        status = cli_head_remember(cli_profile_get(context->profile, CLI_SET_STATE_DIR), app, &head.known, err);
     rd_buf_done(&head.envelope);
     return status;
 }
@@ -168,7 +193,7 @@ int cli_deploy_sign(cli_context *context, const cli_deploy_request *request, cli
         return -1;
     const cli_head_request head = {
         .current = request->current,
-        .key = request->key,
+        .signer = request->signer,
         .class = request->class,
         .release = &ret->release_digest,
         .kms = request->kms,

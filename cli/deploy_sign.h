@@ -6,11 +6,11 @@
 #include "cli/current.h"
 #include "cli/manifest.h"
 #include "cli/secrets.h"
+#include "cli/signer.h"
 
 typedef struct cli_signed_head {
-    uint64_t seq;
-    rd_digest digest;
-    rd_buf envelope; /* JSON; rd_buf_done */
+    rd_head_known known; /* what it is to whoever has seen it */
+    rd_buf envelope;     /* JSON; rd_buf_done */
 } cli_signed_head;
 
 typedef struct cli_signed_deploy {
@@ -22,7 +22,7 @@ typedef struct cli_signed_deploy {
 
 typedef struct cli_head_request {
     const cli_current *current;
-    const rd_signing_key *key;
+    const cli_signer *signer; /* checked */
     rd_class class;
     const rd_digest *release; /* the one that counts from now on; the first one so far stays allowed */
     bool keeps_releases;      /* instead: releases and policy stay as they are */
@@ -32,7 +32,7 @@ typedef struct cli_head_request {
 
 typedef struct cli_deploy_request {
     const cli_current *current;
-    const rd_signing_key *key;
+    const cli_signer *signer; /* checked */
     const cli_manifest *manifest;
     rd_class class;
     uint32_t number;

@@ -23,6 +23,7 @@ bool cli_head_known(const char *state_dir, const rd_app_id *app, rd_head_known *
     rd_err err = RD_ERR_INIT;
     bool is_known = digest && seq > 0 && rd_digest_parse(digest, strlen(digest), &ret->digest, &err) == 0;
     ret->seq = (uint64_t)seq;
+    ret->owners_seq = (uint64_t)json_integer_value(json_object_get(document, "owners_seq"));
     json_decref(document);
     return is_known;
 }
@@ -37,7 +38,8 @@ int cli_head_remember(const char *state_dir, const rd_app_id *app, const rd_head
     char digest[RD_DIGEST_TEXT_SIZE];
     rd_digest_format(&known->digest, digest);
     RD_CLEANUP(rd_free_p)
-    char *text = rd_asprintf("{\"digest\":\"%s\",\"seq\":%llu}\n", digest, (unsigned long long)known->seq);
+    char *text = rd_asprintf("{\"digest\":\"%s\",\"owners_seq\":%llu,\"seq\":%llu}\n", digest,
+                             (unsigned long long)known->owners_seq, (unsigned long long)known->seq);
     if (cli_make_dirs(dir, err) < 0)
         return -1;
     return cli_write_file(path, text, strlen(text), 0600, err);
@@ -76,8 +78,9 @@ static int open_head(const json_t *docs, const char *state_dir, const int64_t *n
     if (status == 0)
         status = rd_head_accept(&envelope, &check, &ret->head, &ret->head_digest, err);
     rd_envelope_done(&envelope);
+    const rd_head_known seen = rd_head_known_of(&ret->head, &ret->head_digest);
     if (status == 0 && state_dir)
-        status = cli_head_remember(state_dir, &ret->app, &(rd_head_known){ ret->head.seq, ret->head_digest }, err);
+        status = cli_head_remember(state_dir, &ret->app, &seen, err);
     return status;
 }
 
@@ -113,7 +116,8 @@ int cli_docs_open(const json_t *docs, const rd_app_id *app, const char *state_di
              ret->genesis.owners_count == 1 ? "" : "s");
     if (open_head(docs, state_dir, now_us, ret, err) < 0)
         return cli_step_failed(steps, "head", err);
-    cli_step(steps, "head", true, "number %llu, signed by the owner%s", (unsigned long long)ret->head.seq,
+    cli_step(steps, "head", true, "number %llu, signed by %s%s", (unsigned long long)ret->head.seq,
+             ret->head.owners_seq == ret->head.seq ? "the owner" : "a key that the owner delegated to",
              state_dir ? ", not older than any seen here" : "");
     if (open_release(docs, ret, err) < 0)
         return cli_step_failed(steps, "release", err);

@@ -19,6 +19,9 @@ const cli_setting_info cli_settings[CLI_SET_COUNT] = {
     [CLI_SET_KEY_FILE] = { "key_file", "REDOUBT_KEY_FILE", NULL, true,
                            "file of the owner key (PKCS #8 PEM), readable by you alone; default keys/owner.pem beside "
                            "the user file" },
+    [CLI_SET_DELEGATION_FILE] = { "delegation_file", "REDOUBT_DELEGATION_FILE", NULL, true,
+                                  "file in which an app's owner lets the key of key_file sign for it (redoubt keys "
+                                  "delegate)" },
     [CLI_SET_LOG_KEY_FILE] = { "log_key_file", "REDOUBT_LOG_KEY_FILE", NULL, true,
                                "file of the key that opens sealed logs, readable by you alone; default logs.json "
                                "beside the owner key" },

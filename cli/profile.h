@@ -19,6 +19,7 @@ typedef enum cli_setting_key {
     CLI_SET_TOKEN,
     CLI_SET_TOKEN_FILE,
     CLI_SET_KEY_FILE,
+    CLI_SET_DELEGATION_FILE,
     CLI_SET_LOG_KEY_FILE,
     CLI_SET_CLASS,
     CLI_SET_STATE_DIR,

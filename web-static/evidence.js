@@ -45,13 +45,14 @@ export async function replay(log) {
 export async function openDocs(docs, app) {
   const genesis = await f.openGenesis(f.unb64u(docs.genesis), app);
   const owners = genesis.owners.map((owner) => owner.key);
-  const head = await f.openEnvelope(docs.head, "head-v1", owners, genesis.threshold);
-  const release = await f.openEnvelope(docs.release, "release-v1", owners, genesis.threshold);
+  const head = await f.openSigned(docs.head, "head-v1", genesis, app);
+  const release = await f.openSigned(docs.release, "release-v1", genesis, app);
   if (head.document.app !== app || release.document.app !== app) throw new Error("a document of another app");
   if (!head.document.releases.includes(f.digestText(release.digest))) throw new Error("the head does not list this release");
   return { head, release, owners, policy: head.document.policy };
 }
 
+const signerOf = ({ head, owners }) => (head.delegation ? `key ${head.delegation.key.slice(0, 8)}…, to which the owner delegated until ${head.delegation.not_after.slice(0, 10)}` : `owner key ${owners[0].slice(0, 8)}…`);
 const machines = { kept: ", its machine kept between requests", shared: ", ONE MACHINE FOR ALL CALLERS: what it keeps of one can reach another" };
 const engineOf = (release) => release.engine + (machines[release.machine] ?? "");
 
@@ -97,7 +98,7 @@ export async function inspect(bytes, { docs = null, nonce = null, simulationRoot
     if (!docs) return [null, "The owner's documents come from a serving instance only"];
     opened = await openDocs(docs, statement.app);
     const isSame = f.digestText(opened.head.digest) === statement.head && f.digestText(opened.release.digest) === statement.release;
-    return [isSame, isSame ? `Release ${opened.release.document.number} and head ${opened.head.document.seq}, signed by owner key ${opened.owners[0].slice(0, 8)}…, for engine ${engineOf(opened.release.document)}; the app id is the genesis' hash` : "The enclave runs another head or release than the owner signed"];
+    return [isSame, isSame ? `Release ${opened.release.document.number} and head ${opened.head.document.seq}, signed by ${signerOf(opened)}, for engine ${engineOf(opened.release.document)}; the app id is the genesis' hash` : "The enclave runs another head or release than the owner signed"];
   });
   await step("Runtime", () => {
     if (!opened) return [null, "Needs the owner's policy"];

@@ -129,13 +129,53 @@ export async function openEnvelope(envelope, label, owners, threshold = 1) {
   const document = JSON.parse(text(data));
   if (canonical(document) !== text(data)) throw new Error("the document is not in canonical form");
   const seen = new Set();
-  for (const { key, signature } of envelope.signatures) {
+  for (const { key, signature, delegation, base } of envelope.signatures) {
+    if (delegation || base) throw new Error("not signed by an owner's own key");
     if (!owners.includes(key) || seen.has(key)) throw new Error("signed by a key that is not an owner");
     if (!(await verifyRaw(unb64u(key), unb64u(signature), frame("sign", label, data)))) throw new Error("the signature does not verify");
     seen.add(key);
   }
   if (seen.size < threshold) throw new Error("too few owners signed");
   return { document, data, digest: await H(label, data) };
+}
+
+// --- delegations (docs/protocol/formats.md): what a key that the owners delegated to may sign ---
+
+const nested = (signature, name) => JSON.parse(text(unb64u(signature[name] ?? "")));
+
+async function openDelegated(envelope, label, right, genesis, app) {
+  const [given, ...more] = envelope.signatures;
+  if (more.length || (right !== "head" && given.base)) throw new Error("what a delegation is for has one signature");
+  const { document } = await openEnvelope(nested(given, "delegation"), "delegation-v1", ownersOf(genesis), genesis.threshold);
+  if (document.type !== "redoubt/delegation/v1" || document.app !== app) throw new Error("a delegation of another app");
+  if (!document.may.includes(right)) throw new Error("the delegation does not give the right to sign this");
+  if (document.held_in === "browser" && document.class !== "simulated") throw new Error("a key in a browser signs for class simulated alone");
+  const opened = await openEnvelope({ document: envelope.document, signatures: [{ key: given.key, signature: given.signature }] }, label, [document.key]);
+  return { ...opened, delegation: document };
+}
+
+const same = (one, other) => canonical(one) === canonical(other);
+
+async function checkBase(head, given, genesis, app, delegation) {
+  const base = (await openEnvelope(nested(given, "base"), "head-v1", ownersOf(genesis), genesis.threshold)).document;
+  if (base.type !== "redoubt/head/v1" || base.app !== app || base.seq >= head.seq) throw new Error("built upon no earlier head of the owner");
+  if (head.class !== delegation.class || base.class !== head.class) throw new Error("delegated for the other class");
+  if (!head.expires || Date.parse(head.expires) > Date.parse(delegation.not_after)) throw new Error("the head ends later than the delegation");
+  for (const member of ["policy", "kms", "limits"]) if (!same(head[member], base[member])) throw new Error(`${member} is the owner's to change`);
+  if (!delegation.may.includes("release") && !head.releases.every((release) => base.releases.includes(release))) throw new Error("the key may not add releases");
+  if (!delegation.may.includes("secret") && !same(head.secrets, base.secrets)) throw new Error("the key may not change secrets");
+}
+
+const ownersOf = (genesis) => genesis.owners.map((owner) => owner.key);
+
+// Signed by the owners, or by a key that they delegated to: {document, data, digest}, with delegation in the second case.
+export async function openSigned(envelope, label, genesis, app) {
+  const right = { "head-v1": "head", "release-v1": "release" }[label];
+  const isDelegated = envelope.signatures.length === 1 && Boolean(envelope.signatures[0].delegation);
+  if (!isDelegated) return openEnvelope(envelope, label, ownersOf(genesis), genesis.threshold);
+  const opened = await openDelegated(envelope, label, right, genesis, app);
+  if (right === "head") await checkBase(opened.document, envelope.signatures[0], genesis, app, opened.delegation);
+  return opened;
 }
 
 // --- apps ---

@@ -15,10 +15,10 @@ async function findOrMakeApp(name, pair) {
   return post("/v1/apps", { name, genesis: f.b64u(genesis) });
 }
 
-async function currentHead(app, owners) {
+async function currentHead(app, genesis) {
   try {
     const shown = await get(`/v1/apps/${app}/heads/current`);
-    return await f.openEnvelope({ document: shown.document, signatures: shown.signatures }, "head-v1", owners);
+    return await f.openSigned({ document: shown.document, signatures: shown.signatures }, "head-v1", genesis, app);
   } catch (problem) {
     if (problem instanceof Problem && problem.status === 404) return null;
     throw problem;
@@ -47,7 +47,7 @@ export async function deployHere(name, source, settings, measurements) {
   const genesis = await f.openGenesis(await getBytes(`/v1/apps/${app.id}/genesis`), app.id);
   const owners = genesis.owners.map((owner) => owner.key);
   if (!owners.includes(f.b64u(await f.publicBytes(pair.publicKey)))) throw new Error("Another key owns this app. Approve it in the terminal of its owner instead");
-  const before = await currentHead(app.id, owners);
+  const before = await currentHead(app.id, genesis);
   if (before && before.document.class !== "simulated") throw new Error("This app runs on hardware: its owner signs in the terminal");
   if (before?.document.kms.length) throw new Error("This app has a key service: a head made here would drop it with the secrets. Deploy it with redoubt deploy");
   const bundle = bundleOf(source);

@@ -14,6 +14,10 @@ void rd_envelope_init(rd_envelope *envelope, rd_bytes document)
 
 void rd_envelope_done(rd_envelope *envelope)
 {
+    for (size_t i = 0; i < RD_SIGNATURES_MAX; i++) {
+        rd_buf_done(&envelope->signatures[i].delegation);
+        rd_buf_done(&envelope->signatures[i].base);
+    }
     rd_buf_done(&envelope->document);
 }
 
@@ -42,6 +46,10 @@ int rd_envelope_sign(rd_envelope *envelope, const rd_signing_key *key, rd_sign_l
 }
 
 static const rd_json_field signature_fields[] = {
+    { "base", RD_JSON_B64_BUF, offsetof(rd_envelope_signature, base), RD_OPTIONAL, .min = 1,
+      .max = (int64_t)RD_ENVELOPE_SIZE_MAX },
+    { "delegation", RD_JSON_B64_BUF, offsetof(rd_envelope_signature, delegation), RD_OPTIONAL, .min = 1,
+      .max = (int64_t)RD_ENVELOPE_SIZE_MAX },
     { "key", RD_JSON_KEY, offsetof(rd_envelope_signature, key), RD_REQUIRED },
     { "signature", RD_JSON_B64, offsetof(rd_envelope_signature, signature), RD_REQUIRED, .max = RD_SIGNATURE_SIZE },
     RD_JSON_END,
@@ -82,6 +90,13 @@ int rd_envelope_parse(rd_bytes json, rd_envelope *ret, rd_err *err)
     return 0;
 }
 
+static void encode_part(rd_buf *out, const char *name, rd_bytes bytes)
+{
+    (void)rd_buf_printf(out, ",\"%s\":\"", name);
+    (void)rd_buf_append_base64url(out, bytes);
+    (void)rd_buf_append_str(out, "\"");
+}
+
 int rd_envelope_encode(const rd_envelope *envelope, rd_buf *out, rd_err *err)
 {
     (void)rd_buf_append_str(out, "{\"document\":\"");
@@ -92,7 +107,12 @@ int rd_envelope_encode(const rd_envelope *envelope, rd_buf *out, rd_err *err)
         (void)rd_buf_append_base64url(out, RD_BYTES_ARRAY(envelope->signatures[i].key.b));
         (void)rd_buf_append_str(out, "\",\"signature\":\"");
         (void)rd_buf_append_base64url(out, RD_BYTES_ARRAY(envelope->signatures[i].signature.b));
-        (void)rd_buf_append_str(out, "\"}");
+        (void)rd_buf_append_str(out, "\"");
+        if (envelope->signatures[i].delegation.size > 0)
+            encode_part(out, "delegation", rd_buf_bytes(&envelope->signatures[i].delegation));
+        if (envelope->signatures[i].base.size > 0)
+            encode_part(out, "base", rd_buf_bytes(&envelope->signatures[i].base));
+        (void)rd_buf_append_str(out, "}");
     }
     if (!rd_buf_append_str(out, "]}"))
         return rd_err_set(err, RD_E_TOO_LARGE, "no room for the envelope");
@@ -107,10 +127,23 @@ static bool is_owner(const rd_genesis *genesis, const rd_public_key *key)
     return false;
 }
 
+bool rd_envelope_is_delegated(const rd_envelope *envelope)
+{
+    return envelope->signatures_count == 1 && envelope->signatures[0].delegation.size > 0;
+}
+
+/* What nothing reads would let one document have many envelopes. */
+static bool is_bare(const rd_envelope_signature *given)
+{
+    return given->delegation.size == 0 && given->base.size == 0;
+}
+
 int rd_envelope_verify(const rd_envelope *envelope, const rd_genesis *genesis, rd_sign_label label, rd_err *err)
 {
     for (size_t i = 0; i < envelope->signatures_count; i++) {
         const rd_envelope_signature *given = &envelope->signatures[i];
+        if (!is_bare(given))
+            return rd_err_set(err, RD_E_SIGNATURE, "signature %zu is not an owner's own", i);
         if (!is_owner(genesis, &given->key))
             return rd_err_set(err, RD_E_SIGNATURE, "signature %zu is by none of the app's owners", i);
         /* Parsing refuses a repeated key; envelopes built in memory are held to the same. */
@@ -127,7 +160,8 @@ int rd_envelope_verify(const rd_envelope *envelope, const rd_genesis *genesis, r
 
 int rd_envelope_verify_key(const rd_envelope *envelope, const rd_public_key *key, rd_sign_label label, rd_err *err)
 {
-    if (envelope->signatures_count != 1 || !rd_public_key_equal(&envelope->signatures[0].key, key))
+    if (envelope->signatures_count != 1 || !is_bare(&envelope->signatures[0]) ||
+        !rd_public_key_equal(&envelope->signatures[0].key, key))
         return rd_err_set(err, RD_E_SIGNATURE, "not signed by the key that it must be signed by, and by it alone");
     if (rd_verify(key, label, rd_buf_bytes(&envelope->document), &envelope->signatures[0].signature, err) < 0)
         return rd_err_wrap(err, "purpose %s", rd_sign_label_text(label));

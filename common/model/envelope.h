@@ -1,4 +1,5 @@
-/* envelope: a signed document in transport, its exact bytes and one to eight signatures.
+/* envelope: a signed document in transport, its exact bytes and one to eight signatures, each with what it rests on
+ * where that is a delegation.
  * Used for releases and heads wherever they travel or are stored.
  * Knows keys and labels, not the meaning of the document. */
 #ifndef RD_MODEL_ENVELOPE_H
@@ -13,6 +14,8 @@
 typedef struct rd_envelope_signature {
     rd_public_key key;
     rd_signature signature;
+    rd_buf delegation; /* envelope JSON; empty: an owner's own signature */
+    rd_buf base;       /* under a delegation: envelope JSON of the last head that the owners signed themselves */
 } rd_envelope_signature;
 
 typedef struct rd_envelope {
@@ -31,8 +34,10 @@ int rd_envelope_sign(rd_envelope *envelope, const rd_signing_key *key, rd_sign_l
 int rd_envelope_parse(rd_bytes json, rd_envelope *ret, rd_err *err) RD_NODISCARD;
 /* Appends the JSON. */
 int rd_envelope_encode(const rd_envelope *envelope, rd_buf *out, rd_err *err) RD_NODISCARD;
-/* SIGNATURE unless every signature verifies under the label, each by an owner of the genesis, none twice, and they
- * reach the threshold. */
+/* It has one signature, and that one carries a delegation. */
+bool rd_envelope_is_delegated(const rd_envelope *envelope);
+/* SIGNATURE unless every signature verifies under the label, each by an owner of the genesis and by no delegation,
+ * none twice, and they reach the threshold. */
 int rd_envelope_verify(const rd_envelope *envelope, const rd_genesis *genesis, rd_sign_label label,
                        rd_err *err) RD_NODISCARD;
 /* SIGNATURE unless there is exactly one signature, by this key, and it verifies under the label: for what a service

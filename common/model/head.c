@@ -2,6 +2,7 @@
 
 #include "common/base/mem.h"
 #include "common/model/canonical.h"
+#include "common/model/delegation.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -205,6 +206,10 @@ static int check_chain(const rd_head *head, const rd_digest *digest, const rd_he
                           known_seq + 1);
     if (known && head->seq == known_seq + 1 && !rd_digest_equal(&head->prev, &known->digest))
         return refuse_at(err, "/prev", RD_E_HEAD_CHAIN, "prev is not the digest of the head before");
+    if (known && head->owners_seq < known->owners_seq)
+        return rd_err_set(err, RD_E_HEAD_ROLLBACK,
+                          "built upon the owners' head %" PRIu64 "; they signed number %" PRIu64 " since",
+                          head->owners_seq, known->owners_seq);
     return 0;
 }
 
@@ -217,21 +222,104 @@ static int check_time(const rd_head *head, int64_t now_us, rd_err *err)
     return 0;
 }
 
+rd_head_known rd_head_known_of(const rd_head *head, const rd_digest *digest)
+{
+    return (rd_head_known){ .seq = head->seq, .digest = *digest, .owners_seq = head->owners_seq };
+}
+
+/* --- under a delegation --- */
+
+static int open_base(rd_bytes envelope_json, const rd_head_check *check, rd_head *ret, rd_err *err)
+{
+    RD_CLEANUP(rd_envelope_done) rd_envelope envelope = { .signatures_count = 0 };
+    if (envelope_json.size == 0)
+        return rd_err_set(err, RD_E_DELEGATION, "without a head of the owners to build upon");
+    if (rd_envelope_parse(envelope_json, &envelope, err) < 0 ||
+        rd_envelope_verify(&envelope, check->genesis, RD_SIGN_HEAD, err) < 0 ||
+        rd_head_parse(rd_buf_bytes(&envelope.document), ret, err) < 0)
+        return -1;
+    if (!rd_app_id_equal(&ret->app, check->app))
+        return rd_err_set(err, RD_E_GENESIS_MISMATCH, "of another app");
+    return 0;
+}
+
+static bool equal_policies(const rd_policy *a, const rd_policy *b)
+{
+    rd_digest one, other;
+    rd_err ignored = RD_ERR_INIT;
+    return rd_policy_digest(a, &one, &ignored) == 0 && rd_policy_digest(b, &other, &ignored) == 0 &&
+           rd_digest_equal(&one, &other);
+}
+
+static bool lists_all_of(const rd_head *base, const rd_head *head)
+{
+    for (size_t i = 0; i < head->releases_count; i++)
+        if (!rd_head_lists(base, &head->releases[i]))
+            return false;
+    return true;
+}
+
+/* What the key may change, and until when. */
+static int check_within(const rd_head *head, const rd_head *base, const rd_delegation *given, rd_err *err)
+{
+    if (head->class != given->class || base->class != head->class)
+        return refuse_at(err, "/class", RD_E_DELEGATION, "delegated for the other class");
+    if (!head->has_expires || head->expires_us > given->not_after_us)
+        return refuse_at(err, "/expires", RD_E_DELEGATION, "ends later than the delegation");
+    if (base->seq >= head->seq)
+        return refuse_at(err, "/seq", RD_E_HEAD_ROLLBACK, "not newer than the owners' head that it is built upon");
+    if (!equal_policies(&head->policy, &base->policy))
+        return refuse_at(err, "/policy", RD_E_DELEGATION, "the policy is the owners' to change");
+    if (head->kms_count != base->kms_count || (head->kms_count > 0 && !rd_kms_id_equal(&head->kms[0], &base->kms[0])))
+        return refuse_at(err, "/kms", RD_E_DELEGATION, "the key service is the owners' to change");
+    if (head->grant_s != base->grant_s)
+        return refuse_at(err, "/limits", RD_E_DELEGATION, "limits are the owners' to change");
+    if (!(given->may & RD_MAY_RELEASE) && !lists_all_of(base, head))
+        return refuse_at(err, "/releases", RD_E_DELEGATION, "the key may not add releases");
+    if (!(given->may & RD_MAY_SECRET) &&
+        (head->secrets_count != base->secrets_count || !rd_digest_equal(&head->secrets_root, &base->secrets_root)))
+        return refuse_at(err, "/secrets", RD_E_DELEGATION, "the key may not change secrets");
+    return 0;
+}
+
+static int accept_delegated(const rd_envelope *envelope, const rd_head_check *check, rd_head *ret, rd_err *err)
+{
+    rd_delegation given;
+    rd_head base;
+    if (rd_delegation_verify(envelope, check->genesis, check->app, RD_MAY_HEAD, RD_SIGN_HEAD, &given, err) < 0)
+        return rd_err_wrap(err, "head");
+    if (rd_head_parse(rd_buf_bytes(&envelope->document), ret, err) < 0)
+        return -1;
+    if (open_base(rd_buf_bytes(&envelope->signatures[0].base), check, &base, err) < 0)
+        return rd_err_wrap(err, "head, built upon");
+    ret->owners_seq = base.seq;
+    return check_within(ret, &base, &given, err);
+}
+
+static int accept_signed(const rd_envelope *envelope, const rd_head_check *check, rd_head *ret, rd_err *err)
+{
+    if (rd_envelope_is_delegated(envelope))
+        return accept_delegated(envelope, check, ret, err);
+    if (rd_envelope_verify(envelope, check->genesis, RD_SIGN_HEAD, err) < 0)
+        return rd_err_wrap(err, "head");
+    if (rd_head_parse(rd_buf_bytes(&envelope->document), ret, err) < 0)
+        return -1;
+    ret->owners_seq = ret->seq;
+    return 0;
+}
+
 int rd_head_accept(const rd_envelope *envelope, const rd_head_check *check, rd_head *ret, rd_digest *ret_digest,
                    rd_err *err)
 {
-    rd_bytes document = rd_buf_bytes(&envelope->document);
-    if (rd_envelope_verify(envelope, check->genesis, RD_SIGN_HEAD, err) < 0)
-        return rd_err_wrap(err, "head");
     rd_head head;
-    if (rd_head_parse(document, &head, err) < 0)
+    if (accept_signed(envelope, check, &head, err) < 0)
         return -1;
     if (!rd_app_id_equal(&head.app, check->app))
         return refuse_at(err, "/app", RD_E_GENESIS_MISMATCH, "of another app");
     if (check->class && head.class != *check->class)
         return refuse_at(err, "/class", RD_E_CLASS_MISMATCH, "of the other class");
     rd_digest digest;
-    rd_head_digest(document, &digest);
+    rd_head_digest(rd_buf_bytes(&envelope->document), &digest);
     if (check_chain(&head, &digest, check, err) < 0)
         return -1;
     if (check->now_us && check_time(&head, *check->now_us, err) < 0)

@@ -1,6 +1,9 @@
 /* head: what is current for an app: which releases, under which policy, in which class, which secrets, whose keys.
  * Used by the CLI, the API and enclaves. Whoever has seen number n refuses less than n, and another head with n.
- * Keeps no memory of its own: the highest head known comes in as an argument. */
+ * Signed by the owners, or by a key that they delegated to (delegation.h): then it carries the last head that they
+ * signed themselves, whose policy, key service, limits and class it keeps, with its releases and secrets where the key
+ * may not change them, and it ends no later than the delegation. Keeps no memory of its own: the highest head known
+ * comes in as an argument. */
 #ifndef RD_MODEL_HEAD_H
 #define RD_MODEL_HEAD_H
 
@@ -31,6 +34,8 @@ typedef struct rd_head {
     int64_t not_before_us;
     bool has_expires;
     int64_t expires_us;
+    uint64_t
+        owners_seq; /* not in the document, by rd_head_accept: the number of the owners' own head that it rests on */
 } rd_head;
 
 int rd_head_parse(rd_bytes canonical, rd_head *ret, rd_err *err) RD_NODISCARD;
@@ -46,7 +51,10 @@ bool rd_head_lists(const rd_head *head, const rd_digest *release);
 typedef struct rd_head_known {
     uint64_t seq;
     rd_digest digest;
+    uint64_t owners_seq; /* of the owners' own head that it rests on: what they withdrew is built upon no more */
 } rd_head_known;
+
+rd_head_known rd_head_known_of(const rd_head *head, const rd_digest *digest);
 
 typedef struct rd_head_check {
     const rd_genesis *genesis;
@@ -58,9 +66,10 @@ typedef struct rd_head_check {
 } rd_head_check;
 
 /* Verifies and accepts a head. The known head again is accepted, also where the next is demanded.
- * Codes: SIGNATURE, PURPOSE (another type), GENESIS_MISMATCH (another app), CLASS_MISMATCH, HEAD_ROLLBACK (lower
- * number), HEAD_FORK (same number, other digest), HEAD_CHAIN (prev is not the known head, or a number left out where
- * the next is demanded), HEAD_TIME. ret_digest may be NULL. */
+ * Codes: SIGNATURE, DELEGATION (what the key may not sign), PURPOSE (another type), GENESIS_MISMATCH (another app),
+ * CLASS_MISMATCH, HEAD_ROLLBACK (lower number, or built upon an older head of the owners), HEAD_FORK (same number,
+ * other digest), HEAD_CHAIN (prev is not the known head, or a number left out where the next is demanded), HEAD_TIME.
+ * ret_digest may be NULL. */
 int rd_head_accept(const rd_envelope *envelope, const rd_head_check *check, rd_head *ret, rd_digest *ret_digest,
                    rd_err *err) RD_NODISCARD;
 

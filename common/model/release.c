@@ -3,6 +3,7 @@
 #include "common/base/mem.h"
 #include "common/base/text.h"
 #include "common/model/canonical.h"
+#include "common/model/delegation.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -288,11 +289,23 @@ void rd_release_digest(rd_bytes canonical, rd_digest *ret)
     RD_H(ret->b, RD_HASH_RELEASE, canonical);
 }
 
+/* By the owners, or by a key that may. When that right ends does not matter here: a release says what may run, and the
+ * head that lists it for how long. */
+static int check_signatures(const rd_envelope *envelope, const rd_genesis *genesis, const rd_app_id *app, rd_err *err)
+{
+    rd_delegation delegation;
+    if (!rd_envelope_is_delegated(envelope))
+        return rd_envelope_verify(envelope, genesis, RD_SIGN_RELEASE, err);
+    if (envelope->signatures[0].base.size > 0)
+        return rd_err_set(err, RD_E_SIGNATURE, "a release is built upon no head");
+    return rd_delegation_verify(envelope, genesis, app, RD_MAY_RELEASE, RD_SIGN_RELEASE, &delegation, err);
+}
+
 int rd_release_accept(const rd_envelope *envelope, const rd_genesis *genesis, const rd_app_id *app, rd_release *ret,
                       rd_digest *ret_digest, rd_err *err)
 {
     rd_bytes document = rd_buf_bytes(&envelope->document);
-    if (rd_envelope_verify(envelope, genesis, RD_SIGN_RELEASE, err) < 0)
+    if (check_signatures(envelope, genesis, app, err) < 0)
         return rd_err_wrap(err, "release");
     rd_release release = { 0 };
     if (rd_release_parse(document, &release, err) < 0)

@@ -181,7 +181,7 @@ static int learn(kms_front *front, const decision *d, rd_err *err)
     kms_state *state = &front->state;
     const rd_verdict *verdict = &d->report.verdict;
     const rd_statement *asked = &d->evidence.statement;
-    const rd_head_known head = { .seq = d->head.seq, .digest = d->head_digest };
+    const rd_head_known head = rd_head_known_of(&d->head, &d->head_digest);
     if (kms_state_learn_head(state, &asked->app, &head, err) < 0)
         return -1;
     kms_state_learn_epoch(state, &asked->instance, asked->epoch, &asked->receipt_key);

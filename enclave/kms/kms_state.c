@@ -7,7 +7,7 @@
 #include "common/base/cursor.h"
 #include "common/base/mem.h"
 
-#define MAGIC      "redoubt/kms-memory/v1"
+#define MAGIC      "redoubt/kms-memory/v2"
 #define MAGIC_SIZE (sizeof(MAGIC) - 1)
 
 void kms_state_done(kms_state *state)
@@ -32,6 +32,7 @@ bool kms_state_encode(const kms_state *state, rd_buf *out)
         rd_buf_append(out, one->app.b, sizeof(one->app.b));
         rd_buf_append_u64be(out, one->head.seq);
         rd_buf_append(out, one->head.digest.b, 32);
+        rd_buf_append_u64be(out, one->head.owners_seq);
     }
     rd_buf_append_u32be(out, (uint32_t)state->instances_count);
     rd_buf_append_u32be(out, (uint32_t)state->instances_next);
@@ -60,6 +61,7 @@ static int parse_apps(rd_cursor *cursor, kms_state *state, rd_err *err)
         rd_cursor_copy(cursor, one->app.b, sizeof(one->app.b));
         one->head.seq = rd_cursor_u64be(cursor);
         rd_cursor_copy(cursor, one->head.digest.b, 32);
+        one->head.owners_seq = rd_cursor_u64be(cursor);
     }
     state->apps_count = count;
     return 0;
@@ -126,8 +128,10 @@ int kms_state_learn_head(kms_state *state, const rd_app_id *app, const rd_head_k
         one = &state->apps[state->apps_count++];
         *one = (kms_seen_app){ .app = *app };
     }
+    const uint64_t owners_seq = RD_MAX(one->head.owners_seq, head->owners_seq);
     if (head->seq > one->head.seq)
         one->head = *head;
+    one->head.owners_seq = owners_seq;
     return 0;
 }
 

@@ -96,16 +96,17 @@ static int open_head(const encl_documents *documents, const rd_genesis *genesis,
     rd_envelope envelope = { 0 };
     rd_head head = { 0 };
     rd_head_check check = { .genesis = genesis, .app = &app->id, .now_us = &now_us, .class = &class };
+    rd_digest digest = { { 0 } };
     int outcome = rd_envelope_parse(rd_buf_bytes(&documents->head), &envelope, err);
     if (outcome == 0)
-        outcome = rd_head_accept(&envelope, &check, &head, &app->head.digest, err);
+        outcome = rd_head_accept(&envelope, &check, &head, &digest, err);
     if (outcome == 0 && !rd_head_lists(&head, &app->release))
         outcome = rd_err_set(err, RD_E_RELEASE_NOT_ALLOWED, "head %llu does not list the release",
                              (unsigned long long)head.seq);
     rd_envelope_done(&envelope);
     if (outcome < 0)
         return rd_err_wrap(err, "head");
-    app->head.seq = head.seq;
+    app->head = rd_head_known_of(&head, &digest);
     app->has_kms = head.kms_count > 0;
     if (app->has_kms)
         app->kms = head.kms[0];
@@ -143,7 +144,7 @@ int encl_app_next_head(const encl_documents *documents, const encl_app *app, rd_
         rd_envelope_parse(envelope, &parsed, err) < 0 || rd_head_accept(&parsed, &check, &head, &digest, err) < 0 ||
         check_next(app, &head, err) < 0)
         return rd_err_wrap(err, "newer head");
-    *ret = (rd_head_known){ .seq = head.seq, .digest = digest };
+    *ret = rd_head_known_of(&head, &digest);
     return 0;
 }
 

@@ -77,6 +77,7 @@ function rows(given) {
     ["enroll-token", [], "EnrolToken"],
     ["keys new", [join(stack.dir, "another.pem")], null],
     ["keys show", [], null],
+    ["keys delegate", ["echo", "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo", "--save", join(stack.dir, "given.json")], null],
     ["keys log", ["--new"], null],
     ["login-link", [], "LoginLink"],
     ["tokens create", ["robot"], "NewTokenAnswer"],

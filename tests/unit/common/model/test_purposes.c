@@ -1,7 +1,9 @@
-/* Every signed object is offered to every other verifier: a signature or text made for one purpose serves no other. */
+/* R14: every signed object is offered to every other verifier: a signature or text made for one purpose serves no
+ * other. */
+#include "common/model/delegation.h"
 #include "tests/unit/common/model/samples.h"
 
-enum { GENESIS, RELEASE, HEAD, POLICY, STATEMENT, EVIDENCE, CLAIMS, ROOT, KINDS };
+enum { GENESIS, RELEASE, HEAD, POLICY, STATEMENT, EVIDENCE, CLAIMS, ROOT, DELEGATION, KINDS };
 
 static int parse_genesis(rd_bytes bytes, rd_err *err)
 {
@@ -55,11 +57,17 @@ static int parse_root(rd_bytes bytes, rd_err *err)
     return rd_receipt_root_parse(bytes, &root, err);
 }
 
+static int parse_delegation(rd_bytes bytes, rd_err *err)
+{
+    rd_delegation delegation;
+    return rd_delegation_parse(bytes, &delegation, err);
+}
+
 static int (*const parsers[KINDS])(rd_bytes bytes, rd_err *err) = { parse_genesis, parse_release,   parse_head,
                                                                     parse_policy,  parse_statement, parse_evidence,
-                                                                    parse_claims,  parse_root };
-static const char *const names[KINDS] = { "genesis",   "release",  "head",   "policy",
-                                          "statement", "evidence", "claims", "root" };
+                                                                    parse_claims,  parse_root,      parse_delegation };
+static const char *const names[KINDS] = { "genesis",  "release", "head", "policy",    "statement",
+                                          "evidence", "claims",  "root", "delegation" };
 
 static void make_documents(rd_buf documents[KINDS])
 {
@@ -80,6 +88,10 @@ static void make_documents(rd_buf documents[KINDS])
                      0);
     assert_true(rd_receipt_claims_encode(&claims, &documents[CLAIMS]));
     assert_true(rd_receipt_root_encode(&root, &documents[ROOT]));
+    rd_delegation delegation = {
+        .app = sample_app(), .key = sample_public_key(2), .may = RD_MAY_ALL, .class = RD_CLASS_SIMULATED
+    };
+    assert_int_equal(rd_delegation_encode(&delegation, &documents[DELEGATION], NULL), 0);
     rd_release_done(&release);
 }
 

@@ -92,7 +92,7 @@ static void test_state(void **state RD_UNUSED)
     rd_app_id app = { { 1 } };
     rd_id instance = { { 2 } };
     rd_public_key first = { { 3 } }, second = { { 4 } };
-    const rd_head_known newer = { .seq = 5 }, older = { .seq = 4 };
+    const rd_head_known newer = { .seq = 5, .owners_seq = 3 }, older = { .seq = 4, .owners_seq = 4 };
     rd_err err = RD_ERR_INIT;
     assert_null(kms_state_head(&made, &app));
     assert_int_equal(kms_state_learn_head(&made, &app, &newer, NULL), 0);
@@ -101,6 +101,7 @@ static void test_state(void **state RD_UNUSED)
     assert_true(kms_state_encode(&made, &bytes));
     assert_int_equal(kms_state_parse(rd_buf_bytes(&bytes), &read, NULL), 0);
     assert_int_equal(kms_state_head(&read, &app)->seq, 5);
+    assert_int_equal(kms_state_head(&read, &app)->owners_seq, 4); /* whatever came later was built upon an older one */
     assert_int_equal(kms_state_check_epoch(&read, &instance, 9, &first, NULL), 0);
     assert_int_equal(kms_state_check_epoch(&read, &instance, 10, &second, NULL), 0);
     assert_int_equal(kms_state_check_epoch(&read, &instance, 9, &second, &err), -1);
