@@ -7,6 +7,8 @@
 #include "cli/client.h"
 #include "cli/proof.h"
 
+#define CLI_EXCHANGE_TYPE "redoubt/saved-receipt/v1" /* "type" of its file */
+
 typedef struct cli_exchange {
     rd_app_id app;
     uint8_t salt[32];

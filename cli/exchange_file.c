@@ -1,5 +1,6 @@
 #include "cli/exchange.h"
 
+#include "cli/kept.h"
 #include "cli/profile.h"
 #include "cli/steps.h"
 #include "common/base/mem.h"
@@ -8,13 +9,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SAVED_TYPE     "redoubt/saved-receipt/v1"
 #define SAVED_SIZE_MAX ((size_t)96 << 20)
 
 int cli_exchange_save(const cli_exchange *exchange, const char *path, rd_err *err)
 {
     json_t *document = json_object();
-    rd_json_set_str(document, "type", SAVED_TYPE);
+    rd_json_set_str(document, "type", CLI_EXCHANGE_TYPE);
     rd_json_set_app_id(document, "app", &exchange->app);
     rd_json_set_str(document, "receipt", exchange->receipt);
     rd_json_set_str(document, "instance", exchange->instance);
@@ -61,7 +61,9 @@ static int read_document(const json_t *document, cli_exchange *ret, rd_err *err)
     const char *type = json_string_value(json_object_get(document, "type"));
     const char *app = json_string_value(json_object_get(document, "app"));
     json_int_t status = json_integer_value(json_object_get(document, "status"));
-    if (!type || strcmp(type, SAVED_TYPE) != 0)
+    if (type && strcmp(type, CLI_KEPT_TYPE) == 0)
+        return rd_err_set(err, RD_E_JSON_TYPE, "receipts that the plane kept: redoubt receipts verify checks them");
+    if (!type || strcmp(type, CLI_EXCHANGE_TYPE) != 0)
         return rd_err_set(err, RD_E_JSON_TYPE, "not a saved receipt (type %s)", type ? type : "missing");
     if (!app || rd_app_id_parse(app, strlen(app), &ret->app, err) < 0)
         return rd_err_set(err, RD_E_ID_FORMAT, "app is missing or malformed");

@@ -1,5 +1,6 @@
 #include "cli/kept.h"
 
+#include "cli/exchange.h"
 #include "cli/steps.h"
 #include "common/base/mem.h"
 #include "common/base/text.h"
@@ -9,7 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define KEPT_TYPE     "redoubt/kept-receipts/v1"
 #define KEPT_SIZE_MAX ((size_t)256 << 20)
 #define RECORDS_MAX   100000u
 
@@ -221,7 +221,7 @@ int cli_kept_fetch(cli_client *client, const cli_kept_id *id, cli_kept *ret, rd_
 int cli_kept_save(const cli_kept *kept, const char *path, rd_err *err)
 {
     RD_CLEANUP(rd_json_free_p) json_t *document = json_object();
-    rd_json_set_str(document, "type", KEPT_TYPE);
+    rd_json_set_str(document, "type", CLI_KEPT_TYPE);
     rd_json_set_app_id(document, "app", &kept->app);
     rd_json_set_id(document, "instance", RD_PREFIX_INSTANCE, &kept->instance);
     rd_json_set_int(document, "epoch", (int64_t)kept->epoch);
@@ -248,7 +248,9 @@ static int read_document(const json_t *document, cli_kept *ret, rd_err *err)
     const char *type = cli_text(document, "type");
     const char *app = cli_text(document, "app");
     const char *instance = cli_text(document, "instance");
-    if (!type || strcmp(type, KEPT_TYPE) != 0)
+    if (type && strcmp(type, CLI_EXCHANGE_TYPE) == 0)
+        return rd_err_set(err, RD_E_JSON_TYPE, "an answer that redoubt invoke saved: redoubt verify checks it");
+    if (!type || strcmp(type, CLI_KEPT_TYPE) != 0)
         return rd_err_set(err, RD_E_JSON_TYPE, "not receipts of redoubt receipts get (type %.40s)",
                           type ? type : "missing");
     if (!app || rd_app_id_parse(app, strlen(app), &ret->app, err) < 0)

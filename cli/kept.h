@@ -8,6 +8,8 @@
 #include "cli/proof.h"
 #include "common/model/receipt_record.h"
 
+#define CLI_KEPT_TYPE "redoubt/kept-receipts/v1" /* "type" of its file */
+
 /* "ins_….epoch" is a chain, "ins_….epoch.seq" the receipt with this number. */
 typedef struct cli_kept_id {
     rd_id instance;
