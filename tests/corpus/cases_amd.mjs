@@ -85,6 +85,7 @@ function policies(add, pki, spec) {
   run("G12 measurement on the list (ok)", (b) => policyOf(b), verified());
   run("G12 measurement not on the list", (b) => ({ ...policyOf(b), measurements: [{ measurement: "ab".repeat(48) }] }), "attest_measurement");
   const bytes = (b, where, size) => b.report.subarray(where, where + size).toString("hex");
+  // R5: on SNP the launch pins what may run, as there is no register.
   run("G13 host data as the policy says (ok)", (b) => policyOf(b, {}, { host_data: bytes(b, field.hostData, 32) }), verified());
   run("G13 host data not the policy's", (b) => policyOf(b, {}, { host_data: "ab".repeat(32) }), "attest_measurement");
   run("G13 no ID block where one is asked for", (b) => policyOf(b, {}, { id_key_digest: "ab".repeat(48) }), "attest_measurement");

@@ -54,6 +54,7 @@ test("every genuine case as an attestation result under ES256", { skip }, async 
   }
 });
 
+// R23: what says who vouches: a verifier's own key, and affirming for nothing simulated.
 test("EdDSA; the token alone on standard output; a refusal is signed too", { skip }, async (t) => {
   const { path, publicKey } = key(t, "ed25519");
   const good = cases(root).find(({ expect }) => expect.tee === "tdx" && expect.verdict === "UpToDate" && !expect.default_policy);

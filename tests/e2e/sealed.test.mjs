@@ -15,7 +15,7 @@ const source = `export default { async fetch(request) {
   const text = await request.text(), url = new URL(request.url);
   if (url.pathname === "/throw") throw new Error("${ANSWER}");
   if (url.pathname === "/big") return new Response("x".repeat(Number(url.searchParams.get("n"))));
-  return new Response("${ANSWER} " + text.length, { headers: { "content-type": "text/plain", "x-path": url.pathname } });
+  return new Response("${ANSWER} " + text.length, { headers: { "content-type": "text/plain", "x-path": url.pathname, "x-once": request.headers.get("idempotency-key") ?? "" } });
 } };`;
 const OWN = "/.well-known/redoubt/", SEALED = OWN + "sealed", REQ = "message/ohttp-req", RES = "message/ohttp-res";
 
@@ -134,6 +134,23 @@ test("R29: a recorded request runs at most once, at its instance, at a sibling a
   let next;
   do next = await call({ body: "after" }); while (next.pin !== pin);
   assert.equal(seqOf(next.inner.headers["redoubt-receipt"]), seqOf(inner.headers["redoubt-receipt"]) + 1, "no run between the two");
+});
+
+test("R30: a retry is another request, and carries the caller's own key for it to the function, sealed", { timeout: 60000 }, async () => {
+  const spec = { body: "pay once", headers: { "idempotency-key": "order-7" } };
+  const [first, again] = [await call(spec), await call(spec)];
+  for (const { inner } of [first, again]) assert.deepEqual([inner.status, inner.headers["x-once"]], [200, "order-7"]);
+  assert.notDeepEqual(first.inner.headers["redoubt-receipt"], again.inner.headers["redoubt-receipt"]);
+});
+
+test("R47: without a token of the owner's organisation nothing runs", { timeout: 60000 }, async () => {
+  const { pin, keys } = await ask();
+  const { sealed } = await seal(keys, writeRequest({ body: "free of charge" }));
+  for (const authorization of ["", "Bearer rdt_unknown", "Bearer " + stack.secondOrganisation().token]) {
+    const answer = await raw(SEALED, { method: "POST", headers: { "content-type": REQ, "redoubt-instance": pin, authorization }, body: sealed });
+    assert.ok([401, 403].includes(answer.status), `${answer.status} ${answer.body}`);
+  }
+  assert.equal((await post(pin, sealed)).status, 200, "and the sealed request was not used up");
 });
 
 test("R44: two callers get the same configuration bytes, and evidence names them", { timeout: 60000 }, async () => {

@@ -19,7 +19,7 @@ const numberOf = async (id) => Number((await host(id)).name.split("-")[1]);
 // What ingest does with refused evidence that is the host's own fault (tests/integration/test_links.c shows that it does).
 const fault = (uuid) => stack.sql(`SET ROLE rd_ingest; SELECT host_fault('${uuid}', 'quote_sig', 'the quote is not signed by its key', 3, false)`)[0][0];
 
-test("a copied key: two agents fight for one link; both are cut, the app moves, an operator releases", { timeout: 180000 }, async (t) => {
+test("R55: a copied key: two agents fight for one link; both are cut, the app moves, an operator releases", { timeout: 180000 }, async (t) => {
   const made = await stack.deploy("fought", source);
   const id = await hostOf("fought"), n = await numberOf(id);
   const copy = join(stack.dir, "agents", "copy");

@@ -140,7 +140,7 @@ test("what must not become a host", async (t) => {
   });
 });
 
-test("a token is used as often as it says, by however many at once", async () => {
+test("R54: a token is used as often as it says, by however many at once", async () => {
   const token = await newToken({ uses: 1 });
   const results = await Promise.allSettled(["a", "b", "c"].map((n) => plane.enrollAsync(plane.platform("race-" + n), "race-" + n, token)));
   assert.equal(results.filter((r) => r.status === "fulfilled").length, 1);

@@ -208,6 +208,9 @@ static void test_refusals(void **state)
         { "other code", "code_mismatch", { .other_code = true } },
         { "stranger's head", "signature", { .other_signer = true } },
         { "code throws", "engine_load", { .source = "throw new Error('at load');" } },
+        /* R34: code is JavaScript alone, whatever else somebody signed. */
+        { "native code", "engine_load", { .source = "\177ELF\2\1\1" } },
+        { "WebAssembly", "engine_load", { .source = "\001asm" } },
         { "no handler", "engine_no_handler", { .source = "export const a = 1;" } },
         { "entropy at load",
           "ENTROPY_BEFORE_SNAPSHOT",

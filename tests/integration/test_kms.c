@@ -384,6 +384,7 @@ static void old_ticket(kms_asking *asking)
     asking->ticket.not_after_us = 1000000;
 }
 
+/* R56: an agent alone starts nothing. */
 static void test_tickets(void **state RD_UNUSED)
 {
     static const spoiler spoilers[] = { no_ticket_for_this_epoch, ticket_of_another_instance, ticket_of_another_release,

@@ -192,6 +192,7 @@ static void test_two_of_three(void **state RD_UNUSED)
 }
 
 /* One share is not enough, twice the same is not two, and a restart begins anew. */
+/* R58: less than the threshold is nothing. */
 static void test_fewer(void **state RD_UNUSED)
 {
     uint8_t given = 0;

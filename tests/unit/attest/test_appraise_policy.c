@@ -87,6 +87,7 @@ static const row rows[] = {
     { "MROWNER listed, other", NULL, owner_other, RD_E_MEASUREMENT },
     { "MROWNER listed", NULL, owner_zero, RD_OK },
     { "measurements of another TEE alone", NULL, sgx_only, RD_E_MEASUREMENT },
+    /* R8 */
     { "platform not listed", NULL, platform_other, RD_E_POLICY_PLATFORM },
     { "evaluation number reached", NULL, evaluation_1, RD_OK },
     { "evaluation number too low", NULL, evaluation_2, RD_E_COLLATERAL_EVALNUM },

@@ -304,6 +304,7 @@ static const row rows[] = {
     { "E1 DEBUG", EV_PLATFORM, td_debug, RD_E_TD_DEBUG },
     { "E1 any bit of the debug group", EV_PLATFORM, td_tud, RD_E_TD_DEBUG },
     { "E2 SEPT_VE_DISABLE clear", EV_PLATFORM, sept_ve, RD_E_TD_ATTR },
+    /* R67: what could be copied with its keys. */
     { "E2 MIGRATABLE", EV_PLATFORM, migratable, RD_E_TD_ATTR },
     { "E2 reserved bit", EV_PLATFORM, attr_reserved, RD_E_TD_ATTR },
     { "E2 PERFMON (ok)", EV_PLATFORM, perfmon, RD_OK },

@@ -129,6 +129,7 @@ static const struct {
     { "2^255 - 1", "ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f" },
 };
 
+/* R62: the same verdict in every implementation: no key of small order, none in two forms. */
 static void test_bad_keys_are_refused(void **state RD_UNUSED)
 {
     rd_signature signature = { { 0 } };

@@ -99,6 +99,7 @@ static const struct {
     { "empty things", "{ \"b\" : [ ] , \"a\" : { } }", "{\"a\":{},\"b\":[]}" },
 };
 
+/* R60: what two readers could read in two ways is no document. */
 static void test_texts(void **state RD_UNUSED)
 {
     for (size_t i = 0; i < RD_ARRAY_LEN(texts); i++) {

@@ -77,6 +77,7 @@ static const struct {
     { "empty", "", false },
 };
 
+/* R9: an app's id is all of a digest; a shorter one is none. */
 static void test_strict_parsing(void **state RD_UNUSED)
 {
     for (size_t i = 0; i < RD_ARRAY_LEN(rows); i++) {

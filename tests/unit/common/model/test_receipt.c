@@ -465,6 +465,7 @@ static int parse_receipt(rd_bytes bytes, rd_err *err)
     return outcome;
 }
 
+/* R61: nothing of a JWS is for its sender to choose. */
 static const spoil receipt_rows[] = {
     { "unknown member", "/x", "1", RD_E_JSON_UNKNOWN },
     { "claims missing", "/claims", NULL, RD_E_JSON_MISSING },
@@ -505,12 +506,44 @@ static void test_spoiled_text(void **state RD_UNUSED)
     assert_int_equal(err.code, RD_E_TOO_LARGE);
 }
 
+/* R12: whoever has a stored receipt and all answers that there can be reads none of them from it, with nothing that a
+ * store holds in the salt's place; who has the salt finds the one. */
+static void test_answers_cannot_be_tried_out(void **state RD_UNUSED)
+{
+    RD_CLEANUP(rd_receipt_done) rd_receipt receipt;
+    RD_CLEANUP(burst_done) burst made;
+    burst_init(&made, 1);
+    read_receipt(&made, 0, &receipt);
+    const rd_receipt_claims *claims = &receipt.claims;
+    static const uint8_t zero[RD_SALT_SIZE] = { 0 };
+    const uint8_t *const known[] = { zero,          claims->request,     claims->response, claims->evidence.b,
+                                     claims->app.b, claims->release.b,   claims->head.b,   receipt.root.root.b,
+                                     claims->nonce, receipt.signature.b, salt_bytes };
+    size_t found = 0;
+    for (unsigned score = 0; score <= 850; score++) {
+        char number[12];
+        uint8_t tried[RD_SHA256_SIZE];
+        snprintf(number, sizeof number, "%u", score);
+        rd_bytes body = score ? rd_bytes_str(number) : exchange.response_body;
+        rd_sha256(body, tried);
+        assert_memory_not_equal(tried, claims->response, sizeof tried);
+        for (size_t i = 0; i < RD_ARRAY_LEN(known); i++) {
+            rd_commit_response(known[i], exchange.status, exchange.response_type, body, tried);
+            bool is_equal = memcmp(tried, claims->response, sizeof tried) == 0;
+            assert_int_equal(is_equal, known[i] == salt_bytes && score == 0);
+            found += is_equal;
+        }
+    }
+    assert_int_equal(found, 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_spoiled_parts),
         cmocka_unit_test(test_writers_are_canonical),
         cmocka_unit_test(test_commitments_of_another_implementation),
+        cmocka_unit_test(test_answers_cannot_be_tried_out),
         cmocka_unit_test(test_bursts_of_every_size),
         cmocka_unit_test(test_chain_of_bursts),
         cmocka_unit_test(test_burst_bounds),

@@ -25,6 +25,7 @@ static void seal(const fixture *f, const char *name, uint64_t version, rd_bytes 
     assert_int_equal(rd_secret_seal(f->public_key, &f->app, name, version, value, rd_random_system(), out, NULL), 0);
 }
 
+/* R72: lengths fall in steps. */
 static void test_sizes(void **state RD_UNUSED)
 {
     static const size_t sizes[] = { 0, 1, 251, 252, 253, 508, 509, RD_SECRET_VALUE_MAX };

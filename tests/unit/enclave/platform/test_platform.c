@@ -149,6 +149,7 @@ static void test_begun_quote(void **state)
     encl_platform_free(none);
 }
 
+/* R78, R20: without a register that closes nothing starts. */
 static void test_closed_register(void **state)
 {
     (void)state;

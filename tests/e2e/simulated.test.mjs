@@ -1,0 +1,58 @@
+// R35, R66: simulated evidence never passes for a machine's: whoever did not put the simulation's root into his own profile is refused on every surface, whatever
+// app, release and plane say.
+import { test, before, after } from "node:test";
+import assert from "node:assert/strict";
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { Stack, freePort, until } from "../support/stack.mjs";
+
+const source = `export default { fetch: async (request) => new Response("said " + await request.text()) };`;
+
+let stack, tlsPort, url, saved, kept;
+before(async () => {
+  tlsPort = await freePort();
+  stack = await Stack.start({ hosts: 1, kms: true, apiFlags: ["--passthrough-listen", `127.0.0.1:${tlsPort}`] });
+  assert.equal((await stack.cli("kms", "trust", await stack.kmsId(), "--yes")).code, 0);
+  const made = await stack.deploy("posing", source, { open: true, resources: { cpu_m: 1000 } });
+  url = `https://${made.app.replace("_", "-")}.localhost:${tlsPort}`;
+  saved = join(stack.dir, "saved.json");
+  assert.equal((await stack.cli("invoke", "posing", "--data", "x", "--save", saved)).code, 0);
+  assert.equal((await stack.cli("verify", url, "--json")).code, 0, "as it is for those who trust the root");
+  const [receipt] = await until("the receipt is kept", async () => { const all = await stack.json("receipts", "list", "posing"); return all.length && all; }, 30000);
+  kept = join(stack.dir, "kept.json");
+  await stack.json("receipts", "get", receipt.id, "--save", kept);
+}, { timeout: 180000 });
+after(() => stack?.close());
+
+// Profiles that differ from the stack's in what they hold of the simulation.
+function profile(name, changes) {
+  const path = join(stack.dir, name + ".json");
+  writeFileSync(path, JSON.stringify({ ...JSON.parse(readFileSync(stack.profile, "utf8")), state_dir: `cli/state-${name}`, ...changes }), { mode: 0o600 });
+  return { env: { REDOUBT_PROFILE: path } };
+}
+
+const surfaces = {
+  "redoubt verify APP": () => ["verify", "posing"],
+  "redoubt verify https://": () => ["verify", url],
+  "redoubt verify FILE": () => ["verify", saved],
+  "redoubt receipts verify FILE": () => ["receipts", "verify", kept],
+  "redoubt invoke": () => ["invoke", "posing", "--data", "x"],
+  "redoubt invoke --stream": () => ["invoke", "posing", "--data", "x", "--stream"],
+  "redoubt secrets set": () => ["secrets", "set", "posing", "KEY"],
+};
+
+for (const [who, changes] of [["without any simulation root", { simulation_roots: [] }], ["with another simulation's root", { simulation_roots: ["sha256:" + "ab".repeat(32)] }]]) {
+  test(`R35: a caller ${who} takes no simulated evidence`, { timeout: 180000 }, async (t) => {
+    const options = profile(who.replaceAll(" ", "-").replaceAll("'", ""), changes);
+    for (const [surface, args] of Object.entries(surfaces)) {
+      await t.test(surface, async () => {
+        const heads = stack.sql("SELECT count(*) FROM heads")[0][0];
+        const result = await stack.cli(...args(), "--json", { ...options, input: "a value" });
+        assert.notEqual(result.code, 0, result.stdout);
+        assert.doesNotMatch(result.stdout, /"verified":\s*true|said/);
+        assert.match(result.stdout + result.stderr, /attest_root|attest_simulated|class_mismatch|kms_unknown|trusted|root/i);
+        assert.equal(stack.sql("SELECT count(*) FROM heads")[0][0], heads, "and no head was signed");
+      });
+    }
+  });
+}
