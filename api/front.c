@@ -154,7 +154,7 @@ static void expire(api_turn *c)
     }
     c->front->slow_heads++;
     c->closes = true;
-    (void)rd_err_set(&err, RD_E_BODY_SLOW, "%zu bytes of a request's head came in %llu ms", c->input.size,
+    (void)rd_err_set(&err, RD_E_HEAD_SLOW, "%zu bytes of a request's head came in %llu ms", c->input.size,
                      (unsigned long long)time_of(c->front, WAIT_HEAD));
     front_refuse(c, &err);
 }

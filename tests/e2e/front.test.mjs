@@ -63,7 +63,7 @@ test("a head that trickles is answered 408", { timeout: 40000 }, async () => {
   const drip = setInterval(() => c.send(text[at++]), 100);
   await until("it is over", () => c.isOver, 20000);
   clearInterval(drip);
-  assert.match(c.got, /^HTTP\/1\.1 408 [^]*"body_slow"/);
+  assert.match(c.got, /^HTTP\/1\.1 408 [^]*"head_slow"/);
   assert.ok(Date.now() - began >= 9000 && Date.now() - began < 15000);
 });
 

@@ -407,7 +407,7 @@ static void slow_heads(void **state)
         hear(&c);
         usleep(100000);
     }
-    assert_true(GOT(&c, "HTTP/1.1 408 ") && GOT(&c, "\"body_slow\""));
+    assert_true(GOT(&c, "HTTP/1.1 408 ") && GOT(&c, "\"head_slow\""));
     leave(&c);
     c = come(*state); /* who asks nothing is not answered */
     UNTIL(&c, c.is_over);
