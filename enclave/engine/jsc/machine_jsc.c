@@ -20,8 +20,10 @@
  * quarter of the heap's limit. */
 #define KEPT_MAX    1000
 #define KEPT_GROWTH ((size_t)16 << 20)
-/* The heap of a shared one is looked at behind so many requests, or when the process grew by so much: that takes a
- * millisecond. */
+/* Of a shared one: what its heap may hold more than behind its first request, beside a quarter of its limit, as the
+ * library lets a heap grow to twice what lives in it; looked at behind so many requests, or when the process grew by so
+ * much, as that takes a millisecond. */
+#define LIVE_GROWTH   ((size_t)4 << 20)
 #define LOOK_REQUESTS 16
 #define LOOK_GROWTH   ((size_t)4 << 20)
 
@@ -413,19 +415,20 @@ void encl_machine_reset(encl_machine *machine, bool may_keep)
 static bool is_small(encl_machine *machine)
 {
     JSContextRef ctx = machine->run.ctx;
-    size_t peak = encl_jsc_limits_peak(), max = machine->live + growth_max(machine);
+    size_t peak = encl_jsc_limits_peak(), live_max = machine->live + LIVE_GROWTH + machine->heap_size / 4;
 
     if (peak - machine->peak > growth_max(machine))
         return false;
     if (machine->live > 0 && machine->served % LOOK_REQUESTS != 0 && peak - machine->seen_peak < LOOK_GROWTH)
         return true;
     machine->seen_peak = peak;
-    if (machine->live > 0 && encl_jsc_limits_heap(ctx) <= max)
+    if (machine->live > 0 && encl_jsc_limits_heap(ctx) <= live_max)
         return true;
     (void)encl_jsc_limits_collect(ctx);
-    if (machine->live == 0)
-        machine->live = encl_jsc_limits_heap(ctx);
-    return encl_jsc_limits_heap(ctx) <= machine->live + growth_max(machine);
+    if (machine->live > 0)
+        return encl_jsc_limits_heap(ctx) <= live_max;
+    machine->live = encl_jsc_limits_heap(ctx);
+    return true;
 }
 
 /* Timers that are still to come would fire in the next request. */

@@ -272,7 +272,7 @@ static bool grow(const char *name, const char *what, bool goes)
     print_message("%s: %u machines, at most %u requests in one; %zu MB after a request, at most %zu MB\n", name,
                   machines + 1, most + 1, first >> 20, largest >> 20);
     fixture_close(&f);
-    return largest < first + ((size_t)80 << 20) && (goes ? machines > 0 : machines <= 2 && most > 200);
+    return largest < first + ((size_t)80 << 20) && (goes ? machines > 0 : machines <= 4 && most > 60);
 }
 
 /* A handler that collects without end gets a new machine from time to time; one that only makes garbage does not. Each

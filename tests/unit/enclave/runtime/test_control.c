@@ -100,8 +100,8 @@ static int drive(const rd_buf *stream, size_t piece, rd_code *ret)
     return count;
 }
 
-/* R19: the fixed header is measured before a byte of variable length is read, so that whatever a parser does then, it does
- * in the name of the app that came. */
+/* R19: the fixed header is measured before a byte of variable length is read, so that whatever a parser does then, it
+ * does in the name of the app that came. */
 static void test_rows(void **state)
 {
     (void)state;
