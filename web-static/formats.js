@@ -143,13 +143,19 @@ export async function openEnvelope(envelope, label, owners, threshold = 1) {
 
 const nested = (signature, name) => JSON.parse(text(unb64u(signature[name] ?? "")));
 
+// The delegation itself, from its envelope.
+export async function openDelegation(envelope, genesis, app) {
+  const { document } = await openEnvelope(envelope, "delegation-v1", ownersOf(genesis), genesis.threshold);
+  if (document.type !== "redoubt/delegation/v1" || document.app !== app) throw new Error("a delegation of another app");
+  if (document.held_in === "browser" && document.class !== "simulated") throw new Error("a key in a browser signs for class simulated alone");
+  return document;
+}
+
 async function openDelegated(envelope, label, right, genesis, app) {
   const [given, ...more] = envelope.signatures;
   if (more.length || (right !== "head" && given.base)) throw new Error("what a delegation is for has one signature");
-  const { document } = await openEnvelope(nested(given, "delegation"), "delegation-v1", ownersOf(genesis), genesis.threshold);
-  if (document.type !== "redoubt/delegation/v1" || document.app !== app) throw new Error("a delegation of another app");
+  const document = await openDelegation(nested(given, "delegation"), genesis, app);
   if (!document.may.includes(right)) throw new Error("the delegation does not give the right to sign this");
-  if (document.held_in === "browser" && document.class !== "simulated") throw new Error("a key in a browser signs for class simulated alone");
   const opened = await openEnvelope({ document: envelope.document, signatures: [{ key: given.key, signature: given.signature }] }, label, [document.key]);
   return { ...opened, delegation: document };
 }

@@ -1,4 +1,4 @@
-// keys: an owner key in this browser, for simulated apps only. It cannot be copied out, but whoever sends this page can use it:
+// keys: a key in this browser, an owner's or one that an owner delegated to, for simulated apps only. It cannot be copied out, but whoever sends this page can use it:
 // that is why hardware apps are approved in the terminal instead.
 import * as formats from "./formats.js";
 
@@ -26,3 +26,7 @@ export async function ownerKey(make) {
   await store("readwrite", (keys) => keys.put(pair, "owner"));
   return pair;
 }
+
+// What an owner lets this browser's key sign for an app: the text that redoubt keys delegate wrote, or null.
+export const delegationOf = async (app) => (await store("readonly", (keys) => keys.get("delegation:" + app))) ?? null;
+export const keepDelegation = (app, text) => store("readwrite", (keys) => (text ? keys.put(text, "delegation:" + app) : keys.delete("delegation:" + app)));

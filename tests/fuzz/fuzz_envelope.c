@@ -2,6 +2,7 @@
 /* An envelope that parses encodes to one that parses to the same; documents in it meet every parser of signed objects.
  */
 #include "common/base/mem.h"
+#include "common/model/delegation.h"
 #include "common/model/head.h"
 #include "common/model/release.h"
 #include "common/model/statement.h"
@@ -12,6 +13,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void parse_documents(rd_bytes document)
 {
+    rd_delegation delegation;
     rd_genesis genesis;
     rd_head head;
     rd_policy policy;
@@ -32,8 +34,29 @@ static void parse_documents(rd_bytes document)
     if (rd_policy_parse(document, &policy, NULL) == 0 &&
         (rd_policy_encode(&policy, &again, NULL) < 0 || !rd_bytes_equal(rd_buf_bytes(&again), document)))
         abort();
+    if (rd_delegation_parse(document, &delegation, NULL) == 0 &&
+        (rd_delegation_encode(&delegation, &again, NULL) < 0 || !rd_bytes_equal(rd_buf_bytes(&again), document)))
+        abort();
     if (rd_head_parse(document, &head, NULL) == 0 && rd_head_encode(&head, &again, NULL) < 0)
         abort();
+}
+
+/* Judged as if whoever signed the delegation owned the app. */
+static void accept_delegated(const rd_envelope *envelope)
+{
+    RD_CLEANUP(rd_envelope_done) rd_envelope given;
+    rd_head head;
+    rd_release release;
+    if (rd_envelope_parse(rd_buf_bytes(&envelope->signatures[0].delegation), &given, NULL) < 0)
+        return;
+    parse_documents(rd_buf_bytes(&given.document));
+    const rd_genesis genesis = { .owners_count = 1, .threshold = 1, .owners = { given.signatures[0].key } };
+    if (rd_head_parse(rd_buf_bytes(&envelope->document), &head, NULL) == 0) {
+        const rd_head_check check = { .genesis = &genesis, .app = &head.app };
+        (void)!rd_head_accept(envelope, &check, &head, NULL, NULL);
+    }
+    if (rd_release_accept(envelope, &genesis, &(rd_app_id){ { 0 } }, &release, NULL, NULL) == 0)
+        rd_release_done(&release);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -54,5 +77,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         abort();
     rd_genesis genesis = { .owners_count = 1, .threshold = 1, .owners = { envelope.signatures[0].key } };
     (void)!rd_envelope_verify(&envelope, &genesis, RD_SIGN_HEAD, NULL);
+    if (rd_envelope_is_delegated(&envelope))
+        accept_delegated(&envelope);
     return 0;
 }

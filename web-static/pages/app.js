@@ -1,9 +1,10 @@
 import { h, icon, age, clock, idCode, digestCode, short, shortDigest, plural, sizeText } from "../dom.js";
 import { mark, shape, verdictOf, worst, marks, firstExpiry } from "../marks.js";
 import { empty, table, panel, facts, stats, terminal, confirmName, dialog, toast, toastProblem, roleButton, note } from "../widgets.js";
-import { get, list, post, patch, remove, may } from "../api.js";
+import { get, isLocal, list, post, patch, remove, may } from "../api.js";
 import { go } from "../router.js";
 import * as f from "../formats.js";
+import { giveUp, standing, take } from "../sign.js";
 import { timeline, tookText, why, title as deploymentTitle, facts as deploymentFacts } from "../deployment.js";
 import { logViewer } from "../logs.js";
 
@@ -84,7 +85,23 @@ function secretsPart(app, secrets, head) {
   terminal(set)];
 }
 
-function settings(app, latest) {
+// An owner's key stays where it is; this browser's may sign for some days what the owner lets it.
+async function signingPart(app) {
+  if (isLocal() || app.class !== "simulated" || !app.head) return null;
+  const problem = h("p.problem", { role: "alert" });
+  const tried = async (change) => { try { await change(); go.refresh(); } catch (error) { problem.replaceChildren(icon("warn"), error instanceof SyntaxError ? "That is not what redoubt keys delegate prints" : error.message); } };
+  const { key, isOwner, given } = await standing(app.id).catch(() => ({ isOwner: true }));
+  if (isOwner) return null;
+  const words = (given?.may ?? []).map((word) => `${word}s`), last = words.at(-1);
+  if (given) return panel("Signing in this browser", null, h("div.pad.row.between", {}, h("div", {}, h("h3", {}, `Its key signs until ${given.not_after.slice(0, 10)}`), h("p.help", {}, `${[words.slice(0, -1).join(", "), last].filter(Boolean).join(" and ")}, as the owner lets it, under the owner's policy. Whoever sends this page could use it.`)),
+    h("div.row", {}, h("button.btn", { type: "button", onclick: () => tried(() => giveUp(app.id)) }, icon("trash"), "Forget"))), problem);
+  const text = h("textarea", { id: "delegation", rows: "4", spellcheck: "false", placeholder: '{"document":"…","signatures":[…]}' });
+  return [panel("Signing in this browser", null, h("div.pad.stack.tight", {}, h("p.help", {}, "The owner of this app can let this browser's key deploy it for some days: run the command below, and paste what it prints."),
+    h("label", { for: "delegation" }, "What the owner's terminal printed"), text, problem, h("div.row", {}, h("button.btn", { type: "button", onclick: () => tried(() => take(app.id, text.value)) }, icon("key"), "Keep it")))),
+  terminal(`redoubt keys delegate ${app.name} ${key} --held-in browser`, "On the owner's machine")];
+}
+
+async function settings(app, latest) {
   const isDeveloper = may("developer");
   const line = (title, text, ...buttons) => h("div.pad.row.between", {}, h("div", {}, h("h3", {}, title), h("p.help", {}, text)), h("div.row", {}, buttons));
   return [panel("Facts", null, h("div.pad", {}, facts([["App id", h("code", {}, app.id)], ["Address", h("a", { href: app.url, rel: "noreferrer", target: "_blank" }, app.url)], ...(app.tls_url ? [["TLS that ends inside", h("code.break", {}, app.tls_url)]] : []), ["Class", app.class || "–"],
@@ -94,6 +111,7 @@ function settings(app, latest) {
       roleButton("button.btn", isDeveloper, NEEDS_DEVELOPER, { onclick: () => act(patch(`/v1/apps/${app.id}`, { paused: !app.paused }), app.paused ? `${app.name} answers again` : `${app.name} is paused`) }, icon("pause"), app.paused ? "Resume" : "Pause")),
     latest ? line("Scale", `Wants ${latest.min} to ${latest.max} instances.`, roleButton("button.btn", isDeveloper, NEEDS_DEVELOPER, { onclick: () => scaleApp(app, latest) }, icon("plus"), "Scale…")) : null,
     latest && latest.kind !== "stop" ? line("Stop", "Ends all instances. A deploy starts them again.", roleButton("button.btn", isDeveloper, NEEDS_DEVELOPER, { onclick: () => stopApp(app) }, icon("stop"), "Stop…")) : null),
+  await signingPart(app),
   panel("Delete", null, line("Delete this app", "Its instances end and its name becomes free. It cannot be undone.", roleButton("button.btn.danger", isDeveloper, NEEDS_DEVELOPER, { onclick: () => deleteApp(app) }, icon("trash"), "Delete…"))),
   terminal(`redoubt apps delete ${app.name}`)];
 }
