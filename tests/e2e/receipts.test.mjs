@@ -86,8 +86,8 @@ test("a launch's receipts verify without the plane", async () => {
   assert.equal((await stack.cli("receipts", "get", `${instance}.99`, "--save", file("none.json"))).code, 3);
   assert.equal((await stack.cli("receipts", "get", "ins_x.1", "--save", file("none.json"))).code, 2);
   assert.equal((await stack.cli("receipts", "get", list[2].id)).code, 2);
-  assert.match((await verify("sealed.json")).stdout, /redoubt verify checks it/, "the other kind of file");
-  assert.match((await stack.cli("verify", file("one.json"), "--json", offline)).stdout, /redoubt receipts verify checks them/);
+  assert.match((await verify("sealed.json")).stderr, /redoubt verify checks it/, "the other kind of file");
+  assert.match((await stack.cli("verify", file("one.json"), "--json", offline)).stderr, /redoubt receipts verify checks them/);
 });
 
 test("R42: nothing in a file can be changed, moved or doubled; what is taken out is told", async () => {
