@@ -132,6 +132,14 @@ static int seal_head(const cli_head_request *request, const rd_buf *document, cl
     return status;
 }
 
+static void note_end(const cli_context *context, const cli_signer *signer)
+{
+    char until[RD_TIME_TEXT_SIZE];
+    rd_time_format(signer->given.not_after_us, until);
+    cli_note(&context->out,
+             "This head ends with the delegation, %.10s: before then the owner deploys, or delegates again.", until);
+}
+
 int cli_head_sign(cli_context *context, const cli_head_request *request, cli_signed_head *ret, rd_err *err)
 {
     const cli_current *current = request->current;
@@ -161,9 +169,11 @@ int cli_head_sign(cli_context *context, const cli_head_request *request, cli_sig
         return -1;
     fill_kms(request, &head);
     RD_CLEANUP(rd_buf_done) rd_buf document = { 0 };
-    if (rd_head_encode(&head, &document, err) < 0)
+    if (rd_head_encode(&head, &document, err) < 0 || seal_head(request, &document, ret, err) < 0)
         return -1;
-    return seal_head(request, &document, ret, err);
+    if (cli_signer_is_delegated(request->signer))
+        note_end(context, request->signer);
+    return 0;
 }
 
 int cli_head_publish(cli_context *context, cli_client *client, const cli_head_request *request, rd_err *err)

@@ -2,6 +2,7 @@
 
 #include "cli/steps.h"
 #include "common/base/mem.h"
+#include "common/base/text.h"
 #include "common/model/envelope.h"
 
 #include <stdlib.h>
@@ -116,9 +117,12 @@ int cli_docs_open(const json_t *docs, const rd_app_id *app, const char *state_di
              ret->genesis.owners_count == 1 ? "" : "s");
     if (open_head(docs, state_dir, now_us, ret, err) < 0)
         return cli_step_failed(steps, "head", err);
-    cli_step(steps, "head", true, "number %llu, signed by %s%s", (unsigned long long)ret->head.seq,
+    char until[RD_TIME_TEXT_SIZE] = "";
+    if (ret->head.has_expires)
+        rd_time_format(ret->head.expires_us, until);
+    cli_step(steps, "head", true, "number %llu, signed by %s%s%s%s", (unsigned long long)ret->head.seq,
              ret->head.owners_seq == ret->head.seq ? "the owner" : "a key that the owner delegated to",
-             state_dir ? ", not older than any seen here" : "");
+             state_dir ? ", not older than any seen here" : "", *until ? ", until " : "", until);
     if (open_release(docs, ret, err) < 0)
         return cli_step_failed(steps, "release", err);
     rd_digest_format(&ret->release_digest, text);

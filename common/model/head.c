@@ -181,6 +181,12 @@ uint32_t rd_head_grant_s(const rd_head *head)
     return head->grant_s > 0 ? head->grant_s : RD_HEAD_GRANT_S_DEFAULT;
 }
 
+int64_t rd_head_grant_end_us(const rd_head *head, int64_t now_us)
+{
+    int64_t end_us = now_us + (int64_t)rd_head_grant_s(head) * 1000000;
+    return head->has_expires ? RD_MIN(end_us, head->expires_us) : end_us;
+}
+
 bool rd_head_lists(const rd_head *head, const rd_digest *release)
 {
     for (size_t i = 0; i < head->releases_count; i++)

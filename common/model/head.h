@@ -45,6 +45,8 @@ int rd_head_encode(const rd_head *head, rd_buf *out, rd_err *err) RD_NODISCARD;
 void rd_head_digest(rd_bytes canonical, rd_digest *ret);
 /* Seconds that a grant under this head holds. */
 uint32_t rd_head_grant_s(const rd_head *head);
+/* When a grant ends that is given now under this head: after that term, and not after the head itself. */
+int64_t rd_head_grant_end_us(const rd_head *head, int64_t now_us);
 bool rd_head_lists(const rd_head *head, const rd_digest *release);
 
 /* The highest head that the asker has seen. */

@@ -201,7 +201,7 @@ static int ask_root(kms_front *front, const decision *d, kms_told_record *told, 
     kms_ask_grant ask = { .head_seq = d->head.seq,
                           .epoch = asked->epoch,
                           .not_before_us = d->now_us,
-                          .not_after_us = d->now_us + (int64_t)rd_head_grant_s(&d->head) * 1000000,
+                          .not_after_us = rd_head_grant_end_us(&d->head, d->now_us),
                           .statement_size = (uint32_t)statement->size,
                           .secrets_size = (uint32_t)d->message.secrets.size };
     memcpy(ask.app, asked->app.b, 32);

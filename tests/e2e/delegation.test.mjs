@@ -53,6 +53,7 @@ test("a delegated key deploys, sets a secret and rolls back; callers see whose w
   assert.equal(set.code, 0, set.stderr);
   const deployed = await stack.cli("deploy", write("second"), "--yes", by);
   assert.equal(deployed.code, 0, deployed.stderr);
+  assert.match(deployed.stderr, /This head ends with the delegation, \d{4}-/);
   await said("second sealed-word");
   const [newest, , first] = await heads();
   assert.equal(newest.seq, 3);
@@ -62,7 +63,7 @@ test("a delegated key deploys, sets a secret and rolls back; callers see whose w
   assert.equal(open64(open64(newest.signature.base).document).seq, 1, "built upon the owner's own head");
   const verified = await stack.cli("verify", "daily", "--json");
   assert.equal(verified.code, 0, verified.stdout);
-  assert.match(verified.stdout, /a key that the owner delegated to/);
+  assert.match(verified.stdout, /a key that the owner delegated to.*, until \d{4}-/);
   const back = await stack.cli("rollback", "daily", "--yes", by);
   assert.equal(back.code, 0, back.stderr);
   await said("first sealed-word");
