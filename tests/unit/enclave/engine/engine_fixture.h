@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 #include "enclave/engine/engine.h"
@@ -201,6 +202,18 @@ static inline void fixture_refuse(fixture *f, const char *path, rd_code want)
     if (err.code != want)
         fail_msg("%s: code %s (%s), want %s", path, rd_code_describe(err.code)->name, err.text,
                  rd_code_describe(want)->name);
+}
+
+/* Bytes of this process that are in memory. */
+RD_UNUSED static size_t resident(void)
+{
+    FILE *file = fopen("/proc/self/statm", "r");
+    unsigned long all = 0, here = 0;
+
+    assert_non_null(file);
+    assert_int_equal(fscanf(file, "%lu %lu", &all, &here), 2);
+    (void)fclose(file);
+    return here * (size_t)sysconf(_SC_PAGESIZE);
 }
 
 #endif

@@ -3,7 +3,6 @@
 #include "tests/unit/enclave/engine/engine_fixture.h"
 
 #include <stdio.h>
-#include <unistd.h>
 
 /* The machine says how many requests it served before. A dead global object that the stack still seems to name costs
  * it its place, so that a good end is asked for more than once. */
@@ -149,17 +148,6 @@ static void test_chance_is_not_shared(void **state)
         assert_string_not_equal(one, two);
     }
     fixture_close(&f);
-}
-
-static size_t resident(void)
-{
-    FILE *file = fopen("/proc/self/statm", "r");
-    unsigned long all = 0, here = 0;
-
-    assert_non_null(file);
-    assert_int_equal(fscanf(file, "%lu %lu", &all, &here), 2);
-    (void)fclose(file);
-    return here * (size_t)sysconf(_SC_PAGESIZE);
 }
 
 /* Requests that leave all that a heap may hold: more of them than one virtual machine serves. */

@@ -4,7 +4,6 @@
 
 #include <stdio.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
 static const encl_engine_limits shared = { .keeps = ENCL_KEEPS_GLOBALS };
 
@@ -227,17 +226,6 @@ static void test_keys_of_the_module(void **state)
         expect(&f, "/throw", "engine_rejected");
     }
     fixture_close(&f);
-}
-
-static size_t resident(void)
-{
-    FILE *file = fopen("/proc/self/statm", "r");
-    unsigned long all = 0, here = 0;
-
-    assert_non_null(file);
-    assert_int_equal(fscanf(file, "%lu %lu", &all, &here), 2);
-    (void)fclose(file);
-    return here * (size_t)sysconf(_SC_PAGESIZE);
 }
 
 static const struct {
