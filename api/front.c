@@ -45,6 +45,7 @@ void front_buffer_give(api_front *front, rd_buf *buf)
     size_t size_max = buf->size_max;
     if (buf->data == NULL)
         return;
+    rd_wipe(buf->data, buf->capacity); /* heads hold bearer tokens, and the next caller's connection has this memory */
     if (buf->capacity > SPARE_MAX || front->spare_count == FRONT_SPARES) {
         rd_buf_done(buf);
     } else {

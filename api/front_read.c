@@ -355,9 +355,10 @@ static void on_eof(api_turn *c)
 static void on_read(uv_stream_t *socket, ssize_t size, const uv_buf_t *buffer)
 {
     api_turn *c = socket->data;
-    if (size > 0)
+    if (size > 0) {
         feed(c, rd_bytes_of(buffer->base, (size_t)size));
-    else if (size < 0)
+        rd_wipe(buffer->base, (size_t)size);
+    } else if (size < 0)
         on_eof(c);
     set_reading(c);
 }

@@ -77,8 +77,27 @@ static bool take_line(rd_bytes *rest, rd_bytes *ret)
     return memchr(ret->data, '\r', ret->size) == NULL;
 }
 
+/* RFC 9112, 3.2.2: scheme and authority are taken off a target in absolute form. An empty path is "/" (RFC
+ * 9110, 4.2.3); *ret stays empty for a target in another form. */
+static void take_authority(rd_bytes *target, rd_bytes *ret)
+{
+    static const rd_bytes schemes[] = { RD_BYTES_LIT("http://"), RD_BYTES_LIT("https://") };
+    for (size_t i = 0; i < RD_ARRAY_LEN(schemes); i++) {
+        size_t size = schemes[i].size;
+        if (target->size <= size || strncasecmp((const char *)target->data, (const char *)schemes[i].data, size) != 0)
+            continue;
+        const uint8_t *path = memchr(target->data + size, '/', target->size - size);
+        size_t end = path == NULL ? target->size : (size_t)(path - target->data);
+        if (end == size)
+            return; /* RFC 9110, 4.2.1: a host that is empty is none */
+        *ret = rd_bytes_of(target->data + size, end - size);
+        *target = path == NULL ? RD_BYTES_LIT("/") : rd_bytes_of(path, target->size - end);
+        return;
+    }
+}
+
 /* RFC 9112, 3: method SP request-target SP HTTP-version, single spaces */
-static int parse_line(rd_bytes line, unsigned takes, rd_http_head *ret, rd_err *err)
+static int parse_line(rd_bytes line, unsigned takes, rd_bytes *authority, rd_http_head *ret, rd_err *err)
 {
     if (line.size > RD_HTTP_LINE_MAX)
         return rd_err_set(err, RD_E_HTTP_TARGET_TOO_LONG, "request line of %zu bytes, the bound is %zu", line.size,
@@ -95,8 +114,9 @@ static int parse_line(rd_bytes line, unsigned takes, rd_http_head *ret, rd_err *
     rd_bytes version = rd_bytes_of(second + 1, rest.size - ret->target.size - 1);
     if (!rd_http_is_token(ret->method) || ret->method.size > METHOD_MAX)
         return rd_err_set(err, RD_E_HTTP_SYNTAX, "the method is not a token of at most %d bytes", METHOD_MAX);
+    take_authority(&ret->target, authority);
     if (!rd_http_is_target(ret->target))
-        return rd_err_set(err, RD_E_HTTP_SYNTAX, "the target is not in origin form");
+        return rd_err_set(err, RD_E_HTTP_SYNTAX, "the target is in neither origin nor absolute form");
     ret->is_old = takes & RD_HTTP_TAKES_OLD && rd_bytes_equal(version, RD_BYTES_LIT("HTTP/1.0"));
     ret->keeps_alive = !ret->is_old;
     if (ret->is_old || rd_bytes_equal(version, RD_BYTES_LIT("HTTP/1.1")))
@@ -219,10 +239,10 @@ static int read_meaning(const rd_http_header *header, head_facts *facts, rd_http
 
 static int parse_head(rd_bytes head, unsigned takes, rd_http_head *ret, rd_err *err)
 {
-    rd_bytes line;
+    rd_bytes line, authority = RD_BYTES_NULL;
     if (!take_line(&head, &line))
         return rd_err_set(err, RD_E_HTTP_SYNTAX, "the request line does not end in CR LF");
-    if (parse_line(line, takes, ret, err) < 0)
+    if (parse_line(line, takes, &authority, ret, err) < 0)
         return -1;
     if (head.size > RD_HTTP_HEADERS_MAX)
         return rd_err_set(err, RD_E_HTTP_HEADERS_TOO_LARGE, "headers of %zu bytes, the bound is %zu", head.size,
@@ -239,6 +259,11 @@ static int parse_head(rd_bytes head, unsigned takes, rd_http_head *ret, rd_err *
     }
     if (!facts.has_host)
         return rd_err_set(err, RD_E_HTTP_SYNTAX, "Host is missing");
+    /* RFC 9112, 3.2: who sends an authority sends the same Host; two that differ are two hosts for two readers */
+    if (authority.size > 0 &&
+        (authority.size != ret->host.size ||
+         strncasecmp((const char *)authority.data, (const char *)ret->host.data, authority.size) != 0))
+        return rd_err_set(err, RD_E_HTTP_SYNTAX, "the target names another host than Host");
     /* RFC 9112, 6.3: two that frame one body is how requests are smuggled */
     if (facts.has_length && ret->is_chunked)
         return rd_err_set(err, RD_E_HTTP_SYNTAX, "Content-Length and Transfer-Encoding");

@@ -1,7 +1,8 @@
 /* head: a strict parser of HTTP/1.1 request heads (RFC 9112) with bounds, and the pieces of an answer's head.
  * Used by the connections of an instance, and by whatever else reads a request here. Pure; borrows from the bytes it
  * is given. Refuses whatever two parsers could read in two ways: bare CR or LF, folded lines, space before a colon,
- * doubled or odd Content-Length, a length beside chunks, absolute and other forms of target. Takes a
+ * doubled or odd Content-Length, a length beside chunks, an absolute target of another host than Host, other forms of
+ * target. Takes a
  * Transfer-Encoding, an expectation or HTTP/1.0 only for who says that he knows what to do with it.
  */
 #ifndef RD_HTTP_HEAD_H
@@ -23,7 +24,7 @@ typedef struct rd_http_header {
 /* Borrowed from the input. */
 typedef struct rd_http_head {
     rd_bytes method; /* a token, at most 32 bytes */
-    rd_bytes target; /* origin form: begins with '/' */
+    rd_bytes target; /* begins with '/': origin form, or what follows the authority of the absolute one */
     rd_bytes host;
     rd_http_header headers[RD_HTTP_COUNT_MAX];
     size_t headers_count;

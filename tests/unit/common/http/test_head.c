@@ -31,7 +31,17 @@ static const struct {
     { "third word", "GET / x HTTP/1.1\r\nHost: a\r\n\r\n", RD_E_HTTP_SYNTAX },
     { "method with a colon", "GE:T / HTTP/1.1\r\nHost: a\r\n\r\n", RD_E_HTTP_SYNTAX },
     { "long method", "ABCDEFGHIJKLMNOPQRSTUVWXYZABCDEFGHI / HTTP/1.1\r\nHost: a\r\n\r\n", RD_E_HTTP_SYNTAX },
-    { "absolute form", "GET http://a/ HTTP/1.1\r\nHost: a\r\n\r\n", RD_E_HTTP_SYNTAX },
+    { "absolute form", "GET http://a/ HTTP/1.1\r\nHost: a\r\n\r\n", RD_OK },
+    { "absolute form, other case", "GET HTTPS://A:1/b?c HTTP/1.1\r\nHost: a:1\r\n\r\n", RD_OK },
+    { "absolute form without a path", "GET http://a HTTP/1.1\r\nHost: a\r\n\r\n", RD_OK },
+    { "absolute form, query alone", "GET http://a?b HTTP/1.1\r\nHost: a?b\r\n\r\n", RD_E_HTTP_SYNTAX },
+    { "absolute form of another host", "GET http://b/ HTTP/1.1\r\nHost: a\r\n\r\n", RD_E_HTTP_SYNTAX },
+    { "absolute form of another port", "GET http://a:1/ HTTP/1.1\r\nHost: a\r\n\r\n", RD_E_HTTP_SYNTAX },
+    { "absolute form with a user", "GET http://u@a/ HTTP/1.1\r\nHost: a\r\n\r\n", RD_E_HTTP_SYNTAX },
+    { "absolute form without a host", "GET http:/// HTTP/1.1\r\nHost:\r\n\r\n", RD_E_HTTP_SYNTAX },
+    { "absolute form of no host", "GET http:// HTTP/1.1\r\nHost:\r\n\r\n", RD_E_HTTP_SYNTAX },
+    { "absolute form, other scheme", "GET ftp://a/ HTTP/1.1\r\nHost: a\r\n\r\n", RD_E_HTTP_SYNTAX },
+    { "authority form", "CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n", RD_E_HTTP_SYNTAX },
     { "asterisk form", "OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n", RD_E_HTTP_SYNTAX },
     { "fragment", "GET /#a HTTP/1.1\r\nHost: a\r\n\r\n", RD_E_HTTP_SYNTAX },
     { "8 bits in target", "GET /\xc3\xa4 HTTP/1.1\r\nHost: a\r\n\r\n", RD_E_HTTP_SYNTAX },
@@ -97,6 +107,27 @@ static void test_pieces(void **state)
     assert_true(rd_bytes_equal(request.host, RD_BYTES_LIT("example")));
     assert_non_null(rd_http_head_find(&request, "CONTENT-LENGTH"));
     assert_null(rd_http_head_find(&request, "content-lengt"));
+}
+
+/* RFC 9112, 3.2.2: the function sees the target as if it had come in origin form. */
+static void test_absolute_form(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *target, *host;
+    } forms[] = {
+        { "GET http://a:8/b?c=http://d/ HTTP/1.1\r\nHost: A:8\r\n\r\n", "/b?c=http://d/", "A:8" },
+        { "GET https://[::1] HTTP/1.1\r\nHost: [::1]\r\n\r\n", "/", "[::1]" },
+        { "GET //b/c HTTP/1.1\r\nHost: a\r\n\r\n", "//b/c", "a" },
+    };
+    for (size_t i = 0; i < RD_ARRAY_LEN(forms); i++) {
+        rd_http_head request;
+        rd_err err = RD_ERR_INIT;
+        size_t scanned = 0;
+        assert_int_equal(rd_http_head_parse(rd_bytes_str(forms[i].text), 0, &scanned, &request, &err), RD_HTTP_DONE);
+        assert_true(rd_bytes_equal(request.target, rd_bytes_str(forms[i].target)));
+        assert_true(rd_bytes_equal(request.host, rd_bytes_str(forms[i].host)));
+    }
 }
 
 static int parse_buf(const rd_buf *buf, rd_err *err)
@@ -211,8 +242,9 @@ static void test_hosts(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_rows),          cmocka_unit_test(test_pieces), cmocka_unit_test(test_bounds),
-        cmocka_unit_test(test_of_connection), cmocka_unit_test(test_hosts),  cmocka_unit_test(test_takers),
+        cmocka_unit_test(test_rows),   cmocka_unit_test(test_pieces),        cmocka_unit_test(test_absolute_form),
+        cmocka_unit_test(test_bounds), cmocka_unit_test(test_of_connection), cmocka_unit_test(test_hosts),
+        cmocka_unit_test(test_takers),
     };
     return cmocka_run_group_tests_name("head", tests, NULL, NULL);
 }
