@@ -18,10 +18,13 @@
 #define TICKET_TERM_US ((int64_t)10 * 60 * 1000000)
 #define ANSWER_TRIES_S 20000000
 
-/* What the key service is sent beside the evidence: the documents that the statement names, and the sealed secrets. */
+/* What the key service is sent beside the evidence: the documents that the statement names, the sealed secrets, and the
+ * newest head where it is another one, so that what was withdrawn gets nothing more. */
 static const rd_pg_stmt stmts[] = {
     { "grants_documents",
-      "SELECT a.genesis, h.envelope, r.envelope FROM apps a JOIN heads h ON h.app_id = a.app_id AND h.digest = $2"
+      "SELECT a.genesis, h.envelope, r.envelope, (SELECT n.envelope FROM heads n WHERE n.app_id = a.app_id"
+      " AND n.seq > h.seq ORDER BY n.seq DESC LIMIT 1) FROM apps a JOIN heads h ON h.app_id = a.app_id AND h.digest = "
+      "$2"
       " JOIN releases r ON r.org_id = a.org_id AND r.app_id = a.app_id AND r.digest = $3 WHERE a.app_id = $1",
       3 },
     { "grants_secrets",
@@ -311,7 +314,8 @@ static int ask_kms(want *w, rd_pg_result **results, rd_err *err)
                                          .head = rd_pg_get_bytes(results[0], 0, 1),
                                          .release = rd_pg_get_bytes(results[0], 0, 2),
                                          .ticket = rd_buf_bytes(&ticket),
-                                         .secrets = rd_buf_bytes(&secrets) };
+                                         .secrets = rd_buf_bytes(&secrets),
+                                         .newest = rd_pg_get_bytes(results[0], 0, 3) };
     if (rd_kms_grant_message_encode(&parts, &message, err) < 0)
         return -1;
     return api_kms_ask(w->host->agents->options.kms, &w->kms, RD_KMS_GRANT, rd_buf_bytes(&message), on_granted, w, err);

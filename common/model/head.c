@@ -219,7 +219,7 @@ static int check_chain(const rd_head *head, const rd_digest *digest, const rd_he
     return 0;
 }
 
-static int check_time(const rd_head *head, int64_t now_us, rd_err *err)
+int rd_head_check_time(const rd_head *head, int64_t now_us, rd_err *err)
 {
     if (now_us < head->not_before_us)
         return refuse_at(err, "/not_before", RD_E_HEAD_TIME, "not yet valid");
@@ -328,7 +328,7 @@ int rd_head_accept(const rd_envelope *envelope, const rd_head_check *check, rd_h
     rd_head_digest(rd_buf_bytes(&envelope->document), &digest);
     if (check_chain(&head, &digest, check, err) < 0)
         return -1;
-    if (check->now_us && check_time(&head, *check->now_us, err) < 0)
+    if (check->now_us && rd_head_check_time(&head, *check->now_us, err) < 0)
         return -1;
     *ret = head;
     if (ret_digest)

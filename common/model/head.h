@@ -47,6 +47,8 @@ void rd_head_digest(rd_bytes canonical, rd_digest *ret);
 uint32_t rd_head_grant_s(const rd_head *head);
 /* When a grant ends that is given now under this head: after that term, and not after the head itself. */
 int64_t rd_head_grant_end_us(const rd_head *head, int64_t now_us);
+/* HEAD_TIME when now is ahead of not_before, or not ahead of expires. */
+int rd_head_check_time(const rd_head *head, int64_t now_us, rd_err *err) RD_NODISCARD;
 bool rd_head_lists(const rd_head *head, const rd_digest *release);
 
 /* The highest head that the asker has seen. */

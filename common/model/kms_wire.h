@@ -28,7 +28,7 @@ typedef enum rd_kms_type {
 
 #define RD_KMS_FRAME_HEAD  5
 #define RD_KMS_NONCES_MAX  64
-#define RD_KMS_GRANT_MAX   ((size_t)768 << 10)
+#define RD_KMS_GRANT_MAX   ((size_t)864 << 10)
 #define RD_KMS_ROOT_MAX    ((size_t)512 << 10) /* a root that goes over, with what its replica remembers */
 #define RD_KMS_JOIN_MAX    ((size_t)160 << 10)
 #define RD_KMS_SECRETS_MAX ((size_t)540 << 10) /* a set with names and sizes */
@@ -59,6 +59,7 @@ typedef struct rd_kms_grant_message {
     rd_bytes head, release;
     rd_bytes ticket;
     rd_bytes secrets; /* rd_secret_set */
+    rd_bytes newest;  /* the app's newest head, where head is not it; or empty */
 } rd_kms_grant_message;
 
 /* Each u32be size ‖ bytes, in this order. */

@@ -63,17 +63,36 @@ static int check_question(kms_front *front, decision *d, rd_err *err)
 
 /* --- what the owners signed --- */
 
-static int check_head(kms_front *front, decision *d, rd_err *err)
+/* A head that was seen is known from here on, whatever becomes of the question: what the owners withdrew by it must not
+ * be granted because nobody fits it. One whose time is still to come replaces none yet; an app that never had a grant
+ * has none to end, and takes no room. */
+static int see_head(kms_front *front, decision *d, rd_bytes bytes, rd_head_known *known, rd_err *err)
 {
     RD_CLEANUP(rd_envelope_done) rd_envelope envelope = { 0 };
-    const rd_statement *asked = &d->evidence.statement;
+    const rd_app_id *app = &d->evidence.statement.app;
     const rd_head_check check = { .genesis = &d->genesis,
-                                  .app = &asked->app,
-                                  .known = kms_state_head(&front->state, &asked->app),
-                                  .now_us = &d->now_us,
+                                  .app = app,
+                                  .known = known->seq > 0 ? known : NULL,
                                   .class = &front->genesis.class };
-    if (rd_envelope_parse(d->message.head, &envelope, err) < 0 ||
+    if (rd_envelope_parse(bytes, &envelope, err) < 0 ||
         rd_head_accept(&envelope, &check, &d->head, &d->head_digest, err) < 0)
+        return -1;
+    if (d->head.not_before_us > d->now_us)
+        return 0;
+    *known = rd_head_known_of(&d->head, &d->head_digest);
+    return kms_state_head(&front->state, app) ? kms_state_learn_head(&front->state, app, known, err) : 0;
+}
+
+static int check_head(kms_front *front, decision *d, rd_err *err)
+{
+    const rd_statement *asked = &d->evidence.statement;
+    const rd_head_known *stored = kms_state_head(&front->state, &asked->app);
+    rd_head_known known = { 0 };
+    if (stored)
+        known = *stored;
+    if (d->message.newest.size > 0 && see_head(front, d, d->message.newest, &known, err) < 0)
+        return rd_err_wrap(err, "newest head");
+    if (see_head(front, d, d->message.head, &known, err) < 0 || rd_head_check_time(&d->head, d->now_us, err) < 0)
         return -1;
     d->known.has |= KMS_HAS_HEAD;
     memcpy(d->known.head, d->head_digest.b, 32);

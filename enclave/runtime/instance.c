@@ -43,7 +43,8 @@ typedef struct encl_instance {
     encl_documents documents;
     encl_start start;
     encl_app app;
-    rd_head_known asked; /* the head that the last wish for a grant named */
+    rd_head_known newest; /* head that was seen: grants are asked under no other */
+    bool is_superseded;   /* it does not fit that one */
     encl_seal *seal;
     encl_grant *grant;   /* NULL: the app has no key service */
     encl_app_keys *keys; /* out of the grant */
@@ -178,10 +179,10 @@ static int wish_for_grant(encl_instance *instance, const uint8_t nonce[RD_NONCE_
     RD_CLEANUP(rd_buf_done) rd_buf statement = { 0 };
     int64_t now = boot_us();
     rd_buf_append_u8(&wish, 1);
-    if (encl_identity_grant_evidence(instance->identity, encl_grant_public(instance->grant), &instance->asked.digest,
+    if (encl_identity_grant_evidence(instance->identity, encl_grant_public(instance->grant), &instance->newest.digest,
                                      nonce, &statement, &wish, err) < 0)
         return rd_err_wrap(err, "evidence for a grant");
-    encl_grant_asked(instance->grant, nonce, instance->asked.seq, rd_buf_bytes(&statement), now);
+    encl_grant_asked(instance->grant, nonce, instance->newest.seq, rd_buf_bytes(&statement), now);
     encl_uplink_send(&instance->uplink, ENCL_CONTROL_GRANT_WANTED, rd_buf_bytes(&wish));
     return 0;
 }
@@ -302,7 +303,7 @@ static int specialise(encl_instance *instance, rd_bytes start, rd_err *err)
     if (encl_grant_new(instance->platform, &instance->app, &instance->grant, err) < 0)
         return -1;
     instance->phase = PHASE_GRANT;
-    instance->asked = instance->app.head;
+    instance->newest = instance->app.head;
     if (!instance->start.has_grant_nonce)
         wish_for_nonce(instance);
     else if (wish_for_grant(instance, instance->start.grant_nonce, err) < 0)
@@ -318,12 +319,10 @@ static int take_grant(encl_instance *instance, rd_bytes answer, rd_err *err)
         return rd_err_set(err, RD_E_CONTROL_ORDER, "a grant for an app without a key service");
     int outcome = encl_grant_take(instance->grant, answer, boot_us(), err);
     if (instance->phase != PHASE_GRANT) {
-        if (outcome < 0) {
+        if (outcome < 0)
             encl_logs_write(&instance->logs, "warn", rd_bytes_str(err->text));
-        } else {
+        else
             encl_grant_forget_secrets(instance->grant);
-            instance->app.head = instance->asked;
-        }
         return 0;
     }
     const uint8_t *key = NULL;
@@ -335,23 +334,28 @@ static int take_grant(encl_instance *instance, rd_bytes answer, rd_err *err)
 }
 
 /* Evidence for callers and receipts name the head that the instance started under, which they have verified; a grant is
- * asked under the newest that the instance fits. What it does not fit changes nothing: the key service will say so. */
+ * asked under the newest that it has seen. When it does not fit that one, for none: it ends with its term. */
 static void consider_head(encl_instance *instance, rd_bytes envelope)
 {
     rd_err err = RD_ERR_INIT;
-    if (envelope.size > 0 && instance->phase != PHASE_GRANT &&
-        encl_app_next_head(&instance->documents, &instance->app, envelope, encl_platform_time_us(instance->platform),
-                           &instance->asked, &err) < 0)
-        encl_logs_write(&instance->logs, "warn", rd_bytes_str(err.text));
+    bool fits = true;
+    if (encl_app_next_head(&instance->documents, &instance->app, envelope, encl_platform_time_us(instance->platform),
+                           &instance->newest, &fits, &err) == 0)
+        instance->is_superseded = !fits;
+    if (err.text[0] == 0)
+        return;
+    if (!fits)
+        rd_err_prefix(&err, "no further grant is asked for");
+    encl_logs_write(&instance->logs, "warn", rd_bytes_str(err.text));
 }
 
 static int take_nonce(encl_instance *instance, rd_bytes payload, rd_err *err)
 {
     if (instance->grant == NULL)
         return rd_err_set(err, RD_E_CONTROL_ORDER, "a nonce for an app without a key service");
-    instance->asked = instance->app.head;
-    consider_head(instance, rd_bytes_of(payload.data + RD_NONCE_SIZE, payload.size - RD_NONCE_SIZE));
-    return wish_for_grant(instance, payload.data, err);
+    if (payload.size > RD_NONCE_SIZE && instance->phase != PHASE_GRANT)
+        consider_head(instance, rd_bytes_of(payload.data + RD_NONCE_SIZE, payload.size - RD_NONCE_SIZE));
+    return instance->is_superseded ? 0 : wish_for_grant(instance, payload.data, err);
 }
 
 /* --- the control stream ----------------------------------------------------------------------------------------- */

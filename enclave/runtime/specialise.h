@@ -48,7 +48,7 @@ int encl_evidence_order_parse(rd_bytes json, uint8_t ret_nonce[RD_NONCE_SIZE], r
 typedef struct encl_app {
     rd_app_id id;
     rd_digest release;
-    rd_head_known head; /* that it was granted under last */
+    rd_head_known head; /* that it started under */
     rd_class class;
     bool has_kms; /* then it starts with a grant of this one */
     rd_kms_id kms;
@@ -67,11 +67,11 @@ void encl_app_done(encl_app *app);
  * KMS_UNKNOWN, and those of parsing. Call encl_app_done also after a failure. */
 int encl_app_open(const encl_documents *documents, const encl_start *start, rd_class class, int64_t now_us,
                   encl_app *ret, rd_err *err) RD_NODISCARD;
-/* Accepts the envelope when the app may go on under it as it is: the owner's, in its time, not older than the app's and
- * no other of its number, with the same release, key service and secrets. Codes: those of rd_head_accept,
- * RELEASE_NOT_ALLOWED, KMS_SET, SECRETS_INCOMPLETE. ret is changed on success alone. */
+/* Accepts the envelope when it is the owner's, in its time, not older than *seen and no other of its number: then *seen
+ * is that head. *ret_fits: the app may go on under it as it is, with the same release, key service and secrets; else
+ * err says why not (RELEASE_NOT_ALLOWED, KMS_SET, SECRETS_INCOMPLETE). Codes of -1: those of rd_head_accept. */
 int encl_app_next_head(const encl_documents *documents, const encl_app *app, rd_bytes envelope, int64_t now_us,
-                       rd_head_known *ret, rd_err *err) RD_NODISCARD;
+                       rd_head_known *seen, bool *ret_fits, rd_err *err) RD_NODISCARD;
 /* Opens sealed code with the key out of the grant. SEAL, CODE_BUNDLE and those of parsing. */
 int encl_app_open_code(const encl_documents *documents, const uint8_t key[32], encl_app *app, rd_err *err) RD_NODISCARD;
 

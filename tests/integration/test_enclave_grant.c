@@ -280,8 +280,8 @@ static void offer(fixture *f, granted *g, rd_bytes head)
     wait_wish(f, g, known + 1);
 }
 
-/* What the instance does not fit: the wish stays under the head that it was under, and the log says why. */
-static void offer_unfit(fixture *f, granted *g, rd_bytes head, const char *why, const rd_digest *stays)
+/* What is no newer head of this app: the wish stays under the head that it was under, and the log says why. */
+static void offer_bad(fixture *f, granted *g, rd_bytes head, const char *why, const rd_digest *stays)
 {
     char line[256];
     (void)snprintf(line, sizeof line, "warn: newer head: %s\n", why);
@@ -298,6 +298,23 @@ static void show(fixture *f, granted *g)
     assert_int_equal(agent_enclave_renew(g->h.enclave, g->nonce, &err), 0);
     while (g->h.evidence_count == known)
         wait_done(f, g);
+}
+
+/* A nonce, and what is asked for behind it: no wish came in between. Empty: the newest head that was seen still rules.
+ */
+static void offer_unfit(fixture *f, granted *g, rd_bytes head, const char *why)
+{
+    char line[256] = "";
+    rd_err err = RD_ERR_INIT;
+    unsigned known = g->h.wishes;
+    if (why)
+        (void)snprintf(line, sizeof line, "warn: no further grant is asked for: newer head: %s\n", why);
+    g->h.logs[0] = 0;
+    g->nonce[0]++;
+    assert_int_equal(agent_enclave_nonce(g->h.enclave, g->nonce, head, &err), 0);
+    show(f, g);
+    assert_int_equal(g->h.wishes, known);
+    assert_string_equal(g->h.logs, line);
 }
 
 /* The receipt of a call names head and evidence of this status bundle. */
@@ -337,13 +354,44 @@ static void make_next(const test_app *app, test_app_spec spec, test_app *ret)
         fail_msg("%s", err.text);
 }
 
-/* Renewal under the newest head, and R4: what is no head of this app, release, key service and set of secrets, or an
- * older one, changes nothing. */
+/* Offers each row's head upon the one before, and is left with the last. */
+static void offer_row(fixture *f, granted *g, test_app *at, const test_app_spec *spec, const char *why)
+{
+    test_app next;
+    make_next(at, *spec, &next);
+    offer_unfit(f, g, rd_buf_bytes(&next.head), why);
+    if (at->head.data != g->app.head.data)
+        rd_buf_done(&at->head);
+    *at = next;
+}
+
+/* R4: what is no head of this app, or an older one, changes nothing. */
+static void offer_all_bad(fixture *f, granted *g)
+{
+    const struct {
+        test_app_spec spec;
+        const char *why;
+    } rows[] = {
+        { { .kms = &g->kms.id, .seq = 2, .other_signer = true }, "head: signature 0 is by none of the app's owners" },
+        { { .kms = &g->kms.id, .seq = 2, .expires_us = INT64_C(1700000001000000) }, "head: expired" },
+        { { .kms = &g->kms.id, .seq = 2, .not_before_us = INT64_C(4000000000000000) }, "head: not yet valid" },
+        { { .kms = &g->kms.id, .seq = 1, .not_before_us = INT64_C(1700000002000000) }, "another head 1 is known" },
+    };
+    for (size_t i = 0; i < RD_ARRAY_LEN(rows); i++) {
+        test_app other;
+        make_next(&g->app, rows[i].spec, &other);
+        offer_bad(f, g, rd_buf_bytes(&other.head), rows[i].why, &g->app.head_digest);
+        rd_buf_done(&other.head);
+    }
+    offer_bad(f, g, RD_BYTES_LIT("{}"), "envelope: document is missing", &g->app.head_digest);
+}
+
+/* Renewal under the newest head. */
 static void test_newer_head(void **state)
 {
     fixture *f = *state;
     granted *g = rd_alloc(sizeof *g);
-    test_app next, other;
+    test_app next;
     rd_err err = RD_ERR_INIT;
     RD_CLEANUP(rd_buf_done) rd_buf grant = { 0 };
     RD_CLEANUP(rd_buf_done) rd_buf first = { 0 }; /* the evidence that receipts name */
@@ -351,24 +399,7 @@ static void test_newer_head(void **state)
     give(g, 3600000000, 0);
     wait_serving(f, g);
     (void)rd_buf_append_bytes(&first, rd_buf_bytes(&g->h.evidence));
-    const struct {
-        test_app_spec spec;
-        const char *why;
-    } rows[] = {
-        { { .kms = &g->kms.id, .seq = 2, .other_signer = true }, "head: signature 0 is by none of the app's owners" },
-        { { .kms = &g->kms.id, .seq = 2, .lists_other_release = true }, "it does not list the release" },
-        { { .kms = &g->kms.id, .seq = 2, .secrets = 1 }, "its secrets are others than those that were read here" },
-        { { .kms = &g->kms.id, .seq = 2, .expires_us = INT64_C(1700000001000000) }, "head: expired" },
-        { { .kms = &g->kms.id, .seq = 2, .not_before_us = INT64_C(4000000000000000) }, "head: not yet valid" },
-        { { .kms = &g->kms.id, .seq = 1, .not_before_us = INT64_C(1700000002000000) }, "another head 1 is known" },
-        { { .seq = 2 }, "it names another key service" },
-    };
-    for (size_t i = 0; i < RD_ARRAY_LEN(rows); i++) {
-        make_next(&g->app, rows[i].spec, &other);
-        offer_unfit(f, g, rd_buf_bytes(&other.head), rows[i].why, &g->app.head_digest);
-        rd_buf_done(&other.head);
-    }
-    offer_unfit(f, g, RD_BYTES_LIT("{}"), "envelope: document is missing", &g->app.head_digest);
+    offer_all_bad(f, g);
 
     make_next(&g->app, (test_app_spec){ .kms = &g->kms.id, .seq = 2 }, &next);
     offer(f, g, rd_buf_bytes(&next.head));
@@ -383,12 +414,42 @@ static void test_newer_head(void **state)
     show(f, g);
     assert_head(&g->h.evidence, &g->app.head_digest);
     call_under(g, &first);
-    rd_buf_done(&next.head);
 
-    /* Never back: the grant is asked under the newest that one was given under. */
-    offer_unfit(f, g, rd_buf_bytes(&g->app.head), "head 1 is older than head 2", &next.head_digest);
+    /* Never back: a grant is asked under the newest head that was seen. */
+    offer_bad(f, g, rd_buf_bytes(&g->app.head), "head 1 is older than head 2", &next.head_digest);
     offer(f, g, RD_BYTES_NULL);
     assert_head(&g->h.wish, &next.head_digest);
+    rd_buf_done(&next.head);
+    agent_enclave_stop(g->h.enclave);
+    wait_ended(f, g);
+    finish(g);
+    free(g);
+}
+
+/* R32: the newest head withdraws the release, moves to another key service or has other secrets. Nothing is asked under
+ * the one before any more, until the owners list again what runs; meanwhile it serves out its term. */
+static void test_superseded(void **state)
+{
+    fixture *f = *state;
+    granted *g = rd_alloc(sizeof *g);
+    begin(f, g);
+    give(g, 3600000000, 0);
+    wait_serving(f, g);
+    test_app at = g->app, fits;
+    offer_row(f, g, &at, &(test_app_spec){ .kms = &g->kms.id, .seq = 2, .lists_other_release = true },
+              "it does not list the release");
+    offer_row(f, g, &at, &(test_app_spec){ .kms = &g->kms.id, .seq = 3, .secrets = 1 },
+              "its secrets are others than those that were read here");
+    offer_row(f, g, &at, &(test_app_spec){ .seq = 4 }, "it names another key service");
+    offer_unfit(f, g, RD_BYTES_NULL, NULL);
+    offer_unfit(f, g, rd_buf_bytes(&at.head), "it names another key service");
+    g->h.logs[0] = 0;
+    make_next(&at, (test_app_spec){ .kms = &g->kms.id, .seq = 5 }, &fits);
+    offer(f, g, rd_buf_bytes(&fits.head));
+    assert_head(&g->h.wish, &fits.head_digest);
+    assert_string_equal(g->h.logs, "");
+    rd_buf_done(&fits.head);
+    rd_buf_done(&at.head);
     agent_enclave_stop(g->h.enclave);
     wait_ended(f, g);
     finish(g);
@@ -400,10 +461,8 @@ int main(int argc, char **argv)
     if (argc > 1 && strcmp(argv[1], "sim-tee") == 0)
         return agent_sim_tee_main(argc - 1, argv + 1);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_terms),
-        cmocka_unit_test(test_specialised_twice),
-        cmocka_unit_test(test_newer_head),
-        cmocka_unit_test(test_nothing_starts),
+        cmocka_unit_test(test_terms),      cmocka_unit_test(test_specialised_twice), cmocka_unit_test(test_newer_head),
+        cmocka_unit_test(test_superseded), cmocka_unit_test(test_nothing_starts),
     };
     return cmocka_run_group_tests_name("enclave_grant", tests, group_setup, group_teardown);
 }

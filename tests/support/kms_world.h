@@ -75,6 +75,7 @@ typedef struct kms_asking {
     uint8_t mrtd;
     bool has_second_app, is_not_closed;
     rd_ticket ticket;
+    rd_bytes newest; /* borrowed */
     rd_buf statement_bytes, evidence, ticket_envelope, secrets, message;
 } kms_asking;
 
@@ -365,6 +366,20 @@ RD_UNUSED static void lose_folder(kms_world *world)
     assert_int_equal(system(command), 0);
 }
 
+/* Without collateral. */
+RD_UNUSED static void restart_bare(kms_world *world, int signal_number)
+{
+    kms_end(world, signal_number);
+    kms_must_start(world);
+    assert_true(read_genesis(world));
+}
+
+RD_UNUSED static void restart(kms_world *world, int signal_number)
+{
+    restart_bare(world, signal_number);
+    send_collateral(world);
+}
+
 RD_UNUSED static void world_free(kms_world *world)
 {
     kms_end(world, SIGTERM);
@@ -590,7 +605,8 @@ RD_UNUSED static void encode_asking(kms_world *world, const kms_app *app, kms_as
                                            .head = rd_buf_bytes(&app->head_envelope),
                                            .release = rd_buf_bytes(&app->release_envelope),
                                            .ticket = rd_buf_bytes(&asking->ticket_envelope),
-                                           .secrets = rd_buf_bytes(&asking->secrets) };
+                                           .secrets = rd_buf_bytes(&asking->secrets),
+                                           .newest = asking->newest };
     rd_buf_clear(&asking->message);
     MUST(rd_kms_grant_message_encode(&message, &asking->message, err));
 }
