@@ -29,15 +29,17 @@ static int read_trust_root(const char *path, rd_anchors *ret, rd_err *err)
     return 0;
 }
 
-int cli_anchors_read(const cli_context *context, const cli_args *args, rd_anchors *ret, rd_err *err)
+int cli_anchors_of_profile(const cli_profile *profile, rd_anchors *ret, rd_err *err)
 {
-    const char *path = cli_args_value(args, "trust-root");
-    const cli_profile *profile = context->profile;
-    if (path)
-        return read_trust_root(path, ret, err);
     rd_anchors_init(ret);
     for (size_t i = 0; i < profile->simulation_root_count; i++)
         if (rd_anchors_add_simulated(ret, profile->simulation_roots[i], err) < 0)
-            return -1;
+            return rd_err_wrap(err, "simulation root of the profile");
     return 0;
+}
+
+int cli_anchors_read(const cli_context *context, const cli_args *args, rd_anchors *ret, rd_err *err)
+{
+    const char *path = cli_args_value(args, "trust-root");
+    return path ? read_trust_root(path, ret, err) : cli_anchors_of_profile(context->profile, ret, err);
 }

@@ -2,6 +2,7 @@
 
 #include "cli/client.h"
 #include "cli/keys.h"
+#include "cli/policy_words.h"
 #include "cli/steps.h"
 #include "common/base/mem.h"
 #include "common/base/text.h"
@@ -149,6 +150,16 @@ static void check_plane(cli_context *context, json_t *steps)
     json_decref(version);
 }
 
+static void check_policy(const char *path, json_t *steps)
+{
+    RD_CLEANUP(rd_free_p) rd_policy *policy = NULL;
+    rd_err err = RD_ERR_INIT;
+    if (path && cli_policy_load(path, &policy, &err) < 0)
+        (void)cli_step_failed(steps, "caller policy", &err);
+    else
+        cli_step(steps, "caller policy", true, "%s", path ? path : "none of your own: the safe defaults");
+}
+
 static void check_machine(cli_context *context, json_t *steps)
 {
     rd_err err = RD_ERR_INIT;
@@ -170,6 +181,7 @@ static void check_machine(cli_context *context, json_t *steps)
              count ? "%zu runtime image%s accepted here"
                    : "the profile accepts no runtime image (%zu%s): add measurements, from: redoubt-agent measure",
              count, count == 1 ? "" : "s");
+    check_policy(cli_profile_get(context->profile, CLI_SET_CALLER_POLICY), steps);
 }
 
 static int run_doctor(cli_context *context, const cli_args *args, rd_err *err)

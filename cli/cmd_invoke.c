@@ -1,5 +1,6 @@
 #include "cli/cmd.h"
 
+#include "cli/demands.h"
 #include "cli/exchange.h"
 #include "cli/steps.h"
 #include "common/base/mem.h"
@@ -127,6 +128,8 @@ static void report(cli_context *context, const cli_exchange *exchange, const fin
                  json_array_size(found->steps));
     else
         cli_note(out, "  receipt    UNVERIFIED, as asked: anyone on the way may have made this answer");
+    if (context->demands.any_runtime && found->is_verified)
+        cli_note(out, "  loosened   --any-runtime: which runtime it is, the owner alone vouches for");
     if (found->is_simulated)
         cli_note(out, "  %snote       SIMULATED: everything was checked, nothing is confidential%s",
                  cli_style_code(out, CLI_MAGENTA), cli_style_code(out, CLI_PLAIN));
@@ -205,7 +208,8 @@ static int check_flags(const cli_args *args, rd_err *err)
 
 static int run_invoke(cli_context *context, const cli_args *args, rd_err *err)
 {
-    if (check_flags(args, err) < 0 || cli_docs_take_pin(context, args, err) < 0)
+    if (check_flags(args, err) < 0 || cli_docs_take_pin(context, args, err) < 0 ||
+        cli_demands_take(context, args, err) < 0)
         return -1;
     cli_exchange exchange;
     cli_exchange_init(&exchange);
@@ -239,6 +243,7 @@ static const cli_flag invoke_flags[] = {
       "enclave "
       "can have made. With --plain: anyone on the way may have made what is printed before that" },
     { "unverified", 0, NULL, "with --plain: do not verify evidence and receipt" },
+    CLI_DEMANDS_FLAGS,
     { NULL, 0, NULL, NULL },
 };
 

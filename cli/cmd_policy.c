@@ -13,19 +13,6 @@
 
 #define DIFFERS 10
 
-static int load(const char *path, rd_policy **ret, rd_err *err)
-{
-    RD_CLEANUP(rd_free_p) uint8_t *data = NULL;
-    size_t size = 0;
-    if (cli_read_file(path, RD_JSON_SIZE_MAX, &data, &size, err) < 0)
-        return -1;
-    RD_CLEANUP(rd_free_p) rd_policy *policy = rd_alloc(sizeof *policy);
-    if (rd_policy_load(rd_bytes_of(data, size), policy, err) < 0)
-        return -1;
-    *ret = RD_TAKE(policy);
-    return 0;
-}
-
 static json_t *notes_to_json(const rd_policy_notes *notes)
 {
     json_t *list = json_array();
@@ -67,7 +54,7 @@ static int run_check(cli_context *context, const cli_args *args, rd_err *err)
     if (cli_args_expect(args, 1, 1, "FILE", err) < 0)
         return -1;
     const char *path = args->positional[0];
-    if (load(path, &policy, err) < 0) {
+    if (cli_policy_load(path, &policy, err) < 0) {
         if (err->code == RD_E_CLI_FILE || err->code == RD_E_IO)
             return -1;
         print_invalid(context, path, err);
@@ -143,7 +130,7 @@ static void print_words(const cli_out *out, const json_t *words)
 static int run_explain(cli_context *context, const cli_args *args, rd_err *err)
 {
     RD_CLEANUP(rd_free_p) rd_policy *policy = NULL;
-    if (cli_args_expect(args, 1, 1, "FILE", err) < 0 || load(args->positional[0], &policy, err) < 0)
+    if (cli_args_expect(args, 1, 1, "FILE", err) < 0 || cli_policy_load(args->positional[0], &policy, err) < 0)
         return -1;
     RD_CLEANUP(rd_free_p) rd_policy_notes *notes = rd_alloc(sizeof *notes);
     rd_policy_loosenings(policy, notes);
@@ -170,8 +157,8 @@ static int run_diff(cli_context *context, const cli_args *args, rd_err *err)
 {
     RD_CLEANUP(rd_free_p) rd_policy *a = NULL;
     RD_CLEANUP(rd_free_p) rd_policy *b = NULL;
-    if (cli_args_expect(args, 2, 2, "A B", err) < 0 || load(args->positional[0], &a, err) < 0 ||
-        load(args->positional[1], &b, err) < 0)
+    if (cli_args_expect(args, 2, 2, "A B", err) < 0 || cli_policy_load(args->positional[0], &a, err) < 0 ||
+        cli_policy_load(args->positional[1], &b, err) < 0)
         return -1;
     RD_CLEANUP(rd_free_p) rd_policy_notes *notes = rd_alloc(sizeof *notes);
     rd_policy_diff(a, b, notes);

@@ -1,6 +1,7 @@
 #include "cli/cmd.h"
 
 #include "cli/client.h"
+#include "cli/demands.h"
 #include "cli/kept.h"
 #include "cli/steps.h"
 #include "common/base/mem.h"
@@ -229,7 +230,8 @@ static int run_verify(cli_context *context, const cli_args *args, rd_err *err)
 {
     cli_kept kept;
     int64_t now_us;
-    if (cli_args_expect(args, 1, 1, "FILE|RECEIPT", err) < 0 || read_instant(context, args, &now_us, err) < 0)
+    if (cli_args_expect(args, 1, 1, "FILE|RECEIPT", err) < 0 || read_instant(context, args, &now_us, err) < 0 ||
+        cli_demands_take(context, args, err) < 0)
         return -1;
     int status = read_kept(context, args->positional[0], &kept, err);
     bool is_complete = cli_args_has(args, "complete");
@@ -238,7 +240,7 @@ static int run_verify(cli_context *context, const cli_args *args, rd_err *err)
     } else if (status == 0) {
         RD_CLEANUP(rd_json_free_p) json_t *steps = json_array();
         cli_kept_verdict verdict;
-        status = cli_kept_verify(context->profile, &kept, now_us, is_complete, steps, &verdict, err);
+        status = cli_kept_verify(context, &kept, now_us, is_complete, steps, &verdict, err);
         print_verdict(&context->out, args->positional[0], &verdict, steps, status == 0);
         json_decref(verdict.gaps);
         if (status < 0)
@@ -261,6 +263,7 @@ static const cli_flag get_flags[] = {
 static const cli_flag verify_flags[] = {
     { "at", 0, "RFC3339", "judge evidence as of this instant (default: now)" },
     { "complete", 0, NULL, "fail when a number is missing, rather than tell it" },
+    CLI_DEMANDS_FLAGS,
     { NULL, 0, NULL, NULL },
 };
 

@@ -1,8 +1,8 @@
 #include "cli/cmd.h"
 
+#include "cli/demands.h"
 #include "cli/docs.h"
 #include "cli/exchange.h"
-#include "cli/kms.h"
 #include "cli/live.h"
 #include "cli/proof.h"
 #include "cli/steps.h"
@@ -68,29 +68,6 @@ typedef struct verify_run {
     rd_err first_failure;
 } verify_run;
 
-/* Whose keys and secrets the instance has: the head's word, which the evidence carries; trusted here or not is this
- * machine's to say. */
-static int check_kms(const cli_context *context, const cli_docs *docs, json_t *steps, rd_err *err)
-{
-    if (docs->head.kms_count == 0)
-        return 0;
-    char text[RD_KMS_ID_TEXT_SIZE];
-    rd_kms_id_format(&docs->head.kms[0], text);
-    RD_CLEANUP(rd_json_free_p) json_t *trusted = NULL;
-    if (cli_kms_trusted(context, &trusted, err) < 0)
-        return cli_step_failed(steps, "key service", err);
-    if (cli_kms_is_in(trusted, &docs->head.kms[0])) {
-        cli_step(steps, "key service", true, "%s, trusted here", text);
-        return 0;
-    }
-    if (json_array_size(trusted) == 0) {
-        cli_step(steps, "key service", true, "%s, named by the owner; this machine trusts none of its own", text);
-        return 0;
-    }
-    (void)rd_err_set(err, RD_E_KMS_UNKNOWN, "%s is not among the key services trusted here", text);
-    return cli_step_failed(steps, "key service", err);
-}
-
 /* Fresh evidence over a nonce drawn here, and everything that it names. */
 static int verify_instance(verify_run *run, const char *instance, json_t *steps, bool *ret_simulated, rd_err *err)
 {
@@ -127,9 +104,7 @@ static int verify_instance(verify_run *run, const char *instance, json_t *steps,
         .now_us = now_us,
     };
     if (status == 0)
-        status = cli_proof_check(run->context->profile, &wanted, &proof, steps, err);
-    if (status == 0)
-        status = check_kms(run->context, &docs, steps, err);
+        status = cli_proof_check(run->context, &wanted, &proof, steps, err);
     if (status == 0)
         cli_step(steps, "freshness", true, "answered this nonce in %.1f ms", (double)waited_us / 1000);
     *ret_simulated = proof.is_simulated;
@@ -239,13 +214,11 @@ static int prove_live(cli_context *context, const cli_live_address *address, cli
     if (status == 0)
         status = cli_docs_check_pin(context, &docs, steps, err);
     if (status == 0)
-        status = cli_proof_check(context->profile, &wanted, proof, steps, err);
+        status = cli_proof_check(context, &wanted, proof, steps, err);
     if (status == 0) {
         cli_step(steps, "channel", true, "bound to this connection and the key of its certificate (RFC 9266)");
         status = cli_live_check_certificate(live, now_us, steps, err);
     }
-    if (status == 0)
-        status = check_kms(context, &docs, steps, err);
     if (status == 0)
         cli_step(steps, "freshness", true, "answered this nonce in %.1f ms", (double)waited_us / 1000);
     cli_docs_done(&docs);
@@ -303,7 +276,8 @@ static int verify_live(cli_context *context, const char *url, rd_err *err)
 
 static int run_verify(cli_context *context, const cli_args *args, rd_err *err)
 {
-    if (cli_args_expect(args, 1, 1, "APP|FILE|URL", err) < 0 || cli_docs_take_pin(context, args, err) < 0)
+    if (cli_args_expect(args, 1, 1, "APP|FILE|URL", err) < 0 || cli_docs_take_pin(context, args, err) < 0 ||
+        cli_demands_take(context, args, err) < 0)
         return -1;
     const char *what = args->positional[0];
     if (strncmp(what, "https://", 8) == 0)
@@ -326,6 +300,7 @@ static int run_verify(cli_context *context, const cli_args *args, rd_err *err)
 static const cli_flag verify_flags[] = {
     { "at", 0, "RFC3339", "judge a saved receipt as of this instant (default: now)" },
     { "release", 0, "DIGEST", "accept this release of the app alone" },
+    CLI_DEMANDS_FLAGS,
     { NULL, 0, NULL, NULL },
 };
 

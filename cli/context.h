@@ -10,6 +10,11 @@
 
 typedef struct cli_client cli_client;
 
+/* What the flags of this run say of the caller's own demands (demands.h). */
+typedef struct cli_demands {
+    bool any_runtime; /* --any-runtime: the owner's policy alone says which runtimes are good */
+} cli_demands;
+
 typedef struct cli_context {
     const char *program; /* as it was called, for commands that are printed to be copied */
     cli_profile *profile;
@@ -19,6 +24,7 @@ typedef struct cli_context {
     int64_t timeout_us; /* 0: the verb's own default */
     bool has_release;   /* --release: the one that this caller accepts, whatever the head lists beside it */
     rd_digest release;
+    cli_demands demands;
 } cli_context;
 
 /* The client of this run; NULL with err when no control plane or token is known. */

@@ -183,7 +183,7 @@ int cli_exchange_prove(cli_context *context, const cli_exchange *exchange, int64
         .nonce = exchange->is_sealed ? exchange->evidence_nonce : NULL,
         .now_us = now_us,
     };
-    return cli_proof_check(context->profile, &wanted, proof, steps, err);
+    return cli_proof_check(context, &wanted, proof, steps, err);
 }
 
 int cli_exchange_check_receipt(const cli_exchange *exchange, const cli_docs *docs, const cli_proof *proof,

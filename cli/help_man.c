@@ -142,7 +142,12 @@ static void print_config(void)
     print_roff("list of \"sha256:…\" of the roots whose SIMULATED hosts are accepted. Only this machine decides that: "
                "no server and no app can add to it.\n");
     (void)printf(".TP\n.B measurements\n");
-    print_roff("list of MRTD values (96 hex digits) of the runtime images that are accepted.\n");
+    print_roff(
+        "list of MRTD values (96 hex digits) of the runtime images that are accepted, whatever an app's owner "
+        "accepts. Without any, and without a caller_policy, no instance is; redoubt-agent measure PROGRAM prints "
+        "the value of a program.\n");
+    (void)printf(".TP\n.B kms_measurements\n");
+    print_roff("the same of the builds of key services.\n");
     (void)printf(".SS Example\n.nf\n");
     print_roff("{ \"api\": \"https://api.example.net\", \"token_file\": \"token\", \"key_file\": \"keys/owner.pem\",\n"
                "  \"measurements\": [\"2f8c…\"] }\n");

@@ -46,7 +46,7 @@ typedef struct cli_kept_verdict {
 
 /* Documents, evidence, then every record: signature, place and chain. A gap fails only when is_complete is asked for.
  * Steps are appended; verdict->gaps is a new reference in any case. */
-int cli_kept_verify(const cli_profile *profile, const cli_kept *kept, int64_t now_us, bool is_complete, json_t *steps,
+int cli_kept_verify(cli_context *context, const cli_kept *kept, int64_t now_us, bool is_complete, json_t *steps,
                     cli_kept_verdict *ret, rd_err *err) RD_NODISCARD;
 
 /* A record of an answer of the plane or of a file: into bytes, which ret borrows. */

@@ -139,7 +139,7 @@ static int check_records(walk *w, bool is_complete, json_t *steps, rd_err *err)
     return tell_gaps(w, is_complete, steps, err);
 }
 
-int cli_kept_verify(const cli_profile *profile, const cli_kept *kept, int64_t now_us, bool is_complete, json_t *steps,
+int cli_kept_verify(cli_context *context, const cli_kept *kept, int64_t now_us, bool is_complete, json_t *steps,
                     cli_kept_verdict *ret, rd_err *err)
 {
     *ret = (cli_kept_verdict){ .gaps = json_array() };
@@ -157,7 +157,7 @@ int cli_kept_verify(const cli_profile *profile, const cli_kept *kept, int64_t no
         .now_us = now_us,
     };
     if (status == 0)
-        status = cli_proof_check(profile, &wanted, &proof, steps, err);
+        status = cli_proof_check(context, &wanted, &proof, steps, err);
     ret->is_simulated = proof.is_simulated;
     walk w = { .kept = kept, .docs = &docs, .proof = &proof, .verdict = ret };
     if (status == 0)

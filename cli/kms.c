@@ -1,6 +1,7 @@
 #include "cli/kms.h"
 
 #include "attest/attest.h"
+#include "cli/anchors.h"
 #include "cli/steps.h"
 #include "common/base/mem.h"
 #include "common/base/text.h"
@@ -31,15 +32,6 @@ int cli_kms_fetch(cli_client *client, const rd_kms_id *id, cli_kms *ret, rd_err 
     return 0;
 }
 
-static int fill_anchors(const cli_profile *profile, rd_anchors *ret, rd_err *err)
-{
-    rd_anchors_init(ret);
-    for (size_t i = 0; i < profile->simulation_root_count; i++)
-        if (rd_anchors_add_simulated(ret, profile->simulation_roots[i], err) < 0)
-            return rd_err_wrap(err, "simulation root of the profile");
-    return 0;
-}
-
 /* Good builds of a key service are this machine's to name: the list inside a genesis proves nothing about its author.
  */
 static int fill_policy(const cli_profile *profile, rd_class class, rd_policy *ret, rd_err *err)
@@ -64,7 +56,7 @@ int cli_kms_check(cli_context *context, const cli_kms *kms, rd_bytes evidence, r
 {
     RD_CLEANUP(rd_free_p) rd_policy *policy = rd_alloc(sizeof *policy);
     rd_anchors anchors;
-    if (fill_anchors(context->profile, &anchors, err) < 0 ||
+    if (cli_anchors_of_profile(context->profile, &anchors, err) < 0 ||
         fill_policy(context->profile, kms->genesis.class, policy, err) < 0)
         return cli_step_failed(steps, "key service", err);
     const rd_evidence_check check = {

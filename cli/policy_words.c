@@ -1,5 +1,6 @@
 #include "cli/policy_words.h"
 
+#include "cli/profile.h"
 #include "common/base/mem.h"
 #include "common/base/text.h"
 
@@ -7,6 +8,19 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+int cli_policy_load(const char *path, rd_policy **ret, rd_err *err)
+{
+    RD_CLEANUP(rd_free_p) uint8_t *data = NULL;
+    size_t size = 0;
+    if (cli_read_file(path, RD_JSON_SIZE_MAX, &data, &size, err) < 0)
+        return -1;
+    RD_CLEANUP(rd_free_p) rd_policy *policy = rd_alloc(sizeof *policy);
+    if (rd_policy_load(rd_bytes_of(data, size), policy, err) < 0)
+        return -1;
+    *ret = RD_TAKE(policy);
+    return 0;
+}
 
 RD_PRINTF(2, 3)
 static void say(json_t *lines, const char *fmt, ...)

@@ -31,6 +31,10 @@ const cli_setting_info cli_settings[CLI_SET_COUNT] = {
     [CLI_SET_STATE_DIR] = { "state_dir", "REDOUBT_STATE_DIR", NULL, true,
                             "folder that remembers the newest head of each app, so that an older one is refused; "
                             "default $XDG_STATE_HOME/redoubt" },
+    [CLI_SET_CALLER_POLICY] = { "caller_policy", "REDOUBT_CALLER_POLICY", NULL, true,
+                                "file of the policy (docs/policy.md) that evidence must meet besides the owner's, "
+                                "measurements included; default: UpToDate or SWHardeningNeeded, collateral of at most "
+                                "7 days, nothing loosened" },
 };
 
 static void set(cli_profile *profile, cli_setting_key key, const char *value, const char *origin)

@@ -1,6 +1,7 @@
 /* profile: where the control plane is, who we are there, and what this machine trusts.
  * Order: flag, environment, .redoubt/profile.json found upwards from the working directory, user file, default.
- * Simulation roots and runtime measurements are the caller's own: no server and no app may add to them. */
+ * Simulation roots, runtime measurements and the caller's policy are the caller's own: no server and no app may add to
+ * them. */
 #ifndef CLI_PROFILE_H
 #define CLI_PROFILE_H
 
@@ -23,6 +24,7 @@ typedef enum cli_setting_key {
     CLI_SET_LOG_KEY_FILE,
     CLI_SET_CLASS,
     CLI_SET_STATE_DIR,
+    CLI_SET_CALLER_POLICY,
     CLI_SET_COUNT
 } cli_setting_key;
 

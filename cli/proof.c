@@ -1,6 +1,9 @@
 #include "cli/proof.h"
 
 #include "attest/attest.h"
+#include "cli/anchors.h"
+#include "cli/demands.h"
+#include "cli/kms.h"
 #include "cli/steps.h"
 #include "common/base/mem.h"
 #include "common/base/text.h"
@@ -8,32 +11,28 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int fill_anchors(const cli_profile *profile, rd_anchors *ret, rd_err *err)
+/* Whose keys and secrets the instance has: the head's word, which the evidence carries; trusted here or not is this
+ * machine's to say. */
+static int check_kms(const cli_context *context, const rd_head *head, json_t *steps, rd_err *err)
 {
-    rd_anchors_init(ret);
-    for (size_t i = 0; i < profile->simulation_root_count; i++)
-        if (rd_anchors_add_simulated(ret, profile->simulation_roots[i], err) < 0)
-            return rd_err_wrap(err, "simulation root of the profile");
-    return 0;
-}
-
-/* Which runtime images are good is this machine's to say, beside the owner's policy. */
-static int check_runtime(const cli_profile *profile, const rd_attest_report *report, json_t *steps, rd_err *err)
-{
-    char mrtd[97];
-    rd_hex_encode(RD_BYTES_ARRAY(report->verdict.claims.tdx.mr_td), mrtd);
-    if (profile->measurement_count == 0) {
-        cli_step(steps, "runtime", true, "MRTD %.12s…, accepted by the owner; this profile pins none", mrtd);
+    if (head->kms_count == 0)
         return 0;
-    }
-    for (size_t i = 0; i < profile->measurement_count; i++) {
-        if (strcmp(profile->measurements[i], mrtd) == 0) {
-            cli_step(steps, "runtime", true, "MRTD %.12s…, on this machine's list", mrtd);
-            return 0;
+    char text[RD_KMS_ID_TEXT_SIZE];
+    RD_CLEANUP(rd_json_free_p) json_t *trusted = NULL;
+    if (cli_kms_trusted(context, &trusted, err) < 0)
+        return cli_step_failed(steps, "key service", err);
+    for (size_t i = 0; i < head->kms_count; i++) {
+        rd_kms_id_format(&head->kms[i], text);
+        if (json_array_size(trusted) == 0) {
+            cli_step(steps, "key service", true, "%s, named by the owner; this machine trusts none of its own", text);
+        } else if (cli_kms_is_in(trusted, &head->kms[i])) {
+            cli_step(steps, "key service", true, "%s, trusted here", text);
+        } else {
+            (void)rd_err_set(err, RD_E_KMS_UNKNOWN, "%s is not among the key services trusted here", text);
+            return cli_step_failed(steps, "key service", err);
         }
     }
-    (void)rd_err_set(err, RD_E_CLI_VERIFY, "MRTD %.12s… is not on this machine's list of runtimes", mrtd);
-    return cli_step_failed(steps, "runtime", err);
+    return 0;
 }
 
 static void copy_steps(const rd_attest_report *report, json_t *steps)
@@ -44,12 +43,11 @@ static void copy_steps(const rd_attest_report *report, json_t *steps)
     }
 }
 
-int cli_proof_check(const cli_profile *profile, const cli_proof_request *request, cli_proof *ret, json_t *steps,
-                    rd_err *err)
+int cli_proof_check(cli_context *context, const cli_proof_request *request, cli_proof *ret, json_t *steps, rd_err *err)
 {
     *ret = (cli_proof){ .is_simulated = false };
     rd_anchors anchors;
-    if (fill_anchors(profile, &anchors, err) < 0)
+    if (cli_anchors_of_profile(context->profile, &anchors, err) < 0)
         return cli_step_failed(steps, "anchors", err);
     const rd_evidence_check check = {
         .evidence = request->evidence,
@@ -74,7 +72,8 @@ int cli_proof_check(const cli_profile *profile, const cli_proof_request *request
     copy_steps(report, steps);
     if (status < 0)
         return cli_steps_are_ok(steps) ? cli_step_failed(steps, "evidence", err) : cli_steps_explain(steps, err);
-    if (check_runtime(profile, report, steps, err) < 0)
+    if (cli_demands_check(context, report, request->now_us, steps, err) < 0 ||
+        check_kms(context, &request->docs->head, steps, err) < 0)
         return -1;
     ret->is_simulated = report->verdict.claims.class == RD_CLASS_SIMULATED;
     ret->receipt_key = report->statement.receipt_key;

@@ -1,6 +1,7 @@
 /* proof: evidence of an instance checked on this machine, and receipts checked against it.
- * Used by invoke and verify. Trusts the vendors' roots, the simulation roots and the runtime measurements of the
- * profile, the owner's policy, and nothing that the plane says. */
+ * Used by invoke, verify and receipts verify, and so by whatever seals to an instance. Trusts the vendors' roots and
+ * what the profile names: simulation roots, runtimes, policy of the caller, key services. The owner's policy can only
+ * tighten that; nothing that the plane says counts. */
 #ifndef CLI_PROOF_H
 #define CLI_PROOF_H
 
@@ -28,8 +29,9 @@ typedef struct cli_proof_request {
     int64_t now_us;
 } cli_proof_request;
 
-/* Verifies; steps are appended also on failure. */
-int cli_proof_check(const cli_profile *profile, const cli_proof_request *request, cli_proof *ret, json_t *steps,
+/* Verifies: the owner's policy, the caller's demands, the key services that the head names. Steps are appended also on
+ * failure. */
+int cli_proof_check(cli_context *context, const cli_proof_request *request, cli_proof *ret, json_t *steps,
                     rd_err *err) RD_NODISCARD;
 void cli_proof_done(cli_proof *proof);
 

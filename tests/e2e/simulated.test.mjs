@@ -2,7 +2,7 @@
 // app, release and plane say.
 import { test, before, after } from "node:test";
 import assert from "node:assert/strict";
-import { readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Stack, freePort, until } from "../support/stack.mjs";
 
@@ -56,3 +56,55 @@ for (const [who, changes] of [["without any simulation root", { simulation_roots
     }
   });
 }
+
+// A file beside the stack's profile; its path.
+function file(name, document) {
+  const path = join(stack.dir, name);
+  writeFileSync(path, JSON.stringify(document));
+  return path;
+}
+const policy = (change) => ({ type: "redoubt/policy/v1", simulated: true, debug: false, tees: ["tdx"], tcb: ["UpToDate", "SWHardeningNeeded"], max_collateral_age_s: 604800, measurements: [{ mrtd: stack.measurement }], ...change });
+function trustingAnother(id) {
+  const dir = join(stack.dir, "another-state");
+  mkdirSync(dir, { mode: 0o700, recursive: true });
+  writeFileSync(join(dir, "kms.json"), JSON.stringify({ trusted: [id.replace(/.(?=.{20}$)/, (c) => (c === "a" ? "b" : "a"))] }));
+  return dir;
+}
+
+// The owner's head accepts this instance; the caller's own demands do not.
+const demands = {
+  "whose profile lists no runtime": [async () => ({ measurements: [] }), /attest_measurement/, /--any-runtime/],
+  "whose policy takes hardware alone": [async () => ({ caller_policy: file("hardware.json", policy({ simulated: false })) }), /class_mismatch/],
+  "whose policy names other machines than the owner, who names none": [async () => ({ caller_policy: file("machines.json", policy({ platforms: ["ab".repeat(32)] })) }), /policy_platform/],
+  "whose policy cannot be read": [async () => ({ caller_policy: "nowhere.json" }), /caller_policy/],
+  "who trusts another key service than the head names": [async () => ({ state_dir: trustingAnother(await stack.kmsId()) }), /kms_unknown/],
+};
+for (const [who, [changes, ...said]] of Object.entries(demands)) {
+  test(`R35: a caller ${who} is not moved by the app's policy`, { timeout: 180000 }, async (t) => {
+    const options = profile("demands-" + Object.keys(demands).indexOf(who), await changes());
+    for (const [surface, args] of Object.entries(surfaces)) {
+      if (surface === "redoubt secrets set") continue; // judges a key service, by kms_measurements
+      await t.test(surface, async () => {
+        const result = await stack.cli(...args(), "--json", options);
+        assert.ok([2, 6].includes(result.code), `exit ${result.code}: ${result.stdout}${result.stderr}`);
+        for (const text of said) assert.match(result.stdout + result.stderr, text);
+        assert.doesNotMatch(result.stdout, /"verified":\s*true|"body"/);
+        if (surface.startsWith("redoubt invoke")) assert.match(result.stderr, /Nothing was sent/);
+      });
+    }
+  });
+}
+
+test("R35: --any-runtime is what takes the owner's word, and is shown as a loosening", { timeout: 60000 }, async () => {
+  const options = profile("no-runtimes", { measurements: [] });
+  for (const args of [["verify", "posing"], ["invoke", "posing", "--data", "x"], ["receipts", "verify", kept]]) {
+    const result = await stack.cli(...args, "--any-runtime", options);
+    assert.equal(result.code, 0, result.stdout + result.stderr);
+    assert.match(result.stdout + result.stderr, /ANY RUNTIME|--any-runtime/);
+  }
+  const own = profile("own-policy", { measurements: [], caller_policy: file("own.json", policy({ tcb: ["UpToDate", "OutOfDate"] })) });
+  const result = await stack.cli("verify", "posing", "--json", own);
+  assert.equal(result.code, 0, result.stdout + result.stderr);
+  const [verified] = JSON.parse(result.stdout);
+  assert.match(verified.steps.find((step) => step.name === "caller policy").detail, /own\.json; loosens \/simulated, \/tcb/);
+});
