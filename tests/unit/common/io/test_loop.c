@@ -54,12 +54,31 @@ static rd_loop *loop_new(void)
     return loop;
 }
 
+static void nothing(void *context)
+{
+    (void)context;
+}
+
+static void timer_done(rd_timer **timer)
+{
+    *timer = rd_timer_free(*timer);
+}
+
+/* A loop with nothing to wait for takes no turns. */
+static rd_timer *keep_alive(rd_loop *loop)
+{
+    rd_timer *timer = rd_timer_new(loop, nothing, NULL);
+    rd_timer_start(timer, INT64_C(3600000000), 0);
+    return timer;
+}
+
 /* What writes to sockets comes behind what others flush, whoever was made first: a turn that ended the other way round
  * would leave bytes lying until something else woke the loop. */
 static void test_last_is_last(void **state)
 {
     (void)state;
     RD_CLEANUP(rd_loop_free_p) rd_loop *loop = loop_new();
+    RD_CLEANUP(timer_done) rd_timer *timer = keep_alive(loop);
     flushers f = { .count = 0 };
     f.one = rd_flusher_new(loop, flush_one, &f);
     f.last = rd_flusher_new_last(loop, flush_last, &f);
@@ -80,6 +99,7 @@ static void test_freed_in_a_turn(void **state)
 {
     (void)state;
     RD_CLEANUP(rd_loop_free_p) rd_loop *loop = loop_new();
+    RD_CLEANUP(timer_done) rd_timer *timer = keep_alive(loop);
     flushers f = { .count = 0 };
     f.other = rd_flusher_new(loop, flush_other, &f);
     f.one = rd_flusher_new(loop, flush_and_leave, &f);
