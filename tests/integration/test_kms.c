@@ -70,7 +70,8 @@ static void test_keys_are_the_apps(void **state RD_UNUSED)
     app_free(second);
 }
 
-/* A head may ask for shorter terms, and for fewer answers; where it does not, a simulation gets a cap all the same. */
+/* R32: a head may ask for shorter terms, and for fewer answers; where it does not, a simulation gets a cap all the
+ * same. */
 static void test_term(void **state RD_UNUSED)
 {
     RD_CLEANUP(rd_grant_done) rd_grant grant = { .bytes = { 0 } };
