@@ -248,7 +248,8 @@ static int load_function(encl_instance *instance, rd_err *err)
 static int open_server(encl_instance *instance, rd_err *err)
 {
     instance->receipts = encl_receipts_new(instance->identity, instance->platform, &instance->app);
-    instance->channels = encl_channels_new(instance->identity, instance->platform, &instance->app.id);
+    instance->channels =
+        encl_channels_new(instance->identity, instance->platform, &instance->app.id, rd_clock_system());
     const encl_server_parts parts = { .epoll_fd = instance->epoll_fd,
                                       .listen_fd = instance->http_fd,
                                       .function = instance->function,
