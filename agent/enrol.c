@@ -133,7 +133,7 @@ static int make_evidence(const agent_state *state, const options *with, const ch
     rd_statement_report_data(rd_buf_bytes(&canonical), report_data);
     if (agent_sim_door_quote(door, report_data, &quote, err) < 0)
         return -1;
-    return rd_evidence_encode(rd_buf_bytes(&quote), rd_buf_bytes(&canonical), NULL, out, err);
+    return rd_evidence_encode(rd_buf_bytes(&quote), rd_buf_bytes(&canonical), NULL, NULL, out, err);
 }
 
 static int load_or_make_key(const agent_state *state, rd_p256_key **ret, rd_err *err)

@@ -177,7 +177,10 @@ static void finish_plain(gather *g)
         return;
     }
     rd_err err = RD_ERR_INIT;
-    (void)rd_err_set(&err, RD_E_EVIDENCE_UNAVAILABLE, "the instance answered with status %d", g->status);
+    if (g->status == 429)
+        (void)rd_err_set(&err, RD_E_RATE_LIMITED, "too many ask this instance for evidence at once");
+    else
+        (void)rd_err_set(&err, RD_E_EVIDENCE_UNAVAILABLE, "the instance answered with status %d", g->status);
     api_reply_problem(g->request, &err);
 }
 

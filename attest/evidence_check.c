@@ -41,16 +41,19 @@ static int check_binding(run *r, rd_err *err)
     return 0;
 }
 
-static int check_purpose(const rd_statement *s, const rd_expect *expect, rd_class class, rd_err *err)
+static int check_purpose(const rd_evidence *evidence, const rd_expect *expect, rd_class class, rd_err *err)
 {
+    const rd_statement *s = &evidence->statement;
     if (s->purpose != expect->purpose)
         return rd_err_set(err, RD_E_PURPOSE, "statement of purpose %s, asked for %s", rd_purpose_name(s->purpose),
                           rd_purpose_name(expect->purpose));
     if (s->class != class)
         return rd_err_set(err, RD_E_CLASS_MISMATCH, "statement of class %s, the hardware's root is of class %s",
                           rd_class_name(s->class), rd_class_name(class));
-    if (expect->nonce && !rd_equal_ct(expect->nonce, s->nonce, RD_NONCE_SIZE))
-        return rd_err_set(err, RD_E_NONCE, "the nonce is not the one that was sent");
+    if (expect->nonce && !rd_evidence_answers(evidence, expect->nonce))
+        return rd_err_set(err, RD_E_NONCE, "%s",
+                          evidence->has_nonce_path ? "the nonce that was sent does not lead to the statement's"
+                                                   : "the nonce is not the one that was sent");
     return 0;
 }
 
@@ -112,7 +115,7 @@ static int check_statement(run *r, rd_err *err)
 {
     const rd_statement *s = &r->evidence.statement;
     if (check_channel(s, &r->check->expect, err) < 0 ||
-        check_purpose(s, &r->check->expect, r->report->verdict.claims.class, err) < 0)
+        check_purpose(&r->evidence, &r->check->expect, r->report->verdict.claims.class, err) < 0)
         return -1;
     return check_names(s, &r->check->expect, err);
 }

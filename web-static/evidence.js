@@ -106,7 +106,7 @@ export async function inspect(bytes, { docs = null, nonce = null, simulationRoot
     return [isAllowed, `MRTD ${quote.mrtd.slice(0, 8)}…${quote.mrtd.slice(-4)} ${isAllowed ? "stands" : "does not stand"} in the owner's policy`];
   });
   await step("Debug", () => [!quote.isDebug, quote.isDebug ? "The enclave can be read from outside" : "Off"]);
-  await step("Freshness", () => (nonce ? [statement.nonce === f.b64u(nonce), "Answers the nonce that this browser drew"] : [null, "Stored: it answered the plane's nonce. Ask again to send your own"]));
+  await step("Freshness", async () => (nonce ? [await f.answersNonce(bundle, statement, nonce), "Answers the nonce that this browser drew"] : [null, "Stored: it answered the plane's nonce. Ask again to send your own"]));
   await step("Keys", () => [statement.keys.receipt !== null, statement.keys.receipt ? `Receipt key ${statement.keys.receipt.slice(0, 8)}… is part of the statement` : "No receipt key"]);
   steps.push({ name: "Platform", ok: null, detail: `TCB, revocation and dates are judged by redoubt verify${reported ? `. The plane reports ${reported}` : ""}` });
   return { bundle, quote, statement, statementBytes, log, steps, docs: opened };

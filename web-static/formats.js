@@ -93,6 +93,22 @@ export const undigest = (value) => {
   return unhex(value.slice(7));
 };
 
+// Where a nonce leads along the path of a bundle whose quote answers several (docs/protocol/formats.md).
+export async function nonceRoot(nonce, { siblings, sides }) {
+  if (!Array.isArray(siblings) || siblings.length > 20 || !Number.isInteger(sides) || sides < 0 || sides >= 2 ** siblings.length) throw new Error("not a nonce's path");
+  let node = await H("nonce-leaf-v1", nonce);
+  for (const [k, sibling] of siblings.map(undigest).entries())
+    node = (sides >> k) & 1 ? await H("nonce-node-v1", sibling, node) : await H("nonce-node-v1", node, sibling);
+  return node;
+}
+
+// Whether evidence answers this nonce: it stands in the statement, or below it where outsiders share a quote.
+export async function answersNonce({ nonce_path: path }, statement, nonce) {
+  const isShared = statement.purpose === "client" || statement.purpose === "kms";
+  if (isShared !== (path !== undefined)) return false;
+  return statement.nonce === b64u(isShared ? await nonceRoot(nonce, path) : nonce);
+}
+
 async function hmac(key, data) {
   const imported = await subtle.importKey("raw", key, { name: "HMAC", hash: "SHA-256" }, false, ["sign"]);
   return new Uint8Array(await subtle.sign("HMAC", imported, data));

@@ -128,9 +128,40 @@ static int read_event_log(const json_t *value, void *into, const char *pointer, 
     return rd_json_each(value, 0, RD_EVENTS_MAX, pointer, read_event, into, err);
 }
 
+static int read_sibling(const json_t *item, size_t index, void *context, const char *pointer, rd_err *err)
+{
+    rd_nonce_path *path = context;
+    path->count = index + 1;
+    return rd_json_digest(item, pointer, &path->siblings[index], err);
+}
+
+static int read_siblings(const json_t *value, void *into, const char *pointer, rd_err *err)
+{
+    return rd_json_each(value, 0, RD_NONCE_PATH_MAX, pointer, read_sibling, into, err);
+}
+
+static const rd_json_field path_fields[] = {
+    { "siblings", RD_JSON_CUSTOM, 0, RD_REQUIRED, .parse = read_siblings },
+    { "sides", RD_JSON_U32, offsetof(rd_nonce_path, sides), RD_REQUIRED, .max = (int64_t)RD_NONCES_MAX - 1 },
+    RD_JSON_END,
+};
+
+static int read_nonce_path(const json_t *value, void *into, const char *pointer, rd_err *err)
+{
+    rd_nonce_path *path = into;
+    if (rd_json_read(value, path_fields, RD_UNKNOWN_REFUSED, pointer, path, err) < 0)
+        return -1;
+    if (path->sides >> path->count == 0)
+        return 0;
+    (void)rd_err_set(err, RD_E_JSON_RANGE, "sides tells of more siblings than %zu", path->count);
+    return rd_err_at(err, pointer);
+}
+
 static const rd_json_field evidence_fields[] = {
     { "event_log", RD_JSON_CUSTOM, 0, RD_REQUIRED, .parse = read_event_log },
     { "format", RD_JSON_CONST, 0, RD_REQUIRED, .text = "tdx-quote" },
+    { "nonce_path", RD_JSON_CUSTOM, offsetof(rd_evidence, nonce_path), RD_OPTIONAL, .parse = read_nonce_path,
+      .has = RD_HAS(rd_evidence, has_nonce_path) },
     { "quote", RD_JSON_B64_BUF, offsetof(rd_evidence, quote), RD_REQUIRED, .min = 1,
       .max = (int64_t)RD_QUOTE_SIZE_MAX },
     { "statement", RD_JSON_B64_BUF, offsetof(rd_evidence, statement_bytes), RD_REQUIRED, .min = 1,
@@ -139,11 +170,36 @@ static const rd_json_field evidence_fields[] = {
     RD_JSON_END,
 };
 
+bool rd_purpose_shares_quotes(rd_purpose purpose)
+{
+    return purpose == RD_PURPOSE_CLIENT || purpose == RD_PURPOSE_KMS;
+}
+
+bool rd_evidence_answers(const rd_evidence *evidence, const uint8_t nonce[RD_NONCE_SIZE])
+{
+    uint8_t root[RD_NONCE_SIZE];
+    if (!evidence->has_nonce_path)
+        return rd_equal_ct(nonce, evidence->statement.nonce, RD_NONCE_SIZE);
+    rd_nonce_path_root(&evidence->nonce_path, nonce, root);
+    return rd_equal_ct(root, evidence->statement.nonce, RD_NONCE_SIZE);
+}
+
+static int check_path(const rd_evidence *evidence, rd_err *err)
+{
+    rd_purpose purpose = evidence->statement.purpose;
+    if (evidence->has_nonce_path == rd_purpose_shares_quotes(purpose))
+        return 0;
+    (void)rd_err_set(err, evidence->has_nonce_path ? RD_E_JSON_UNKNOWN : RD_E_JSON_MISSING,
+                     "evidence of purpose %s %s a path from the asker's nonce", rd_purpose_name(purpose),
+                     evidence->has_nonce_path ? "has not" : "has");
+    return rd_err_at(err, "/nonce_path");
+}
+
 int rd_evidence_parse(rd_bytes canonical, rd_evidence *ret, rd_err *err)
 {
     *ret = (rd_evidence){ 0 };
     if (rd_document_load(canonical, TYPE, evidence_fields, ret, err) < 0 ||
-        rd_statement_parse(rd_buf_bytes(&ret->statement_bytes), &ret->statement, err) < 0)
+        rd_statement_parse(rd_buf_bytes(&ret->statement_bytes), &ret->statement, err) < 0 || check_path(ret, err) < 0)
         return rd_err_wrap(err, "evidence");
     return 0;
 }
@@ -160,7 +216,18 @@ static json_t *event_to_json(const char *name, rd_bytes payload)
     return event;
 }
 
-int rd_evidence_encode(rd_bytes quote, rd_bytes statement, const uint8_t *header, rd_buf *out, rd_err *err)
+static json_t *path_to_json(const rd_nonce_path *path)
+{
+    json_t *object = json_object(), *siblings = json_array();
+    for (size_t i = 0; i < path->count; i++)
+        (void)json_array_append_new(siblings, rd_json_new_digest(&path->siblings[i]));
+    rd_json_set(object, "siblings", siblings);
+    rd_json_set_int(object, "sides", path->sides);
+    return object;
+}
+
+int rd_evidence_encode(rd_bytes quote, rd_bytes statement, const uint8_t *header, const rd_nonce_path *path,
+                       rd_buf *out, rd_err *err)
 {
     if (quote.size == 0 || quote.size > RD_QUOTE_SIZE_MAX)
         return rd_err_set(err, RD_E_TOO_LARGE, "quote of %zu bytes, not 1..%zu", quote.size, RD_QUOTE_SIZE_MAX);
@@ -175,6 +242,8 @@ int rd_evidence_encode(rd_bytes quote, rd_bytes statement, const uint8_t *header
     rd_json_set_b64(document, "quote", quote);
     rd_json_set_b64(document, "statement", statement);
     rd_json_set(document, "event_log", log);
+    if (path)
+        rd_json_set(document, "nonce_path", path_to_json(path));
     return rd_canonical_write(document, out, err);
 }
 

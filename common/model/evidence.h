@@ -57,16 +57,23 @@ typedef struct rd_evidence {
     rd_statement statement;
     rd_event events[RD_EVENTS_MAX];
     size_t events_count;
+    bool has_nonce_path;
+    rd_nonce_path nonce_path; /* from the asker's nonce to that of the statement */
 } rd_evidence;
+
+/* Evidence for outsiders (client, kms): one quote answers the nonces of several. */
+bool rd_purpose_shares_quotes(rd_purpose purpose);
+/* Whether the statement's nonce answers this one: it is this one, or the root above it where quotes are shared. */
+bool rd_evidence_answers(const rd_evidence *evidence, const uint8_t nonce[RD_NONCE_SIZE]);
 
 void rd_evidence_done(rd_evidence *evidence);
 /* Canonical bundle into a fresh struct; call rd_evidence_done also after a failure. EVENTLOG when a digest does not
- * match its payload. */
+ * match its payload. It has a nonce_path exactly where quotes are shared: JSON_MISSING, JSON_UNKNOWN. */
 int rd_evidence_parse(rd_bytes canonical, rd_evidence *ret, rd_err *err) RD_NODISCARD;
 /* Appends the bundle of quote and canonical statement; the log has the two events of a launch, or none when header is
- * NULL (purposes enrol and blank). */
-int rd_evidence_encode(rd_bytes quote, rd_bytes statement, const uint8_t *header, rd_buf *out,
-                       rd_err *err) RD_NODISCARD;
+ * NULL (purposes enrol and blank). path: one asker's, where the quote is shared, else NULL. */
+int rd_evidence_encode(rd_bytes quote, rd_bytes statement, const uint8_t *header, const rd_nonce_path *path,
+                       rd_buf *out, rd_err *err) RD_NODISCARD;
 /* The log fits the statement: none for enrol and blank; otherwise exactly redoubt.app with the 96-byte header, which
  * names the statement's app, release and kms set (for purposes kms, join and admit: that of the KMS), then
  * redoubt.closed, both in register 3. EVENTLOG otherwise. out gets the RTMR3 that the quote must hold. */

@@ -6,8 +6,8 @@
 
 #include "common/model/class.h"
 #include "common/model/json.h"
+#include "common/model/nonce_tree.h"
 
-#define RD_NONCE_SIZE       32
 #define RD_REPORT_DATA_SIZE 64
 #define RD_CHANNEL_SIZE     32
 #define RD_KMS_MAX          2 /* of a head, and so of a launch */
@@ -31,7 +31,7 @@ const char *rd_purpose_name(rd_purpose purpose);
 typedef struct rd_statement {
     rd_purpose purpose;
     rd_class class;
-    uint8_t nonce[RD_NONCE_SIZE];
+    uint8_t nonce[RD_NONCE_SIZE]; /* purposes client and kms: the root over askers' nonces (evidence.h) */
     bool has_app, has_release, has_head, has_instance, has_receipt_key, has_ohttp, has_tls, has_user;
     bool has_grant_key, has_channel;
     rd_app_id app;

@@ -118,10 +118,9 @@ static int answer_nonce(kms_front *front, rd_bytes payload, rd_buf *ret, rd_err 
     return 0;
 }
 
-int kms_front_quote(kms_front *front, rd_statement *statement, rd_buf *ret_statement, rd_buf *ret_bundle, rd_err *err)
+static int quote(kms_front *front, rd_statement *statement, rd_buf *ret_statement, rd_buf *ret, rd_err *err)
 {
-    uint8_t header[RD_LAUNCH_HEADER_SIZE], report_data[RD_REPORT_DATA_SIZE];
-    RD_CLEANUP(rd_buf_done) rd_buf quote = { 0 };
+    uint8_t report_data[RD_REPORT_DATA_SIZE];
     statement->kms[0] = front->id;
     statement->kms_count = 1;
     statement->has_user = true;
@@ -129,20 +128,52 @@ int kms_front_quote(kms_front *front, rd_statement *statement, rd_buf *ret_state
     if (rd_statement_encode(statement, ret_statement, err) < 0)
         return -1;
     rd_statement_report_data(rd_buf_bytes(ret_statement), report_data);
-    rd_kms_launch_header(&front->id, front->waits, header);
-    if (encl_platform_quote(front->platform, report_data, &quote, err) < 0)
-        return -1;
-    return rd_evidence_encode(rd_buf_bytes(&quote), rd_buf_bytes(ret_statement), header, ret_bundle, err);
+    return encl_platform_quote(front->platform, report_data, ret, err);
 }
 
-static int answer_evidence(kms_front *front, rd_bytes payload, rd_buf *ret, rd_err *err)
+int kms_front_quote(kms_front *front, rd_statement *statement, rd_buf *ret_statement, rd_buf *ret_bundle, rd_err *err)
 {
+    uint8_t header[RD_LAUNCH_HEADER_SIZE];
+    RD_CLEANUP(rd_buf_done) rd_buf quoted = { 0 };
+    rd_kms_launch_header(&front->id, front->waits, header);
+    if (quote(front, statement, ret_statement, &quoted, err) < 0)
+        return -1;
+    return rd_evidence_encode(rd_buf_bytes(&quoted), rd_buf_bytes(ret_statement), header, NULL, ret_bundle, err);
+}
+
+static int answer_asker(const kms_front *front, const rd_nonce_tree *tree, size_t index, rd_bytes quoted,
+                        rd_bytes statement, rd_buf *out, rd_err *err)
+{
+    uint8_t header[RD_LAUNCH_HEADER_SIZE];
+    RD_CLEANUP(rd_buf_done) rd_buf bundle = { 0 };
+    rd_nonce_path path;
+    rd_kms_launch_header(&front->id, front->waits, header);
+    rd_nonce_tree_path(tree, index, &path);
+    if (rd_evidence_encode(quoted, statement, header, &path, &bundle, err) < 0)
+        return -1;
+    return rd_kms_frame(RD_KMS_ANSWER | RD_KMS_EVIDENCE, rd_buf_bytes(&bundle), out, err);
+}
+
+void kms_front_evidence(kms_front *front, const uint8_t (*nonces)[RD_NONCE_SIZE], size_t count, rd_buf *const *outs)
+{
+    RD_CLEANUP(rd_nonce_tree_free_p) rd_nonce_tree *tree = rd_nonce_tree_new(nonces, count);
     RD_CLEANUP(rd_buf_done) rd_buf text = { 0 };
+    RD_CLEANUP(rd_buf_done) rd_buf quoted = { 0 };
     rd_statement statement = { .purpose = RD_PURPOSE_KMS, .class = front->genesis.class };
-    if (payload.size != RD_NONCE_SIZE)
-        return rd_err_set(err, RD_E_KMS_FRAME, "a nonce has %d bytes", RD_NONCE_SIZE);
-    memcpy(statement.nonce, payload.data, RD_NONCE_SIZE);
-    return kms_front_quote(front, &statement, &text, ret, err);
+    rd_err err = RD_ERR_INIT;
+    rd_nonce_tree_root(tree, statement.nonce);
+    int outcome = quote(front, &statement, &text, &quoted, &err);
+    if (outcome < 0)
+        rd_log(RD_WARN, "refused", RD_U64("type", RD_KMS_EVIDENCE), RD_ERR(&err));
+    for (size_t i = 0; i < count; i++)
+        if (outcome < 0 || answer_asker(front, tree, i, rd_buf_bytes(&quoted), rd_buf_bytes(&text), outs[i], &err) < 0)
+            kms_front_refuse(&err, outs[i]);
+}
+
+/* Only malformed questions come here. */
+static int answer_evidence(kms_front *front RD_UNUSED, rd_bytes payload, rd_buf *ret RD_UNUSED, rd_err *err)
+{
+    return rd_err_set(err, RD_E_KMS_FRAME, "a nonce has %d bytes, not %zu", RD_NONCE_SIZE, payload.size);
 }
 
 static int answer_seal_key(kms_front *front, rd_bytes payload, rd_buf *ret, rd_err *err)
@@ -209,6 +240,12 @@ static int check_state(const kms_front *front, uint8_t type, rd_err *err)
     if (!front->waits && !answerers[type].of_open)
         return rd_err_set(err, RD_E_KMS_JOIN, "this replica has its root already");
     return 0;
+}
+
+bool kms_front_shares_quote(const kms_front *front, uint8_t type, rd_bytes payload)
+{
+    rd_err ignored = RD_ERR_INIT;
+    return type == RD_KMS_EVIDENCE && payload.size == RD_NONCE_SIZE && check_state(front, type, &ignored) == 0;
 }
 
 bool kms_front_answer(kms_front *front, uint8_t type, rd_bytes payload, rd_buf *out)

@@ -56,6 +56,11 @@ int kms_front_record_start(kms_front *front, rd_err *err) RD_NODISCARD;
 /* Fills in the id, quotes the statement, appends it and the bundle of both. */
 int kms_front_quote(kms_front *front, rd_statement *statement, rd_buf *ret_statement, rd_buf *ret_bundle,
                     rd_err *err) RD_NODISCARD;
+/* Whether the message asks for evidence that shares a quote with others' (window.h), over the nonce that payload is. If
+ * not, kms_front_answer has its answer. */
+bool kms_front_shares_quote(const kms_front *front, uint8_t type, rd_bytes payload);
+/* Makes one quote for the nonces; appends to each of outs the frame with its bundle, or of the refusal. */
+void kms_front_evidence(kms_front *front, const uint8_t (*nonces)[RD_NONCE_SIZE], size_t count, rd_buf *const *outs);
 
 struct kms_ask_record;
 /* A record of why something was refused, with what is known of who asked; appends its envelope. A refusal without a

@@ -9,6 +9,7 @@
 
 #include "common/base/log.h"
 #include "common/base/mem.h"
+#include "enclave/platform/window.h"
 
 #define CONNECTIONS_MAX 64
 #define FIXED           3
@@ -22,6 +23,7 @@ typedef struct connection {
     rd_buf payload;
     rd_buf out;
     bool closes;     /* when out is written */
+    bool asks;       /* waits for a quote: nothing is read, and it stays */
     int64_t last_ms; /* the last message began, or a part of its answer left */
 } connection;
 
@@ -29,13 +31,19 @@ typedef struct server {
     kms_front *front;
     int listen_fd;
     connection connections[CONNECTIONS_MAX];
+    encl_window window; /* of those who wait for a quote */
 } server;
 
-static int64_t now_ms(void)
+static int64_t now_us(void)
 {
     struct timespec now;
     (void)clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+static int64_t now_ms(void)
+{
+    return now_us() / 1000;
 }
 
 static void drop(connection *one)
@@ -48,7 +56,7 @@ static void drop(connection *one)
 
 static bool is_busy(const connection *one)
 {
-    return one->head_size > 0 || one->out.size > 0;
+    return one->head_size > 0 || one->out.size > 0 || one->asks;
 }
 
 /* A free place, or that of whoever has been idle longest. NULL: all are in the middle of something. */
@@ -115,11 +123,22 @@ static void refuse(connection *one, const rd_err *why)
     one->head_size = 0;
 }
 
+/* Whoever asks for evidence waits for the quote that he shares with others. */
+static bool take_asker(server *self, connection *one)
+{
+    rd_bytes nonce = rd_buf_bytes(&one->payload);
+    _Static_assert(CONNECTIONS_MAX <= ENCL_WINDOW_MAX, "each of them can ask");
+    one->asks = kms_front_shares_quote(self->front, one->frame.type, nonce) &&
+                encl_window_add(&self->window, nonce.data, one, now_us());
+    return one->asks;
+}
+
 static void answer(server *self, connection *one)
 {
     one->last_ms = now_ms();
     one->out = (rd_buf){ .size_max = RD_KMS_GRANT_MAX + RD_KMS_FRAME_HEAD };
-    one->closes = !kms_front_answer(self->front, one->frame.type, rd_buf_bytes(&one->payload), &one->out);
+    if (!take_asker(self, one))
+        one->closes = !kms_front_answer(self->front, one->frame.type, rd_buf_bytes(&one->payload), &one->out);
     rd_buf_wipe(&one->payload);
     one->payload = (rd_buf){ 0 };
     one->head_size = 0;
@@ -172,7 +191,7 @@ static void drop_slow(server *self)
     int64_t now = now_ms();
     for (size_t i = 0; i < CONNECTIONS_MAX; i++) {
         connection *one = &self->connections[i];
-        if (one->fd >= 0 && is_busy(one) && now - one->last_ms > MESSAGE_MS)
+        if (one->fd >= 0 && is_busy(one) && !one->asks && now - one->last_ms > MESSAGE_MS)
             drop(one);
     }
 }
@@ -185,6 +204,37 @@ static bool has_pending(const server *self)
     return false;
 }
 
+static void answer_askers(server *self)
+{
+    encl_window *window = &self->window;
+    connection *askers[ENCL_WINDOW_MAX];
+    rd_buf *outs[ENCL_WINDOW_MAX];
+    size_t count = window->count;
+    if (encl_window_wait_us(window, now_us()) != 0)
+        return;
+    for (size_t i = 0; i < count; i++) {
+        askers[i] = window->askers[i];
+        outs[i] = &askers[i]->out;
+    }
+    kms_front_evidence(self->front, window->nonces, count, outs);
+    encl_window_end(window, now_us());
+    for (size_t i = 0; i < count; i++) {
+        askers[i]->asks = false;
+        askers[i]->last_ms = now_ms();
+        flush(askers[i]);
+    }
+}
+
+static int timeout_ms(const server *self, bool has_busy)
+{
+    int64_t window_us = encl_window_wait_us(&self->window, now_us());
+    int busy = has_busy ? MESSAGE_MS / 2 : -1;
+    if (window_us < 0)
+        return busy;
+    int window = (int)(window_us / 1000 + (window_us > 0));
+    return busy < 0 ? window : RD_MIN(busy, window);
+}
+
 static void turn(server *self)
 {
     struct pollfd watched[FIXED + CONNECTIONS_MAX] = { { .fd = self->listen_fd, .events = POLLIN },
@@ -193,23 +243,25 @@ static void turn(server *self)
     bool has_busy = false;
     for (size_t i = 0; i < CONNECTIONS_MAX; i++) {
         const connection *one = &self->connections[i];
-        watched[FIXED + i] = (struct pollfd){ .fd = one->fd, .events = one->out.size > 0 ? POLLOUT : POLLIN };
+        watched[FIXED + i] =
+            (struct pollfd){ .fd = one->asks ? -1 : one->fd, .events = one->out.size > 0 ? POLLOUT : POLLIN };
         has_busy |= one->fd >= 0 && is_busy(one);
     }
-    int ready = poll(watched, RD_ARRAY_LEN(watched), has_busy ? MESSAGE_MS / 2 : -1);
+    int ready = poll(watched, RD_ARRAY_LEN(watched), timeout_ms(self, has_busy));
     if (ready < 0 && errno != EINTR)
         exit(1);
     if (ready > 0 && (watched[1].revents != 0 || watched[2].revents != 0))
         exit(1); /* neither speaks unasked: one of them is gone */
     for (size_t i = 0; ready > 0 && i < CONNECTIONS_MAX; i++) {
         connection *one = &self->connections[i];
-        if (one->fd < 0 || watched[FIXED + i].revents == 0)
+        if (one->fd < 0 || one->asks || watched[FIXED + i].revents == 0)
             continue;
         if (one->out.size > 0)
             flush(one);
         else
             read_connection(self, one);
     }
+    answer_askers(self);
     drop_slow(self);
     if (self->front->is_finished && !has_pending(self))
         _exit(0); /* nothing to tidy up: the next start is another process */

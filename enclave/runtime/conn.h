@@ -16,6 +16,7 @@ typedef enum encl_conn_state {
     ENCL_CONN_READING,  /* waits for a request's bytes */
     ENCL_CONN_PARKED,   /* a body is to come, but the instance's buffers are full */
     ENCL_CONN_READY,    /* a whole request is there */
+    ENCL_CONN_ASKING,   /* waits for a quote */
     ENCL_CONN_ANSWERED, /* waits for its burst's signature */
     ENCL_CONN_WRITING,
     ENCL_CONN_SOCKET, /* waits for a WebSocket's frames */
@@ -55,7 +56,8 @@ typedef struct encl_conn {
     bool has_ended;         /* their last chunk is on its way */
     size_t chunked;         /* bytes of body that were put into chunks */
     int64_t deadline_us;    /* of the current request or answer; 0 while idle */
-    struct encl_conn *next; /* in the queue of ready requests */
+    struct encl_conn *next; /* in the queue of ready requests, or of those who wait for a quote */
+    uint8_t nonce[32];      /* of the evidence that is asked for */
     encl_h2 *h2;            /* HTTP/2: the session, also of each of its streams */
     bool needs_turn;        /* of a session */
     encl_socket *socket;    /* a WebSocket from its 101 on (sockets.c) */

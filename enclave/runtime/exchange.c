@@ -10,6 +10,7 @@
 #include "common/model/ohttp_chunks.h"
 #include "common/model/padding.h"
 #include "common/model/problem.h"
+#include "enclave/platform/window.h"
 #include "enclave/runtime/sealed.h"
 #include "enclave/runtime/socket.h"
 #include "enclave/world/reserved.h"
@@ -99,6 +100,8 @@ static void write_problem(encl_conn *conn, const rd_http_head *request, const rd
     encl_conn_begin(conn, (unsigned)rd_problem_status(err));
     encl_conn_line(conn, "Content-Type", RD_BYTES_LIT(RD_PROBLEM_TYPE));
     encl_conn_line(conn, "Redoubt-Error", rd_bytes_str(rd_code_describe(err->code)->name));
+    if (err->code == RD_E_RATE_LIMITED)
+        encl_conn_line(conn, "Retry-After", RD_BYTES_LIT("1"));
     (void)encl_conn_end(conn, rd_buf_bytes(&body), request != NULL && is_head(request));
 }
 
@@ -167,21 +170,29 @@ static int parse_query(rd_bytes query, rd_purpose purpose, uint8_t nonce[RD_NONC
     return has_nonce ? 0 : rd_err_set(err, RD_E_USAGE, "the query must hold nonce=<base64url of 32 bytes>");
 }
 
-static int make_evidence(const encl_server_parts *parts, const encl_conn *conn, rd_bytes query, rd_buf *ret,
-                         rd_err *err)
+#define OWN_LATER 1 /* the answer waits for a quote */
+
+typedef struct own_question {
+    const encl_server_parts *parts;
+    encl_conn *conn;
+    rd_bytes query;
+    const encl_exchange_turn *turn;
+} own_question;
+
+static int make_evidence(const own_question *question, rd_buf *ret RD_UNUSED, rd_err *err)
 {
     uint8_t nonce[RD_NONCE_SIZE];
-    rd_purpose purpose = purpose_of(conn);
-    if (parse_query(query, purpose, nonce, err) < 0)
+    rd_purpose purpose = purpose_of(question->conn);
+    if (parse_query(question->query, purpose, nonce, err) < 0)
         return -1;
-    if (purpose == RD_PURPOSE_CHANNEL)
-        return encl_channel_evidence(conn->channel, nonce, ret, err);
-    return encl_identity_evidence(parts->identity, RD_PURPOSE_CLIENT, nonce, ret, err);
+    if (!question->turn->ask(question->turn->context, question->conn, purpose, nonce))
+        return rd_err_set(err, RD_E_RATE_LIMITED, "%d callers wait for the next quote already", ENCL_WINDOW_MAX);
+    return OWN_LATER;
 }
 
-static int make_docs(const encl_server_parts *parts, const encl_conn *conn RD_UNUSED, rd_bytes query RD_UNUSED,
-                     rd_buf *ret, rd_err *err RD_UNUSED)
+static int make_docs(const own_question *question, rd_buf *ret, rd_err *err RD_UNUSED)
 {
+    const encl_server_parts *parts = question->parts;
     rd_buf_append_str(ret, "{\"genesis\":\"");
     rd_buf_append_base64url(ret, rd_buf_bytes(&parts->documents->genesis));
     rd_buf_append_str(ret, "\",\"head\":");
@@ -192,11 +203,10 @@ static int make_docs(const encl_server_parts *parts, const encl_conn *conn RD_UN
     return 0;
 }
 
-static int make_keys(const encl_server_parts *parts, const encl_conn *conn RD_UNUSED, rd_bytes query RD_UNUSED,
-                     rd_buf *ret, rd_err *err)
+static int make_keys(const own_question *question, rd_buf *ret, rd_err *err)
 {
     uint8_t keys[RD_OHTTP_KEYS_SIZE];
-    if (encl_seal_keys(parts->seal, keys, err) < 0)
+    if (encl_seal_keys(question->parts->seal, keys, err) < 0)
         return -1;
     (void)rd_buf_append(ret, keys, sizeof keys);
     return 0;
@@ -204,7 +214,8 @@ static int make_keys(const encl_server_parts *parts, const encl_conn *conn RD_UN
 
 typedef struct own_resource {
     const char *path, *type;
-    int (*make)(const encl_server_parts *parts, const encl_conn *conn, rd_bytes query, rd_buf *ret, rd_err *err);
+    /* 0, -1 or OWN_LATER */
+    int (*make)(const own_question *question, rd_buf *ret, rd_err *err);
 } own_resource;
 
 static const own_resource own_resources[] = {
@@ -234,20 +245,36 @@ static const own_resource *find_own(const rd_http_head *request, rd_bytes *query
     return NULL;
 }
 
-static encl_exchange_outcome answer_own(const encl_server_parts *parts, encl_conn *conn, const rd_http_head *request)
+static encl_exchange_outcome write_own(encl_conn *conn, const char *type, const rd_buf *body)
+{
+    encl_conn_begin(conn, 200);
+    encl_conn_line(conn, "Content-Type", rd_bytes_str(type));
+    encl_conn_line(conn, "Cache-Control", RD_BYTES_LIT("no-store"));
+    return encl_conn_end(conn, rd_buf_bytes(body), false) ? ENCL_EXCHANGE_READY : ENCL_EXCHANGE_DROP;
+}
+
+encl_exchange_outcome encl_exchange_evidence(encl_conn *conn, const rd_buf *bundle, const rd_err *err)
+{
+    if (bundle != NULL)
+        return write_own(conn, "application/json", bundle);
+    write_problem(conn, NULL, err);
+    return ENCL_EXCHANGE_READY;
+}
+
+static encl_exchange_outcome answer_own(const encl_server_parts *parts, encl_conn *conn, const rd_http_head *request,
+                                        const encl_exchange_turn *turn)
 {
     RD_CLEANUP(rd_buf_done) rd_buf body = { 0 };
     rd_err err = RD_ERR_INIT;
-    rd_bytes query;
-    const own_resource *resource = find_own(request, &query, &err);
-    if (resource == NULL || resource->make(parts, conn, query, &body, &err) < 0) {
-        write_problem(conn, request, &err);
-        return ENCL_EXCHANGE_READY;
-    }
-    encl_conn_begin(conn, 200);
-    encl_conn_line(conn, "Content-Type", rd_bytes_str(resource->type));
-    encl_conn_line(conn, "Cache-Control", RD_BYTES_LIT("no-store"));
-    return encl_conn_end(conn, rd_buf_bytes(&body), false) ? ENCL_EXCHANGE_READY : ENCL_EXCHANGE_DROP;
+    own_question question = { .parts = parts, .conn = conn, .turn = turn };
+    const own_resource *resource = find_own(request, &question.query, &err);
+    int made = resource == NULL ? -1 : resource->make(&question, &body, &err);
+    if (made == OWN_LATER)
+        return ENCL_EXCHANGE_ASKED;
+    if (made == 0)
+        return write_own(conn, resource->type, &body);
+    write_problem(conn, request, &err);
+    return ENCL_EXCHANGE_READY;
 }
 
 /* --- the function ----------------------------------------------------------------------------------------------- */
@@ -454,7 +481,7 @@ static encl_exchange_outcome answer_inner(const encl_server_parts *parts, encl_c
     if (is_chunked && asks_for_padding(&inner))
         encl_sealing_pad(conn->sealing);
     if (is_own(&inner))
-        return answer_own(parts, conn, &inner);
+        return answer_own(parts, conn, &inner, turn);
     uint64_t bound = parts->app->manifest.limits.request_bytes;
     if (body.size <= bound)
         return answer_function(parts, conn, &inner, body, turn);
@@ -495,5 +522,5 @@ encl_exchange_outcome encl_exchange_run(const encl_server_parts *parts, encl_con
         return answer_sealed(parts, conn, request, turn);
     if (is_for_function && encl_ws_is_upgrade(request))
         return encl_socket_open(parts, conn, request, turn);
-    return is_for_function ? answer_plain(parts, conn, request, turn) : answer_own(parts, conn, request);
+    return is_for_function ? answer_plain(parts, conn, request, turn) : answer_own(parts, conn, request, turn);
 }

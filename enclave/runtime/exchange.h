@@ -11,6 +11,7 @@ typedef enum encl_exchange_outcome {
     ENCL_EXCHANGE_READY = 0,  /* the answer can be written now */
     ENCL_EXCHANGE_SIGNED = 1, /* it waits for the burst's signature */
     ENCL_EXCHANGE_DROP = 2,   /* no answer: the caller left, or none could be made */
+    ENCL_EXCHANGE_ASKED = 3,  /* it waits for a quote: encl_exchange_evidence gives the answer */
 } encl_exchange_outcome;
 
 typedef struct encl_exchange_turn {
@@ -19,6 +20,8 @@ typedef struct encl_exchange_turn {
     void (*before_stream)(void *context);
     /* Another WebSocket may be opened. */
     bool (*has_socket_room)(void *context);
+    /* conn waits for a quote of purpose client or channel over this nonce. False: too many do. */
+    bool (*ask)(void *context, encl_conn *conn, rd_purpose purpose, const uint8_t nonce[RD_NONCE_SIZE]);
     void *context;
 } encl_exchange_turn;
 
@@ -26,6 +29,8 @@ typedef struct encl_exchange_turn {
  * receipt has been written or waits in conn; ENCL_EXCHANGE_DROP cuts it. */
 encl_exchange_outcome encl_exchange_run(const encl_server_parts *parts, encl_conn *conn, const rd_http_head *request,
                                         const encl_exchange_turn *turn);
+/* Answers a request that was ASKED, with a bundle, or with why there is none (bundle is NULL). */
+encl_exchange_outcome encl_exchange_evidence(encl_conn *conn, const rd_buf *bundle, const rd_err *err);
 /* The largest body that a request may bring: what the release says, and more for what is sealed around it. */
 uint64_t encl_exchange_body_max(const encl_server_parts *parts, const rd_http_head *request);
 /* A refusal before the body was read (its commitment covers an empty body), e.g. REQUEST_TOO_LARGE. */

@@ -81,17 +81,23 @@ void encl_identity_free_p(encl_identity **identity)
     *identity = encl_identity_free(*identity);
 }
 
-/* Statement, quote and bundle. */
-static int attest(encl_identity *identity, const rd_statement *statement, rd_buf *text, rd_buf *ret, rd_err *err)
+static int quote_statement(encl_identity *identity, const rd_statement *statement, rd_buf *text, rd_buf *quote,
+                           rd_err *err)
 {
-    RD_CLEANUP(rd_buf_done) rd_buf quote = { 0 };
     uint8_t report_data[RD_REPORT_DATA_SIZE];
     if (rd_statement_encode(statement, text, err) < 0)
         return -1;
     rd_statement_report_data(rd_buf_bytes(text), report_data);
-    if (encl_platform_quote(identity->platform, report_data, &quote, err) < 0)
+    return encl_platform_quote(identity->platform, report_data, quote, err);
+}
+
+/* Statement, quote and bundle. */
+static int attest(encl_identity *identity, const rd_statement *statement, rd_buf *text, rd_buf *ret, rd_err *err)
+{
+    RD_CLEANUP(rd_buf_done) rd_buf quote = { 0 };
+    if (quote_statement(identity, statement, text, &quote, err) < 0)
         return -1;
-    return rd_evidence_encode(rd_buf_bytes(&quote), rd_buf_bytes(text), identity->header, ret, err);
+    return rd_evidence_encode(rd_buf_bytes(&quote), rd_buf_bytes(text), identity->header, NULL, ret, err);
 }
 
 /* The keys for sealed requests that are given out at this moment. */
@@ -117,25 +123,49 @@ int encl_identity_begin_status(encl_identity *identity, const uint8_t nonce[RD_N
     return encl_platform_begin_quote(identity->platform, report_data, err);
 }
 
-int encl_identity_evidence(encl_identity *identity, rd_purpose purpose, const uint8_t nonce[RD_NONCE_SIZE], rd_buf *ret,
-                           rd_err *err)
+int encl_identity_status_evidence(encl_identity *identity, const uint8_t nonce[RD_NONCE_SIZE], rd_buf *ret, rd_err *err)
 {
-    if (purpose != RD_PURPOSE_STATUS && purpose != RD_PURPOSE_CLIENT)
-        return rd_err_set(err, RD_E_PURPOSE, "an instance gives evidence for status and client, not %s",
-                          rd_purpose_name(purpose));
     rd_statement statement = identity->statement;
-    statement.purpose = purpose;
+    statement.purpose = RD_PURPOSE_STATUS;
     if (name_keys(identity, &statement, err) < 0)
         return -1;
     memcpy(statement.nonce, nonce, RD_NONCE_SIZE);
     RD_CLEANUP(rd_buf_done) rd_buf text = { 0 };
     if (attest(identity, &statement, &text, ret, err) < 0)
         return -1;
-    if (purpose == RD_PURPOSE_STATUS && !identity->has_status) {
+    if (!identity->has_status) {
         rd_statement_digest(rd_buf_bytes(&text), &identity->status);
         identity->has_status = true;
     }
     return 0;
+}
+
+void encl_shared_quote_done(encl_shared_quote *shared)
+{
+    rd_buf_done(&shared->statement);
+    rd_buf_done(&shared->quote);
+    shared->tree = rd_nonce_tree_free(shared->tree);
+}
+
+int encl_identity_share_quote(encl_identity *identity, const uint8_t (*nonces)[RD_NONCE_SIZE], size_t count,
+                              encl_shared_quote *ret, rd_err *err)
+{
+    rd_statement statement = identity->statement;
+    statement.purpose = RD_PURPOSE_CLIENT;
+    *ret = (encl_shared_quote){ .tree = rd_nonce_tree_new(nonces, count) };
+    rd_nonce_tree_root(ret->tree, statement.nonce);
+    if (name_keys(identity, &statement, err) < 0)
+        return -1;
+    return quote_statement(identity, &statement, &ret->statement, &ret->quote, err);
+}
+
+int encl_identity_client_evidence(const encl_identity *identity, const encl_shared_quote *shared, size_t index,
+                                  rd_buf *ret, rd_err *err)
+{
+    rd_nonce_path path;
+    rd_nonce_tree_path(shared->tree, index, &path);
+    return rd_evidence_encode(rd_buf_bytes(&shared->quote), rd_buf_bytes(&shared->statement), identity->header, &path,
+                              ret, err);
 }
 
 int encl_identity_app_evidence(encl_identity *identity, const uint8_t user[32], rd_buf *ret, rd_err *err)

@@ -28,10 +28,25 @@ void encl_identity_free_p(encl_identity **identity);
 
 /* Has the quote of the next status evidence with this nonce made meanwhile. Errors: TEE_UNAVAILABLE, TEE_REFUSED. */
 int encl_identity_begin_status(encl_identity *identity, const uint8_t nonce[RD_NONCE_SIZE], rd_err *err) RD_NODISCARD;
-/* Appends an evidence bundle. purpose is STATUS or CLIENT (else PURPOSE). The digest of a status statement becomes what
- * receipts name as their evidence. Errors: TEE_UNAVAILABLE, TEE_REFUSED. */
-int encl_identity_evidence(encl_identity *identity, rd_purpose purpose, const uint8_t nonce[RD_NONCE_SIZE], rd_buf *ret,
-                           rd_err *err) RD_NODISCARD;
+/* Appends an evidence bundle of purpose status. The digest of the first one's statement becomes what receipts name as
+ * their evidence. Errors: TEE_UNAVAILABLE, TEE_REFUSED. */
+int encl_identity_status_evidence(encl_identity *identity, const uint8_t nonce[RD_NONCE_SIZE], rd_buf *ret,
+                                  rd_err *err) RD_NODISCARD;
+
+/* A quote of purpose client that answers all nonces of a tree. */
+typedef struct encl_shared_quote {
+    rd_nonce_tree *tree;
+    rd_buf statement, quote;
+} encl_shared_quote;
+
+void encl_shared_quote_done(encl_shared_quote *shared);
+/* count as in rd_nonce_tree_new. Call encl_shared_quote_done also after a failure. Errors: TEE_UNAVAILABLE,
+ * TEE_REFUSED. */
+int encl_identity_share_quote(encl_identity *identity, const uint8_t (*nonces)[RD_NONCE_SIZE], size_t count,
+                              encl_shared_quote *ret, rd_err *err) RD_NODISCARD;
+/* Appends the bundle for the nonce at index. */
+int encl_identity_client_evidence(const encl_identity *identity, const encl_shared_quote *shared, size_t index,
+                                  rd_buf *ret, rd_err *err) RD_NODISCARD;
 /* Evidence with purpose grant, under a head, and with the key that the grant is sealed to; ret_statement gets the
  * canonical statement. */
 int encl_identity_grant_evidence(encl_identity *identity, const uint8_t grant_key[32], const rd_digest *head,

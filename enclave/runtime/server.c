@@ -24,7 +24,7 @@
 #define ROOM_STEP_MAX ((size_t)256 << 10)
 #define CONN_EVENTS   (EPOLLIN | EPOLLRDHUP | EPOLLET)
 
-static int64_t now_us(void)
+int64_t server_now_us(void)
 {
     struct timespec now;
     (void)clock_gettime(CLOCK_MONOTONIC, &now);
@@ -60,10 +60,15 @@ int encl_server_new(const encl_server_parts *parts, encl_server **ret, rd_err *e
 
 void server_deadline(encl_server *server, encl_conn *conn, int64_t after_us)
 {
-    int64_t now = now_us();
+    int64_t now = server_now_us();
     conn->deadline_us = now + after_us;
     if (server->sweep_us == 0)
         server->sweep_us = now + SWEEP_US;
+}
+
+bool server_is_held(const encl_conn *conn)
+{
+    return conn->state == ENCL_CONN_READY || conn->state == ENCL_CONN_ASKING || conn->state == ENCL_CONN_ANSWERED;
 }
 
 void server_release(encl_server *server, encl_conn *conn)
@@ -142,6 +147,7 @@ encl_server *encl_server_free(encl_server *server)
             server_drop(server, unqueue(server, server->ready_first, NULL));
         for (size_t i = 0; i < server->burst_count; i++)
             server_drop(server, server->burst[i]);
+        askers_drop(server);
         for (size_t i = 0; i < CONNS_MAX; i++) {
             sockets_end(&server->conns[i]);
             encl_conn_close(&server->conns[i]);
@@ -223,7 +229,7 @@ bool server_make_room(encl_server *server, encl_conn *conn, size_t come)
         return false;
     }
     conn->room = size;
-    conn->grown_us = now_us();
+    conn->grown_us = server_now_us();
     return true;
 }
 
@@ -244,15 +250,13 @@ void server_owe(encl_server *server, encl_conn *conn, size_t size)
 
 /* --- reading ---------------------------------------------------------------------------------------------------- */
 
-static void queue_answer(encl_server *server, encl_conn *conn, encl_exchange_outcome outcome);
-
 void server_refuse_large(encl_server *server, encl_conn *conn, const rd_http_head *request, uint64_t size,
                          uint64_t bound)
 {
     rd_err err = RD_ERR_INIT;
     (void)rd_err_set(&err, RD_E_REQUEST_TOO_LARGE, "a body of %llu bytes, the release allows %llu",
                      (unsigned long long)size, (unsigned long long)bound);
-    queue_answer(server, conn, encl_exchange_refuse(&server->parts, conn, request, &err));
+    server_queue_answer(server, conn, encl_exchange_refuse(&server->parts, conn, request, &err));
 }
 
 /* A stream's body may come without its length: then it may be as large as is allowed. */
@@ -361,7 +365,7 @@ static void unpark(encl_server *server)
         encl_conn *conn = claim->owner;
         conn->state = ENCL_CONN_READING;
         conn->room = claim->held;
-        conn->grown_us = now_us();
+        conn->grown_us = server_now_us();
         if (conn->stream > 0)
             sessions_take(server, conn);
         else if (conn->socket != NULL)
@@ -459,12 +463,14 @@ static void sign_burst(encl_server *server)
         server->parts.on_burst(server->parts.context, rd_buf_bytes(&record));
 }
 
-static void queue_answer(encl_server *server, encl_conn *conn, encl_exchange_outcome outcome)
+void server_queue_answer(encl_server *server, encl_conn *conn, encl_exchange_outcome outcome)
 {
     if (outcome == ENCL_EXCHANGE_DROP) {
         server_drop(server, conn);
         return;
     }
+    if (outcome == ENCL_EXCHANGE_ASKED)
+        return; /* askers.c has it */
     /* What was read is not needed any more; what is to be written counts until it is gone. */
     server_release(server, conn);
     server_owe(server, conn, conn->body.size);
@@ -488,9 +494,14 @@ static bool has_socket_room(void *context)
     return sockets_have_room(context);
 }
 
+static bool ask(void *context, encl_conn *conn, rd_purpose purpose, const uint8_t nonce[RD_NONCE_SIZE])
+{
+    return askers_take(context, conn, purpose, nonce);
+}
+
 static encl_exchange_outcome answer(encl_server *server, encl_conn *conn)
 {
-    const encl_exchange_turn turn = { server->is_draining, sign_before_stream, has_socket_room, server };
+    const encl_exchange_turn turn = { server->is_draining, sign_before_stream, has_socket_room, ask, server };
     rd_err err = RD_ERR_INIT;
     size_t scanned = 0;
     if (conn->socket != NULL)
@@ -505,7 +516,7 @@ static encl_exchange_outcome answer(encl_server *server, encl_conn *conn)
 
 static void run_one(encl_server *server, encl_conn *conn)
 {
-    queue_answer(server, conn, answer(server, conn));
+    server_queue_answer(server, conn, answer(server, conn));
     if (encl_function_has_background(server->parts.function))
         sign_burst(server); /* waitUntil may last: the answer leaves first */
     encl_function_finish(server->parts.function);
@@ -533,9 +544,7 @@ static void expire_one(encl_server *server, encl_conn *conn, const sweep *at)
     int64_t now = at->now;
     if (conn->state == ENCL_CONN_FREE || conn->deadline_us == 0)
         return;
-    bool waits = conn->state != ENCL_CONN_READY && conn->state != ENCL_CONN_ANSWERED;
-    int64_t deadline = deadline_of(conn, at);
-    if (!waits || deadline >= now) {
+    if (server_is_held(conn) || deadline_of(conn, at) >= now) {
         server->sweep_us = now + SWEEP_US;
         return;
     }
@@ -563,7 +572,7 @@ static void expire_ready(encl_server *server, int64_t now)
 
 static void expire(encl_server *server)
 {
-    int64_t now = now_us();
+    int64_t now = server_now_us();
     if (server->sweep_us == 0 || now < server->sweep_us)
         return;
     server->sweep_us = 0;
@@ -592,18 +601,23 @@ void encl_server_work(encl_server *server)
     int64_t last_took = 0;
     sessions_turn(server);
     while (is_ready(server)) {
-        int64_t began = now_us();
+        int64_t began = server_now_us();
         /* Sign before a call that would make the burst's first answer wait too long. */
         if (server->burst_count > 0 && began - first + last_took > BURST_US)
             sign_burst(server);
         if (server->burst_count == 0)
             first = began;
         run_one(server, dequeue(server));
-        last_took = now_us() - began;
+        last_took = server_now_us() - began;
         if (server->burst_count == 1)
-            first = now_us();
+            first = server_now_us();
+        if (askers_are_late(server, began)) {
+            sign_burst(server);
+            askers_answer(server);
+        }
     }
     sign_burst(server);
+    askers_answer(server);
     unpark(server);
     expire(server);
     sessions_turn(server);
@@ -613,9 +627,12 @@ int encl_server_timeout_ms(const encl_server *server)
 {
     if (is_ready(server) || server->has_turns || server->burst_count > 0)
         return 0;
-    if (server->sweep_us == 0)
+    int64_t now = server_now_us(), asked = askers_wait_us(server, now);
+    if (server->sweep_us == 0 && asked < 0)
         return -1;
-    int64_t left = server->sweep_us - now_us();
+    int64_t left = server->sweep_us == 0 ? asked : server->sweep_us - now;
+    if (asked >= 0)
+        left = RD_MIN(left, asked);
     return left <= 0 ? 0 : (int)(left / 1000 + 1);
 }
 

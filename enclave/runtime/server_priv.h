@@ -1,8 +1,10 @@
 /* server_priv: what server.c, which speaks HTTP/1.1, and sessions.c, which speaks HTTP/2, have together with sockets.c,
- * which speaks WebSocket. Used by these alone. */
+ * which speaks WebSocket, and askers.c, which shares quotes. Used by these alone. */
 #ifndef ENCL_SERVER_PRIV_H
 #define ENCL_SERVER_PRIV_H
 
+#include "enclave/platform/window.h"
+#include "enclave/runtime/exchange.h"
 #include "enclave/runtime/h2.h"
 #include "enclave/runtime/server.h"
 
@@ -10,6 +12,13 @@
 #define REQUEST_US (INT64_C(30) * 1000000) /* for a request to arrive, and for an answer to leave */
 #define IDLE_US    (INT64_C(60) * 1000000) /* between two requests in TLS; the relay's pipes may idle for ever */
 #define LINGER_US  (INT64_C(2) * 1000000)  /* for an end to be heard */
+
+/* Who waits for a quote. */
+typedef struct encl_askers {
+    encl_window window;      /* that they share */
+    encl_conn *first, *last; /* of their own, in order of arrival */
+    int64_t until_us;        /* none of these before */
+} encl_askers;
 
 struct encl_server {
     encl_server_parts parts;
@@ -20,6 +29,7 @@ struct encl_server {
     encl_conn *ready_first, *ready_last; /* whole requests, in order of arrival */
     encl_conn *burst[ENCL_BURST_MAX];
     size_t burst_count;
+    encl_askers askers;
     encl_shares shares; /* of the memory for bodies */
     encl_h2s *sessions;
     bool has_turns;   /* of sessions */
@@ -30,6 +40,7 @@ struct encl_server {
 
 /* --- server.c --- */
 
+int64_t server_now_us(void);
 void server_deadline(encl_server *server, encl_conn *conn, int64_t after_us);
 void server_enqueue(encl_server *server, encl_conn *conn);
 /* Ends a connection or a stream, wherever it is. */
@@ -48,6 +59,23 @@ void server_unpark(encl_server *server, encl_conn *conn);
 /* So many bytes for the peer are still here. */
 void server_owe(encl_server *server, encl_conn *conn, size_t size);
 void server_release(encl_server *server, encl_conn *conn);
+/* What became of a request: its answer leaves, or waits for its burst's signature. */
+void server_queue_answer(encl_server *server, encl_conn *conn, encl_exchange_outcome outcome);
+/* A queue or a burst has it: whoever ends it meanwhile leaves it to them. */
+bool server_is_held(const encl_conn *conn);
+
+/* --- askers.c --- */
+
+/* conn waits for a quote of purpose client or channel. False: too many do. */
+bool askers_take(encl_server *server, encl_conn *conn, rd_purpose purpose, const uint8_t nonce[RD_NONCE_SIZE]);
+/* Until a quote is due; 0: now; -1: nobody waits. */
+int64_t askers_wait_us(const encl_server *server, int64_t now_us);
+/* One is due that should not wait for an end of the calls. */
+bool askers_are_late(const encl_server *server, int64_t now_us);
+/* Makes what quotes are due, and answers. */
+void askers_answer(encl_server *server);
+/* Nobody answers them any more. */
+void askers_drop(encl_server *server);
 
 /* --- sockets.c --- */
 

@@ -22,7 +22,7 @@ void sessions_end(encl_server *server, encl_conn *conn)
     for (encl_conn *stream = conn->h2 ? encl_h2_streams(conn->h2) : NULL; stream != NULL; stream = next) {
         next = stream->sibling;
         server_release(server, stream); /* its share ends here */
-        if (stream->state == ENCL_CONN_READY || stream->state == ENCL_CONN_ANSWERED)
+        if (server_is_held(stream))
             encl_h2_give_up(stream);
         else
             server_drop(server, stream);
@@ -43,8 +43,7 @@ static void take_large_stream(encl_server *server, encl_conn *conn)
 /* What a turn of its session brought to a stream. */
 void sessions_take(encl_server *server, encl_conn *conn)
 {
-    bool is_held = conn->state == ENCL_CONN_READY || conn->state == ENCL_CONN_ANSWERED;
-    if (conn->is_gone && !is_held) {
+    if (conn->is_gone && !server_is_held(conn)) {
         server_drop(server, conn);
         return;
     }

@@ -3,6 +3,7 @@
 import { test, before, after } from "node:test";
 import assert from "node:assert/strict";
 import { createHash, createHmac, createPublicKey, hkdfSync, randomBytes, verify } from "node:crypto";
+import { answersNonce } from "../../web-static/formats.js";
 import { Stack, until } from "../support/stack.mjs";
 import { Owner, appIdOf, b64u, bundle, canonical, frame, head, headDigest, release, releaseDigest, sha256, H } from "../integration/api_fixture.mjs";
 
@@ -46,6 +47,12 @@ function openReceipt(text, receiptKey) {
   assert.equal(digestText(node), root.root);
   return receipt.claims;
 }
+
+// Where a nonce leads along the path in its bundle: the nonce of the statement.
+function nonceRoot(nonce, { siblings, sides }) {
+  return siblings.map((text) => Buffer.from(text.slice("sha256:".length), "hex")).reduce((node, sibling, k) => (sides >> k) & 1 ? H("nonce-node-v1", sibling, node) : H("nonce-node-v1", node, sibling), H("nonce-leaf-v1", nonce));
+}
+const statementOf = (bundle) => JSON.parse(fromB64u(bundle.statement));
 
 const made = {};
 
@@ -107,14 +114,37 @@ test("the same over the API's origin, and fresh evidence for a caller's nonce", 
   assert.equal(wrapped.status, 200);
   assert.equal(Buffer.from(wrapped.body, "base64").toString(), "hello again");
   assert.ok(wrapped.receipt && wrapped.salt);
-  const nonce = b64u(randomBytes(32));
-  const evidence = await stack.rest("GET", `/v1/instances/${made.instance.id}/evidence?nonce=${nonce}`);
-  const statement = JSON.parse(fromB64u(evidence.statement));
-  assert.equal(statement.nonce, nonce);
+  const nonce = randomBytes(32);
+  const evidence = await stack.rest("GET", `/v1/instances/${made.instance.id}/evidence?nonce=${b64u(nonce)}`);
+  const statement = statementOf(evidence);
+  assert.deepEqual(evidence.nonce_path, { sides: 0, siblings: [] }, "who asks alone has a quote of his own");
+  assert.equal(statement.nonce, b64u(nonceRoot(nonce, evidence.nonce_path)));
   assert.equal(statement.purpose, "client");
   const docs = await stack.rest("GET", `/v1/instances/${made.instance.id}/docs`);
   assert.equal(createHash("sha256").update(frame("hash", "app-genesis-v1", fromB64u(docs.genesis))).digest("hex").length, 64);
   assert.equal(appIdOf(fromB64u(docs.genesis)), made.app);
+});
+
+// The enclave makes one quote, pauses for 100 ms, and makes the next: however many ask, time is all that counts.
+test("R48: a thousand callers at once share a quote a window, and each finds his own nonce in it", { timeout: 60000 }, async () => {
+  const nonces = Array.from({ length: 1000 }, () => randomBytes(32)), started = performance.now();
+  const answers = await Promise.all(nonces.map((nonce) => stack.invoke(made.app, `/.well-known/redoubt/evidence?nonce=${b64u(nonce)}`)));
+  const windows = 1 + Math.ceil((performance.now() - started) / 100);
+  assert.ok(answers.every((answer) => answer.status === 200), JSON.stringify(answers.find((answer) => answer.status !== 200)));
+  const bundles = answers.map((answer) => JSON.parse(answer.body)), quotes = new Map();
+  bundles.forEach((bundle, i) => quotes.set(bundle.quote, [...(quotes.get(bundle.quote) ?? []), i]));
+  console.log(`1,000 nonces: ${quotes.size} quotes in ${windows} windows`);
+  assert.ok(quotes.size <= windows, `${quotes.size} quotes in ${windows} windows`);
+  bundles.forEach((bundle, i) => assert.equal(statementOf(bundle).nonce, b64u(nonceRoot(nonces[i], bundle.nonce_path))));
+  // Another's path in the same tree, the root as a nonce, the nonce as a root: the second implementation takes none of them.
+  const [shared, other] = [...quotes.values()].sort((a, b) => b.length - a.length)[0], statement = statementOf(bundles[shared]);
+  assert.equal(await answersNonce(bundles[shared], statement, nonces[shared]), true);
+  assert.equal(await answersNonce(bundles[other], statement, nonces[shared]), false, "the path of another");
+  assert.equal(await answersNonce(bundles[shared], statement, nonces[other]), false, "the nonce of another");
+  assert.equal(await answersNonce({ nonce_path: { sides: 0, siblings: [] } }, statement, fromB64u(statement.nonce)), false, "the root");
+  assert.equal(await answersNonce({}, { ...statement, nonce: b64u(nonces[shared]) }, nonces[shared]), false, "a nonce without a path");
+  await assert.rejects(answersNonce({ nonce_path: { sides: 0, siblings: Array(21).fill(digestText(nonces[0])) } }, statement, nonces[shared]));
+  await assert.rejects(answersNonce({ nonce_path: { sides: 1, siblings: [] } }, statement, nonces[shared]));
 });
 
 test("strangers are refused, and a stopped app answers 503", { timeout: 60000 }, async () => {

@@ -79,6 +79,8 @@ static void issue_pck(ev_builder *b)
 static void bind_statement(ev_builder *b)
 {
     uint8_t report_data[64];
+    if (rd_purpose_shares_quotes(b->statement.purpose) && !b->keeps_nonce)
+        rd_nonce_path_root(&b->nonce_path, b->statement.nonce, b->statement.nonce);
     MUST(rd_statement_encode(&b->statement, &b->statement_bytes, err));
     rd_statement_report_data(rd_buf_bytes(&b->statement_bytes), report_data);
     agent_sim_td_report(&b->td, report_data, b->td_report);
@@ -104,7 +106,7 @@ static void make_bundle(ev_builder *b)
 {
     agent_sim_collateral_json(&b->collateral, &b->collateral_json);
     MUST(rd_evidence_encode(rd_buf_bytes(&b->quote), rd_buf_bytes(&b->statement_bytes), b->has_log ? b->header : NULL,
-                            &b->evidence, err));
+                            rd_purpose_shares_quotes(b->statement.purpose) ? &b->nonce_path : NULL, &b->evidence, err));
 }
 
 static void make_check(ev_builder *b)

@@ -40,7 +40,9 @@ typedef struct ev_builder {
     rd_buf quote;
     rd_buf tcb_info_body, qe_identity_body;
     agent_sim_collateral collateral;
-    rd_statement statement;
+    rd_statement statement;   /* its nonce is the asker's until it is bound */
+    rd_nonce_path nonce_path; /* where quotes are shared */
+    bool keeps_nonce;         /* the asker's stands in the statement, whatever the purpose */
     rd_buf statement_bytes;
     uint8_t header[RD_LAUNCH_HEADER_SIZE];
     bool has_log;

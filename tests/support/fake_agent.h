@@ -94,8 +94,11 @@ static inline rd_digest fake_evidence_make(fake_agent *a, const rd_statement *st
     assert_int_equal(agent_sim_door_quote(door, report_data, &quote, &err), 0);
     size_t i = a->evidence_count++ % FAKE_EVIDENCE_MAX;
     rd_buf_clear(&a->evidence[i].bundle);
-    assert_int_equal(
-        rd_evidence_encode(rd_buf_bytes(&quote), rd_buf_bytes(&bytes), header_bytes, &a->evidence[i].bundle, &err), 0);
+    const rd_nonce_path alone = { .count = 0 };
+    assert_int_equal(rd_evidence_encode(rd_buf_bytes(&quote), rd_buf_bytes(&bytes), header_bytes,
+                                        rd_purpose_shares_quotes(statement->purpose) ? &alone : NULL,
+                                        &a->evidence[i].bundle, &err),
+                     0);
     rd_sha256(rd_buf_bytes(&a->evidence[i].bundle), a->evidence[i].digest.b);
     agent_sim_door_free(door);
     rd_buf_done(&bytes);

@@ -10,7 +10,8 @@
 #include "enclave/runtime/seal.h"
 
 static bool fake_quote_fails;
-static unsigned fake_quotes; /* asked for so far */
+static unsigned fake_quotes;        /* asked for so far */
+static void (*fake_on_quote)(void); /* while one is made; NULL: nothing */
 
 typedef struct fake_enclave {
     encl_platform *platform;
@@ -29,6 +30,8 @@ static inline int fake_quote(encl_platform *platform, const uint8_t report_data[
 {
     (void)platform;
     fake_quotes++;
+    if (fake_on_quote != NULL)
+        fake_on_quote();
     if (fake_quote_fails)
         return rd_err_set(err, RD_E_TEE_UNAVAILABLE, "no quote today");
     rd_buf_append(ret, report_data, 64);

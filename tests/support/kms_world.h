@@ -580,7 +580,9 @@ RD_UNUSED static void quote_launch(kms_world *world, const kms_register *launche
     MUST(rd_statement_encode(statement, ret_statement, err));
     rd_statement_report_data(rd_buf_bytes(ret_statement), report_data);
     MUST(agent_sim_door_quote(door, report_data, &quote, err));
-    MUST(rd_evidence_encode(rd_buf_bytes(&quote), rd_buf_bytes(ret_statement), launched->header, ret_evidence, err));
+    const rd_nonce_path alone = { .count = 0 };
+    MUST(rd_evidence_encode(rd_buf_bytes(&quote), rd_buf_bytes(ret_statement), launched->header,
+                            rd_purpose_shares_quotes(statement->purpose) ? &alone : NULL, ret_evidence, err));
     agent_sim_door_free(door);
 }
 

@@ -48,20 +48,20 @@ export async function instancePage({ id }) {
   if (bytes) try { found = await inspect(bytes, options); } catch (error) { problem = error; }
 
   const lead = h("div", {}), more = h("div.stack", {}), nonce = h("div.pad.stack.tight", {}), statement = h("div.pad", {});
-  const draw = (ownNonce) => {
+  const draw = (own) => {
     lead.replaceChildren(verdictPanel(instance, found));
     more.replaceChildren(...(found ? details(found) : [problemNote(problem?.status === 404 ? new Error("No evidence is stored for this instance yet") : problem, () => go.refresh())]));
-    nonce.replaceChildren(...(found ? [h("code.break", {}, f.hex(f.unb64u(found.statement.nonce))), h("p.help", {}, ownNonce ? "Made in this browser, found in the signed report data." : "Drawn by the plane. “Ask again now” sends one of your own.")] : [h("p.help", {}, "–")]));
+    nonce.replaceChildren(...(found ? [h("code.break", {}, own ? f.hex(own) : f.hex(f.unb64u(found.statement.nonce))), h("p.help", {}, own ? `Made in this browser. It leads to the signed report data, ${found.bundle.nonce_path?.siblings.length ? "in one quote with other callers' nonces" : "in a quote of its own"}.` : "Drawn by the plane. “Ask again now” sends one of your own.")] : [h("p.help", {}, "–")]));
     statement.replaceChildren(found ? facts([["Purpose", found.statement.purpose], ["Class", found.statement.class], ["App", h("a", { href: `/apps/${found.statement.app}` }, idCode(found.statement.app))], ["Release", digestCode(found.statement.release)], ["Head", digestCode(found.statement.head)], ["Epoch", found.statement.epoch], ["Receipt key", h("code", {}, `${(found.statement.keys.receipt || "–").slice(0, 12)}…`)]]) : h("p.help", {}, "–"));
   };
-  draw(false);
+  draw(null);
   const ask = h("button.btn.primary", { type: "button", disabled: !instance.serving, title: instance.serving ? null : "Only a serving instance can answer", onclick: async () => {
     ask.disabled = true;
     try {
       const own = crypto.getRandomValues(new Uint8Array(32)), started = performance.now();
       bytes = await call("GET", `/v1/instances/${id}/evidence?nonce=${f.b64u(own)}`, undefined, { raw: true });
       found = await inspect(bytes, { ...options, nonce: own });
-      draw(true);
+      draw(own);
       toast(`Answered this browser's nonce in ${Math.round(performance.now() - started)} ms`);
     } catch (error) { toastProblem(error); }
     ask.disabled = false;

@@ -135,7 +135,8 @@ static void run_launch(launch *l)
     assert_memory_equal(answers.data + 5, extended, 5);
     assert_int_equal(answers.data[14], 0x82);
     rd_bytes quote = rd_bytes_of(answers.data + 15, answers.size - 15);
-    assert_int_equal(rd_evidence_encode(quote, rd_buf_bytes(&l->statement_bytes), l->header, &l->evidence, &err), 0);
+    assert_int_equal(rd_evidence_encode(quote, rd_buf_bytes(&l->statement_bytes), l->header, NULL, &l->evidence, &err),
+                     0);
 }
 
 static rd_code check(const launch *l, int64_t time_us, rd_attest_report *report)

@@ -213,6 +213,10 @@ SPOILER(bundle_cut, b->evidence.size--)
 SPOILER(bundle_space, rd_buf_append_str(&b->evidence, " "))
 SPOILER(purpose_other, b->check.expect.purpose = RD_PURPOSE_STATUS)
 SPOILER(nonce_other, static const uint8_t other[32]; b->check.expect.nonce = other)
+SPOILER(nonce_among_others, b->nonce_path = (rd_nonce_path){ .count = RD_NONCE_PATH_MAX, .sides = 0x5a5a5 })
+SPOILER(nonce_bare, b->keeps_nonce = true)
+SPOILER(path_longer, b->nonce_path.count = 1)
+SPOILER(path_missing, ev_replace(&b->evidence, "\"nonce_path\":{\"siblings\":[],\"sides\":0},", ""))
 SPOILER(app_other, static const rd_app_id other; b->check.expect.app = &other)
 SPOILER(release_other, static const rd_digest other; b->check.expect.release = &other)
 SPOILER(head_other, static const rd_digest other; b->check.expect.head = &other)
@@ -327,6 +331,10 @@ static const row rows[] = {
     { "I1 report data of another statement", EV_TD, report_data_other, RD_E_BINDING },
     { "I1 last byte of report data", EV_TD, report_data_tail, RD_E_BINDING },
     { "I2 other nonce", EV_CHECK, nonce_other, RD_E_NONCE },
+    { "I2 nonce among a million (ok)", EV_PLATFORM, nonce_among_others, RD_OK },
+    { "I2 nonce in the root's place", EV_PLATFORM, nonce_bare, RD_E_NONCE },
+    { "I2 path of another nonce", EV_TD, path_longer, RD_E_NONCE },
+    { "I2 no path", EV_BUNDLE, path_missing, RD_E_JSON_MISSING },
     { "I2 other purpose", EV_CHECK, purpose_other, RD_E_PURPOSE },
     { "statement: app", EV_CHECK, app_other, RD_E_STATEMENT },
     { "statement: release", EV_CHECK, release_other, RD_E_STATEMENT },

@@ -25,13 +25,15 @@ static void header_of(const rd_statement *statement, uint8_t out[RD_LAUNCH_HEADE
 
 static void make(rd_purpose purpose, bool has_log, rd_buf *out)
 {
+    const rd_nonce_path path = { .siblings = { sample_digest(1), sample_digest(2) }, .count = 2, .sides = 2 };
     RD_CLEANUP(rd_buf_done) rd_buf text = { 0 };
     rd_statement statement = sample_statement(purpose);
     uint8_t header[RD_LAUNCH_HEADER_SIZE];
     header_of(&statement, header);
     assert_int_equal(rd_statement_encode(&statement, &text, NULL), 0);
-    assert_int_equal(
-        rd_evidence_encode(RD_BYTES_LIT("a quote"), rd_buf_bytes(&text), has_log ? header : NULL, out, NULL), 0);
+    assert_int_equal(rd_evidence_encode(RD_BYTES_LIT("a quote"), rd_buf_bytes(&text), has_log ? header : NULL,
+                                        rd_purpose_shares_quotes(purpose) ? &path : NULL, out, NULL),
+                     0);
 }
 
 static const spoil rows[] = {
@@ -62,12 +64,39 @@ static const spoil rows[] = {
     { "digest missing", "/event_log/0/digest", NULL, RD_E_JSON_MISSING },
 };
 
+#define DIGEST     "\"sha256:000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f\""
+#define DIGESTS_5  DIGEST "," DIGEST "," DIGEST "," DIGEST "," DIGEST
+#define DIGESTS_20 DIGESTS_5 "," DIGESTS_5 "," DIGESTS_5 "," DIGESTS_5
+
+static const spoil path_rows[] = {
+    { "path missing", "/nonce_path", NULL, RD_E_JSON_MISSING },
+    { "path null", "/nonce_path", "null", RD_E_JSON_TYPE },
+    { "path with more", "/nonce_path/count", "2", RD_E_JSON_UNKNOWN },
+    { "empty path (ok)", "/nonce_path", "{\"siblings\":[],\"sides\":0}", RD_OK },
+    { "20 siblings (ok)", "/nonce_path", "{\"siblings\":[" DIGESTS_20 "],\"sides\":1048575}", RD_OK },
+    { "21 siblings", "/nonce_path/siblings", "[" DIGESTS_20 "," DIGEST "]", RD_E_JSON_RANGE },
+    { "sides of 21 siblings", "/nonce_path/sides", "1048576", RD_E_JSON_RANGE },
+    { "sides of three siblings", "/nonce_path/sides", "4", RD_E_JSON_RANGE },
+    { "sides of one, and none there", "/nonce_path", "{\"siblings\":[],\"sides\":1}", RD_E_JSON_RANGE },
+    { "sides below zero", "/nonce_path/sides", "-1", RD_E_JSON_RANGE },
+    { "sides missing", "/nonce_path/sides", NULL, RD_E_JSON_MISSING },
+    { "siblings missing", "/nonce_path/siblings", NULL, RD_E_JSON_MISSING },
+    { "sibling of another form", "/nonce_path/siblings/0", "\"AAAA\"", RD_E_ENCODING },
+};
+
 static void test_spoiled(void **state RD_UNUSED)
 {
     RD_CLEANUP(rd_buf_done) rd_buf document = { 0 };
+    RD_CLEANUP(rd_buf_done) rd_buf shared = { 0 };
+    static const spoil path_alone = { "path where none is", "/nonce_path", "{\"siblings\":[],\"sides\":0}",
+                                      RD_E_JSON_UNKNOWN };
     make(RD_PURPOSE_STATUS, true, &document);
+    make(RD_PURPOSE_CLIENT, true, &shared);
     run_spoils(rd_buf_bytes(&document), parse, rows, RD_ARRAY_LEN(rows));
+    run_spoils(rd_buf_bytes(&document), parse, &path_alone, 1);
+    run_spoils(rd_buf_bytes(&shared), parse, path_rows, RD_ARRAY_LEN(path_rows));
     run_form_spoils(rd_buf_bytes(&document), parse);
+    run_form_spoils(rd_buf_bytes(&shared), parse);
 }
 
 static rd_evidence read_sample(rd_purpose purpose, bool has_log)
@@ -77,6 +106,25 @@ static rd_evidence read_sample(rd_purpose purpose, bool has_log)
     make(purpose, has_log, &document);
     assert_int_equal(rd_evidence_parse(rd_buf_bytes(&document), &evidence, NULL), 0);
     return evidence;
+}
+
+static void test_whose_nonce_it_answers(void **state RD_UNUSED)
+{
+    const uint8_t nonce[RD_NONCE_SIZE] = { 1 }, other[RD_NONCE_SIZE] = { 2 };
+    rd_evidence status = read_sample(RD_PURPOSE_STATUS, true), client = read_sample(RD_PURPOSE_CLIENT, true);
+    memcpy(status.statement.nonce, nonce, sizeof nonce);
+    assert_true(rd_evidence_answers(&status, nonce));
+    assert_false(rd_evidence_answers(&status, other));
+    assert_int_equal(client.nonce_path.count, 2);
+    assert_int_equal(client.nonce_path.sides, 2);
+    rd_nonce_path_root(&client.nonce_path, nonce, client.statement.nonce);
+    assert_true(rd_evidence_answers(&client, nonce));
+    assert_false(rd_evidence_answers(&client, other));
+    assert_false(rd_evidence_answers(&client, client.statement.nonce)); /* the root is nobody's nonce */
+    memcpy(client.statement.nonce, nonce, sizeof nonce);
+    assert_false(rd_evidence_answers(&client, nonce)); /* nor a nonce a root */
+    rd_evidence_done(&status);
+    rd_evidence_done(&client);
 }
 
 static void expect_log_refused(rd_evidence *evidence, const char *name)
@@ -201,18 +249,23 @@ static void test_quote_bounds(void **state RD_UNUSED)
     RD_CLEANUP(rd_buf_done) rd_buf document = { 0 };
     RD_CLEANUP(rd_free_p) uint8_t *quote = rd_alloc(RD_QUOTE_SIZE_MAX + 1);
     rd_bytes statement = RD_BYTES_LIT("{}");
-    assert_int_equal(rd_evidence_encode(rd_bytes_of(quote, RD_QUOTE_SIZE_MAX + 1), statement, NULL, &document, NULL),
-                     -1);
-    assert_int_equal(rd_evidence_encode(RD_BYTES_NULL, statement, NULL, &document, NULL), -1);
-    assert_int_equal(rd_evidence_encode(rd_bytes_of(quote, RD_QUOTE_SIZE_MAX), statement, NULL, &document, NULL), 0);
+    assert_int_equal(
+        rd_evidence_encode(rd_bytes_of(quote, RD_QUOTE_SIZE_MAX + 1), statement, NULL, NULL, &document, NULL), -1);
+    assert_int_equal(rd_evidence_encode(RD_BYTES_NULL, statement, NULL, NULL, &document, NULL), -1);
+    assert_int_equal(rd_evidence_encode(rd_bytes_of(quote, RD_QUOTE_SIZE_MAX), statement, NULL, NULL, &document, NULL),
+                     0);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_spoiled), cmocka_unit_test(test_logs_that_do_not_fit),
-        cmocka_unit_test(test_replay),  cmocka_unit_test(test_values_of_another_implementation),
-        cmocka_unit_test(test_header),  cmocka_unit_test(test_quote_bounds),
+        cmocka_unit_test(test_whose_nonce_it_answers),
+        cmocka_unit_test(test_spoiled),
+        cmocka_unit_test(test_logs_that_do_not_fit),
+        cmocka_unit_test(test_replay),
+        cmocka_unit_test(test_values_of_another_implementation),
+        cmocka_unit_test(test_header),
+        cmocka_unit_test(test_quote_bounds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

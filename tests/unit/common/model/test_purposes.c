@@ -83,7 +83,7 @@ static void make_documents(rd_buf documents[KINDS])
     assert_int_equal(rd_head_encode(&head, &documents[HEAD], NULL), 0);
     assert_int_equal(rd_policy_encode(&head.policy, &documents[POLICY], NULL), 0);
     assert_int_equal(rd_statement_encode(&statement, &documents[STATEMENT], NULL), 0);
-    assert_int_equal(rd_evidence_encode(RD_BYTES_LIT("quote"), rd_buf_bytes(&documents[STATEMENT]), NULL,
+    assert_int_equal(rd_evidence_encode(RD_BYTES_LIT("quote"), rd_buf_bytes(&documents[STATEMENT]), NULL, NULL,
                                         &documents[EVIDENCE], NULL),
                      0);
     assert_true(rd_receipt_claims_encode(&claims, &documents[CLAIMS]));

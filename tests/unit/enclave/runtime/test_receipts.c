@@ -24,7 +24,7 @@ static int setup(void **state)
     uint8_t nonce[RD_NONCE_SIZE] = { 5 };
     fake_enclave_open(&f->e);
     RD_CLEANUP(rd_buf_done) rd_buf bundle = { 0 };
-    if (encl_identity_evidence(f->e.identity, RD_PURPOSE_STATUS, nonce, &bundle, &err) < 0)
+    if (encl_identity_status_evidence(f->e.identity, nonce, &bundle, &err) < 0)
         fail_msg("%s", err.text);
     rd_evidence evidence = { 0 };
     assert_int_equal(rd_evidence_parse(rd_buf_bytes(&bundle), &evidence, &err), 0);
@@ -191,14 +191,8 @@ static void test_identity(void **state)
     assert_true(rd_digest_equal(&before, &of_statement));
     RD_CLEANUP(rd_buf_done) rd_buf bundle = { 0 };
     const uint8_t nonce[RD_NONCE_SIZE] = { 6 };
-    assert_int_equal(encl_identity_evidence(f->e.identity, RD_PURPOSE_STATUS, nonce, &bundle, &err), 0);
+    assert_int_equal(encl_identity_status_evidence(f->e.identity, nonce, &bundle, &err), 0);
     assert_true(rd_digest_equal(&before, encl_identity_status(f->e.identity)));
-    static const rd_purpose refused[] = { RD_PURPOSE_BLANK, RD_PURPOSE_GRANT, RD_PURPOSE_CHANNEL, RD_PURPOSE_APP,
-                                          RD_PURPOSE_KMS,   RD_PURPOSE_JOIN,  RD_PURPOSE_ADMIT,   RD_PURPOSE_ENROL };
-    for (size_t i = 0; i < RD_ARRAY_LEN(refused); i++) {
-        assert_int_equal(encl_identity_evidence(f->e.identity, refused[i], nonce, &bundle, &err), -1);
-        assert_int_equal(err.code, RD_E_PURPOSE);
-    }
     const uint8_t header[RD_LAUNCH_HEADER_SIZE] = { 1 };
     assert_int_equal(encl_identity_measure(f->e.platform, header, &err), -1);
     assert_int_equal(err.code, RD_E_TEE_CLOSED);
