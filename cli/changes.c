@@ -96,6 +96,25 @@ static void compare_policy(json_t *list, const rd_policy *before, const rd_polic
     json_decref(to);
 }
 
+static json_t *kms_of(const cli_changed *version)
+{
+    return version->kms ? rd_json_new_kms_id(version->kms) : json_null();
+}
+
+/* A first head's policy has nothing to be compared with: what it loosens is said beside the rows (terms.h). */
+static void compare_terms(json_t *list, const cli_changed *before, const cli_changed *after)
+{
+    const cli_terms none = { .grant_s = 0 };
+    const cli_terms *from = before->terms ? before->terms : &none;
+    if (!after->terms)
+        return;
+    if (before->terms)
+        compare_policy(list, &from->policy, &after->terms->policy);
+    add(list, "kms", kms_of(before), kms_of(after));
+    add(list, "limits.grant_s", number(from->grant_s), number(after->terms->grant_s));
+    add(list, "limits.grant_requests", number(from->grant_requests), number(after->terms->grant_requests));
+}
+
 static json_t *logs_of(const rd_release *release)
 {
     char key[44];
@@ -129,14 +148,66 @@ json_t *cli_changes_list(const cli_changed *before, const cli_changed *after)
     json_t *list = json_array();
     compare_code(list, before->code, after->code);
     compare_release(list, before->release, after->release);
+    add(list, "public_code", json_boolean(!before->is_sealed), json_boolean(!after->is_sealed));
     if (before->instances_max && after->instances_max) {
         add(list, "instances.min", number(before->instances_min), number(after->instances_min));
         add(list, "instances.max", number(before->instances_max), number(after->instances_max));
         add(list, "instances.idle_s", number(before->idle_s), number(after->idle_s));
     }
-    if (before->policy && after->policy)
-        compare_policy(list, before->policy, after->policy);
+    compare_terms(list, before, after);
     return list;
+}
+
+void cli_nothing_init(cli_nothing *nothing)
+{
+    *nothing = (cli_nothing){ .code = { .main = NULL } };
+    rd_release_init(&nothing->release);
+}
+
+void cli_nothing_done(cli_nothing *nothing)
+{
+    rd_release_done(&nothing->release);
+    rd_code_bundle_done(&nothing->code);
+}
+
+/* Whole, and nothing in it that a terminal obeys or that looks like something else: what is not ASCII is escaped. */
+static char *shown(const json_t *value)
+{
+    return json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY | JSON_ENSURE_ASCII);
+}
+
+static bool holds(const json_t *list, const json_t *item)
+{
+    for (size_t i = 0; i < json_array_size(list); i++)
+        if (json_equal(json_array_get(list, i), item))
+            return true;
+    return false;
+}
+
+/* The items of one list that the other lacks; how many. */
+static size_t note_items(const cli_out *out, const char **title, const char *member, char mark, const json_t *list,
+                         const json_t *other)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        if (holds(other, json_array_get(list, i)))
+            continue;
+        RD_CLEANUP(rd_free_p) char *item = shown(json_array_get(list, i));
+        cli_note(out, "  %-12s  %s %c %s", *title, member, mark, item ? item : "?");
+        *title = "";
+        count++;
+    }
+    return count;
+}
+
+static void note_value(const cli_out *out, const char *title, const char *member, const json_t *from, const json_t *to)
+{
+    bool is_list = (json_is_array(from) || json_is_null(from)) && (json_is_array(to) || json_is_null(to));
+    if (is_list && note_items(out, &title, member, '-', from, to) + note_items(out, &title, member, '+', to, from) > 0)
+        return;
+    RD_CLEANUP(rd_free_p) char *old = shown(from);
+    RD_CLEANUP(rd_free_p) char *new = shown(to);
+    cli_note(out, "  %-12s  %s  %s -> %s", title, member, old ? old : "?", new ? new : "?");
 }
 
 static void note_row(const cli_out *out, const char *title, const json_t *row)
@@ -149,9 +220,7 @@ static void note_row(const cli_out *out, const char *title, const json_t *row)
                  (long long)json_integer_value(json_object_get(row, "removed")));
         return;
     }
-    RD_CLEANUP(rd_free_p) char *from = json_dumps(json_object_get(row, "from"), JSON_COMPACT | JSON_ENCODE_ANY);
-    RD_CLEANUP(rd_free_p) char *to = json_dumps(json_object_get(row, "to"), JSON_COMPACT | JSON_ENCODE_ANY);
-    cli_note(out, "  %-12s  %s  %.60s -> %.60s", title, member, from ? from : "?", to ? to : "?");
+    note_value(out, title, member, json_object_get(row, "from"), json_object_get(row, "to"));
 }
 
 void cli_changes_note(const cli_out *out, const json_t *changes)

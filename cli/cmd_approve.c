@@ -42,7 +42,9 @@ static int run_approve(cli_context *context, const cli_args *args, rd_err *err)
     if (status == 0)
         status = cli_deploy_job_load_key(&job, err);
     if (status == 0) {
-        /* What a served page prepared is the plane's word: the code itself is shown before it is signed. */
+        /* What a served page prepared is the plane's word: all of it is shown before it is signed, to the quiet, too.
+         */
+        context->out.is_quiet &= context->out.assume_yes;
         cli_changes_note_code(&context->out, job.has_version ? &job.version.code : NULL, &job.code);
         cli_deploy_job_show(&job);
         if (job.has_version)

@@ -49,6 +49,9 @@ static int run_deploy(cli_context *context, const cli_args *args, rd_err *err)
     const char *engine = cli_args_value(args, "engine");
     if (status == 0 && engine)
         status = cli_manifest_set_engine(&job.manifest, engine, err);
+    const char *policy = cli_args_value(args, "policy");
+    if (status == 0 && policy)
+        cli_manifest_set_policy(&job.manifest, policy);
     if (status == 0)
         status = cli_bundle_collect(&job.manifest, &job.bundle, err);
     if (status == 0)
@@ -123,6 +126,9 @@ static int run_list(cli_context *context, const cli_args *args, rd_err *err)
 
 static const cli_flag deploy_flags[] = {
     { "engine", 'e', "NAME", "quickjs or jsc, whatever the manifest says (docs/engine-jsc.md)" },
+    { "policy", 0, "FILE",
+      "the policy of the next head (docs/policy.md), whatever the manifest says; profile: as for a "
+      "new app, with the runtimes that the profile lists (default: the head's stays)" },
     { "detach", 'd', NULL, "return once it is accepted" },
     { "wait", 'w', NULL, "wait until it serves (the default)" },
     { "plan", 0, NULL,
@@ -134,7 +140,8 @@ const cli_command cli_deploy_commands[] = {
     { .name = "deploy",
       .purpose = "sign a release here; have it placed, attested and served",
       .arguments = "[FILE|DIR]",
-      .examples = "redoubt deploy\nredoubt deploy examples/echo --detach\nredoubt deploy handler.js --json",
+      .examples = "redoubt deploy\nredoubt deploy examples/echo --detach\nredoubt deploy handler.js --json\nredoubt "
+                  "deploy --policy policy.json",
       .flags = deploy_flags,
       .run = run_deploy },
     { .name = "deployments list",

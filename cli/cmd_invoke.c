@@ -97,7 +97,8 @@ static void print_json(const cli_out *out, const cli_exchange *exchange, const f
 static int call_plain(cli_context *context, cli_client *client, const char *url, cli_exchange *exchange,
                       findings *found, rd_err *err)
 {
-    if (cli_exchange_send(client, url, exchange, context->timeout_us, err) < 0)
+    if (cli_exchange_ask_plain(context, client, url, &exchange->app, found->steps, err) < 0 ||
+        cli_exchange_send(client, url, exchange, context->timeout_us, err) < 0)
         return -1;
     if (!found->is_verified)
         return 0;
@@ -161,6 +162,8 @@ static void show_failed(cli_context *context, const char *app, const cli_exchang
         cli_note(&context->out, exchange->is_sealed
                                     ? "PARTIAL: what was printed is the enclave's, but no receipt says that it is all."
                                     : "PARTIAL or forged: no receipt vouches for what was printed.");
+    else if (is_unverified && !exchange->is_sealed && !exchange->is_sent)
+        cli_note(&context->out, "Nothing was sent: the owner's documents were read first, and do not allow it.");
     else if (is_unverified)
         cli_note(&context->out, "%s Look: redoubt verify %s",
                  exchange->is_sent ? "It was sent and may have run; the answer is withheld: it does not verify."

@@ -27,6 +27,7 @@ typedef struct rollback {
     cli_current current;
     rd_digest target_digest;
     cli_version now, target;
+    cli_terms terms; /* of the next head: as they are */
     cli_watch watch;
 } rollback;
 
@@ -110,10 +111,14 @@ static int fetch_versions(rollback *r, const cli_args *args, rd_err *err)
         return rd_err_set(err, RD_E_CLI_NOT_FOUND, "%s was never deployed, so there is nothing to go back to",
                           cli_text(r->app, "name"));
     if (cli_current_fetch(r->context, r->client, &r->current.app, &r->current, err) < 0 ||
+        cli_terms_settle(r->context->profile, &r->current, r->current.head.class, NULL, &r->terms, err) < 0 ||
         cli_signer_check(&r->signer, &r->current, rd_clock_wall_us(r->context->clock), err) < 0)
         return -1;
     if ((to ? choose_number(r, to, err) : choose_last(r, running, err)) < 0)
         return -1;
+    /* What counts now is the head's to say; what runs is the plane's. */
+    if (r->current.has_head && r->current.head.releases_count > 0)
+        digest = r->current.head.releases[0];
     if (cli_version_fetch(r->client, &r->current, &digest, &r->now, err) < 0)
         return -1;
     return cli_version_fetch(r->client, &r->current, &r->target_digest, &r->target, err);
@@ -122,8 +127,21 @@ static int fetch_versions(rollback *r, const cli_args *args, rd_err *err)
 static void show(const rollback *r)
 {
     const cli_out *out = &r->context->out;
-    const cli_changed before = { .release = &r->now.release, .code = &r->now.code };
-    const cli_changed after = { .release = &r->target.release, .code = &r->target.code };
+    const rd_head *head = &r->current.head;
+    const rd_kms_id *kms = head->kms_count > 0 ? &head->kms[0] : NULL;
+    const cli_terms terms = { .policy = head->policy,
+                              .grant_s = head->grant_s,
+                              .grant_requests = head->grant_requests };
+    const cli_changed before = { .release = &r->now.release,
+                                 .code = &r->now.code,
+                                 .is_sealed = r->now.release.is_sealed,
+                                 .terms = &terms,
+                                 .kms = kms };
+    const cli_changed after = { .release = &r->target.release,
+                                .code = &r->target.code,
+                                .is_sealed = r->target.release.is_sealed,
+                                .terms = &r->terms,
+                                .kms = kms };
     json_t *changes = cli_changes_list(&before, &after);
     cli_note(out, "%s   from release %u back to release %u", cli_text(r->app, "name"), r->now.release.number,
              r->target.release.number);
@@ -160,6 +178,7 @@ static int publish_head(rollback *r, rd_err *err)
         .signer = &r->signer,
         .class = r->current.head.class,
         .release = &r->target_digest,
+        .terms = &r->terms,
         .kms = r->current.head.kms_count > 0 ? &r->current.head.kms[0] : NULL,
         .secrets = list,
     };
@@ -170,7 +189,8 @@ static int carry_out(rollback *r, bool is_detached, rd_err *err)
 {
     bool is_yes = true;
     const cli_out *out = &r->context->out;
-    if (out->may_ask && cli_confirm(out, "Roll back?", true, &is_yes, err) < 0)
+    /* Which release served last is the plane's word, so somebody looks at it. */
+    if (cli_confirm(out, "Roll back?", true, &is_yes, err) < 0)
         return -1;
     if (!is_yes)
         return rd_err_set(err, RD_E_CANCELLED, "not confirmed; nothing was changed");

@@ -26,6 +26,7 @@ void cli_deploy_job_done(cli_deploy_job *job)
     cli_current_done(&job->current);
     json_decref(job->app_json);
     json_decref(job->changes);
+    json_decref(job->policy_notes);
     json_decref(job->watch.last);
     rd_buf_done(&job->bundle);
     rd_buf_done(&job->sealed);
@@ -87,34 +88,73 @@ static uint64_t count_of(const cli_deploy_job *job, const char *name)
     return count > 0 ? (uint64_t)count : 0;
 }
 
-/* The release that the verified head names first, against what would be signed now. */
-static int compare(cli_deploy_job *job, rd_err *err)
+static cli_changed now_of(const cli_deploy_job *job, const cli_terms *terms)
 {
-    rd_policy policy;
-    if (!job->current.has_head || job->current.head.releases_count == 0)
-        return 0;
-    job->has_version = true;
-    bool keeps_policy = cli_profile_get(job->context->profile, CLI_SET_DELEGATION_FILE) != NULL;
-    if (cli_version_fetch(job->client, &job->current, &job->current.head.releases[0], &job->version, err) < 0 ||
-        (!keeps_policy && cli_policy_fill(job->context->profile, job->class, &policy, err) < 0))
-        return -1;
-    const cli_changed before = {
+    return (cli_changed){
         .release = &job->version.release,
         .code = &job->version.code,
-        .policy = &job->current.head.policy,
+        .is_sealed = job->version.release.is_sealed,
+        .terms = terms,
+        .kms = job->current.head.kms_count > 0 ? &job->current.head.kms[0] : NULL,
         .instances_min = count_of(job, "min"),
         .instances_max = count_of(job, "max"),
         .idle_s = count_of(job, "idle_s"),
     };
-    const cli_changed after = {
+}
+
+static cli_changed next_of(const cli_deploy_job *job)
+{
+    return (cli_changed){
         .release = &job->manifest.release,
         .code = &job->code,
-        .policy = keeps_policy ? &job->current.head.policy : &policy,
+        .is_sealed = job->is_sealed,
+        .terms = &job->terms,
+        .kms = job->has_kms ? &job->kms_id : NULL,
         .instances_min = job->manifest.instances_min,
         .instances_max = job->manifest.instances_max,
         .idle_s = job->manifest.idle_s,
     };
-    job->changes = cli_changes_list(&before, &after);
+}
+
+/* The release that the verified head names first, against what would be signed now; a first one against nothing. */
+static int compare(cli_deploy_job *job, rd_err *err)
+{
+    const cli_changed after = next_of(job);
+    const rd_head *head = &job->current.head;
+    cli_nothing nothing;
+    cli_nothing_init(&nothing);
+    cli_changed before = { .release = &nothing.release, .code = &nothing.code, .is_sealed = true };
+    const cli_terms terms = { .policy = head->policy,
+                              .grant_s = head->grant_s,
+                              .grant_requests = head->grant_requests };
+    int status = 0;
+    job->has_version = job->current.has_head && head->releases_count > 0;
+    if (job->has_version)
+        status = cli_version_fetch(job->client, &job->current, &head->releases[0], &job->version, err);
+    if (job->has_version)
+        before = now_of(job, &terms);
+    else if (job->current.has_head)
+        before.terms = &terms;
+    if (status == 0) {
+        job->changes = cli_changes_list(&before, &after);
+        job->policy_notes = cli_terms_notes(before.terms ? &terms.policy : NULL, &job->terms.policy);
+    }
+    cli_nothing_done(&nothing);
+    return status;
+}
+
+/* What a delegated key may not change is refused before anything is sent. */
+static int settle_terms(cli_deploy_job *job, rd_err *err)
+{
+    const cli_profile *profile = job->context->profile;
+    if (cli_terms_settle(profile, &job->current, job->class, &job->manifest, &job->terms, err) < 0)
+        return -1;
+    if (!job->has_kms && (job->terms.grant_s > 0 || job->terms.grant_requests > 0))
+        return rd_err_set(err, RD_E_CLI_MANIFEST,
+                          "limits.grant_s and limits.grant_requests are of grants, and the app has no key service");
+    if (cli_profile_get(profile, CLI_SET_DELEGATION_FILE) && job->current.has_head &&
+        !cli_terms_are_kept(&job->terms, &job->current))
+        return rd_err_set(err, RD_E_DELEGATION, "policy and limits of grants are the owners' to change");
     return 0;
 }
 
@@ -137,6 +177,28 @@ static int post_document(cli_deploy_job *job, const char *kind, rd_bytes body, r
 {
     RD_CLEANUP(rd_free_p) char *path = rd_asprintf("/v1/apps/%s/%s", job->app_text, kind);
     return cli_post_once(job->client, path, body, NULL, err);
+}
+
+/* SIMULATED has a line of its own. */
+static void note_policy(const cli_deploy_job *job)
+{
+    const cli_out *out = &job->context->out;
+    const char *title = "policy";
+    size_t i;
+    json_t *note;
+    json_array_foreach(job->policy_notes, i, note)
+    {
+        const char *member = cli_text(note, "member");
+        if (strcmp(member, "/simulated") == 0 && job->class == RD_CLASS_SIMULATED)
+            continue;
+        cli_note(out, "  %-12s  %-8s  %s  %s", title, cli_text(note, "effect"), member, cli_text(note, "text"));
+        title = "";
+    }
+    size_t missing = cli_terms_missing(job->context->profile, &job->terms.policy);
+    if (missing > 0)
+        cli_note(out,
+                 "  %-12s  it does not accept %zu of the runtimes that the profile lists; --policy profile takes them",
+                 title, missing);
 }
 
 void cli_deploy_job_show(const cli_deploy_job *job)
@@ -166,6 +228,7 @@ void cli_deploy_job_show(const cli_deploy_job *job)
                  cli_style_code(out, CLI_YELLOW), cli_style_code(out, CLI_PLAIN));
     if (job->changes)
         cli_changes_note(out, job->changes);
+    note_policy(job);
     if (job->class == RD_CLASS_SIMULATED)
         cli_note(out, "  %sclass         SIMULATED: everything is checked, nothing is confidential%s",
                  cli_style_code(out, CLI_MAGENTA), cli_style_code(out, CLI_PLAIN));
@@ -187,11 +250,11 @@ void cli_deploy_job_print_plan(const cli_deploy_job *job, const cli_forecast *fo
 {
     char digest[RD_DIGEST_TEXT_SIZE];
     rd_digest_format(&job->code_digest, digest);
-    json_t *document =
-        json_pack("{s:s, s:s*, s:i, s:s, s:s, s:s*, s:b, s:O*, s:o*}", "name", job->manifest.name, "app",
-                  job->is_new ? NULL : job->app_text, "number", (int)job->number, "code", digest, "class",
-                  rd_class_name(job->class), "machine", machine_of(job), "has_changes", cli_deploy_job_has_changes(job),
-                  "changes", job->changes, "placement", forecast ? cli_forecast_to_json(forecast) : NULL);
+    json_t *document = json_pack("{s:s, s:s*, s:i, s:s, s:s, s:s*, s:b, s:O*, s:O*, s:o*}", "name", job->manifest.name,
+                                 "app", job->is_new ? NULL : job->app_text, "number", (int)job->number, "code", digest,
+                                 "class", rd_class_name(job->class), "machine", machine_of(job), "has_changes",
+                                 cli_deploy_job_has_changes(job), "changes", job->changes, "policy", job->policy_notes,
+                                 "placement", forecast ? cli_forecast_to_json(forecast) : NULL);
     cli_print_json(&job->context->out, document);
     json_decref(document);
 }
@@ -328,6 +391,10 @@ static int sign(cli_deploy_job *job, rd_err *err)
                         take_app(job, err) < 0 ||
                         cli_current_fetch(job->context, job->client, &job->current.app, &job->current, err) < 0))
         return -1;
+    if (job->is_new && job->current.has_head)
+        return rd_err_set(err, RD_E_HEAD_FORK,
+                          "the control plane said that there is no app named %s, and shows its head",
+                          job->manifest.name);
     if (cli_signer_check(&job->signer, &job->current, rd_clock_wall_us(job->context->clock), err) < 0 ||
         prepare_kms(job, err) < 0)
         return -1;
@@ -340,6 +407,7 @@ static int sign(cli_deploy_job *job, rd_err *err)
         .code_digest = job->is_sealed ? job->sealed_digest : job->code_digest,
         .code_size = job->is_sealed ? job->sealed.size : job->bundle.size,
         .is_sealed = job->is_sealed,
+        .terms = &job->terms,
         .kms = job->has_kms ? &job->kms_id : NULL,
         .secrets = &job->secrets,
     };
@@ -420,15 +488,15 @@ int cli_deploy_job_prepare(cli_deploy_job *job, rd_err *err)
     if (!job->is_new && (cli_current_fetch(job->context, job->client, &job->current.app, &job->current, err) < 0 ||
                          cli_release_number_next(job->client, &job->current.app, &job->number, err) < 0))
         return -1;
-    if (choose_kms(job, err) < 0 || settle_logs(job, false, err) < 0)
+    if (choose_kms(job, err) < 0 || settle_logs(job, false, err) < 0 || settle_terms(job, err) < 0)
         return -1;
-    return job->is_new ? 0 : compare(job, err);
+    return compare(job, err);
 }
 
 int cli_deploy_job_confirm(const cli_deploy_job *job, rd_err *err)
 {
     bool is_yes = true;
-    if (!job->context->out.may_ask || job->context->out.assume_yes)
+    if (!job->manifest.is_prepared && !job->context->out.may_ask)
         return 0;
     if (cli_confirm(&job->context->out, "Deploy?", true, &is_yes, err) < 0)
         return -1;

@@ -23,8 +23,11 @@ typedef struct cli_deploy_job {
     uint32_t number;     /* of the release to sign */
     cli_version version; /* what is current; has_version false: nothing is */
     bool has_version;
-    json_t *changes; /* against it; NULL when nothing is current */
-    bool has_kms;    /* the head will name this key service */
+    json_t *changes;      /* against it, or against nothing */
+    cli_terms terms;      /* of the head to sign */
+    json_t *policy_notes; /* what its policy loosens and tightens against the one before; of a first one, what it
+                             loosens */
+    bool has_kms;         /* the head will name this key service */
     rd_kms_id kms_id;
     bool is_sealed; /* so its code is uploaded as ciphertext */
     cli_kms kms;
@@ -44,7 +47,8 @@ void cli_deploy_job_show(const cli_deploy_job *job);
 bool cli_deploy_job_has_changes(const cli_deploy_job *job);
 /* The release, the changes and the forecast (may be NULL) as one document on stdout, with --json. */
 void cli_deploy_job_print_plan(const cli_deploy_job *job, const cli_forecast *forecast);
-/* Asks unless --yes; CANCELLED when the answer is no. */
+/* Asks unless --yes; CANCELLED when the answer is no. Where nobody can be asked, what lies in the owner's own files is
+ * his word already; what was prepared elsewhere is not: then USAGE, which says --yes. */
 int cli_deploy_job_confirm(const cli_deploy_job *job, rd_err *err) RD_NODISCARD;
 /* Registers the app when it is new, signs, uploads, posts and follows until it serves (or returns once accepted when
  * detached), and prints the result. */

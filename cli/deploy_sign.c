@@ -59,26 +59,6 @@ static int sign_release(const cli_deploy_request *request, cli_signed_deploy *re
     return status;
 }
 
-int cli_policy_fill(const cli_profile *profile, rd_class class, rd_policy *ret, rd_err *err)
-{
-    if (profile->measurement_count == 0)
-        return rd_err_set(err, RD_E_CONFIG,
-                          "the profile lists no runtime measurements, so no enclave could be accepted");
-    *ret = (rd_policy){
-        .is_simulated = class == RD_CLASS_SIMULATED,
-        .tees = { RD_TEE_TDX },
-        .tees_count = 1,
-        .tcb = { RD_TCB_UP_TO_DATE, RD_TCB_SW_HARDENING_NEEDED },
-        .tcb_count = 2,
-        .max_collateral_age_s = 7 * 86400,
-    };
-    uint8_t mrtd[RD_MRTD_SIZE];
-    for (size_t i = 0; i < profile->measurement_count; i++)
-        if (rd_hex_decode(profile->measurements[i], 96, mrtd, sizeof mrtd) < 0 || rd_policy_add_mrtd(ret, mrtd) < 0)
-            return rd_err_set(err, RD_E_CONFIG, "measurement %zu of the profile is malformed", i + 1);
-    return 0;
-}
-
 /* The release that was first until now stays allowed, so that it serves until the new one does. */
 static void fill_releases(const cli_current *current, const rd_digest *release, rd_head *head)
 {
@@ -87,29 +67,18 @@ static void fill_releases(const cli_current *current, const rd_digest *release, 
         head->releases[head->releases_count++] = current->head.releases[0];
 }
 
-static void fill_kms(const cli_head_request *request, rd_head *head)
+static void fill_kms(const cli_head_request *request, const cli_terms *terms, rd_head *head)
 {
     if (!request->kms)
         return;
     head->kms[0] = *request->kms;
     head->kms_count = 1;
-    if (request->current->has_head)
-        head->grant_s = request->current->head.grant_s;
+    head->grant_s = terms->grant_s;
+    head->grant_requests = terms->grant_requests;
     if (request->secrets) {
         head->secrets_count = (uint32_t)request->secrets->count;
         rd_secrets_root(request->secrets->refs, request->secrets->count, &head->secrets_root);
     }
-}
-
-/* Policy and what goes with it: as it was, where the releases stay and where it is the owners' to change. */
-static int fill_policy(const cli_context *context, const cli_head_request *request, rd_head *head, rd_err *err)
-{
-    const cli_current *current = request->current;
-    if (current->has_head && (request->keeps_releases || cli_signer_is_delegated(request->signer))) {
-        head->policy = current->head.policy;
-        return 0;
-    }
-    return cli_policy_fill(context->profile, request->class, &head->policy, err);
 }
 
 /* Signed, and judged as everybody will who sees it: what a delegation does not allow fails here. */
@@ -165,9 +134,13 @@ int cli_head_sign(cli_context *context, const cli_head_request *request, cli_sig
         memcpy(head.releases, current->head.releases, sizeof head.releases);
         head.releases_count = current->head.releases_count;
     }
-    if (fill_policy(context, request, &head, err) < 0)
+    cli_terms terms;
+    if (request->terms)
+        terms = *request->terms;
+    else if (cli_terms_settle(context->profile, current, request->class, NULL, &terms, err) < 0)
         return -1;
-    fill_kms(request, &head);
+    head.policy = terms.policy;
+    fill_kms(request, &terms, &head);
     RD_CLEANUP(rd_buf_done) rd_buf document = { 0 };
     if (rd_head_encode(&head, &document, err) < 0 || seal_head(request, &document, ret, err) < 0)
         return -1;
@@ -206,6 +179,7 @@ int cli_deploy_sign(cli_context *context, const cli_deploy_request *request, cli
         .signer = request->signer,
         .class = request->class,
         .release = &ret->release_digest,
+        .terms = request->terms,
         .kms = request->kms,
         .secrets = request->secrets,
     };

@@ -7,6 +7,7 @@
 #include "cli/manifest.h"
 #include "cli/secrets.h"
 #include "cli/signer.h"
+#include "cli/terms.h"
 
 typedef struct cli_signed_head {
     rd_head_known known; /* what it is to whoever has seen it */
@@ -25,7 +26,8 @@ typedef struct cli_head_request {
     const cli_signer *signer; /* checked */
     rd_class class;
     const rd_digest *release; /* the one that counts from now on; the first one so far stays allowed */
-    bool keeps_releases;      /* instead: releases and policy stay as they are */
+    bool keeps_releases;      /* instead: releases stay as they are */
+    const cli_terms *terms;   /* NULL: as the current head has them; for a first head from the profile */
     const rd_kms_id *kms;     /* NULL: the app has no key service, and no secrets */
     const cli_secret_list *secrets;
 } cli_head_request;
@@ -38,15 +40,14 @@ typedef struct cli_deploy_request {
     uint32_t number;
     rd_digest code_digest;
     uint64_t code_size;
-    bool is_sealed; /* digest and size are of the ciphertext */
+    bool is_sealed;         /* digest and size are of the ciphertext */
+    const cli_terms *terms; /* as above */
     const rd_kms_id *kms;
     const cli_secret_list *secrets;
 } cli_deploy_request;
 
 /* One more than the highest release number that the plane holds: the numbers only need to grow. */
 int cli_release_number_next(cli_client *client, const rd_app_id *app, uint32_t *ret, rd_err *err) RD_NODISCARD;
-/* What this machine's profile asks of evidence. */
-int cli_policy_fill(const cli_profile *profile, rd_class class, rd_policy *ret, rd_err *err) RD_NODISCARD;
 int cli_head_sign(cli_context *context, const cli_head_request *request, cli_signed_head *ret,
                   rd_err *err) RD_NODISCARD;
 /* Signs the head, hands it to the plane with the list of its secrets, and remembers that it was the newest. */

@@ -158,7 +158,6 @@ void cli_diff_print(const cli_out *out, const cli_diff *diff)
             cli_note(out, "    …");
         has_skipped = false;
         cli_style style = line->mark == '+' ? CLI_GREEN : line->mark == '-' ? CLI_RED : CLI_PLAIN;
-        cli_note(out, "  %s%c %.*s%s", style ? cli_style_code(out, style) : "", line->mark, (int)line->size, line->text,
-                 style ? cli_style_code(out, CLI_PLAIN) : "");
+        cli_note_styled(out, style, "  %c %.*s", line->mark, (int)line->size, line->text);
     }
 }

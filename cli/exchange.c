@@ -5,6 +5,7 @@
 #include "common/base/text.h"
 #include "common/crypto/random.h"
 #include "common/model/evidence.h"
+#include "common/model/ohttp.h"
 #include "common/model/receipt.h"
 
 #include <stdlib.h>
@@ -119,6 +120,45 @@ int cli_exchange_send(cli_client *client, const char *url, cli_exchange *exchang
     rd_wipe(salt, strlen(salt));
     cli_answer_done(&answer);
     return status;
+}
+
+int cli_exchange_fetch_docs(cli_client *client, const char *url, const char *const *headers, json_t **ret, rd_err *err)
+{
+    size_t size = strlen(url);
+    while (size && url[size - 1] == '/')
+        size--;
+    RD_CLEANUP(rd_free_p) char *full = rd_asprintf("%.*s" RD_RUNTIME_PREFIX "docs", (int)size, url);
+    RD_CLEANUP(rd_buf_done) rd_buf text = { .size_max = CLI_DOCS_MAX };
+    if (cli_client_fetch(client, full, headers, &text, err) < 0)
+        return -1;
+    return cli_docs_parse(rd_buf_bytes(&text), ret, err);
+}
+
+static int check_plain(cli_context *context, const json_t *shown, const rd_app_id *app, json_t *steps, rd_err *err)
+{
+    RD_CLEANUP(cli_docs_done) cli_docs docs;
+    int64_t now_us = rd_clock_wall_us(context->clock);
+    if (cli_docs_open(shown, app, cli_profile_get(context->profile, CLI_SET_STATE_DIR), &now_us, &docs, steps, err) <
+            0 ||
+        cli_docs_check_pin(context, &docs, steps, err) < 0)
+        return -1;
+    if (!docs.release.is_plain) {
+        (void)rd_err_set(err, RD_E_PLAIN_REFUSED, "release %u takes sealed requests alone", docs.release.number);
+        return cli_step_failed(steps, "plain", err);
+    }
+    (void)json_array_clear(steps);
+    cli_step(steps, "plain", true, "release %u lets requests come unsealed, says its owner; read before sending",
+             docs.release.number);
+    return 0;
+}
+
+int cli_exchange_ask_plain(cli_context *context, cli_client *client, const char *url, const rd_app_id *app,
+                           json_t *steps, rd_err *err)
+{
+    RD_CLEANUP(rd_json_free_p) json_t *shown = NULL;
+    if (cli_exchange_fetch_docs(client, url, NULL, &shown, err) < 0)
+        return cli_step_failed(steps, "answer", err);
+    return check_plain(context, shown, app, steps, err);
 }
 
 static bool is_of_statement(rd_bytes bundle, const rd_digest *named)

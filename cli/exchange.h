@@ -37,6 +37,14 @@ typedef struct cli_exchange {
 void cli_exchange_init(cli_exchange *exchange);
 void cli_exchange_done(cli_exchange *exchange);
 
+/* What the app's origin shows of itself, as an instance gave it: the documents that cli_docs_open verifies. headers may
+ * be NULL; a new reference. */
+int cli_exchange_fetch_docs(cli_client *client, const char *url, const char *const *headers, json_t **ret,
+                            rd_err *err) RD_NODISCARD;
+/* Before anything unsealed leaves: the app's head and release, verified here, of the release that --release names, and
+ * its owner's word that requests may come unsealed. One step on success, all on failure. PLAIN_REFUSED. */
+int cli_exchange_ask_plain(cli_context *context, cli_client *client, const char *url, const rd_app_id *app,
+                           json_t *steps, rd_err *err) RD_NODISCARD;
 /* Sends the request to the app's own origin with a fresh salt and nonce and reads answer and receipt. Statuses that the
  * function or its runtime chose are answers; the relay's own refusals are errors. */
 int cli_exchange_send(cli_client *client, const char *url, cli_exchange *exchange, int64_t timeout_us,

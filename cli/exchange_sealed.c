@@ -55,26 +55,14 @@ static int ask_evidence(sealed_try *try, rd_err *err)
     return status;
 }
 
-static int ask_docs(sealed_try *try, rd_err *err)
-{
-    RD_CLEANUP(rd_free_p) char *url = url_of(try, RD_RUNTIME_PREFIX "docs");
-    const char *const headers[] = { try->pin, NULL };
-    rd_buf text;
-    rd_buf_init(&text, CLI_DOCS_MAX);
-    int status = cli_client_fetch(try->client, url, headers, &text, err);
-    if (status == 0)
-        status = cli_docs_parse(rd_buf_bytes(&text), &try->exchange->docs, err);
-    rd_buf_done(&text);
-    return status;
-}
-
 static int ask(sealed_try *try, rd_err *err)
 {
-    if (ask_evidence(try, err) < 0 || ask_docs(try, err) < 0)
+    if (ask_evidence(try, err) < 0)
         return -1;
     RD_CLEANUP(rd_free_p) char *url = url_of(try, RD_RUNTIME_PREFIX "ohttp-keys");
     const char *const headers[] = { try->pin, NULL };
-    if (cli_client_fetch(try->client, url, headers, &try->keys, err) < 0)
+    if (cli_exchange_fetch_docs(try->client, try->url, headers, &try->exchange->docs, err) < 0 ||
+        cli_client_fetch(try->client, url, headers, &try->keys, err) < 0)
         return -1;
     if (try->exchange->collateral.size > 0)
         return 0;

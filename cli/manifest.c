@@ -5,6 +5,7 @@
 #include "cli/yaml.h"
 #include "common/base/mem.h"
 #include "common/base/text.h"
+#include "common/model/head.h"
 #include "common/model/json.h"
 
 #include <stdio.h>
@@ -48,9 +49,27 @@ static int read_env(const json_t *value, void *into, const char *pointer RD_UNUS
 }
 
 #define AT(member)  offsetof(cli_manifest, member)
-#define AT_L(limit) offsetof(rd_release_limits, limit)
+#define AT_L(limit) AT(release.limits.limit)
 
+static int read_policy(const json_t *value, void *into, const char *pointer, rd_err *err)
+{
+    cli_manifest *manifest = into;
+    const char *path = json_string_value(value);
+    if (path && path[0] && !manifest->is_prepared) {
+        manifest->policy = path[0] == '/' ? rd_strdup(path) : rd_asprintf("%s/%s", manifest->dir, path);
+        return 0;
+    }
+    (void)rd_err_set(err, RD_E_JSON_TYPE, "%s",
+                     manifest->is_prepared ? "a policy is set by redoubt deploy, from a file of its owner's"
+                                           : "policy must name a file");
+    return rd_err_at(err, pointer);
+}
+
+/* Of a request, in the release; of grants, in the head. */
 static const rd_json_field limit_fields[] = {
+    { "grant_s", RD_JSON_U32, AT(grant_s), RD_OPTIONAL, RD_HEAD_GRANT_S_MIN, RD_HEAD_GRANT_S_MAX },
+    { "grant_requests", RD_JSON_U64, AT(grant_requests), RD_OPTIONAL, RD_HEAD_GRANT_REQUESTS_MIN,
+      RD_HEAD_GRANT_REQUESTS_MAX },
     { "request_bytes", RD_JSON_U32, AT_L(request_bytes), RD_OPTIONAL, RD_BODY_BYTES_MIN, RD_BODY_BYTES_MAX },
     { "response_bytes", RD_JSON_U32, AT_L(response_bytes), RD_OPTIONAL, RD_BODY_BYTES_MIN, RD_BODY_BYTES_MAX },
     { "time_ms", RD_JSON_U32, AT_L(time_ms), RD_OPTIONAL, 1, RD_TIME_MS_MAX },
@@ -88,7 +107,8 @@ static const rd_json_field manifest_fields[] = {
     { "logs", RD_JSON_ENUM, AT(logs), RD_OPTIONAL, .names = log_forms },
     { "env", RD_JSON_CUSTOM, AT(release), RD_OPTIONAL, .parse = read_env },
     { "egress", RD_JSON_CUSTOM, 0, RD_OPTIONAL, .parse = cli_manifest_read_egress },
-    { "limits", RD_JSON_OBJECT, AT(release.limits), RD_OPTIONAL, .fields = limit_fields },
+    { "limits", RD_JSON_OBJECT, 0, RD_OPTIONAL, .fields = limit_fields },
+    { "policy", RD_JSON_CUSTOM, 0, RD_OPTIONAL, .parse = read_policy },
     { "resources", RD_JSON_OBJECT, AT(release.resources), RD_OPTIONAL, .fields = resource_fields },
     { "instances", RD_JSON_OBJECT, 0, RD_OPTIONAL, .fields = instance_fields },
     RD_JSON_END,
@@ -251,7 +271,11 @@ int cli_manifest_load(const char *path, cli_manifest *ret, rd_err *err)
 int cli_manifest_from_settings(const char *name, const json_t *settings, cli_manifest *ret, rd_err *err)
 {
     *ret = (cli_manifest){
-        .instances_min = 1, .instances_max = 1, .idle_s = IDLE_S_DEFAULT, .path = rd_strdup("prepared in the dashboard")
+        .instances_min = 1,
+        .instances_max = 1,
+        .idle_s = IDLE_S_DEFAULT,
+        .path = rd_strdup("prepared in the dashboard"),
+        .is_prepared = true,
     };
     rd_release_init(&ret->release);
     ret->release.resources = (rd_resources){ 0 }; /* filled by check */
@@ -260,6 +284,12 @@ int cli_manifest_from_settings(const char *name, const json_t *settings, cli_man
     int status = rd_json_read(document, manifest_fields, RD_UNKNOWN_REFUSED, "", ret, err);
     json_decref(document);
     return status < 0 ? -1 : check(ret, err);
+}
+
+void cli_manifest_set_policy(cli_manifest *manifest, const char *path)
+{
+    free(manifest->policy);
+    manifest->policy = rd_strdup(path);
 }
 
 int cli_manifest_set_engine(cli_manifest *manifest, const char *name, rd_err *err)
@@ -279,6 +309,7 @@ void cli_manifest_done(cli_manifest *manifest)
     free(manifest->main);
     free(manifest->dir);
     free(manifest->path);
+    free(manifest->policy);
     rd_release_done(&manifest->release);
     *manifest = (cli_manifest){ .dir = NULL };
 }

@@ -39,6 +39,8 @@ static int read_ca(const cli_manifest *manifest, const char *text, rd_buf *ret, 
     RD_CLEANUP(rd_free_p) uint8_t *data = NULL;
     size_t size = strlen(text);
     if (!rd_starts_with(text, "-----BEGIN")) {
+        if (manifest->is_prepared)
+            return rd_err_set(err, RD_E_CLI_MANIFEST, "what was prepared elsewhere names no file: ca must be PEM");
         RD_CLEANUP(rd_free_p)
         char *path = text[0] == '/' || !manifest->dir ? rd_strdup(text) : rd_asprintf("%s/%s", manifest->dir, text);
         if (cli_read_file(path, CA_FILE_MAX, &data, &size, err) < 0)

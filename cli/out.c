@@ -66,6 +66,21 @@ void cli_note(const cli_out *out, const char *fmt, ...)
     (void)fputc('\n', stderr);
 }
 
+void cli_note_styled(const cli_out *out, cli_style style, const char *fmt, ...)
+{
+    if (out->is_quiet)
+        return;
+    va_list args;
+    va_start(args, fmt);
+    char *text = NULL;
+    (void)fputs(cli_style_code(out, style), stderr);
+    if (vasprintf(&text, fmt, args) >= 0)
+        put_clean(stderr, text, false);
+    va_end(args);
+    free(text);
+    (void)fprintf(stderr, "%s\n", cli_style_code(out, CLI_PLAIN));
+}
+
 void cli_print(const cli_out *out, const char *fmt, ...)
 {
     va_list args;

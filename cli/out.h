@@ -28,6 +28,8 @@ const char *cli_style_code(const cli_out *out, cli_style style);
 
 /* A line for people on stderr, unless quiet. */
 void cli_note(const cli_out *out, const char *fmt, ...) RD_PRINTF(2, 3);
+/* The same in one style, for a text that is not ours: no escape of it is obeyed. */
+void cli_note_styled(const cli_out *out, cli_style style, const char *fmt, ...) RD_PRINTF(3, 4);
 /* A line of the result on stdout. */
 void cli_print(const cli_out *out, const char *fmt, ...) RD_PRINTF(2, 3);
 /* One JSON document and a newline on stdout; compact off a terminal. Steals nothing. */

@@ -63,5 +63,6 @@ export function signBox(manifest, source, onDone) {
 }
 function changes(plan) {
   const rows = (plan.changes || []).map((one) => [one.module ? `${one.member} ${one.module}` : one.member, one.module ? `+${one.added} −${one.removed} lines` : `${JSON.stringify(one.from)} → ${JSON.stringify(one.to)}`]);
-  return h("dl.facts", {}, [["release", plan.number], ["class", plan.class], ["code", plan.code], ...(rows.length ? rows : [["changes", plan.has_changes === false ? "none" : "a first version"]])].map(([name, value]) => [h("dt", {}, String(name)), h("dd", {}, String(value))]));
+  const notes = (plan.policy || []).map((one) => [`policy${one.member}`, `${one.effect}: ${one.text}`]);
+  return h("dl.facts", {}, [["release", plan.number], ["class", plan.class], ["code", plan.code], ...(plan.app ? [] : [["changes", "a first version"]]), ...(rows.length || !plan.app ? rows : [["changes", "none"]]), ...notes].map(([name, value]) => [h("dt", {}, String(name)), h("dd", {}, String(value))]));
 }

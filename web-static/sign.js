@@ -33,12 +33,13 @@ function releaseOf(app, number, code, size, settings) {
     resources: { cpu_m: settings.cpu_m, memory_bytes: settings.memory_bytes } };
 }
 
+// Policy and limits stay as the owner signed them last: what this page is told about runtimes makes a first policy alone.
 async function headOf(app, before, release, measurements) {
   const kept = before?.document.releases[0];
   return { type: "redoubt/head/v1", app, seq: before ? before.document.seq + 1 : 1, prev: before ? f.digestText(before.digest) : null, class: "simulated",
     releases: kept && kept !== release ? [release, kept] : [release],
-    policy: { type: "redoubt/policy/v1", simulated: true, tees: ["tdx"], tcb: ["UpToDate", "SWHardeningNeeded"], measurements: measurements.map((mrtd) => ({ mrtd })), debug: false, max_collateral_age_s: 604800 },
-    secrets: { count: 0, root: f.digestText(await f.H("secrets-v1")) }, kms: [], limits: {}, not_before: new Date(Math.floor(Date.now() / 1000 - 60) * 1000).toISOString().replace(".000Z", ".000000Z"), expires: null };
+    policy: before?.document.policy ?? { type: "redoubt/policy/v1", simulated: true, tees: ["tdx"], tcb: ["UpToDate", "SWHardeningNeeded"], measurements: measurements.map((mrtd) => ({ mrtd })), debug: false, max_collateral_age_s: 604800 },
+    secrets: { count: 0, root: f.digestText(await f.H("secrets-v1")) }, kms: [], limits: before?.document.limits ?? {}, not_before: new Date(Math.floor(Date.now() / 1000 - 60) * 1000).toISOString().replace(".000Z", ".000000Z"), expires: null };
 }
 
 // ---- in an owner's place ----
@@ -95,7 +96,7 @@ export async function deployHere(name, source, settings, measurements) {
   const numbers = (await list(`/v1/apps/${app.id}/releases`)).map((release) => release.number);
   const release = await f.seal(releaseOf(app.id, Math.max(0, ...numbers) + 1, code, bundle.length, settings), "release-v1", pair);
   const digest = f.digestText(await f.H("release-v1", release.data));
-  const next = { ...(await headOf(app.id, before, digest, measurements)), ...(right ? { policy: before.document.policy, limits: before.document.limits, expires: right.document.not_after } : {}) };
+  const next = { ...(await headOf(app.id, before, digest, measurements)), ...(right ? { expires: right.document.not_after } : {}) };
   const head = await f.seal(next, "head-v1", pair);
   const envelopes = [rest(release.envelope, right, false), rest(head.envelope, right, true)];
   for (const [at, label] of ["release-v1", "head-v1"].entries()) await f.openSigned(envelopes[at], label, genesis, app.id);

@@ -43,7 +43,7 @@ int link_hub_init(link_hub *hub, rd_loop *loop, bool is_agent, size_t links_max,
     rd_buf_init(&hub->gather, GATHER_MAX * 2);
     hub->wire = rd_alloc(WIRE_SIZE);
     hub->plain = rd_alloc(PLAIN_SIZE);
-    hub->flusher = rd_flusher_new(loop, on_flush, hub);
+    hub->flusher = rd_flusher_new_last(loop, on_flush, hub);
     return 0;
 }
 

@@ -15,6 +15,9 @@ struct rd_loop {
     rd_loop_fn on_stop;
     rd_loop_fn on_reload;
     void *signal_context;
+    uv_prepare_t prepare;
+    rd_flusher *flushers, *last_flushers;
+    bool is_flushing;
 };
 
 int rd_loop_new(rd_loop **ret, rd_err *err)
@@ -26,6 +29,9 @@ int rd_loop_new(rd_loop **ret, rd_err *err)
         return rd_err_set(err, RD_E_IO, "event loop: %s", uv_strerror(rc));
     }
     loop->uv.data = loop;
+    (void)uv_prepare_init(&loop->uv, &loop->prepare);
+    loop->prepare.data = loop;
+    uv_unref((uv_handle_t *)&loop->prepare);
     *ret = loop;
     return 0;
 }
@@ -294,33 +300,75 @@ rd_watch *rd_watch_free(rd_watch *watch)
 /* ---- end of turn ---- */
 
 struct rd_flusher {
-    uv_prepare_t uv;
-    rd_loop_fn fn;
+    rd_flusher *next;
+    rd_loop *loop;
+    rd_loop_fn fn; /* NULL: given up while the list was gone through */
     void *context;
 };
 
+static void call_all(rd_flusher *first)
+{
+    for (rd_flusher *one = first; one; one = one->next)
+        if (one->fn)
+            one->fn(one->context);
+}
+
+static void drop_given_up(rd_flusher **at)
+{
+    while (*at) {
+        rd_flusher *one = *at;
+        if (one->fn) {
+            at = &one->next;
+            continue;
+        }
+        *at = one->next;
+        free(one);
+    }
+}
+
+static void drop_all_given_up(rd_loop *loop)
+{
+    drop_given_up(&loop->flushers);
+    drop_given_up(&loop->last_flushers);
+}
+
 static void on_prepare(uv_prepare_t *handle)
 {
-    rd_flusher *flusher = handle->data;
-    flusher->fn(flusher->context);
+    rd_loop *loop = handle->data;
+    loop->is_flushing = true;
+    call_all(loop->flushers);
+    call_all(loop->last_flushers);
+    loop->is_flushing = false;
+    drop_all_given_up(loop);
+}
+
+static rd_flusher *flusher_new(rd_loop *loop, rd_flusher **first, rd_loop_fn fn, void *context)
+{
+    rd_flusher *flusher = rd_alloc(sizeof *flusher);
+    *flusher = (rd_flusher){ .next = *first, .loop = loop, .fn = fn, .context = context };
+    *first = flusher;
+    if (!uv_is_active((uv_handle_t *)&loop->prepare))
+        (void)uv_prepare_start(&loop->prepare, on_prepare);
+    return flusher;
 }
 
 rd_flusher *rd_flusher_new(rd_loop *loop, rd_loop_fn fn, void *context)
 {
-    rd_flusher *flusher = rd_alloc(sizeof *flusher);
-    (void)uv_prepare_init(&loop->uv, &flusher->uv);
-    flusher->uv.data = flusher;
-    flusher->fn = fn;
-    flusher->context = context;
-    (void)uv_prepare_start(&flusher->uv, on_prepare);
-    uv_unref((uv_handle_t *)&flusher->uv);
-    return flusher;
+    return flusher_new(loop, &loop->flushers, fn, context);
+}
+
+rd_flusher *rd_flusher_new_last(rd_loop *loop, rd_loop_fn fn, void *context)
+{
+    return flusher_new(loop, &loop->last_flushers, fn, context);
 }
 
 rd_flusher *rd_flusher_free(rd_flusher *flusher)
 {
-    if (flusher)
-        uv_close((uv_handle_t *)&flusher->uv, on_closed_free);
+    if (!flusher)
+        return NULL;
+    flusher->fn = NULL;
+    if (!flusher->loop->is_flushing)
+        drop_all_given_up(flusher->loop);
     return NULL;
 }
 

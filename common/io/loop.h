@@ -58,9 +58,12 @@ void rd_watch_set(rd_watch *watch, bool want_read, bool want_write);
 /* Call before closing the descriptor. */
 rd_watch *rd_watch_free(rd_watch *watch);
 
-/* Calls fn in each turn just before the loop waits: the place to flush what a turn gathered. */
+/* Calls fn in each turn just before the loop waits: the place to flush what a turn gathered. What others' flushing puts
+ * somewhere has to be flushed behind them, or it waits until something else wakes the loop: those that write to sockets
+ * come last. */
 typedef struct rd_flusher rd_flusher;
 rd_flusher *rd_flusher_new(rd_loop *loop, rd_loop_fn fn, void *context);
+rd_flusher *rd_flusher_new_last(rd_loop *loop, rd_loop_fn fn, void *context);
 rd_flusher *rd_flusher_free(rd_flusher *flusher);
 
 /* Runs work on the thread pool, then done on the loop (with is_cancelled when the loop ended first). */

@@ -56,6 +56,8 @@ static void no_secrets_root(rd_digest *ret)
 }
 
 static const rd_json_field limits_fields[] = {
+    { "grant_requests", RD_JSON_U64, offsetof(rd_head, grant_requests), RD_OPTIONAL, .min = RD_HEAD_GRANT_REQUESTS_MIN,
+      .max = RD_HEAD_GRANT_REQUESTS_MAX },
     { "grant_s", RD_JSON_U32, offsetof(rd_head, grant_s), RD_OPTIONAL, .min = RD_HEAD_GRANT_S_MIN,
       .max = RD_HEAD_GRANT_S_MAX },
     RD_JSON_END,
@@ -100,6 +102,8 @@ static int check_secrets(const rd_head *head, rd_err *err)
         return refuse_at(err, "/secrets/count", RD_E_JSON_RANGE, "secrets need a KMS");
     if (head->kms_count == 0 && head->grant_s > 0)
         return refuse_at(err, "/limits/grant_s", RD_E_JSON_RANGE, "grants need a KMS");
+    if (head->kms_count == 0 && head->grant_requests > 0)
+        return refuse_at(err, "/limits/grant_requests", RD_E_JSON_RANGE, "grants need a KMS");
     return 0;
 }
 
@@ -142,6 +146,8 @@ static json_t *kms_to_json(const rd_head *head)
 static json_t *limits_to_json(const rd_head *head)
 {
     json_t *limits = json_object();
+    if (head->grant_requests > 0)
+        rd_json_set_int(limits, "grant_requests", (int64_t)head->grant_requests);
     if (head->grant_s > 0)
         rd_json_set_int(limits, "grant_s", head->grant_s);
     return limits;
@@ -179,6 +185,13 @@ void rd_head_digest(rd_bytes canonical, rd_digest *ret)
 uint32_t rd_head_grant_s(const rd_head *head)
 {
     return head->grant_s > 0 ? head->grant_s : RD_HEAD_GRANT_S_DEFAULT;
+}
+
+uint64_t rd_head_grant_requests(const rd_head *head, bool has_protected_clock)
+{
+    if (head->grant_requests > 0 || has_protected_clock)
+        return head->grant_requests;
+    return RD_HEAD_GRANT_REQUESTS_DEFAULT;
 }
 
 int64_t rd_head_grant_end_us(const rd_head *head, int64_t now_us)
@@ -278,7 +291,7 @@ static int check_within(const rd_head *head, const rd_head *base, const rd_deleg
         return refuse_at(err, "/policy", RD_E_DELEGATION, "the policy is the owners' to change");
     if (head->kms_count != base->kms_count || (head->kms_count > 0 && !rd_kms_id_equal(&head->kms[0], &base->kms[0])))
         return refuse_at(err, "/kms", RD_E_DELEGATION, "the key service is the owners' to change");
-    if (head->grant_s != base->grant_s)
+    if (head->grant_s != base->grant_s || head->grant_requests != base->grant_requests)
         return refuse_at(err, "/limits", RD_E_DELEGATION, "limits are the owners' to change");
     if (!(given->may & RD_MAY_RELEASE) && !lists_all_of(base, head))
         return refuse_at(err, "/releases", RD_E_DELEGATION, "the key may not add releases");

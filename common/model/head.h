@@ -16,6 +16,10 @@
 #define RD_HEAD_GRANT_S_MIN     300u
 #define RD_HEAD_GRANT_S_MAX     604800u
 #define RD_HEAD_GRANT_S_DEFAULT 21600u
+/* Requests that one grant covers: 25000 a second for eleven hours, where nothing is said. */
+#define RD_HEAD_GRANT_REQUESTS_MIN     100
+#define RD_HEAD_GRANT_REQUESTS_MAX     INT64_C(1000000000000)
+#define RD_HEAD_GRANT_REQUESTS_DEFAULT UINT64_C(1000000000)
 
 typedef struct rd_head {
     rd_app_id app;
@@ -28,9 +32,10 @@ typedef struct rd_head {
     rd_policy policy;
     rd_kms_id kms[RD_HEAD_KMS_MAX]; /* who gives keys and secrets, in order; none: the app has neither */
     size_t kms_count;
-    uint32_t secrets_count; /* 0 without a KMS */
-    rd_digest secrets_root; /* over name, version and ciphertext of every secret; ignored when there is none */
-    uint32_t grant_s;       /* the term of a grant; 0: left out, the default */
+    uint32_t secrets_count;  /* 0 without a KMS */
+    rd_digest secrets_root;  /* over name, version and ciphertext of every secret; ignored when there is none */
+    uint32_t grant_s;        /* the term of a grant; 0: left out, the default */
+    uint64_t grant_requests; /* after how many answers a grant ends; 0: left out */
     int64_t not_before_us;
     bool has_expires;
     int64_t expires_us;
@@ -45,6 +50,9 @@ int rd_head_encode(const rd_head *head, rd_buf *out, rd_err *err) RD_NODISCARD;
 void rd_head_digest(rd_bytes canonical, rd_digest *ret);
 /* Seconds that a grant under this head holds. */
 uint32_t rd_head_grant_s(const rd_head *head);
+/* Answers after which a grant under this head ends; 0: after its term alone. Where the head says nothing there is a cap
+ * all the same for a platform without a clock that its host cannot stop. */
+uint64_t rd_head_grant_requests(const rd_head *head, bool has_protected_clock);
 /* When a grant ends that is given now under this head: after that term, and not after the head itself. */
 int64_t rd_head_grant_end_us(const rd_head *head, int64_t now_us);
 /* HEAD_TIME when now is ahead of not_before, or not ahead of expires. */

@@ -81,6 +81,8 @@ void rd_policy_loosenings(const rd_policy *policy, rd_policy_notes *ret)
              policy->max_collateral_age_s / 86400);
     for (size_t i = 0; i < policy->measurements_count; i++)
         review_item(policy, i, ret);
+    if (!policy->is_simulated && policy->platforms_count == 0)
+        note(ret, RD_POLICY_LOOSENS, "/platforms", "any genuine machine is accepted, whoever holds it");
     if (policy->td.allows_migratable)
         note(ret, RD_POLICY_LOOSENS, "/td/migratable", "the TD can leave the machine that was verified");
     if (policy->td.allows_sept_ve)

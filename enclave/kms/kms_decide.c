@@ -212,6 +212,14 @@ static int learn(kms_front *front, const decision *d, rd_err *err)
     return 0;
 }
 
+/* A TD's time stamp counter is out of its host's reach, simulated or behind AMD's it is not (yet). */
+static uint64_t requests_max(const decision *d)
+{
+    const rd_verdict *verdict = &d->report.verdict;
+    bool has_protected_clock = d->head.class == RD_CLASS_HARDWARE && verdict->claims.tee == RD_TEE_TDX;
+    return rd_head_grant_requests(&d->head, has_protected_clock);
+}
+
 static int ask_root(kms_front *front, const decision *d, kms_told_record *told, rd_buf *ret, rd_err *err)
 {
     const rd_statement *asked = &d->evidence.statement;
@@ -219,6 +227,7 @@ static int ask_root(kms_front *front, const decision *d, kms_told_record *told, 
     RD_CLEANUP(rd_buf_done) rd_buf more = { .size_max = KMS_CHANNEL_MAX };
     kms_ask_grant ask = { .head_seq = d->head.seq,
                           .epoch = asked->epoch,
+                          .requests_max = requests_max(d),
                           .not_before_us = d->now_us,
                           .not_after_us = rd_head_grant_end_us(&d->head, d->now_us),
                           .statement_size = (uint32_t)statement->size,

@@ -26,6 +26,7 @@ static const uint8_t protocols[] = { 2, 'h', '2', 8, 'h', 't', 't', 'p', '/', '1
 struct encl_channels {
     encl_identity *identity;
     encl_platform *platform;
+    const rd_clock *clock;
     rd_app_id app;
     char name[RD_APP_ID_TEXT_SIZE]; /* "app-…": the first label of the name that clients ask for */
     rd_p256_key *key;
@@ -42,19 +43,14 @@ struct encl_channel {
     bool wants_room;
 };
 
-static int64_t now_us(void)
-{
-    struct timespec now;
-    (void)clock_gettime(CLOCK_BOOTTIME, &now);
-    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
-}
-
-encl_channels *encl_channels_new(encl_identity *identity, encl_platform *platform, const rd_app_id *app)
+encl_channels *encl_channels_new(encl_identity *identity, encl_platform *platform, const rd_app_id *app,
+                                 const rd_clock *clock)
 {
     encl_channels *channels = rd_alloc(sizeof *channels);
     channels->identity = identity;
     channels->platform = platform;
     channels->app = *app;
+    channels->clock = clock;
     rd_app_id_format(app, channels->name);
     channels->name[3] = '-'; /* app_… is no DNS name */
     return channels;
@@ -147,14 +143,14 @@ static int renew_context(encl_channels *channels, rd_err *err)
     }
     SSL_CTX_free(channels->ctx);
     channels->ctx = ctx;
-    channels->made_us = now_us();
+    channels->made_us = rd_clock_boot_us(channels->clock);
     return 0;
 }
 
 /* A certificate that cannot be made again serves on until its day is over: evidence on a connection is fresh anyway. */
 static int need_context(encl_channels *channels, rd_err *err)
 {
-    int64_t now = now_us();
+    int64_t now = rd_clock_boot_us(channels->clock);
     if (channels->ctx != NULL && now - channels->made_us < CERT_RENEW_US)
         return 0;
     bool is_good = channels->ctx != NULL && now - channels->made_us < CERT_LIFE_US;
@@ -183,7 +179,7 @@ int encl_channel_open(encl_channels *channels, int fd, encl_channel **ret, rd_er
     }
     SSL_set_accept_state(ssl);
     encl_channel *channel = rd_alloc(sizeof *channel);
-    *channel = (encl_channel){ .channels = channels, .ssl = ssl, .opened_us = now_us() };
+    *channel = (encl_channel){ .channels = channels, .ssl = ssl, .opened_us = rd_clock_boot_us(channels->clock) };
     channels->count++;
     *ret = channel;
     return 0;
@@ -248,7 +244,7 @@ void encl_channel_end(encl_channel *channel)
 
 bool encl_channel_is_old(const encl_channel *channel)
 {
-    return now_us() - channel->opened_us > LIFE_US;
+    return rd_clock_boot_us(channel->channels->clock) - channel->opened_us > LIFE_US;
 }
 
 int encl_channel_evidence(const encl_channel *channel, const uint8_t nonce[RD_NONCE_SIZE], rd_buf *ret, rd_err *err)

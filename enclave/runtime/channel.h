@@ -4,6 +4,7 @@
 #ifndef ENCL_CHANNEL_H
 #define ENCL_CHANNEL_H
 
+#include "common/base/clock.h"
 #include "enclave/runtime/identity.h"
 
 #define ENCL_CHANNELS_MAX 128 /* connections at once; others of the instance's are plain */
@@ -11,8 +12,9 @@
 typedef struct encl_channels encl_channels; /* of an instance */
 typedef struct encl_channel encl_channel;   /* one connection */
 
-/* Everything is borrowed. Nothing is made before the first connection comes. */
-encl_channels *encl_channels_new(encl_identity *identity, encl_platform *platform, const rd_app_id *app);
+/* Everything is borrowed. Nothing is made before the first connection comes. Ages are told by the clock's boot time. */
+encl_channels *encl_channels_new(encl_identity *identity, encl_platform *platform, const rd_app_id *app,
+                                 const rd_clock *clock);
 /* Wipes the key. Its connections are closed. */
 encl_channels *encl_channels_free(encl_channels *channels);
 
@@ -34,7 +36,8 @@ bool encl_channel_speaks_h2(const encl_channel *channel);
 bool encl_channel_wants_room(const encl_channel *channel);
 /* Nothing more is written (close_notify). */
 void encl_channel_end(encl_channel *channel);
-/* It was open for an hour: the answer that comes next is its last. */
+/* It was open for an hour: the answer that comes next is its last, and a WebSocket ends with the event that it is at.
+ */
 bool encl_channel_is_old(const encl_channel *channel);
 
 /* Appends an evidence bundle of purpose channel over nonce, the certificate's key and the exporter of this session.

@@ -165,11 +165,17 @@ static int64_t boot_us(void)
     return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
 }
 
+/* So far, by this instance. */
+static uint64_t answers_of(const encl_instance *instance)
+{
+    return instance->server == NULL ? 0 : encl_server_answers(instance->server);
+}
+
 /* Without evidence: a nonce is wanted first. */
 static void wish_for_nonce(encl_instance *instance)
 {
     const uint8_t none = 0;
-    encl_grant_wished(instance->grant, boot_us());
+    encl_grant_wished(instance->grant, boot_us(), answers_of(instance));
     encl_uplink_send(&instance->uplink, ENCL_CONTROL_GRANT_WANTED, rd_bytes_of(&none, 1));
 }
 
@@ -182,7 +188,7 @@ static int wish_for_grant(encl_instance *instance, const uint8_t nonce[RD_NONCE_
     if (encl_identity_grant_evidence(instance->identity, encl_grant_public(instance->grant), &instance->newest.digest,
                                      nonce, &statement, &wish, err) < 0)
         return rd_err_wrap(err, "evidence for a grant");
-    encl_grant_asked(instance->grant, nonce, instance->newest.seq, rd_buf_bytes(&statement), now);
+    encl_grant_asked(instance->grant, nonce, instance->newest.seq, rd_buf_bytes(&statement), now, answers_of(instance));
     encl_uplink_send(&instance->uplink, ENCL_CONTROL_GRANT_WANTED, rd_buf_bytes(&wish));
     return 0;
 }
@@ -242,7 +248,8 @@ static int load_function(encl_instance *instance, rd_err *err)
 static int open_server(encl_instance *instance, rd_err *err)
 {
     instance->receipts = encl_receipts_new(instance->identity, instance->platform, &instance->app);
-    instance->channels = encl_channels_new(instance->identity, instance->platform, &instance->app.id);
+    instance->channels =
+        encl_channels_new(instance->identity, instance->platform, &instance->app.id, rd_clock_system());
     const encl_server_parts parts = { .epoll_fd = instance->epoll_fd,
                                       .listen_fd = instance->http_fd,
                                       .function = instance->function,
@@ -449,7 +456,7 @@ static void take_event(encl_instance *instance, const struct epoll_event *event)
         if (encl_uplink_accept(&instance->uplink)) {
             instance->orphan_until_us = 0;
             send_state(instance);
-            if (instance->grant != NULL && boot_us() >= encl_grant_renew_us(instance->grant))
+            if (instance->grant != NULL && encl_grant_is_due(instance->grant, boot_us(), answers_of(instance)))
                 wish_for_nonce(instance); /* the controller before may not have passed it on */
         }
         return;
@@ -465,6 +472,8 @@ static int grant_timeout_ms(const encl_instance *instance, int timeout)
 {
     if (instance->grant == NULL || !encl_grant_is_held(instance->grant))
         return timeout;
+    if (encl_grant_is_due(instance->grant, boot_us(), answers_of(instance)))
+        return 0;
     int64_t next_us = RD_MIN(encl_grant_renew_us(instance->grant), encl_grant_end_us(instance->grant));
     int64_t left_ms = RD_MIN((next_us - boot_us()) / 1000 + 1, (int64_t)86400000);
     int left = left_ms < 0 ? 0 : (int)left_ms;
@@ -491,12 +500,12 @@ static void keep_grant(encl_instance *instance)
     if (instance->grant == NULL || !encl_grant_is_held(instance->grant))
         return;
     int64_t now = boot_us();
-    uint64_t cap = encl_grant_requests_max(instance->grant);
-    if (now >= encl_grant_end_us(instance->grant) || (cap > 0 && encl_server_answers(instance->server) >= cap)) {
+    uint64_t answers = answers_of(instance);
+    if (encl_grant_has_ended(instance->grant, now, answers)) {
         rd_err err = RD_ERR_INIT;
         (void)rd_err_set(&err, RD_E_GRANT_EXPIRED, "the grant of the key service has ended");
         fail(instance, &err);
-    } else if (now >= encl_grant_renew_us(instance->grant)) {
+    } else if (encl_grant_is_due(instance->grant, now, answers)) {
         wish_for_nonce(instance);
     }
 }

@@ -161,10 +161,30 @@ static bool may_take(encl_server *server, encl_conn *conn)
     return true;
 }
 
+/* The socket ends with this code, and the function hears of it. */
+static void give_up(encl_server *server, encl_conn *conn, uint16_t code)
+{
+    encl_ws_close(encl_socket_frames(conn->socket), code, RD_BYTES_NULL);
+    encl_socket_lose(conn->socket, code);
+    server_unpark(server, conn);
+    server_release(server, conn);
+    conn->state = ENCL_CONN_ANSWERED;
+}
+
+/* What its peer verified when it opened holds no longer: whoever comes again verifies again. */
+static bool is_over(const encl_conn *conn)
+{
+    return encl_channel_is_old(conn->channel) && !encl_ws_is_closed(encl_socket_frames(conn->socket));
+}
+
 void sockets_go(encl_server *server, encl_conn *conn)
 {
-    while (may_take(server, conn) && take(server, conn))
-        ;
+    while (may_take(server, conn)) {
+        if (is_over(conn))
+            give_up(server, conn, ENCL_WS_GOING_AWAY);
+        else if (!take(server, conn))
+            return;
+    }
 }
 
 void sockets_leave(encl_server *server, encl_conn *conn)
@@ -209,16 +229,6 @@ void sockets_drain(encl_server *server)
         conn->state = ENCL_CONN_ANSWERED;
         sockets_go(server, conn);
     }
-}
-
-/* The socket ends with this code, and the function hears of it. */
-static void give_up(encl_server *server, encl_conn *conn, uint16_t code)
-{
-    encl_ws_close(encl_socket_frames(conn->socket), code, RD_BYTES_NULL);
-    encl_socket_lose(conn->socket, code);
-    server_unpark(server, conn);
-    server_release(server, conn);
-    conn->state = ENCL_CONN_ANSWERED;
 }
 
 void sockets_expire(encl_server *server, encl_conn *conn, int64_t now)

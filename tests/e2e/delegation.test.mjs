@@ -123,3 +123,18 @@ test("a changed delegation, base or signature verifies nowhere", { timeout: 1200
     await assert.rejects(openSigned({ document, signatures: [{ ...newest.signature, ...change }] }, "head-v1", genesis, app));
   await assert.rejects(openSigned({ document, signatures: [newest.signature, newest.signature] }, "head-v1", genesis, app));
 });
+
+test("how long grants hold is the owner's, stays until he says otherwise, and reaches what runs", { timeout: 120000 }, async () => {
+  const by = await worker.with(), manifest = (limits) => writeFileSync(join(stack.dir, "src-daily", "redoubt.json"), JSON.stringify({ name: "daily", main: "index.js", plain: true, resources: { cpu_m: 1000 }, ...limits }));
+  manifest({ limits: { grant_s: 900, grant_requests: 5000 } });
+  await refused(/owners' to change/, "deploy", write("terms"), "--yes", by);
+  const deployed = await stack.cli("deploy", write("terms"), "--yes");
+  assert.equal(deployed.code, 0, deployed.stderr);
+  assert.match(deployed.stderr, /limits\.grant_s {2}0 -> 900\n +limits\.grant_requests {2}0 -> 5000/);
+  await said("terms");
+  manifest({});
+  assert.equal((await stack.cli("deploy", write("kept"), "--yes", by)).code, 0);
+  assert.equal((await stack.cli("rollback", "daily", "--yes")).code, 0);
+  for (const head of (await heads()).slice(0, 3)) assert.deepEqual(head.limits, { grant_requests: 5000, grant_s: 900 });
+  await said("terms");
+});

@@ -14,6 +14,7 @@ if (!vectors) console.log("skipped: no vectors (set REDOUBT_VECTORS)");
 const hex = (byte, size = 48) => byte.repeat(size);
 const safe = { type: "redoubt/policy/v1", simulated: false, debug: false, tees: ["tdx"], tcb: ["UpToDate", "SWHardeningNeeded"], max_collateral_age_s: 604800,
   measurements: [{ mrtd: hex("44"), rtmr0: hex("00"), rtmr1: [hex("01"), hex("02")], rtmr2: hex("03") }] };
+const named = { ...safe, platforms: [hex("05", 32)] };
 let dir;
 before(() => { dir = mkdtempSync(join(tmpdir(), "redoubt-policy-")); });
 after(() => rmSync(dir, { recursive: true, force: true }));
@@ -29,12 +30,14 @@ function redoubt(...args) {
 }
 
 test("check: a safe policy has no loosening; its digest does not depend on spacing", async () => {
-  const pretty = JSON.parse((await redoubt("policy", "check", write("a.json", safe), "--json")).stdout);
-  const tight = JSON.parse((await redoubt("policy", "check", write("b.json", JSON.stringify(safe)), "--json")).stdout);
+  const pretty = JSON.parse((await redoubt("policy", "check", write("a.json", named), "--json")).stdout);
+  const tight = JSON.parse((await redoubt("policy", "check", write("b.json", JSON.stringify(named)), "--json")).stdout);
   assert.equal(pretty.valid, true);
   assert.deepEqual(pretty.loosens, []);
   assert.match(pretty.digest, /^sha256:[0-9a-f]{64}$/);
   assert.equal(pretty.digest, tight.digest);
+  const anywhere = JSON.parse((await redoubt("policy", "check", write("c.json", safe), "--json")).stdout);
+  assert.deepEqual(anywhere.loosens.map((l) => l.member), ["/platforms"], "whoever holds a genuine board (R8)");
 });
 
 test("check: each loosening by name, exit 0", async () => {

@@ -291,6 +291,35 @@ test("a release without plain refuses plain requests, at the relay and in the en
   for (const answer of refusals) assert.ok(answer.headers["redoubt-receipt"] && answer.headers["redoubt-error"] === "plain_refused");
 });
 
+test("a plain request leaves only when the owner's own documents, read first, allow it", { timeout: 120000 }, async () => {
+  const other = await stack.deploy("chatty", source);
+  const docsOf = async (host) => Buffer.from((await stack.invoke(host, OWN + "docs")).body);
+  const older = await docsOf(other.app), quiet = await docsOf(app);
+  const shows = (body) => ({ onAnswer: (x, answer) => { if (isPath(x, "docs")) answer.body = Buffer.from(body); } });
+  const flipped = () => { const docs = JSON.parse(quiet); docs.release.document = Buffer.from(Buffer.from(docs.release.document, "base64url").toString().replace('"plain":false', '"plain":true')).toString("base64url"); return JSON.stringify(docs); };
+  const plain = async (name, hooks, code, ...flags) => {
+    relay.reset(hooks);
+    const result = await relay.cli("invoke", name, "--data", MARKER, "--plain", "--json", ...flags);
+    assert.equal(result.code, code === "plain_refused" ? 4 : 6, `${code}: ${result.stdout}${result.stderr}`);
+    assert.match(result.stderr, new RegExp(code));
+    assert.match(result.stderr, /Nothing was sent/);
+    assert.ok(relay.seen.some((x) => isPath(x, "docs")));
+    assert.ok(!relay.seen.some((x) => x.isApp && x.method === "POST"), "the relay saw no request");
+    assert.ok(!relay.seen.some((x) => x.body.includes(MARKER)));
+  };
+  for (const flags of [[], ["--unverified"]]) await plain("quiet", {}, "plain_refused", ...flags);
+  await plain("quiet", shows(flipped()), "signature");
+  await plain("quiet", shows(older), "genesis_mismatch");
+  relay.reset();
+  const taken = await relay.cli("invoke", "chatty", "--data", MARKER, "--plain", "--json");
+  assert.equal(taken.code, 0, taken.stderr);
+  assert.equal(JSON.parse(taken.stdout).steps[0].name, "plain");
+  assert.ok(relay.seen.findIndex((x) => isPath(x, "docs")) < relay.seen.findIndex((x) => x.isApp && x.method === "POST"));
+  await stack.deploy("chatty", source, { plain: false });
+  await until("the release that takes sealed requests alone serves", async () => (await stack.cli("verify", "chatty")).code === 0);
+  await plain("chatty", shows(older), "head_rollback");
+});
+
 test("R41: whoever named one release sends nothing to the next, which the owner made of the app between two calls", { timeout: 120000 }, async () => {
   const first = (await stack.deploy("moving", source)).release, pinned = ["--release", first];
   const saved = join(stack.dir, "cli", "moving.json");

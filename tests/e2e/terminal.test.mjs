@@ -166,12 +166,16 @@ test("rollback: shows what changes, goes back to the last release that served, a
   assert.equal((await stack.json("invoke", name)).verified, true, "the head that the owner signed names what runs");
 });
 
+const prepare = async (name, code, settings) => (await stack.rest("POST", "/v1/prepared", { kind: "deploy", app: null, name, code: b64u(bundle(source(code))), settings })).code;
+const headOf = async (app) => JSON.parse(Buffer.from((await stack.rest("GET", `/v1/apps/${app}/heads/current`)).document, "base64url"));
+
 test("approve: what a page prepared is shown, signed here and deployed; a code works once", { timeout: 60000 }, async () => {
-  const prepare = () => stack.rest("POST", "/v1/prepared", { kind: "deploy", app: null, name: "by-page", code: b64u(bundle(source("approved"))), settings: { plain: true } });
-  const { code } = await prepare();
-  const asked = await stack.cli("approve", code, "--no-input");
-  if (asked.code !== 0) assert.match(asked.stderr, /--yes/);
-  const approved = await stack.cli("approve", asked.code === 0 ? (await prepare()).code : code, "--yes");
+  const code = await prepare("by-page", "approved", { plain: true });
+  const asked = await stack.cli("approve", code);
+  assert.equal(asked.code, 2, "nobody can be asked, and nobody said yes");
+  assert.match(asked.stderr, /--yes/);
+  assert.equal((await stack.cli("apps", "show", "by-page")).code, 3, "nothing was signed");
+  const approved = await stack.cli("approve", code, "--yes");
   assert.equal(approved.code, 0, approved.stderr);
   assert.match(approved.stderr, /approved|index\.js/);
   const app = (await stack.json("apps", "show", "by-page")).id;
@@ -179,4 +183,62 @@ test("approve: what a page prepared is shown, signed here and deployed; a code w
   assert.equal((await stack.json("invoke", "by-page")).verified, true);
   assert.notEqual((await stack.cli("approve", code, "--yes")).code, 0);
   assert.equal((await stack.cli("approve", "aaaa-aaaa", "--yes")).code, 3);
+});
+
+test("approve shows all that a hostile plane prepared (R7): for a new app what it grants, values to their ends, no escape of a terminal", { timeout: 60000 }, async () => {
+  const host = "a".repeat(60) + ".example.com", long = "x".repeat(300), place = (more) => [{ host, ...more }];
+  const shown = async (name, settings, ...flags) => {
+    const result = await stack.cli("approve", await prepare(name, "one", settings), ...flags);
+    assert.doesNotMatch(result.stderr, /[\x00-\x09\x0b-\x1f\x7f\u202e\u200b]/, "control characters and what reorders text");
+    return result;
+  };
+  const grants = { plain: true, open: true, logs: "clear", egress: place({}), env: { A: long + "1", B: "\x1b[2K\rhidden\u202e\u200b" }, limits: { time_ms: 30000 } };
+  const { code, stderr } = await shown("granting", grants, "--quiet");
+  assert.equal(code, 2);
+  for (const row of [/plain {2}false -> true/, /open {2}false -> true/, new RegExp(`egress \\+ .*"host":"${host}".*"secrets":\\[\\]`), /logs {2}"unsaid" -> "clear"/, /limits\.time_ms {2}10000 -> 30000/, /public_code {2}false -> true/,
+    new RegExp(`env\\.A {2}null -> "${long}1"\n`), /env\.B {2}null -> "\\u001B\[2K\\rhidden\\u202E\\u200B"/, /\+ export default/]) assert.match(stderr, row);
+  assert.equal((await shown("granting", grants, "--yes")).code, 0);
+  const app = (await stack.json("apps", "show", "granting")).id, { seq } = await headOf(app);
+  const other = await shown("granting", { ...grants, egress: place({ private: true, secrets: ["TOKEN"] }), env: { ...grants.env, A: long + "2" } });
+  assert.equal(other.code, 2);
+  for (const row of [/egress - .*"private":false.*"secrets":\[\]/, /egress \+ .*"private":true.*"secrets":\["TOKEN"\]/, new RegExp(`env\\.A {2}"${long}1" -> "${long}2"`)]) assert.match(other.stderr, row);
+  for (const settings of [{ policy: "/etc/hostname" }, { egress: place({ ca: "/etc/hostname" }) }]) {
+    const refused = await shown("granting", settings, "--yes");
+    assert.notEqual(refused.code, 0, "it names a file of this machine");
+    assert.match(refused.stderr, /file/);
+  }
+  assert.equal((await headOf(app)).seq, seq, "nothing was signed");
+});
+
+test("a policy is the owner's: it stays through deploy and rollback, and changes only in words, which are shown", { timeout: 120000 }, async () => {
+  const path = (name) => join(stack.dir, name), dir = join(stack.dir, "src-strict");
+  const strict = { type: "redoubt/policy/v1", simulated: true, debug: false, tees: ["tdx"], tcb: ["UpToDate"], max_collateral_age_s: 86400, measurements: [{ mrtd: stack.measurement }] };
+  writeFileSync(path("strict.json"), JSON.stringify(strict));
+  const { app } = await stack.deploy("strict", source("one"), { policy: "../strict.json" });
+  assert.deepEqual((await headOf(app)).policy, strict);
+  await stack.deploy("strict", source("two"));
+  assert.deepEqual((await headOf(app)).policy, strict, "a deploy that says nothing keeps it");
+  const alone = await stack.cli("rollback", "strict");
+  assert.equal(alone.code, 2, "nobody can be asked");
+  assert.match(alone.stderr, /--yes/);
+  const back = await stack.cli("rollback", "strict", "--yes");
+  assert.equal(back.code, 0, back.stderr);
+  assert.doesNotMatch(back.stderr, /policy/);
+  const { policy, seq } = await headOf(app);
+  assert.deepEqual(policy, strict, "so does a rollback");
+  for (const [more, args, reason] of [[{ tcb: ["Revoked"] }, [], /policy_unsafe/], [{ simulated: false }, [], /class_mismatch/], [{ surprise: 1 }, [], /json_unknown_member/]]) {
+    writeFileSync(path("other.json"), JSON.stringify({ ...strict, ...more }));
+    const refused = await stack.cli("deploy", dir, "--policy", path("other.json"), ...args);
+    assert.notEqual(refused.code, 0);
+    assert.match(refused.stderr, reason);
+  }
+  const plan = await stack.cli("deploy", dir, "--policy", "profile", "--plan", "--json");
+  const { changes, policy: notes } = JSON.parse(plan.stdout);
+  assert.deepEqual(changes.map((row) => row.member).filter((name) => name.startsWith("policy")), ["policy.tcb", "policy.max_collateral_age_s"]);
+  assert.deepEqual(notes.map((note) => `${note.effect} ${note.member}`), ["loosens /tcb", "loosens /max_collateral_age_s"]);
+  assert.equal((await headOf(app)).seq, seq);
+  const loose = await stack.cli("deploy", dir, "--policy", "profile");
+  assert.equal(loose.code, 0, loose.stderr);
+  assert.match(loose.stderr, /policy\.tcb \+ "SWHardeningNeeded"[^]*policy +loosens +\/tcb/);
+  assert.equal((await headOf(app)).policy.max_collateral_age_s, 604800);
 });

@@ -456,13 +456,43 @@ static void test_superseded(void **state)
     free(g);
 }
 
+/* R32: a third of the answers asks for the next grant, which counts from its own question. */
+static void test_counted(void **state)
+{
+    fixture *f = *state;
+    granted *g = rd_alloc(sizeof *g);
+    rd_err err = RD_ERR_INIT;
+    begin(f, g);
+    give(g, 3600000000, 9);
+    wait_serving(f, g);
+    for (int i = 0; i < 2; i++)
+        call(g);
+    assert_int_equal(g->h.wishes, 2);
+    call(g);
+    wait_wish(f, g, 3);
+    assert_int_equal(g->h.wish.size, 0);
+    g->nonce[0]++;
+    assert_int_equal(agent_enclave_nonce(g->h.enclave, g->nonce, RD_BYTES_NULL, &err), 0);
+    wait_wish(f, g, 4);
+    give(g, 3600000000, 9);
+    show(f, g); /* behind the grant on the same stream */
+    for (int i = 3; i < 11; i++)
+        call(g);
+    assert_false(g->h.is_failed);
+    call(g);
+    wait_ended(f, g);
+    assert_string_equal(g->h.reason, "grant_expired");
+    finish(g);
+    free(g);
+}
+
 int main(int argc, char **argv)
 {
     if (argc > 1 && strcmp(argv[1], "sim-tee") == 0)
         return agent_sim_tee_main(argc - 1, argv + 1);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_terms),      cmocka_unit_test(test_specialised_twice), cmocka_unit_test(test_newer_head),
-        cmocka_unit_test(test_superseded), cmocka_unit_test(test_nothing_starts),
+        cmocka_unit_test(test_superseded), cmocka_unit_test(test_nothing_starts),    cmocka_unit_test(test_counted),
     };
     return cmocka_run_group_tests_name("enclave_grant", tests, group_setup, group_teardown);
 }

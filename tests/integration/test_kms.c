@@ -70,15 +70,22 @@ static void test_keys_are_the_apps(void **state RD_UNUSED)
     app_free(second);
 }
 
-/* A head may ask for shorter terms. */
+/* R32: a head may ask for shorter terms, and for fewer answers; where it does not, a simulation gets a cap all the
+ * same. */
 static void test_term(void **state RD_UNUSED)
 {
     RD_CLEANUP(rd_grant_done) rd_grant grant = { .bytes = { 0 } };
+    RD_CLEANUP(rd_grant_done) rd_grant plain = { .bytes = { 0 } };
+    RD_CLEANUP(asking_done) kms_asking before = asking_of(world, app);
+    assert_int_equal(ask_grant(world, app, &before, &plain), RD_OK);
+    assert_int_equal(plain.payload.requests_max, RD_HEAD_GRANT_REQUESTS_DEFAULT);
     app->head.grant_s = 300;
+    app->head.grant_requests = 700;
     next_head(app);
     RD_CLEANUP(asking_done) kms_asking asking = asking_of(world, app);
     assert_int_equal(ask_grant(world, app, &asking, &grant), RD_OK);
     assert_int_equal(grant.payload.not_after_us - grant.payload.not_before_us, 300000000);
+    assert_int_equal(grant.payload.requests_max, 700);
 }
 
 /* --- who it is --- */

@@ -60,6 +60,8 @@ typedef struct server_world {
     char name[128];
     struct peer *peers[PEERS_MAX];
     size_t peers_count;
+    int64_t boot_us; /* of channels */
+    rd_clock clock;
 } server_world;
 
 typedef struct server_world_spec {
@@ -71,6 +73,11 @@ static inline int64_t world_time(void *context)
 {
     (void)context;
     return INT64_C(1790000000000000);
+}
+
+static inline int64_t world_boot(void *context)
+{
+    return ((server_world *)context)->boot_us;
 }
 
 static inline int world_random(void *context, uint8_t *out, size_t size)
@@ -133,6 +140,8 @@ static inline server_world *world_new(const server_world_spec *spec)
     if (world_leftover != NULL)
         world_free(world_leftover);
     server_world *w = world_leftover = rd_alloc(sizeof *w);
+    w->clock = (rd_clock){ .wall_us = world_time, .boot_us = world_boot, .context = w };
+    w->boot_us = 1000000;
     rd_err err = RD_ERR_INIT;
     const uint8_t nonce[RD_NONCE_SIZE] = { 1 };
     RD_CLEANUP(rd_buf_done) rd_buf bundle = { 0 };
@@ -145,7 +154,7 @@ static inline server_world *world_new(const server_world_spec *spec)
     world_load(w, spec);
     world_listen(w);
     w->receipts = encl_receipts_new(w->e.identity, w->e.platform, &w->e.app);
-    w->channels = encl_channels_new(w->e.identity, w->e.platform, &w->e.app.id);
+    w->channels = encl_channels_new(w->e.identity, w->e.platform, &w->e.app.id, &w->clock);
     rd_app_id_format(&w->e.app.id, text);
     (void)snprintf(w->name, sizeof w->name, "app-%s.apps.example", text + 4);
     w->tls = SSL_CTX_new(TLS_client_method());

@@ -63,6 +63,38 @@ static void test_changes(void **state RD_UNUSED)
     rd_release_done(&second);
 }
 
+/* A first version grants what it grants against nothing; terms and key service stand in the head. */
+static void test_first(void **state RD_UNUSED)
+{
+    rd_err err = RD_ERR_INIT;
+    cli_nothing nothing;
+    cli_nothing_init(&nothing);
+    rd_release release;
+    rd_release_init(&release);
+    RD_CLEANUP(rd_free_p) cli_terms *terms = rd_alloc(sizeof *terms);
+    rd_code_bundle code = bundle_of("index.js", "a\n");
+    rd_egress_entry place = { .port = 0 };
+    const rd_kms_id kms = { { 0 } };
+    terms->grant_s = 300;
+    release.is_plain = true;
+    assert_int_equal(rd_egress_place_parse("api.example.com", &place, &err), 0);
+    assert_int_equal(rd_egress_add(&release.egress, &place, &err), 0);
+    const cli_changed before = { .release = &nothing.release, .code = &nothing.code, .is_sealed = true };
+    const cli_changed after = { .release = &release, .code = &code, .terms = terms, .kms = &kms };
+    expect(cli_changes_list(&before, &after),
+           "[{\"member\":\"code\",\"module\":\"index.js\",\"added\":1,\"removed\":0},"
+           "{\"member\":\"main\",\"from\":null,\"to\":\"index.js\"},"
+           "{\"member\":\"plain\",\"from\":false,\"to\":true},"
+           "{\"member\":\"egress\",\"from\":[],\"to\":[{\"ca\":null,\"host\":\"api.example.com\","
+           "\"port\":443,\"private\":false,\"scheme\":\"https\",\"secrets\":[]}]},"
+           "{\"member\":\"public_code\",\"from\":false,\"to\":true},"
+           "{\"member\":\"kms\",\"from\":null,\"to\":\"kms_aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\"},"
+           "{\"member\":\"limits.grant_s\",\"from\":0,\"to\":300}]");
+    cli_nothing_done(&nothing);
+    rd_code_bundle_done(&code);
+    rd_release_done(&release);
+}
+
 static void test_forecast(void **state RD_UNUSED)
 {
 #define HOST(members) "{\"simulated\":true,\"state\":\"ready\",\"link\":\"up\"," members "}"
@@ -103,6 +135,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_changes),
+        cmocka_unit_test(test_first),
         cmocka_unit_test(test_forecast),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

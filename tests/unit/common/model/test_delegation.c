@@ -123,6 +123,7 @@ ROW(other_measurement, (void)!rd_policy_add_mrtd(&p->head.policy, (const uint8_t
 ROW(other_kms, p->head.kms[0].b[0] ^= 1)
 ROW(no_kms, p->head.kms_count = 0; p->head.secrets_count = 0)
 ROW(other_term, p->head.grant_s = 604800)
+ROW(other_cap, p->head.grant_requests = 1000)
 ROW(other_class, p->delegation.class = RD_CLASS_HARDWARE)
 ROW(base_is_newer, p->base.seq = 6)
 ROW(base_is_it, p->base.seq = 5)
@@ -168,6 +169,7 @@ static const struct {
     { "another key service", other_kms, RD_E_DELEGATION },
     { "no key service", no_kms, RD_E_DELEGATION },
     { "another term", other_term, RD_E_DELEGATION },
+    { "another cap of requests", other_cap, RD_E_DELEGATION },
     { "delegated for the other class", other_class, RD_E_DELEGATION },
     { "upon a newer one", base_is_newer, RD_E_HEAD_ROLLBACK },
     { "upon one of its number", base_is_it, RD_E_HEAD_ROLLBACK },

@@ -60,6 +60,7 @@ static const spoil rows[] = {
     { "grant_s without a KMS", "/limits/grant_s", "21600", RD_E_JSON_RANGE },
     { "grant_s too short", "/limits/grant_s", "299", RD_E_JSON_RANGE },
     { "grant_s too long", "/limits/grant_s", "604801", RD_E_JSON_RANGE },
+    { "grant_requests without a KMS", "/limits/grant_requests", "1000", RD_E_JSON_RANGE },
     { "limits missing", "/limits", NULL, RD_E_JSON_MISSING },
     { "not_before missing", "/not_before", NULL, RD_E_JSON_MISSING },
     { "not_before null", "/not_before", "null", RD_E_JSON_TYPE },
@@ -128,6 +129,12 @@ static const spoil kms_rows[] = {
     { "grant_s shortest (ok)", "/limits/grant_s", "300", RD_OK },
     { "grant_s longest (ok)", "/limits/grant_s", "604800", RD_OK },
     { "grant_s text", "/limits/grant_s", "\"300\"", RD_E_JSON_TYPE },
+    { "grant_requests left out (ok)", "/limits/grant_requests", NULL, RD_OK },
+    { "grant_requests fewest (ok)", "/limits/grant_requests", "100", RD_OK },
+    { "grant_requests most (ok)", "/limits/grant_requests", "1000000000000", RD_OK },
+    { "grant_requests too few", "/limits/grant_requests", "99", RD_E_JSON_RANGE },
+    { "grant_requests none", "/limits/grant_requests", "0", RD_E_JSON_RANGE },
+    { "grant_requests too many", "/limits/grant_requests", "1000000000001", RD_E_JSON_RANGE },
 };
 
 static void test_kms_and_secrets(void **state RD_UNUSED)
@@ -141,7 +148,10 @@ static void test_kms_and_secrets(void **state RD_UNUSED)
     head.secrets_count = 2;
     head.secrets_root = sample_digest(9);
     assert_int_equal(rd_head_grant_s(&head), RD_HEAD_GRANT_S_DEFAULT);
+    assert_int_equal(rd_head_grant_requests(&head, false), RD_HEAD_GRANT_REQUESTS_DEFAULT);
+    assert_int_equal(rd_head_grant_requests(&head, true), 0);
     head.grant_s = 600;
+    head.grant_requests = 5000;
     make(&head, &document);
     assert_int_equal(rd_head_parse(rd_buf_bytes(&document), &read, NULL), 0);
     make(&read, &again);
@@ -151,6 +161,8 @@ static void test_kms_and_secrets(void **state RD_UNUSED)
     assert_int_equal(read.secrets_count, 2);
     assert_true(rd_digest_equal(&read.secrets_root, &head.secrets_root));
     assert_int_equal(rd_head_grant_s(&read), 600);
+    assert_int_equal(rd_head_grant_requests(&read, false), 5000);
+    assert_int_equal(rd_head_grant_requests(&read, true), 5000);
     run_spoils(rd_buf_bytes(&document), parse, kms_rows, RD_ARRAY_LEN(kms_rows));
 }
 

@@ -20,24 +20,25 @@ static const struct {
     const char *text;
     const char *named[4];
 } loose_rows[] = {
-    { "{" SAFE "}", { NULL } },
+    { "{" SAFE "}", { "/platforms" } }, /* whoever holds a genuine board (R8) */
     { "{" SAFE ",\"advisories\":[],\"min_evaluation\":19,\"platforms\":[\"" HEX_64 "\"],\"snp\":{\"vcek_only\":true}}",
       { NULL } },
-    { "{" SAFE ",\"grace\":{\"tcb\":[\"OutOfDate\"],\"until\":\"2027-01-01T00:00:00Z\"}}", { "/grace" } },
-    { "{" SAFE ",\"td\":{\"migratable\":true,\"sept_ve\":true}}", { "/td/migratable", "/td/sept_ve" } },
+    { "{" SAFE ",\"grace\":{\"tcb\":[\"OutOfDate\"],\"until\":\"2027-01-01T00:00:00Z\"}}", { "/grace", "/platforms" } },
+    { "{" SAFE ",\"td\":{\"migratable\":true,\"sept_ve\":true}}", { "/platforms", "/td/migratable", "/td/sept_ve" } },
     { "{" SAFE ",\"sgx\":{\"provision_key\":true},\"snp\":{\"id_block\":true,\"masked_chip\":true}}",
-      { "/sgx/provision_key", "/snp/masked_chip" } },
-    { "{" SAFE ",\"snp\":{\"max_vmpl\":2,\"migration_agent\":true}}", { "/snp/max_vmpl", "/snp/migration_agent" } },
+      { "/platforms", "/sgx/provision_key", "/snp/masked_chip" } },
+    { "{" SAFE ",\"snp\":{\"max_vmpl\":2,\"migration_agent\":true}}",
+      { "/platforms", "/snp/max_vmpl", "/snp/migration_agent" } },
     { "{\"type\":\"redoubt/policy/v1\",\"simulated\":true,\"debug\":true,\"tees\":[\"tdx\"],\"tcb\":[\"OutOfDate\"],"
       "\"max_collateral_age_s\":604801,\"measurements\":[{\"mrtd\":\"" HEX_96 "\"}]}",
       { "/simulated", "/debug", "/tcb", "/max_collateral_age_s" } },
     { "{\"type\":\"redoubt/policy/v1\",\"simulated\":false,\"debug\":false,\"tees\":[\"tdx\"],\"tcb\":[],"
       "\"max_collateral_age_s\":604800,\"measurements\":[{\"mrtd\":\"" HEX_96 "\",\"rtmr1\":\"*\"}]}",
-      { "/measurements/0", "/measurements/0", "/measurements/0" } },
+      { "/measurements/0", "/measurements/0", "/measurements/0", "/platforms" } },
     { "{\"type\":\"redoubt/policy/v1\",\"simulated\":false,\"debug\":false,\"tees\":[\"sgx\"],\"tcb\":[],"
       "\"max_collateral_age_s\":604800,\"measurements\":[{\"mrsigner\":\"" HEX_64
       "\",\"isvprodid\":1,\"isvsvn_min\":2}]}",
-      { "/measurements/0" } },
+      { "/measurements/0", "/platforms" } },
 };
 
 static void test_loosenings(void **state RD_UNUSED)

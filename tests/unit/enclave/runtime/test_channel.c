@@ -29,7 +29,7 @@ static int setup(void **state)
     fixture *f = rd_alloc(sizeof(*f));
     memset(f->e.app.id.b, 0x31, sizeof f->e.app.id.b);
     fake_enclave_open(&f->e);
-    f->channels = encl_channels_new(f->e.identity, f->e.platform, &f->e.app.id);
+    f->channels = encl_channels_new(f->e.identity, f->e.platform, &f->e.app.id, rd_clock_system());
     char text[RD_APP_ID_TEXT_SIZE];
     rd_app_id_format(&f->e.app.id, text);
     (void)snprintf(f->name, sizeof f->name, "app-%s.apps.example", text + 4);
