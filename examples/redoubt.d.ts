@@ -1,7 +1,7 @@
 // What a function finds in Redoubt beside the web's own API (Request, Response, fetch, crypto, …: the editor's "lib": ["WebWorker", "ES2023"]).
 // In a script: /// <reference path="../redoubt.d.ts" />
 
-/** Texts of the manifest's `env`, and the app's secrets by name; a secret is read when it is used. */
+/** Texts of the manifest's `env`, and the app's secrets by name; a secret is read when it is used. One that an `egress` place lists is not here: `secret(name)`. */
 interface RedoubtEnv {
   readonly [name: string]: string;
 }

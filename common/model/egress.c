@@ -148,6 +148,24 @@ int rd_egress_add(rd_egress *egress, rd_egress_entry *entry, rd_err *err)
     return 0;
 }
 
+bool rd_egress_entry_carries(const rd_egress_entry *entry, rd_bytes secret)
+{
+    for (size_t i = 0; i < entry->secrets_count; i++) {
+        if (rd_bytes_equal(rd_bytes_str(entry->secrets[i]), secret))
+            return true;
+    }
+    return false;
+}
+
+bool rd_egress_carries(const rd_egress *egress, rd_bytes secret)
+{
+    for (size_t i = 0; i < egress->count; i++) {
+        if (rd_egress_entry_carries(&egress->items[i], secret))
+            return true;
+    }
+    return false;
+}
+
 const rd_egress_entry *rd_egress_find(const rd_egress *egress, bool is_plain, rd_bytes host, uint16_t port)
 {
     for (size_t i = 0; i < egress->count; i++) {

@@ -41,6 +41,11 @@ int rd_egress_place_parse(const char *text, rd_egress_entry *ret, rd_err *err) R
 int rd_egress_read(const json_t *value, void *egress, const char *pointer, rd_err *err);
 json_t *rd_egress_to_json(const rd_egress *egress);
 
+/* Whether a header of requests to this place may hold the secret, and whether one to any place may: then the secret
+ * itself stays out of the function. */
+bool rd_egress_entry_carries(const rd_egress_entry *entry, rd_bytes secret);
+bool rd_egress_carries(const rd_egress *egress, rd_bytes secret);
+
 /* The entry of this place, or NULL. */
 const rd_egress_entry *rd_egress_find(const rd_egress *egress, bool is_plain, rd_bytes host, uint16_t port);
 

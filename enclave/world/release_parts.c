@@ -55,7 +55,7 @@ void encl_world_env(const rd_release *release, const encl_app_keys *keys, rd_buf
     }
     for (size_t i = 0; keys && encl_app_keys_secret_name(keys, i); i++) {
         const char *name = encl_app_keys_secret_name(keys, i);
-        if (!is_env_name(name) || has_text(release, name))
+        if (!is_env_name(name) || has_text(release, name) || rd_egress_carries(&release->egress, rd_bytes_str(name)))
             continue;
         put_name(out, name);
         rd_buf_append_str(out, "null");

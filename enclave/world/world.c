@@ -23,6 +23,7 @@ typedef struct secret_reference {
 
 struct encl_world {
     encl_world_host host;
+    const rd_egress *list;
     encl_egress *egress;
     const encl_app_keys *keys;
     secret_reference references[ENCL_REFERENCES_MAX];
@@ -52,6 +53,7 @@ encl_world *encl_world_new(const rd_egress *list, const encl_world_host *host)
     encl_world *world = rd_alloc(sizeof(*world));
 
     world->host = *host;
+    world->list = list;
     world->egress = encl_egress_new(list, &host->egress);
     return world;
 }
@@ -166,15 +168,6 @@ static int refer(world_ask *ask, rd_err *err)
     return 0;
 }
 
-static bool may_carry(const rd_egress_entry *entry, const char *name)
-{
-    for (size_t i = 0; i < entry->secrets_count; i++) {
-        if (strcmp(entry->secrets[i], name) == 0)
-            return true;
-    }
-    return false;
-}
-
 static const secret_reference *find_reference(const encl_world *world, const uint8_t *at)
 {
     for (size_t i = 0; i < world->references_count; i++) {
@@ -190,7 +183,7 @@ static int resolve(const encl_world *world, const rd_egress_entry *entry, rd_byt
     while (value.size > 0) {
         const secret_reference *found = value.size >= MARK_SIZE ? find_reference(world, value.data) : NULL;
         size_t step = found ? MARK_SIZE : 1;
-        if (found && !may_carry(entry, found->name))
+        if (found && !rd_egress_entry_carries(entry, rd_bytes_str(found->name)))
             return rd_err_set(err, RD_E_EGRESS_REFUSED, "the release does not let secret %s go to %s", found->name,
                               entry->host);
         const rd_secret *secret = found ? encl_app_keys_secret(world->keys, rd_bytes_str(found->name)) : NULL;
@@ -367,6 +360,7 @@ static int sign(world_ask *ask, bool is_public, rd_err *err)
                      : encl_app_keys_sign(ask->world->keys, (encl_scheme)scheme, data, ask->out, err);
 }
 
+/* What may stand in headers enters no engine, whose code is not the owner's: it asks for what it likes (R22). */
 static int read_secret(world_ask *ask, rd_err *err)
 {
     rd_bytes name = field(ask);
@@ -376,6 +370,9 @@ static int read_secret(world_ask *ask, rd_err *err)
     const rd_secret *secret = encl_app_keys_secret(ask->world->keys, name);
     if (!secret)
         return rd_err_set(err, RD_E_NOT_FOUND, "there is no secret of this name");
+    if (rd_egress_carries(ask->world->list, name))
+        return rd_err_set(err, RD_E_EGRESS_REFUSED,
+                          "the release lists this secret for headers: it is used by reference");
     rd_buf_append_bytes(ask->out, rd_secret_bytes(secret));
     return 0;
 }

@@ -39,7 +39,8 @@ void encl_world_forget(void *world);
 
 /* What a release bounds, as the engine takes it. */
 encl_engine_limits encl_world_limits(const rd_release *release);
-/* The object `env` of a handler: the release's texts, and null for each secret, which is read when it is used. */
+/* The object `env` of a handler: the release's texts, and null for each secret, which is read when it is used; not for
+ * those that the release lists for headers. */
 void encl_world_env(const rd_release *release, const encl_app_keys *keys, rd_buf *out);
 
 encl_egress *encl_world_egress(encl_world *world);

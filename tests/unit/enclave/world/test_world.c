@@ -111,6 +111,43 @@ static void r22_a_secret_by_reference_never_enters_the_engine(void **state)
     encl_app_keys_free(keys);
 }
 
+/* What an engine that is not the owner's would ask for: the secret itself. */
+static void ask_secret(encl_world *world, const char *name, rd_buf *reply)
+{
+    RD_CLEANUP(rd_buf_done) rd_buf question = { 0 };
+    rd_buf_append_u32le(&question, (uint32_t)strlen(name));
+    rd_buf_append_str(&question, name);
+    rd_buf_clear(reply);
+    encl_world_ask(world, ENCL_ASK_SECRET, rd_buf_bytes(&question), reply);
+}
+
+/* R22: a trojaned engine gets what the handler could read anyway, and no secret that goes by reference. */
+static void r22_a_trojaned_engine_gets_no_secret_by_reference(void **state)
+{
+    static const char marker[] = "MARKER-77ab01", readable[] = "READABLE-03ce";
+    static const uint8_t key[ENCL_APP_KEY_SIZE] = { 7 };
+    world_fixture w = { .answer = "" };
+    RD_CLEANUP(rd_buf_done) rd_buf reply = { 0 };
+    RD_CLEANUP(rd_buf_done) rd_buf env = { 0 };
+    rd_err err = RD_ERR_INIT;
+    (void)state;
+    encl_app_keys *keys = encl_app_keys_new(key);
+    assert_int_equal(encl_app_keys_add_secret(keys, "TOKEN", rd_bytes_str(marker), &err), 0);
+    assert_int_equal(encl_app_keys_add_secret(keys, "OTHER", rd_bytes_str(readable), &err), 0);
+    open_world(&w, "export default () => new Response('')");
+    encl_world_set_keys(w.world, keys);
+    ask_secret(w.world, "TOKEN", &reply);
+    assert_null(memmem(reply.data, reply.size, marker, strlen(marker)));
+    assert_non_null(memmem(reply.data, reply.size, "by reference", strlen("by reference")));
+    ask_secret(w.world, "OTHER", &reply);
+    assert_non_null(memmem(reply.data, reply.size, readable, strlen(readable)));
+    const rd_release release = { .egress = w.list };
+    encl_world_env(&release, keys, &env);
+    assert_string_equal(rd_buf_text(&env), "{\"OTHER\":null}");
+    close_world(&w);
+    encl_app_keys_free(keys);
+}
+
 /* R18: what a request asked for ends with it; the next finds nothing of it. */
 static void r18_open_requests_end_with_their_call(void **state)
 {
@@ -310,6 +347,7 @@ int main(void)
         cmocka_unit_test(refuses),
         cmocka_unit_test(r17_nothing_is_fetched_before_the_snapshot),
         cmocka_unit_test(r22_a_secret_by_reference_never_enters_the_engine),
+        cmocka_unit_test(r22_a_trojaned_engine_gets_no_secret_by_reference),
         cmocka_unit_test(r18_open_requests_end_with_their_call),
         cmocka_unit_test(a_body_leaves_in_pieces),
         cmocka_unit_test(a_body_comes_as_it_is_taken),
