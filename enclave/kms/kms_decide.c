@@ -280,9 +280,8 @@ int kms_front_grant(kms_front *front, rd_bytes message, rd_buf *ret, rd_buf *ret
 {
     RD_CLEANUP(decision_free_p) decision *d = rd_alloc(sizeof(*d));
     rd_err why = RD_ERR_INIT;
-    if (rd_kms_grant_message_parse(message, &d->message, err) < 0)
-        return -1;
-    if (check_all(front, d, &why) == 0 && give(front, d, ret, &why) == 0)
+    if (rd_kms_grant_message_parse(message, &d->message, &why) == 0 && check_all(front, d, &why) == 0 &&
+        give(front, d, ret, &why) == 0)
         return 0;
     rd_buf_clear(ret);
     kms_front_record_refusal(front, &d->known, ret_record, &why);

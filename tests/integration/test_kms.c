@@ -405,16 +405,18 @@ static void test_messages(void **state RD_UNUSED)
     assert_int_equal(send_raw(RD_BYTES_ARRAY(none), RD_KMS_NONCE), RD_E_KMS_FRAME);
     assert_int_equal(send_raw(RD_BYTES_ARRAY(many), RD_KMS_NONCE), RD_E_KMS_FRAME);
 
-    /* A grant message cut off within itself. */
+    /* A grant message cut off within itself: a refusal like any other, with a record. */
     RD_CLEANUP(asking_done) kms_asking asking = asking_of(world, app);
     encode_asking(world, app, &asking);
-    for (size_t size = 0; size < asking.message.size; size += asking.message.size / 7) {
+    uint64_t refused = 0;
+    for (size_t size = 0; size < asking.message.size; size += asking.message.size / 7, refused++) {
         RD_CLEANUP(rd_buf_done) rd_buf frame = { 0 };
         MUST(rd_kms_frame(RD_KMS_GRANT, rd_bytes_of(asking.message.data, size), &frame, err));
         assert_int_equal(send_raw(rd_buf_bytes(&frame), RD_KMS_GRANT), RD_E_KMS_FRAME);
     }
-    /* Its nonce was never looked at, and it still works. */
+    /* Its nonce was never looked at, and it still works. Ahead of the refusals stands the record of the start. */
     assert_int_equal(ask_grant(world, app, &asking, NULL), RD_OK);
+    assert_int_equal(world->record_number, 1 + refused + 1);
 }
 
 /* Whoever begins and says no more keeps nobody else out. */
