@@ -35,7 +35,7 @@ typedef struct rd_head {
     uint32_t secrets_count;  /* 0 without a KMS */
     rd_digest secrets_root;  /* over name, version and ciphertext of every secret; ignored when there is none */
     uint32_t grant_s;        /* the term of a grant; 0: left out, the default */
-    uint64_t grant_requests; /* after how many answers a grant ends; 0: left out */
+    uint64_t grant_requests; /* after how many requests a grant ends; 0: left out */
     int64_t not_before_us;
     bool has_expires;
     int64_t expires_us;
@@ -50,8 +50,8 @@ int rd_head_encode(const rd_head *head, rd_buf *out, rd_err *err) RD_NODISCARD;
 void rd_head_digest(rd_bytes canonical, rd_digest *ret);
 /* Seconds that a grant under this head holds. */
 uint32_t rd_head_grant_s(const rd_head *head);
-/* Answers after which a grant under this head ends; 0: after its term alone. Where the head says nothing there is a cap
- * all the same for a platform without a clock that its host cannot stop. */
+/* Requests after which a grant under this head ends; 0: after its term alone. Where the head says nothing there is a
+ * cap all the same for a platform without a clock that its host cannot stop. */
 uint64_t rd_head_grant_requests(const rd_head *head, bool has_protected_clock);
 /* When a grant ends that is given now under this head: after that term, and not after the head itself. */
 int64_t rd_head_grant_end_us(const rd_head *head, int64_t now_us);

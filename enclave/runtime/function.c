@@ -12,6 +12,7 @@
 #define HEAP_PRELOADED ((size_t)64 << 20)
 
 struct encl_function {
+    uint64_t calls;
     encl_engine *engine;
     encl_world *world;
     encl_function_host host;
@@ -302,6 +303,7 @@ static int call(encl_function *function, const rd_http_head *request, size_t hea
     function->caller_fd = caller_fd;
     function->is_caller_gone = false;
     function->has_background = false;
+    function->calls++;
     encl_world_begin(function->world);
     rd_err cause = RD_ERR_INIT;
     int outcome = encl_engine_call(function->engine, &call, ret, &cause);
@@ -327,6 +329,11 @@ int encl_function_event(encl_function *function, const rd_http_head *request, rd
     size_t count = copy_headers(function, request);
     function->headers[count++] = (encl_header){ .name = RD_BYTES_LIT("redoubt-event"), .value = RD_BYTES_LIT("1") };
     return call(function, request, count, event, caller_fd, ret, err);
+}
+
+uint64_t encl_function_calls(const encl_function *function)
+{
+    return function->calls;
 }
 
 int encl_function_stream(encl_function *function, const encl_function_sink *sink, int caller_fd, rd_err *err)

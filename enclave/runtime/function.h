@@ -65,6 +65,8 @@ int encl_function_event(encl_function *function, const rd_http_head *request, rd
  * encl_function_call. */
 int encl_function_stream(encl_function *function, const encl_function_sink *sink, int caller_fd,
                          rd_err *err) RD_NODISCARD;
+/* Calls of the handler so far, by requests and events, however they ended. */
+uint64_t encl_function_calls(const encl_function *function);
 /* Requests that the last call sent before its answer was whole, and those of them that failed. */
 void encl_function_egress(const encl_function *function, uint32_t *ret_asked, uint32_t *ret_failed);
 /* The last call left waitUntil work, which encl_function_finish runs. */

@@ -19,12 +19,12 @@ struct encl_grant {
     uint64_t head_seq;
     rd_buf statement;
     int64_t asked_us;
-    uint64_t asked_answers;
+    uint64_t asked_requests;
     /* held */
     bool is_held;
     rd_grant held;
     int64_t renew_us, end_us;
-    uint64_t renew_answers, end_answers;
+    uint64_t renew_requests, end_requests;
 };
 
 int encl_grant_new(encl_platform *platform, const encl_app *app, encl_grant **ret, rd_err *err)
@@ -36,7 +36,7 @@ int encl_grant_new(encl_platform *platform, const encl_app *app, encl_grant **re
     grant->platform = platform;
     grant->app = app;
     grant->renew_us = grant->end_us = INT64_MAX;
-    grant->renew_answers = grant->end_answers = UINT64_MAX;
+    grant->renew_requests = grant->end_requests = UINT64_MAX;
     rd_x25519_public(key, grant->public);
     grant->key = RD_TAKE(key);
     *ret = grant;
@@ -60,14 +60,14 @@ const uint8_t *encl_grant_public(const encl_grant *grant)
 }
 
 void encl_grant_asked(encl_grant *grant, const uint8_t nonce[RD_NONCE_SIZE], uint64_t head_seq, rd_bytes statement,
-                      int64_t now_us, uint64_t answers)
+                      int64_t now_us, uint64_t requests)
 {
     memcpy(grant->nonce, nonce, sizeof(grant->nonce));
     rd_buf_clear(&grant->statement);
     (void)rd_buf_append_bytes(&grant->statement, statement);
     grant->head_seq = head_seq;
     grant->asked_us = now_us;
-    grant->asked_answers = answers;
+    grant->asked_requests = requests;
     grant->is_asked = true;
 }
 
@@ -82,9 +82,9 @@ static void hold(encl_grant *grant, rd_grant *opened)
     grant->is_asked = false;
     grant->renew_us = grant->asked_us + term_us / 3;
     grant->end_us = grant->asked_us + term_us;
-    bool is_capped = payload->requests_max > 0 && payload->requests_max < UINT64_MAX - grant->asked_answers;
-    grant->renew_answers = is_capped ? grant->asked_answers + payload->requests_max / 3 : UINT64_MAX;
-    grant->end_answers = is_capped ? grant->asked_answers + payload->requests_max : UINT64_MAX;
+    bool is_capped = payload->requests_max > 0 && payload->requests_max < UINT64_MAX - grant->asked_requests;
+    grant->renew_requests = is_capped ? grant->asked_requests + payload->requests_max / 3 : UINT64_MAX;
+    grant->end_requests = is_capped ? grant->asked_requests + payload->requests_max : UINT64_MAX;
     encl_platform_raise_floor(grant->platform, payload->not_before_us);
 }
 
@@ -176,21 +176,28 @@ int64_t encl_grant_end_us(const encl_grant *grant)
     return grant->end_us;
 }
 
-bool encl_grant_is_due(const encl_grant *grant, int64_t now_us, uint64_t answers)
+bool encl_grant_is_due(const encl_grant *grant, int64_t now_us, uint64_t requests)
 {
-    return grant->is_held && (now_us >= grant->renew_us || answers >= grant->renew_answers);
+    return grant->is_held && (now_us >= grant->renew_us || requests >= grant->renew_requests);
 }
 
-bool encl_grant_has_ended(const encl_grant *grant, int64_t now_us, uint64_t answers)
+bool encl_grant_has_ended(const encl_grant *grant, int64_t now_us, uint64_t requests)
 {
-    return grant->is_held && (now_us >= grant->end_us || answers >= grant->end_answers);
+    return grant->is_held && (now_us >= grant->end_us || requests >= grant->end_requests);
 }
 
-void encl_grant_wished(encl_grant *grant, int64_t now_us, uint64_t answers)
+uint64_t encl_grant_left(const encl_grant *grant, uint64_t requests)
+{
+    if (!grant->is_held || grant->end_requests == UINT64_MAX)
+        return UINT64_MAX;
+    return grant->end_requests - RD_MIN(requests, grant->end_requests);
+}
+
+void encl_grant_wished(encl_grant *grant, int64_t now_us, uint64_t requests)
 {
     if (!grant->is_held)
         return;
     grant->renew_us = now_us + RD_MAX((grant->end_us - now_us) / 8, AGAIN_MIN_US);
-    if (grant->end_answers != UINT64_MAX && answers < grant->end_answers)
-        grant->renew_answers = answers + RD_MAX((grant->end_answers - answers) / 8, (uint64_t)1);
+    if (grant->end_requests != UINT64_MAX && requests < grant->end_requests)
+        grant->renew_requests = requests + RD_MAX((grant->end_requests - requests) / 8, (uint64_t)1);
 }

@@ -1,7 +1,7 @@
 /* grant: the instance's end of its key service: the key that a grant is sealed to, the check of what comes, the term,
  * the app's keys and secrets. Used by the instance before anything of the app is loaded, and for every renewal.
  * Believes nobody on the way: what does not verify under the KMS that the header measured changes nothing. Time and
- * answers are counted from when the evidence was made, so that a grant which was held back ends no later.
+ * requests are counted from when the evidence was made, so that a grant which was held back ends no later.
  */
 #ifndef ENCL_GRANT_H
 #define ENCL_GRANT_H
@@ -20,9 +20,9 @@ encl_grant *encl_grant_free(encl_grant *grant);
 /* The public half, for the statement. 32 bytes, borrowed. */
 const uint8_t *encl_grant_public(const encl_grant *grant);
 /* Evidence was made over a nonce of the key service, under the head of this number; statement is its canonical form.
- * answers: how many have left so far. What was asked before is void. */
+ * requests: that reached the function so far. What was asked before is void. */
 void encl_grant_asked(encl_grant *grant, const uint8_t nonce[RD_NONCE_SIZE], uint64_t head_seq, rd_bytes statement,
-                      int64_t now_us, uint64_t answers);
+                      int64_t now_us, uint64_t requests);
 /* The answer to what was asked last. Errors: those of rd_grant_open; CONTROL_ORDER when nothing was asked. After a
  * failure the grant before, if any, goes on. */
 int encl_grant_take(encl_grant *grant, rd_bytes answer, int64_t now_us, rd_err *err) RD_NODISCARD;
@@ -43,10 +43,12 @@ void encl_grant_forget_secrets(encl_grant *grant);
 /* Times are of CLOCK_BOOTTIME. When it is to be renewed, or asked for again; and when it ends. INT64_MAX: never. */
 int64_t encl_grant_renew_us(const encl_grant *grant);
 int64_t encl_grant_end_us(const encl_grant *grant);
-/* Whether it is to be renewed, by now or after so many answers; and whether it has ended, by either. */
-bool encl_grant_is_due(const encl_grant *grant, int64_t now_us, uint64_t answers);
-bool encl_grant_has_ended(const encl_grant *grant, int64_t now_us, uint64_t answers);
-/* A nonce was wanted: the next wish comes a while, and some answers, later. */
-void encl_grant_wished(encl_grant *grant, int64_t now_us, uint64_t answers);
+/* Whether it is to be renewed, by now or after so many requests; and whether it has ended, by either. */
+bool encl_grant_is_due(const encl_grant *grant, int64_t now_us, uint64_t requests);
+bool encl_grant_has_ended(const encl_grant *grant, int64_t now_us, uint64_t requests);
+/* How many requests it still covers; UINT64_MAX: any. */
+uint64_t encl_grant_left(const encl_grant *grant, uint64_t requests);
+/* A nonce was wanted: the next wish comes a while, and some requests, later. */
+void encl_grant_wished(encl_grant *grant, int64_t now_us, uint64_t requests);
 
 #endif

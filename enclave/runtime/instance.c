@@ -165,17 +165,17 @@ static int64_t boot_us(void)
     return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
 }
 
-/* So far, by this instance. */
-static uint64_t answers_of(const encl_instance *instance)
+/* Those that reached the function, whether or not an answer left: who hangs up early is served, too. */
+static uint64_t requests_of(const encl_instance *instance)
 {
-    return instance->server == NULL ? 0 : encl_server_answers(instance->server);
+    return instance->function == NULL ? 0 : encl_function_calls(instance->function);
 }
 
 /* Without evidence: a nonce is wanted first. */
 static void wish_for_nonce(encl_instance *instance)
 {
     const uint8_t none = 0;
-    encl_grant_wished(instance->grant, boot_us(), answers_of(instance));
+    encl_grant_wished(instance->grant, boot_us(), requests_of(instance));
     encl_uplink_send(&instance->uplink, ENCL_CONTROL_GRANT_WANTED, rd_bytes_of(&none, 1));
 }
 
@@ -188,7 +188,8 @@ static int wish_for_grant(encl_instance *instance, const uint8_t nonce[RD_NONCE_
     if (encl_identity_grant_evidence(instance->identity, encl_grant_public(instance->grant), &instance->newest.digest,
                                      nonce, &statement, &wish, err) < 0)
         return rd_err_wrap(err, "evidence for a grant");
-    encl_grant_asked(instance->grant, nonce, instance->newest.seq, rd_buf_bytes(&statement), now, answers_of(instance));
+    encl_grant_asked(instance->grant, nonce, instance->newest.seq, rd_buf_bytes(&statement), now,
+                     requests_of(instance));
     encl_uplink_send(&instance->uplink, ENCL_CONTROL_GRANT_WANTED, rd_buf_bytes(&wish));
     return 0;
 }
@@ -456,7 +457,7 @@ static void take_event(encl_instance *instance, const struct epoll_event *event)
         if (encl_uplink_accept(&instance->uplink)) {
             instance->orphan_until_us = 0;
             send_state(instance);
-            if (instance->grant != NULL && encl_grant_is_due(instance->grant, boot_us(), answers_of(instance)))
+            if (instance->grant != NULL && encl_grant_is_due(instance->grant, boot_us(), requests_of(instance)))
                 wish_for_nonce(instance); /* the controller before may not have passed it on */
         }
         return;
@@ -472,7 +473,7 @@ static int grant_timeout_ms(const encl_instance *instance, int timeout)
 {
     if (instance->grant == NULL || !encl_grant_is_held(instance->grant))
         return timeout;
-    if (encl_grant_is_due(instance->grant, boot_us(), answers_of(instance)))
+    if (encl_grant_is_due(instance->grant, boot_us(), requests_of(instance)))
         return 0;
     int64_t next_us = RD_MIN(encl_grant_renew_us(instance->grant), encl_grant_end_us(instance->grant));
     int64_t left_ms = RD_MIN((next_us - boot_us()) / 1000 + 1, (int64_t)86400000);
@@ -500,12 +501,12 @@ static void keep_grant(encl_instance *instance)
     if (instance->grant == NULL || !encl_grant_is_held(instance->grant))
         return;
     int64_t now = boot_us();
-    uint64_t answers = answers_of(instance);
-    if (encl_grant_has_ended(instance->grant, now, answers)) {
+    uint64_t requests = requests_of(instance);
+    if (encl_grant_has_ended(instance->grant, now, requests)) {
         rd_err err = RD_ERR_INIT;
         (void)rd_err_set(&err, RD_E_GRANT_EXPIRED, "the grant of the key service has ended");
         fail(instance, &err);
-    } else if (encl_grant_is_due(instance->grant, now, answers)) {
+    } else if (encl_grant_is_due(instance->grant, now, requests)) {
         wish_for_nonce(instance);
     }
 }
@@ -521,7 +522,8 @@ static void turn(encl_instance *instance)
         take_event(instance, &events[i]);
     if (instance->phase != PHASE_SERVING && instance->phase != PHASE_DRAINING)
         return;
-    encl_server_work(instance->server);
+    encl_server_work(instance->server,
+                     instance->grant == NULL ? UINT64_MAX : encl_grant_left(instance->grant, requests_of(instance)));
     encl_seal_tidy(instance->seal);
     if (instance->phase == PHASE_DRAINING && encl_server_is_idle(instance->server)) {
         encl_uplink_send(&instance->uplink, ENCL_CONTROL_DRAINED, RD_BYTES_NULL);

@@ -18,7 +18,9 @@
 #define HURRY_US      (INT64_C(3) * 1000000) /* for an answer to leave when there is room for no more */
 #define STALL_US      (INT64_C(5) * 1000000) /* for a body to use up a step of its room, when others wait for theirs */
 #define SWEEP_US      INT64_C(1000000)
-#define BURST_US      1000 /* how long the first answer of a burst waits at most */
+#define BURST_US      1000  /* how long the first answer of a burst waits at most */
+#define TURN_US       20000 /* after which a turn begins no call any more */
+#define TURN_CALLS    512
 #define ROOM_MIN      ((size_t)24 << 20)
 #define ROOM_SHARES   4 /* one carrier's part of it */
 #define ROOM_STEP_MAX ((size_t)256 << 10)
@@ -595,13 +597,16 @@ static bool is_ready(const encl_server *server)
     return !encl_shares_is_full(&server->shares) && find_ready(server, &before) != NULL;
 }
 
-void encl_server_work(encl_server *server)
+void encl_server_work(encl_server *server, uint64_t calls_max)
 {
     int64_t first = 0;
     int64_t last_took = 0;
     sessions_turn(server);
-    while (is_ready(server)) {
+    const int64_t until = server_now_us() + TURN_US;
+    for (uint64_t calls = 0; calls < RD_MIN(calls_max, (uint64_t)TURN_CALLS) && is_ready(server); calls++) {
         int64_t began = server_now_us();
+        if (began > until)
+            break;
         /* Sign before a call that would make the burst's first answer wait too long. */
         if (server->burst_count > 0 && began - first + last_took > BURST_US)
             sign_burst(server);

@@ -41,8 +41,9 @@ encl_server *encl_server_free(encl_server *server);
 
 /* An event of epoll with one of the server's tags. */
 void encl_server_event(encl_server *server, uint32_t tag, uint32_t events);
-/* After a turn's events: calls, signatures, answers. */
-void encl_server_work(encl_server *server);
+/* After a turn's events: calls, at most calls_max, signatures, answers. Returns after a while though callers go on
+ * sending: they keep nobody from the other events, nor the instance from its end. */
+void encl_server_work(encl_server *server, uint64_t calls_max);
 /* Milliseconds until something is due, -1 when nothing is; encl_server_work deals with it. */
 int encl_server_timeout_ms(const encl_server *server);
 /* New requests are answered 503 draining from now on. */

@@ -2,6 +2,8 @@
 // needs: redoubt-enclave
 /* Real enclaves whose agent and key service the test is: a grant's whole life, and what a hostile agent does with it.
  */
+#include <pthread.h>
+
 #include "agent/enclave_priv.h"
 #include "common/model/receipt.h"
 #include "enclave/runtime/control.h"
@@ -39,7 +41,7 @@ static void wait_ended(fixture *f, granted *g)
 }
 
 /* Up to the wish with evidence, over a nonce that was asked for first. */
-static void begin(fixture *f, granted *g)
+static void begin_app(fixture *f, granted *g, const char *source)
 {
     char id[RD_KMS_ID_TEXT_SIZE];
     rd_err err = RD_ERR_INIT;
@@ -48,7 +50,7 @@ static void begin(fixture *f, granted *g)
     own_kms_init(&g->kms, rd_clock_wall_us(rd_clock_system()) + INT64_C(86400000000));
     rd_kms_id_format(&g->kms.id, id);
     take_blank(f, &g->h);
-    make_app(f, &g->app, (test_app_spec){ .source = hello, .kms = &g->kms.id });
+    make_app(f, &g->app, (test_app_spec){ .source = source, .kms = &g->kms.id });
     specialise(&g->h, &g->app, (agent_specialise){ .kms = rd_buf_bytes(&g->kms.genesis), .kms_id = id }, nonce);
     wait_wish(f, g, 1);
     assert_int_equal(g->h.wish.size, 0);
@@ -56,6 +58,11 @@ static void begin(fixture *f, granted *g)
     assert_int_equal(agent_enclave_nonce(g->h.enclave, g->nonce, RD_BYTES_NULL, &err), 0);
     wait_wish(f, g, 2);
     assert_true(g->h.wish.size > 0);
+}
+
+static void begin(fixture *f, granted *g)
+{
+    begin_app(f, g, hello);
 }
 
 /* The key service's answer to the wish at hand. */
@@ -456,7 +463,80 @@ static void test_superseded(void **state)
     free(g);
 }
 
-/* R32: a third of the answers asks for the next grant, which counts from its own question. */
+typedef struct flood {
+    int fd;
+    size_t count;    /* of requests */
+    size_t answered; /* once its threads are over */
+} flood;
+
+/* Requests without a pause, until nobody takes them. */
+static void *pour(void *context)
+{
+    const flood *f = context;
+    static const char request[] = "GET / HTTP/1.1\r\nHost: app.localhost\r\n\r\n";
+    for (size_t i = 0; i < f->count; i++)
+        if (send(f->fd, request, sizeof request - 1, MSG_NOSIGNAL) != (ssize_t)sizeof request - 1)
+            break;
+    return NULL;
+}
+
+static void *count_answers(void *context)
+{
+    flood *f = context;
+    static const char line[] = "HTTP/1.1 200";
+    size_t fits = 0;
+    char piece[16384];
+    ssize_t got;
+    while ((got = recv(f->fd, piece, sizeof piece, 0)) > 0)
+        for (ssize_t i = 0; i < got; i++) {
+            fits = piece[i] == line[fits] ? fits + 1 : piece[i] == line[0];
+            f->answered += fits == sizeof line - 1;
+            fits = fits == sizeof line - 1 ? 0 : fits;
+        }
+    return NULL;
+}
+
+/* Longer than an answer waits for others to be signed with. */
+static const char slow[] = "export default () => { const end = Date.now() + 3; while (Date.now() < end); return new "
+                           "Response('slow'); }";
+
+/* R32: callers who never let it rest get no more than the grant covers, and the order to stop is heard among them. */
+static void test_flooded(void **state)
+{
+    fixture *f = *state;
+    granted *g = rd_alloc(sizeof *g);
+    for (int is_capped = 0; is_capped < 2; is_capped++) {
+        begin_app(f, g, slow);
+        give(g, 3600000000, is_capped ? 50 : 0);
+        wait_serving(f, g);
+        flood floods[2];
+        pthread_t threads[4];
+        size_t answered = 0;
+        for (size_t i = 0; i < 2; i++) {
+            floods[i] = (flood){ .fd = dial(agent_enclave_socket(g->h.enclave)), .count = 2000 };
+            assert_int_equal(pthread_create(&threads[2 * i], NULL, pour, &floods[i]), 0);
+            assert_int_equal(pthread_create(&threads[2 * i + 1], NULL, count_answers, &floods[i]), 0);
+        }
+        if (!is_capped)
+            agent_enclave_stop(g->h.enclave);
+        wait_ended(f, g);
+        for (size_t i = 0; i < 4; i++)
+            (void)pthread_join(threads[i], NULL);
+        for (size_t i = 0; i < 2; i++) {
+            (void)close(floods[i].fd);
+            answered += floods[i].answered;
+        }
+        assert_string_equal(g->h.how, is_capped ? "exit 1" : "exit 0"); /* of itself */
+        if (is_capped) {
+            assert_string_equal(g->h.reason, "grant_expired");
+            assert_in_range(answered, 48, 50); /* the last ones may be on their way when it ends */
+        }
+        finish(g);
+    }
+    free(g);
+}
+
+/* R32: a third of the requests asks for the next grant, which counts from its own question. */
 static void test_counted(void **state)
 {
     fixture *f = *state;
@@ -493,6 +573,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_terms),      cmocka_unit_test(test_specialised_twice), cmocka_unit_test(test_newer_head),
         cmocka_unit_test(test_superseded), cmocka_unit_test(test_nothing_starts),    cmocka_unit_test(test_counted),
+        cmocka_unit_test(test_flooded),
     };
     return cmocka_run_group_tests_name("enclave_grant", tests, group_setup, group_teardown);
 }

@@ -310,7 +310,7 @@ static inline bool world_turn(server_world *w)
     bool has_moved = count > 0 || encl_server_timeout_ms(w->server) == 0;
     for (int i = 0; i < count; i++)
         encl_server_event(w->server, events[i].data.u32, events[i].events);
-    encl_server_work(w->server);
+    encl_server_work(w->server, UINT64_MAX);
     for (size_t i = 0; i < w->peers_count; i++)
         has_moved |= peer_go(w->peers[i]);
     return has_moved;

@@ -23,7 +23,7 @@ typedef struct fixture {
     encl_grant *grant;
     uint8_t nonces; /* drawn so far */
     own_grant what;
-    uint64_t answers; /* that have left so far */
+    uint64_t requests; /* so far */
     rd_buf statement;
 } fixture;
 
@@ -88,7 +88,7 @@ static void ask(fixture *f, int64_t now)
     memcpy(statement.grant_key, encl_grant_public(f->grant), sizeof statement.grant_key);
     rd_buf_clear(&f->statement);
     assert_int_equal(rd_statement_encode(&statement, &f->statement, NULL), 0);
-    encl_grant_asked(f->grant, statement.nonce, f->app.head.seq, rd_buf_bytes(&f->statement), now, f->answers);
+    encl_grant_asked(f->grant, statement.nonce, f->app.head.seq, rd_buf_bytes(&f->statement), now, f->requests);
 }
 
 static rd_code take(fixture *f, const rd_buf *answer, int64_t now)
@@ -123,13 +123,13 @@ static void test_term(void **state)
     assert_int_equal(encl_grant_end_us(f->grant), TERM / 2 + TERM);
 }
 
-/* R32: without a clock that the host cannot stop, answers end a grant. A third of them asks for the next; each grant
+/* R32: without a clock that the host cannot stop, requests end a grant. A third of them asks for the next; each grant
  * counts from its own question, so that one which was held back covers no more. */
-static void test_answers(void **state)
+static void test_requests(void **state)
 {
     fixture *f = *state;
     f->what.requests_max = 900;
-    f->answers = 100;
+    f->requests = 100;
     assert_int_equal(exchange(f, 0, 0), RD_OK);
     assert_false(encl_grant_is_due(f->grant, 0, 399));
     assert_true(encl_grant_is_due(f->grant, 0, 400));
@@ -138,20 +138,22 @@ static void test_answers(void **state)
     assert_true(encl_grant_is_due(f->grant, 0, 475)); /* nobody answered: after an eighth of what is left */
     assert_false(encl_grant_has_ended(f->grant, 0, 999));
     assert_true(encl_grant_has_ended(f->grant, 0, 1000));
+    assert_int_equal(encl_grant_left(f->grant, 999), 1);
+    assert_int_equal(encl_grant_left(f->grant, 2000), 0);
 
     RD_CLEANUP(rd_buf_done) rd_buf held_back = { 0 };
-    f->answers = 500;
+    f->requests = 500;
     ask(f, 0);
     own_kms_grant(&f->kms, rd_buf_bytes(&f->statement), &f->what, &held_back);
-    assert_int_equal(take(f, &held_back, 0), RD_OK); /* at 990 answers, say */
+    assert_int_equal(take(f, &held_back, 0), RD_OK); /* at 990 requests, say */
     assert_false(encl_grant_has_ended(f->grant, 0, 1399));
     assert_true(encl_grant_has_ended(f->grant, 0, 1400));
 
-    /* To the last answer wishes go on, and then no more of them. */
+    /* To the last request wishes go on, and then no more of them. */
     unsigned wishes = 0;
-    for (uint64_t answers = 990; answers < 1400; answers++)
-        if (encl_grant_is_due(f->grant, 0, answers)) {
-            encl_grant_wished(f->grant, 0, answers);
+    for (uint64_t requests = 990; requests < 1400; requests++)
+        if (encl_grant_is_due(f->grant, 0, requests)) {
+            encl_grant_wished(f->grant, 0, requests);
             wishes++;
         }
     assert_in_range(wishes, 8, 50);
@@ -160,6 +162,7 @@ static void test_answers(void **state)
     f->what.requests_max = UINT64_MAX; /* as good as none */
     assert_int_equal(exchange(f, 0, 0), RD_OK);
     assert_false(encl_grant_has_ended(f->grant, 0, UINT64_MAX - 1));
+    assert_int_equal(encl_grant_left(f->grant, 5), UINT64_MAX);
 }
 
 /* R32: an agent that keeps a grant for later gains no time by it, and one that keeps renewals away does not move the
@@ -284,8 +287,8 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(test_term),  TEST(test_held_back), TEST(test_terms_refused), TEST(test_replay),  TEST(test_foreign),
-        TEST(test_older), TEST(test_truncated), TEST(test_clock),         TEST(test_answers),
+        TEST(test_term),  TEST(test_held_back), TEST(test_terms_refused), TEST(test_replay),   TEST(test_foreign),
+        TEST(test_older), TEST(test_truncated), TEST(test_clock),         TEST(test_requests),
     };
     return cmocka_run_group_tests_name("grant", tests, NULL, NULL);
 }
