@@ -15,6 +15,7 @@
 #include "common/base/text.h"
 #include "common/model/json.h"
 #include "common/model/receipt_record.h"
+#include "common/model/webhook.h"
 
 #define FRAME_MAX  ((size_t)1 << 20) /* evidence is the longest: 64 KiB */
 #define STOP_MS    1000
@@ -344,7 +345,9 @@ static int hear_egress(agent_enclave *enclave, rd_bytes payload, rd_err *err)
     egress_order order = { .id = 0 };
     if (rd_json_load(payload, NULL, egress_fields, RD_UNKNOWN_IGNORED, &order, err) < 0)
         return -1;
-    if (enclave->state != AGENT_ENCLAVE_SERVING && enclave->state != AGENT_ENCLAVE_DRAINING)
+    /* While it starts, too: the owner's webhook is asked before the grant. */
+    if (enclave->state != AGENT_ENCLAVE_LAUNCHING && enclave->state != AGENT_ENCLAVE_SERVING &&
+        enclave->state != AGENT_ENCLAVE_DRAINING)
         return rd_err_set(err, RD_E_CONTROL_ORDER, "an outgoing connection in state %s",
                           agent_enclave_state_name(enclave->state));
     if (enclave->launcher->egress == NULL)
@@ -373,11 +376,15 @@ static int hear_blank(agent_enclave *enclave, rd_bytes payload, rd_err *err)
 
 static int hear_grant_wanted(agent_enclave *enclave, rd_bytes payload, rd_err *err)
 {
-    if (payload.size < 1 || payload.data[0] > 1 || (payload.data[0] == 0) != (payload.size == 1))
+    enum { WISH_NONCE, WISH_EVIDENCE, WISH_WEBHOOK };
+    rd_cursor cursor = rd_cursor_of(payload);
+    uint8_t kind = rd_cursor_u8(&cursor);
+    rd_bytes webhook = rd_cursor_take(&cursor, kind == WISH_WEBHOOK ? RD_WEBHOOK_ANSWER_SIZE : 0);
+    rd_bytes bundle = rd_cursor_left(&cursor) > 0 ? rd_cursor_rest(&cursor) : RD_BYTES_NULL;
+    if (!rd_cursor_is_ok(&cursor) || kind > WISH_WEBHOOK || (kind == WISH_NONCE) != (bundle.size == 0))
         return rd_err_set(err, RD_E_CONTROL_FRAME, "a wish for a grant of %zu bytes", payload.size);
-    rd_bytes bundle = payload.size > 1 ? rd_bytes_of(payload.data + 1, payload.size - 1) : RD_BYTES_NULL;
     if (enclave->events != NULL && enclave->events->on_grant_wanted != NULL)
-        enclave->events->on_grant_wanted(enclave->context, enclave, bundle);
+        enclave->events->on_grant_wanted(enclave->context, enclave, bundle, webhook);
     return 0;
 }
 

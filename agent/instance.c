@@ -314,7 +314,7 @@ bool agent_instances_next_grant(const agent_instances *all, uint64_t after, agen
     if (!first)
         return false;
     *ret = (agent_grant_wish){ first->grant_serial, first->job.instance_text, first->job.epoch,
-                               rd_buf_bytes(&first->grant_bundle) };
+                               rd_buf_bytes(&first->grant_bundle), rd_buf_bytes(&first->grant_webhook) };
     return true;
 }
 

@@ -66,7 +66,8 @@ typedef struct agent_grant_wish {
     uint64_t serial; /* grows with each wish */
     const char *instance;
     uint64_t epoch;
-    rd_bytes bundle; /* its evidence; empty: it wants a nonce */
+    rd_bytes bundle;  /* its evidence; empty: it wants a nonce */
+    rd_bytes webhook; /* the owner's answer; empty: there is none */
 } agent_grant_wish;
 
 /* The first wish after a serial; false: there is none. Borrowed until the next call of anything. */

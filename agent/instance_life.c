@@ -91,7 +91,8 @@ void life_clear_grant(life *one)
 {
     one->grant_serial = 0;
     rd_buf_done(&one->grant_bundle);
-    one->grant_bundle = (rd_buf){ 0 };
+    rd_buf_done(&one->grant_webhook);
+    one->grant_bundle = one->grant_webhook = (rd_buf){ 0 };
 }
 
 static void drop_enclave(life *one)
@@ -399,13 +400,14 @@ static void on_evidence(void *context, agent_enclave *enclave, rd_bytes bundle)
     rd_log(RD_ERROR, "evidence_not_kept", RD_STR("instance", one->job.instance_text), RD_ERR(&err));
 }
 
-static void on_grant_wanted(void *context, agent_enclave *enclave, rd_bytes bundle)
+static void on_grant_wanted(void *context, agent_enclave *enclave, rd_bytes bundle, rd_bytes webhook)
 {
     (void)enclave;
     life *one = context;
     agent_instances *all = one->owner;
-    rd_buf_done(&one->grant_bundle);
+    life_clear_grant(one);
     rd_buf_init(&one->grant_bundle, RD_EVIDENCE_SIZE_MAX);
+    (void)rd_buf_append_bytes(&one->grant_webhook, webhook);
     if (!rd_buf_append_bytes(&one->grant_bundle, bundle)) {
         rd_log(RD_ERROR, "grant_evidence_too_large", RD_STR("instance", one->job.instance_text),
                RD_U64("size", bundle.size));

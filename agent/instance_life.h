@@ -46,6 +46,7 @@ typedef struct life {
     uint64_t ticket;       /* of that pool */
     uint64_t grant_serial; /* of its wish for a grant; 0: it has none */
     rd_buf grant_bundle;   /* its evidence, or empty: it wants a nonce */
+    rd_buf grant_webhook;  /* the owner's answer, or empty */
     bool has_pins;
     bool holds_capacity;
     bool is_drained;

@@ -37,8 +37,9 @@ typedef struct agent_enclave_events {
     /* An evidence bundle (formats.md): after START, and for each agent_enclave_renew. */
     void (*on_evidence)(void *context, agent_enclave *enclave, rd_bytes bundle);
     /* It wants a grant of its key service: with evidence over a nonce of that service, or without (no data): then it
-     * wants a nonce first. At the start, and each time that its grant has to be renewed. */
-    void (*on_grant_wanted)(void *context, agent_enclave *enclave, rd_bytes bundle);
+     * wants a nonce first. webhook: the owner's answer, RD_WEBHOOK_ANSWER_SIZE bytes, where its policy asks for one. At
+     * the start, and each time that its grant has to be renewed. */
+    void (*on_grant_wanted)(void *context, agent_enclave *enclave, rd_bytes bundle, rd_bytes webhook);
     /* One line of the tenant's output, or of the runtime: for the plane's log stream, never for the agent's own log. */
     void (*on_log)(void *context, agent_enclave *enclave, const char *level, rd_bytes text);
     /* The record of a burst of receipts, for the plane to keep. */

@@ -22,6 +22,8 @@ static bool write_line(const agent_grant_wish *wish, rd_buf *out)
         rd_json_set_b64(object, "bundle", wish->bundle);
     else
         rd_json_set_null(object, "bundle");
+    if (wish->webhook.size > 0)
+        rd_json_set_b64(object, "webhook", wish->webhook);
     return rd_json_dump(object, out) && rd_buf_append_u8(out, '\n');
 }
 

@@ -43,14 +43,20 @@ typedef enum want_state {
     WANT_LATER    /* the key service was not reached */
 } want_state;
 
+/* What it wants it with. Owns the bytes. */
+typedef struct grant_wish {
+    rd_buf bundle; /* evidence; empty: it wants a nonce first */
+    bool has_webhook;
+    uint8_t webhook[RD_WEBHOOK_ANSWER_SIZE]; /* the owner's answer */
+} grant_wish;
+
 /* An instance that wants its grant. */
 struct api_grant_want {
     api_host_link *host;
     rd_id instance;
     uint64_t epoch;
     want_state state;
-    bool has_bundle;
-    rd_buf bundle, bundle_next;
+    grant_wish wish, wish_next;
     bool has_next; /* it has asked again meanwhile: what comes for the old question is dropped */
     rd_kms_id kms;
     uint8_t nonce[API_KMS_NONCE_SIZE]; /* on its way to the instance */
@@ -71,8 +77,8 @@ static int64_t boot_us(const api_host_link *host)
 
 static void want_free(want *w)
 {
-    rd_buf_done(&w->bundle);
-    rd_buf_done(&w->bundle_next);
+    rd_buf_done(&w->wish.bundle);
+    rd_buf_done(&w->wish_next.bundle);
     free(w);
 }
 
@@ -115,10 +121,9 @@ static bool end_work(want *w)
         return false;
     if (!w->has_next)
         return true;
-    rd_buf_done(&w->bundle);
-    w->bundle = w->bundle_next;
-    w->bundle_next = (rd_buf){ 0 };
-    w->has_bundle = w->bundle.size > 0;
+    rd_buf_done(&w->wish.bundle);
+    w->wish = w->wish_next;
+    w->wish_next = (grant_wish){ .has_webhook = false };
     w->has_next = false;
     return false;
 }
@@ -239,8 +244,8 @@ static void give_up_for_now(want *w, const rd_err *err)
 /* The nonce was used, or is not known any more: the instance makes evidence over another. */
 static void ask_for_evidence(want *w)
 {
-    rd_buf_clear(&w->bundle);
-    w->has_bundle = false;
+    rd_buf_done(&w->wish.bundle);
+    w->wish = (grant_wish){ .has_webhook = false };
     if (api_kms_take_nonce(w->host->agents->options.kms, &w->kms, w->nonce)) {
         send_nonce(w);
         return;
@@ -309,13 +314,15 @@ static int ask_kms(want *w, rd_pg_result **results, rd_err *err)
         return rd_err_set(err, RD_E_NOT_FOUND, "the documents that the evidence names are not stored here");
     if (put_secrets(results[1], &secrets, err) < 0 || sign_ticket(w, lease, &ticket, err) < 0)
         return -1;
-    const rd_kms_grant_message parts = { .evidence = rd_buf_bytes(&w->bundle),
+    const rd_kms_grant_message parts = { .evidence = rd_buf_bytes(&w->wish.bundle),
                                          .genesis = rd_pg_get_bytes(results[0], 0, 0),
                                          .head = rd_pg_get_bytes(results[0], 0, 1),
                                          .release = rd_pg_get_bytes(results[0], 0, 2),
                                          .ticket = rd_buf_bytes(&ticket),
                                          .secrets = rd_buf_bytes(&secrets),
-                                         .newest = rd_pg_get_bytes(results[0], 0, 3) };
+                                         .newest = rd_pg_get_bytes(results[0], 0, 3),
+                                         .webhook = rd_bytes_of(w->wish.webhook,
+                                                                w->wish.has_webhook ? sizeof w->wish.webhook : 0) };
     if (rd_kms_grant_message_encode(&parts, &message, err) < 0)
         return -1;
     return api_kms_ask(w->host->agents->options.kms, &w->kms, RD_KMS_GRANT, rd_buf_bytes(&message), on_granted, w, err);
@@ -342,7 +349,7 @@ static void on_loaded(void *context, rd_pg_outcome outcome, rd_pg_result **resul
 static int read_bundle(want *w, rd_digest *ret_head, rd_err *err)
 {
     rd_evidence evidence = { 0 };
-    int outcome = rd_evidence_parse(rd_buf_bytes(&w->bundle), &evidence, err);
+    int outcome = rd_evidence_parse(rd_buf_bytes(&w->wish.bundle), &evidence, err);
     if (outcome == 0 && (evidence.statement.purpose != RD_PURPOSE_GRANT || evidence.statement.kms_count != 1))
         outcome = rd_err_set(err, RD_E_PURPOSE, "not evidence for a grant");
     if (outcome == 0) {
@@ -375,9 +382,9 @@ static void load(want *w, const api_host_lease *lease)
 static void drive(want *w)
 {
     const api_host_lease *lease = api_host_lease_of(w->host, &w->instance, w->epoch);
-    if (!lease || !lease->is_live || lease->want == RD_WANT_STOP || (!w->has_bundle && !lease->has_kms)) {
+    if (!lease || !lease->is_live || lease->want == RD_WANT_STOP || (w->wish.bundle.size == 0 && !lease->has_kms)) {
         drop(w); /* nobody asked for this instance, or not any more */
-    } else if (w->has_bundle) {
+    } else if (w->wish.bundle.size > 0) {
         load(w, lease);
     } else {
         w->kms = lease->kms;
@@ -446,15 +453,14 @@ static void take_line(api_host_link *host, api_grant_line *line)
         host->want_count++;
     }
     bool is_working = w->state == WANT_WORKING;
-    rd_buf *into = is_working ? &w->bundle_next : &w->bundle;
-    rd_buf_done(into);
-    *into = line->bundle;
+    grant_wish *into = is_working ? &w->wish_next : &w->wish;
+    rd_buf_done(&into->bundle);
+    *into = (grant_wish){ .bundle = line->bundle, .has_webhook = line->has_webhook };
+    memcpy(into->webhook, line->webhook, sizeof into->webhook);
     line->bundle = (rd_buf){ 0 };
     w->has_next = is_working;
-    if (!is_working) {
-        w->has_bundle = line->has_bundle;
+    if (!is_working)
         w->state = WANT_WAITING;
-    }
 }
 
 static bool on_line(rd_link_stream *stream, void *context, rd_bytes bytes)

@@ -238,6 +238,12 @@ static const rd_json_field grant_fields[] = {
       .min = 1,
       .max = (int64_t)RD_EVIDENCE_SIZE_MAX,
       .has = RD_HAS(api_grant_line, has_bundle) },
+    { .name = "webhook",
+      .kind = RD_JSON_B64,
+      .offset = offsetof(api_grant_line, webhook),
+      .flags = RD_OPTIONAL,
+      .max = RD_WEBHOOK_ANSWER_SIZE,
+      .has = RD_HAS(api_grant_line, has_webhook) },
     RD_JSON_END,
 };
 

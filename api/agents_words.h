@@ -5,6 +5,7 @@
 #define API_AGENTS_WORDS_H
 
 #include "common/model/ids.h"
+#include "common/model/webhook.h"
 
 #define API_LEASES_A_HOST 10000
 #define API_NEEDS_MAX     256
@@ -61,12 +62,14 @@ typedef struct api_log_words {
 int api_log_words_read(rd_bytes line, api_log_words *ret, rd_err *err) RD_NODISCARD;
 void api_log_words_done(api_log_words *line);
 
-/* An instance wants its grant: with evidence, or a nonce to make it over. */
+/* An instance wants its grant: with evidence, and the owner's answer where its policy asks for it, or a nonce to make
+ * evidence over. */
 typedef struct api_grant_line {
     rd_id instance;
     uint64_t epoch;
-    bool has_bundle;
+    bool has_bundle, has_webhook;
     rd_buf bundle;
+    uint8_t webhook[RD_WEBHOOK_ANSWER_SIZE];
 } api_grant_line;
 
 int api_grant_line_read(rd_bytes line, api_grant_line *ret, rd_err *err) RD_NODISCARD;

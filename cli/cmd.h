@@ -38,6 +38,7 @@ extern const cli_command cli_evidence_commands[];
 extern const cli_command cli_receipts_commands[];
 extern const cli_command cli_records_commands[];
 extern const cli_command cli_policy_commands[];
+extern const cli_command cli_webhook_commands[];
 extern const cli_command cli_collateral_commands[];
 extern const cli_command cli_fetch_commands[];
 extern const cli_command cli_instances_commands[];

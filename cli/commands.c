@@ -14,6 +14,7 @@ const cli_command *const cli_all_commands[] = {
     cli_receipts_commands,
     cli_records_commands,
     cli_policy_commands,
+    cli_webhook_commands,
     cli_collateral_commands,
     cli_fetch_commands,
     cli_logs_commands,

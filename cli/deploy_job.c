@@ -152,6 +152,11 @@ static int settle_terms(cli_deploy_job *job, rd_err *err)
     if (!job->has_kms && (job->terms.grant_s > 0 || job->terms.grant_requests > 0))
         return rd_err_set(err, RD_E_CLI_MANIFEST,
                           "limits.grant_s and limits.grant_requests are of grants, and the app has no key service");
+    if (!job->has_kms && job->terms.policy.webhook.is_set)
+        return rd_err_set(err, RD_E_CLI_MANIFEST,
+                          "a webhook is asked before grants, and the app has no key service; trust one with: %s kms "
+                          "trust ID",
+                          job->context->program);
     if (cli_profile_get(profile, CLI_SET_DELEGATION_FILE) && job->current.has_head &&
         !cli_terms_are_kept(&job->terms, &job->current))
         return rd_err_set(err, RD_E_DELEGATION, "policy and limits of grants are the owners' to change");

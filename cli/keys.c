@@ -20,9 +20,14 @@ char *cli_keys_path(const cli_profile *profile)
 int cli_keys_load(const cli_profile *profile, rd_signing_key **ret, rd_err *err)
 {
     RD_CLEANUP(rd_free_p) char *path = cli_keys_path(profile);
+    return cli_keys_read(path, ret, err);
+}
+
+int cli_keys_read(const char *path, rd_signing_key **ret, rd_err *err)
+{
     struct stat status;
     if (stat(path, &status) < 0)
-        return rd_err_set(err, RD_E_CLI_NO_KEY, "no owner key at %s", path);
+        return rd_err_set(err, RD_E_CLI_NO_KEY, "no key at %s", path);
     if (status.st_mode & 077)
         return rd_err_set(err, RD_E_CLI_FILE_MODE, "%s is readable by others; run: chmod 600 %s", path, path);
     uint8_t *pem = NULL;

@@ -10,6 +10,8 @@
 char *cli_keys_path(const cli_profile *profile);
 /* Reads the key; CLI_FILE_MODE when others can read it, CLI_NO_KEY when there is none. */
 int cli_keys_load(const cli_profile *profile, rd_signing_key **ret, rd_err *err) RD_NODISCARD;
+/* The same of a key that lies elsewhere. */
+int cli_keys_read(const char *path, rd_signing_key **ret, rd_err *err) RD_NODISCARD;
 /* Makes a key and writes it; CLI_CONFLICT when one is there. */
 int cli_keys_create(const char *path, rd_signing_key **ret, rd_err *err) RD_NODISCARD;
 /* base64url of the public key. */

@@ -111,6 +111,8 @@ static const rd_json_field manifest_fields[] = {
     { "policy", RD_JSON_CUSTOM, 0, RD_OPTIONAL, .parse = read_policy },
     { "resources", RD_JSON_OBJECT, AT(release.resources), RD_OPTIONAL, .fields = resource_fields },
     { "instances", RD_JSON_OBJECT, 0, RD_OPTIONAL, .fields = instance_fields },
+    { "webhook", RD_JSON_OBJECT, AT(webhook), RD_OPTIONAL, .fields = rd_webhook_fields,
+      .has = RD_HAS(cli_manifest, webhook.is_set) },
     RD_JSON_END,
 };
 
@@ -187,8 +189,23 @@ static int check_machine(const cli_manifest *manifest, rd_err *err)
     return 0;
 }
 
+/* Whether plain HTTP will do says the class, which may be the profile's. */
+static int check_webhook(const cli_manifest *manifest, rd_err *err)
+{
+    rd_egress_entry place;
+    rd_bytes target;
+    if (manifest->webhook.is_set && manifest->is_prepared)
+        return rd_err_set(err, RD_E_CLI_MANIFEST, "a webhook is set by redoubt deploy, from a manifest of its owner's");
+    if (!manifest->webhook.is_set || rd_webhook_place(&manifest->webhook, true, &place, &target, err) == 0)
+        return 0;
+    err->code = RD_E_CLI_MANIFEST;
+    return rd_err_wrap(err, "webhook.url");
+}
+
 static int check(cli_manifest *manifest, rd_err *err)
 {
+    if (check_webhook(manifest, err) < 0)
+        return -1;
     if (!name_is_ok(manifest->name))
         return rd_err_set(err, RD_E_CLI_MANIFEST,
                           "name \"%s\" must be a lower-case letter, then letters, digits and dashes, at most 63",

@@ -197,6 +197,17 @@ static void say_platform(json_t *lines, const rd_policy *policy)
                 policy->snp.min_tcb[p].tcb.snp, policy->snp.min_tcb[p].tcb.microcode);
 }
 
+static void say_webhook(json_t *lines, const rd_webhook *webhook)
+{
+    char key[44];
+    if (!webhook->is_set)
+        return;
+    rd_base64url_encode(RD_BYTES_ARRAY(webhook->key.b), key);
+    say(lines, "Before each grant %s says yes, signed by the key %s%s.", webhook->url, key,
+        webhook->is_private ? "; it may have a private address" : "");
+    say(lines, "The webhook is asked for grants alone: whoever checks evidence with this policy asks nobody.");
+}
+
 json_t *cli_policy_words(const rd_policy *policy)
 {
     json_t *lines = json_array();
@@ -207,5 +218,6 @@ json_t *cli_policy_words(const rd_policy *policy)
     for (size_t i = 0; i < policy->measurements_count; i++)
         say_item(lines, policy, i);
     say_platform(lines, policy);
+    say_webhook(lines, &policy->webhook);
     return lines;
 }

@@ -44,6 +44,17 @@ static int read_policy(const cli_profile *profile, const char *path, rd_class cl
     return 0;
 }
 
+static int settle_policy(const cli_profile *profile, const cli_current *current, rd_class class, const char *path,
+                         rd_policy *ret, rd_err *err)
+{
+    if (path)
+        return read_policy(profile, path, class, ret, err);
+    if (!current->has_head)
+        return fill_policy(profile, class, ret, err);
+    *ret = current->head.policy;
+    return 0;
+}
+
 int cli_terms_settle(const cli_profile *profile, const cli_current *current, rd_class class,
                      const cli_manifest *manifest, cli_terms *ret, rd_err *err)
 {
@@ -56,11 +67,10 @@ int cli_terms_settle(const cli_profile *profile, const cli_current *current, rd_
         ret->grant_s = manifest->grant_s;
     if (manifest && manifest->grant_requests > 0)
         ret->grant_requests = manifest->grant_requests;
-    if (manifest && manifest->policy)
-        return read_policy(profile, manifest->policy, class, &ret->policy, err);
-    if (!current->has_head)
-        return fill_policy(profile, class, &ret->policy, err);
-    ret->policy = current->head.policy;
+    if (settle_policy(profile, current, class, manifest ? manifest->policy : NULL, &ret->policy, err) < 0)
+        return -1;
+    if (manifest && manifest->webhook.is_set)
+        ret->policy.webhook = manifest->webhook;
     return 0;
 }
 

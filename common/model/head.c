@@ -91,7 +91,7 @@ static int refuse_at(rd_err *err, const char *pointer, rd_code code, const char 
     return rd_err_at(err, pointer);
 }
 
-/* Secrets and terms are a KMS's: a head without one has neither. */
+/* Secrets, terms and webhooks are a KMS's: a head without one has none. */
 static int check_secrets(const rd_head *head, rd_err *err)
 {
     rd_digest none;
@@ -104,6 +104,9 @@ static int check_secrets(const rd_head *head, rd_err *err)
         return refuse_at(err, "/limits/grant_s", RD_E_JSON_RANGE, "grants need a KMS");
     if (head->kms_count == 0 && head->grant_requests > 0)
         return refuse_at(err, "/limits/grant_requests", RD_E_JSON_RANGE, "grants need a KMS");
+    if (head->kms_count == 0 && head->policy.webhook.is_set)
+        return refuse_at(err, "/policy/webhook", RD_E_JSON_RANGE,
+                         "a webhook is asked before grants, and they need a KMS");
     return 0;
 }
 

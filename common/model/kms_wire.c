@@ -5,6 +5,7 @@
 #include "common/model/grant.h"
 #include "common/model/kms_share.h"
 #include "common/model/ticket.h"
+#include "common/model/webhook.h"
 
 #include "common/model/evidence.h"
 
@@ -124,7 +125,7 @@ int rd_kms_grant_message_encode(const rd_kms_grant_message *message, rd_buf *out
     size_t before = out->size;
     bool is_ok = put_part(out, message->evidence) && put_part(out, message->genesis) && put_part(out, message->head) &&
                  put_part(out, message->release) && put_part(out, message->ticket) && put_part(out, message->secrets) &&
-                 put_part(out, message->newest);
+                 put_part(out, message->newest) && (message->webhook.size == 0 || put_part(out, message->webhook));
     if (!is_ok || out->size - before > RD_KMS_GRANT_MAX)
         return rd_err_set(err, RD_E_TOO_LARGE, "what a grant is asked with has at most %zu bytes", RD_KMS_GRANT_MAX);
     return 0;
@@ -148,7 +149,11 @@ int rd_kms_grant_message_parse(rd_bytes bytes, rd_kms_grant_message *ret, rd_err
     ret->ticket = take_part(&cursor, RD_TICKET_SIZE_MAX);
     ret->secrets = take_part(&cursor, RD_KMS_SECRETS_MAX);
     ret->newest = take_part(&cursor, RD_ENVELOPE_SIZE_MAX);
-    if (!rd_cursor_is_done(&cursor))
+    ret->webhook = RD_BYTES_NULL;
+    bool has_webhook = rd_cursor_is_ok(&cursor) && !rd_cursor_is_done(&cursor);
+    if (has_webhook)
+        ret->webhook = take_part(&cursor, RD_WEBHOOK_ANSWER_SIZE);
+    if (!rd_cursor_is_done(&cursor) || (has_webhook && ret->webhook.size != RD_WEBHOOK_ANSWER_SIZE))
         return rd_err_set(err, RD_E_KMS_FRAME, "the parts of the message do not fill it, or one is too large");
     return 0;
 }

@@ -60,9 +60,10 @@ typedef struct rd_kms_grant_message {
     rd_bytes ticket;
     rd_bytes secrets; /* rd_secret_set */
     rd_bytes newest;  /* the app's newest head, where head is not it; or empty */
+    rd_bytes webhook; /* the owner's answer, RD_WEBHOOK_ANSWER_SIZE; or none */
 } rd_kms_grant_message;
 
-/* Each u32be size ‖ bytes, in this order. */
+/* Each u32be size ‖ bytes, in this order; the answer is left out, with its size, where there is none. */
 int rd_kms_grant_message_encode(const rd_kms_grant_message *message, rd_buf *out, rd_err *err) RD_NODISCARD;
 int rd_kms_grant_message_parse(rd_bytes bytes, rd_kms_grant_message *ret, rd_err *err) RD_NODISCARD;
 

@@ -102,6 +102,8 @@ json_t *rd_policy_to_json(const rd_policy *policy)
     rd_policy_set_filled(object, "sgx", rd_policy_sgx_to_json(policy));
     rd_policy_set_filled(object, "snp", rd_policy_snp_to_json(policy));
     rd_policy_set_filled(object, "td", rd_policy_td_to_json(policy));
+    if (policy->webhook.is_set)
+        rd_json_set(object, "webhook", rd_webhook_to_json(&policy->webhook));
     return object;
 }
 

@@ -7,6 +7,7 @@
 
 #include "common/model/class.h"
 #include "common/model/json.h"
+#include "common/model/webhook.h"
 
 #define RD_MEASUREMENTS_MAX      64
 #define RD_MRTD_SIZE             48
@@ -180,6 +181,7 @@ typedef struct rd_policy {
         rd_policy_bits attributes, xfrm; /* the two halves of ATTRIBUTES */
         rd_policy_bits misc_select;      /* its first four bytes */
     } sgx;
+    rd_webhook webhook; /* of an owner's policy: asked before each grant; says nothing of evidence */
 } rd_policy;
 
 /* Codes as rd_json_read; POLICY_UNSAFE for revoked, or debug without simulated; NOT_CANONICAL for a default that is

@@ -124,14 +124,29 @@ static const rd_json_field policy_fields[] = {
     { "td", RD_JSON_OBJECT, 0, RD_OPTIONAL, .fields = rd_policy_td_fields },
     { "tees", RD_JSON_CUSTOM, 0, RD_REQUIRED, .parse = read_tees },
     { "type", RD_JSON_CONST, 0, RD_REQUIRED, .text = RD_POLICY_TYPE },
+    { "webhook", RD_JSON_OBJECT, offsetof(rd_policy, webhook), RD_OPTIONAL, .fields = rd_webhook_fields,
+      .has = RD_HAS(rd_policy, webhook.is_set) },
     RD_JSON_END,
 };
+
+static int check_webhook(const rd_policy *policy, const char *pointer, rd_err *err)
+{
+    rd_egress_entry place;
+    rd_bytes target;
+    char at[96];
+    if (!policy->webhook.is_set || rd_webhook_place(&policy->webhook, policy->is_simulated, &place, &target, err) == 0)
+        return 0;
+    (void)snprintf(at, sizeof at, "%s/webhook/url", pointer);
+    return rd_err_at(err, at);
+}
 
 /* value is the document that policy was read from: a default that is spelt out would give one policy two digests. */
 static int check_read(const rd_policy *policy, const json_t *value, const char *pointer, rd_err *err)
 {
     if (policy->allows_debug && !policy->is_simulated)
         return rd_policy_refuse(err, pointer, RD_E_POLICY_UNSAFE, "debug cannot be accepted on hardware");
+    if (check_webhook(policy, pointer, err) < 0)
+        return -1;
     RD_CLEANUP(rd_json_free_p) json_t *again = rd_policy_to_json(policy);
     if (!json_equal(again, value))
         return rd_policy_refuse(err, pointer, RD_E_NOT_CANONICAL,

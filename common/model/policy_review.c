@@ -111,7 +111,8 @@ typedef enum diff_kind {
     LIST_DEMANDS,  /* each item is something more that is asked for; absent is empty */
     MORE_LOOSENS,  /* a larger number, or a later time, accepts more; absent is 0 */
     MORE_TIGHTENS,
-    EXACT /* absent accepts anything */
+    EXACT,  /* absent accepts anything */
+    NEUTRAL /* neither more nor less */
 } diff_kind;
 
 #define MIN_TCB(product)                                                                                               \
@@ -162,6 +163,9 @@ static const struct {
     MIN_TCB("Milan"),
     MIN_TCB("Genoa"),
     MIN_TCB("Turin"),
+    { "/webhook/key", EXACT },
+    { "/webhook/url", EXACT },
+    { "/webhook/private", NEUTRAL },
 };
 
 static const json_t *at(const json_t *object, const char *pointer)
@@ -245,6 +249,10 @@ static void diff_row(const json_t *a, const json_t *b, diff_kind kind, const cha
     case EXACT:
         if (!a != !b || (a && !json_equal(a, b)))
             diff_value(a, b, !a ? RD_POLICY_TIGHTENS : !b ? RD_POLICY_LOOSENS : RD_POLICY_CHANGES, member, ret);
+        return;
+    case NEUTRAL:
+        if (!a != !b)
+            diff_value(a, b, RD_POLICY_CHANGES, member, ret);
         return;
     case FLAG_LOOSENS:
     case MORE_LOOSENS:

@@ -20,6 +20,7 @@ typedef struct decision {
     rd_digest head_digest, release_digest;
     rd_attest_report report;
     rd_secret_set secrets;
+    int64_t until_us; /* when the grant ends */
     kms_ask_record known;
 } decision;
 
@@ -162,6 +163,19 @@ static int check_evidence(kms_front *front, decision *d, rd_err *err)
     return 0;
 }
 
+/* The owner's own word, where the policy asks for it; it may shorten the term. */
+static int check_webhook(const kms_front *front, decision *d, rd_err *err)
+{
+    uint32_t term_s = 0;
+    if (rd_webhook_accept(&d->head.policy.webhook, &front->id, rd_buf_bytes(&d->evidence.statement_bytes),
+                          d->message.webhook, &term_s, err) < 0)
+        return -1;
+    d->until_us = rd_head_grant_end_us(&d->head, d->now_us);
+    if (term_s > 0)
+        d->until_us = RD_MIN(d->until_us, d->now_us + (int64_t)term_s * 1000000);
+    return 0;
+}
+
 static int check_ticket(kms_front *front, decision *d, rd_err *err)
 {
     rd_ticket ticket;
@@ -188,7 +202,8 @@ static int check_secrets(decision *d, rd_err *err)
 static int check_all(kms_front *front, decision *d, rd_err *err)
 {
     if (check_question(front, d, err) < 0 || kms_front_time(front, &d->now_us, err) < 0 ||
-        check_documents(front, d, err) < 0 || check_evidence(front, d, err) < 0 || check_ticket(front, d, err) < 0)
+        check_documents(front, d, err) < 0 || check_evidence(front, d, err) < 0 || check_webhook(front, d, err) < 0 ||
+        check_ticket(front, d, err) < 0)
         return -1;
     return check_secrets(d, err);
 }
@@ -229,7 +244,7 @@ static int ask_root(kms_front *front, const decision *d, kms_told_record *told, 
                           .epoch = asked->epoch,
                           .requests_max = requests_max(d),
                           .not_before_us = d->now_us,
-                          .not_after_us = rd_head_grant_end_us(&d->head, d->now_us),
+                          .not_after_us = d->until_us,
                           .statement_size = (uint32_t)statement->size,
                           .secrets_size = (uint32_t)d->message.secrets.size };
     memcpy(ask.app, asked->app.b, 32);

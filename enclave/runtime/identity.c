@@ -56,7 +56,7 @@ int encl_identity_new(encl_platform *platform, encl_seal *seal, const uint8_t he
                                           .has_ohttp = true,
                                           .app = app->id,
                                           .release = app->release,
-                                          .head = app->head.digest,
+                                          .head = app->head.known.digest,
                                           .instance = *instance,
                                           .epoch = epoch,
                                           .kms = { app->kms },

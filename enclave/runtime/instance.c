@@ -12,6 +12,7 @@
 
 #include "common/base/mem.h"
 #include "enclave/runtime/grant.h"
+#include "enclave/runtime/hook.h"
 #include "enclave/world/app_keys.h"
 #include "enclave/runtime/lines.h"
 #include "enclave/runtime/logs.h"
@@ -43,8 +44,10 @@ typedef struct encl_instance {
     encl_documents documents;
     encl_start start;
     encl_app app;
-    rd_head_known newest; /* head that was seen: grants are asked under no other */
-    bool is_superseded;   /* it does not fit that one */
+    encl_head newest;   /* head that was seen: grants are asked under no other */
+    bool is_superseded; /* it does not fit that one */
+    encl_hook *hook;    /* NULL: no head so far has a webhook */
+    rd_buf bundle;      /* evidence that waits for the owner's word */
     encl_seal *seal;
     encl_grant *grant;   /* NULL: the app has no key service */
     encl_app_keys *keys; /* out of the grant */
@@ -179,18 +182,64 @@ static void wish_for_nonce(encl_instance *instance)
     encl_uplink_send(&instance->uplink, ENCL_CONTROL_GRANT_WANTED, rd_bytes_of(&none, 1));
 }
 
-static int wish_for_grant(encl_instance *instance, const uint8_t nonce[RD_NONCE_SIZE], rd_err *err)
+/* With the evidence that was made, and the owner's answer where there is one. */
+static void send_wish(encl_instance *instance, rd_bytes webhook)
 {
     RD_CLEANUP(rd_buf_done) rd_buf wish = { 0 };
+    rd_buf_append_u8(&wish, webhook.size > 0 ? 2 : 1);
+    rd_buf_append_bytes(&wish, webhook);
+    rd_buf_append_bytes(&wish, rd_buf_bytes(&instance->bundle));
+    encl_uplink_send(&instance->uplink, ENCL_CONTROL_GRANT_WANTED, rd_buf_bytes(&wish));
+    rd_buf_done(&instance->bundle);
+    instance->bundle = (rd_buf){ 0 };
+}
+
+/* Without the owner's word the key service is not asked: what starts ends, and what serves asks again before its grant
+ * is over. */
+static int go_without(encl_instance *instance, const rd_err *why)
+{
+    if (instance->phase == PHASE_GRANT)
+        return -1;
+    encl_logs_write(&instance->logs, "warn", rd_bytes_str(why->text));
+    return 0;
+}
+
+static int ask_owner(encl_instance *instance, rd_bytes statement, rd_err *err)
+{
+    const encl_hook_question question = { .webhook = &instance->newest.webhook,
+                                          .kms = &instance->app.kms,
+                                          .statement = statement,
+                                          .evidence = rd_buf_bytes(&instance->bundle) };
+    if (instance->hook == NULL)
+        instance->hook = encl_hook_new(&instance->lines, instance->platform);
+    return encl_hook_ask(instance->hook, &question, now_us(), err) < 0 ? go_without(instance, err) : 0;
+}
+
+/* What the owner's webhook said, if it was asked and has. */
+static void hear_owner(encl_instance *instance)
+{
+    uint8_t answer[RD_WEBHOOK_ANSWER_SIZE];
+    rd_err err = RD_ERR_INIT;
+    int outcome = instance->hook == NULL ? 0 : encl_hook_turn(instance->hook, now_us(), answer, &err);
+    if (outcome > 0)
+        send_wish(instance, RD_BYTES_ARRAY(answer));
+    else if (outcome < 0 && go_without(instance, &err) < 0)
+        fail(instance, &err);
+}
+
+static int wish_for_grant(encl_instance *instance, const uint8_t nonce[RD_NONCE_SIZE], rd_err *err)
+{
     RD_CLEANUP(rd_buf_done) rd_buf statement = { 0 };
     int64_t now = boot_us();
-    rd_buf_append_u8(&wish, 1);
-    if (encl_identity_grant_evidence(instance->identity, encl_grant_public(instance->grant), &instance->newest.digest,
-                                     nonce, &statement, &wish, err) < 0)
+    rd_buf_clear(&instance->bundle);
+    if (encl_identity_grant_evidence(instance->identity, encl_grant_public(instance->grant),
+                                     &instance->newest.known.digest, nonce, &statement, &instance->bundle, err) < 0)
         return rd_err_wrap(err, "evidence for a grant");
-    encl_grant_asked(instance->grant, nonce, instance->newest.seq, rd_buf_bytes(&statement), now,
+    encl_grant_asked(instance->grant, nonce, instance->newest.known.seq, rd_buf_bytes(&statement), now,
                      requests_of(instance));
-    encl_uplink_send(&instance->uplink, ENCL_CONTROL_GRANT_WANTED, rd_buf_bytes(&wish));
+    if (instance->newest.webhook.is_set)
+        return ask_owner(instance, rd_buf_bytes(&statement), err);
+    send_wish(instance, RD_BYTES_NULL);
     return 0;
 }
 
@@ -447,6 +496,11 @@ static void hear(encl_instance *instance)
         fail(instance, &err);
 }
 
+static bool is_asking_owner(const encl_instance *instance)
+{
+    return instance->hook != NULL && encl_hook_is_asking(instance->hook);
+}
+
 static void take_event(encl_instance *instance, const struct epoll_event *event)
 {
     if (event->data.u32 >= ENCL_SERVER_TAG) {
@@ -454,6 +508,8 @@ static void take_event(encl_instance *instance, const struct epoll_event *event)
         return;
     }
     if (event->data.u32 == ENCL_UPLINK_LISTEN_TAG) {
+        if (is_asking_owner(instance) && encl_uplink_has_controller(&instance->uplink))
+            return; /* a line that was asked for: hear_owner takes it */
         if (encl_uplink_accept(&instance->uplink)) {
             instance->orphan_until_us = 0;
             send_state(instance);
@@ -511,15 +567,32 @@ static void keep_grant(encl_instance *instance)
     }
 }
 
+/* The connection to the owner's webhook comes and goes by itself: while there is one, it is waited for beside the
+ * rest. */
+static int wait_events(encl_instance *instance, struct epoll_event *ret)
+{
+    int timeout = timeout_ms(instance);
+    if (is_asking_owner(instance)) {
+        struct pollfd fds[1 + ENCL_HOOK_WATCHED] = { { .fd = instance->epoll_fd, .events = POLLIN } };
+        nfds_t count = 1 + encl_hook_watch(instance->hook, fds + 1);
+        int left = encl_hook_timeout_ms(instance->hook, now_us());
+        (void)poll(fds, count, timeout < 0 ? left : RD_MIN(timeout, left));
+        timeout = 0;
+    }
+    return epoll_wait(instance->epoll_fd, ret, EVENTS_MAX, timeout);
+}
+
 static void turn(encl_instance *instance)
 {
     struct epoll_event events[EVENTS_MAX];
-    int count = epoll_wait(instance->epoll_fd, events, EVENTS_MAX, timeout_ms(instance));
+    int count = wait_events(instance, events);
     if (count < 0 && errno != EINTR)
         end(instance, 1);
     keep_grant(instance); /* ahead of what has come meanwhile */
     for (int i = 0; i < count && instance->phase != PHASE_ENDED; i++)
         take_event(instance, &events[i]);
+    if (instance->phase != PHASE_ENDED)
+        hear_owner(instance);
     if (instance->phase != PHASE_SERVING && instance->phase != PHASE_DRAINING)
         return;
     encl_server_work(instance->server,
@@ -535,6 +608,8 @@ static void turn(encl_instance *instance)
 
 static void instance_done(encl_instance *instance)
 {
+    instance->hook = encl_hook_free(instance->hook);
+    rd_buf_done(&instance->bundle);
     encl_lines_done(&instance->lines);
     encl_logs_done(&instance->logs);
     encl_uplink_finish(&instance->uplink);

@@ -80,14 +80,24 @@ static void read_one(encl_lines *lines, size_t i, encl_egress *egress)
     rd_cursor cursor = rd_cursor_of(rd_bytes_of(preamble, ENCL_LINE_PREAMBLE));
     uint64_t id = rd_cursor_u64be(&cursor);
     uint8_t outcome = rd_cursor_u8(&cursor);
-    encl_egress_connected(egress, id, rd_fd_take(&lines->calling[i].fd), (encl_line_outcome)outcome);
+    encl_egress *whose = (id & ENCL_LINE_OF_HOOK) != 0 ? lines->hook : egress;
+    if (whose == NULL)
+        rd_close_p(&lines->calling[i].fd);
+    else
+        encl_egress_connected(whose, id & ~ENCL_LINE_OF_HOOK, rd_fd_take(&lines->calling[i].fd),
+                              (encl_line_outcome)outcome);
 }
 
 void encl_lines_turn(encl_lines *lines, encl_egress *egress)
 {
     encl_uplink_flush(lines->uplink);
-    if (!encl_uplink_has_controller(lines->uplink))
-        encl_egress_abandon(egress); /* who calls now may be the next controller, and knows nothing of what was asked */
+    if (!encl_uplink_has_controller(lines->uplink)) {
+        /* Who calls now may be the next controller, and knows nothing of what was asked. */
+        if (egress != NULL)
+            encl_egress_abandon(egress);
+        if (lines->hook != NULL)
+            encl_egress_abandon(lines->hook);
+    }
     accept_some(lines);
     for (size_t i = 0; i < ENCL_LINES_MAX; i++) {
         if (lines->calling[i].fd >= 0)

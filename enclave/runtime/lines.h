@@ -1,5 +1,6 @@
 /* lines: outgoing connections of an instance: asked for on the control stream, dialled by the agent, which then calls
- * in on the control listener and says which one it is. Used by the instance, for its function's requests.
+ * in on the control listener and says which one it is. Used by the instance, for its function's requests and for its
+ * owner's webhook.
  * Opens no socket: what comes in and was not asked for is closed by egress, which knows what it waits for.
  */
 #ifndef ENCL_LINES_H
@@ -14,8 +15,12 @@
 #define ENCL_LINE_PREAMBLE 16                  /* u64be id, outcome, seven zero bytes */
 #define ENCL_LINES_WATCHED (ENCL_LINES_MAX + 2)
 
+/* A bit of the ids of connections that are not the function's, but its owner's webhook's. */
+#define ENCL_LINE_OF_HOOK (UINT64_C(1) << 48)
+
 typedef struct encl_lines {
     encl_uplink *uplink; /* borrowed */
+    encl_egress *hook;   /* whose lines have that bit; borrowed; may be NULL */
     struct {
         int fd;
         uint8_t preamble[ENCL_LINE_PREAMBLE];
@@ -30,7 +35,7 @@ void encl_lines_done(encl_lines *lines);
 int encl_lines_ask(encl_lines *lines, uint64_t id, const rd_egress_entry *entry, rd_err *err) RD_NODISCARD;
 /* What to wait for while connections are awaited; at most ENCL_LINES_WATCHED. */
 size_t encl_lines_watch(const encl_lines *lines, struct pollfd *ret);
-/* Takes what has called in and hands it to egress. */
+/* Takes what has called in and hands it to egress, or to the hook's. egress may be NULL. */
 void encl_lines_turn(encl_lines *lines, encl_egress *egress);
 
 #endif

@@ -27,7 +27,7 @@ encl_receipts *encl_receipts_new(const encl_identity *identity, encl_platform *p
     receipts->signer = rd_receipt_signer_new(encl_identity_receipt_key(identity));
     receipts->common = (rd_receipt_claims){ .app = app->id,
                                             .release = app->release,
-                                            .head = app->head.digest,
+                                            .head = app->head.known.digest,
                                             .class = app->class,
                                             .evidence = *encl_identity_status(identity) };
     return receipts;

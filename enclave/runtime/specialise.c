@@ -106,7 +106,7 @@ static int open_head(const encl_documents *documents, const rd_genesis *genesis,
     rd_envelope_done(&envelope);
     if (outcome < 0)
         return rd_err_wrap(err, "head");
-    app->head = rd_head_known_of(&head, &digest);
+    app->head = (encl_head){ rd_head_known_of(&head, &digest), head.policy.webhook };
     app->has_kms = head.kms_count > 0;
     if (app->has_kms)
         app->kms = head.kms[0];
@@ -129,7 +129,7 @@ static int check_next(const encl_app *app, const rd_head *head, rd_err *err)
 }
 
 int encl_app_next_head(const encl_documents *documents, const encl_app *app, rd_bytes envelope, int64_t now_us,
-                       rd_head_known *seen, bool *ret_fits, rd_err *err)
+                       encl_head *seen, bool *ret_fits, rd_err *err)
 {
     RD_CLEANUP(rd_envelope_done) rd_envelope parsed = { 0 };
     rd_genesis genesis;
@@ -137,13 +137,13 @@ int encl_app_next_head(const encl_documents *documents, const encl_app *app, rd_
     rd_digest digest;
     const rd_head_check check = { .genesis = &genesis,
                                   .app = &app->id,
-                                  .known = seen,
+                                  .known = &seen->known,
                                   .now_us = &now_us,
                                   .class = &app->class };
     if (rd_genesis_open(rd_buf_bytes(&documents->genesis), &app->id, &genesis, err) < 0 ||
         rd_envelope_parse(envelope, &parsed, err) < 0 || rd_head_accept(&parsed, &check, &head, &digest, err) < 0)
         return rd_err_wrap(err, "newer head");
-    *seen = rd_head_known_of(&head, &digest);
+    *seen = (encl_head){ rd_head_known_of(&head, &digest), head.policy.webhook };
     *ret_fits = check_next(app, &head, err) == 0;
     if (!*ret_fits)
         rd_err_prefix(err, "newer head");

@@ -44,11 +44,17 @@ int encl_start_parse(rd_bytes json, encl_start *ret, rd_err *err) RD_NODISCARD;
 /* {"purpose":"status","nonce":…}: the nonce. PURPOSE for any other purpose. */
 int encl_evidence_order_parse(rd_bytes json, uint8_t ret_nonce[RD_NONCE_SIZE], rd_err *err) RD_NODISCARD;
 
+/* The head that grants are asked under, and the webhook of its policy, which is asked before. */
+typedef struct encl_head {
+    rd_head_known known;
+    rd_webhook webhook;
+} encl_head;
+
 /* What runs here, verified. */
 typedef struct encl_app {
     rd_app_id id;
     rd_digest release;
-    rd_head_known head; /* that it started under */
+    encl_head head; /* that it started under */
     rd_class class;
     bool has_kms; /* then it starts with a grant of this one */
     rd_kms_id kms;
@@ -71,7 +77,7 @@ int encl_app_open(const encl_documents *documents, const encl_start *start, rd_c
  * is that head. *ret_fits: the app may go on under it as it is, with the same release, key service and secrets; else
  * err says why not (RELEASE_NOT_ALLOWED, KMS_SET, SECRETS_INCOMPLETE). Codes of -1: those of rd_head_accept. */
 int encl_app_next_head(const encl_documents *documents, const encl_app *app, rd_bytes envelope, int64_t now_us,
-                       rd_head_known *seen, bool *ret_fits, rd_err *err) RD_NODISCARD;
+                       encl_head *seen, bool *ret_fits, rd_err *err) RD_NODISCARD;
 /* Opens sealed code with the key out of the grant. SEAL, CODE_BUNDLE and those of parsing. */
 int encl_app_open_code(const encl_documents *documents, const uint8_t key[32], encl_app *app, rd_err *err) RD_NODISCARD;
 

@@ -262,7 +262,8 @@ static int start(encl_egress *egress, const encl_fetch *fetch, uint32_t *ret_id,
     line->dial_id = ++egress->last_dial;
     line->entry = fetch->entry;
     line->is_upload = line->wants_room = fetch->is_upload;
-    encl_answer_init(&line->answer, rd_http_is_named(fetch->method, "HEAD"), ENCL_EGRESS_CALL_MAX);
+    encl_answer_init(&line->answer, rd_http_is_named(fetch->method, "HEAD"),
+                     fetch->answer_max > 0 ? fetch->answer_max : ENCL_EGRESS_CALL_MAX);
     return 0;
 }
 
@@ -647,4 +648,23 @@ bool encl_egress_next(encl_egress *egress, rd_buf *out)
         return true;
     }
     return false;
+}
+
+int encl_egress_whole(encl_egress *egress, uint32_t id, unsigned *ret_status, rd_buf *ret_body, rd_err *err)
+{
+    egress_line *line = find(egress, id);
+
+    if (!line)
+        return rd_err_set(err, RD_E_EGRESS_REFUSED, "the request is over");
+    if (line->state == LINE_FAILED) {
+        (void)rd_err_set(err, RD_E_EGRESS_REFUSED, "%s", line->why);
+        release(line);
+        return -1;
+    }
+    if (line->state != LINE_ANSWERED)
+        return 0;
+    *ret_status = line->answer.status;
+    rd_buf_append_bytes(ret_body, rd_buf_bytes(&line->answer.body));
+    release(line);
+    return 1;
 }

@@ -1,6 +1,6 @@
 /* egress: the outgoing requests of one call of a function: held to the release's list, several at once, all bounded.
- * Used by world.c. Connections come from the host, which dials and hands descriptors in; TLS ends here.
- * Keeps nothing from one call to the next: no connection, no session, no cookie. */
+ * Used by world.c, and by the instance for its owner's webhook. Connections come from the host, which dials and hands
+ * descriptors in; TLS ends here. Keeps nothing from one call to the next: no connection, no session, no cookie. */
 #ifndef ENCL_EGRESS_H
 #define ENCL_EGRESS_H
 
@@ -43,7 +43,8 @@ typedef struct encl_fetch {
     const rd_bytes *headers; /* name, value, name, value, … */
     size_t headers_count;    /* pairs */
     rd_bytes body;
-    bool is_upload; /* the body comes by encl_egress_send instead */
+    bool is_upload;    /* the body comes by encl_egress_send instead */
+    size_t answer_max; /* of the answer's body; 0: ENCL_EGRESS_CALL_MAX */
 } encl_fetch;
 
 /* The list and host are borrowed and copied, respectively. */
@@ -78,6 +79,11 @@ bool encl_egress_is_busy(const encl_egress *egress);
 /* Something that the function waits for is still to come, or to be told. */
 bool encl_egress_is_pending(const encl_egress *egress);
 bool encl_egress_has_news(const encl_egress *egress);
+
+/* For whoever asks for one small thing and has no use for news: 1: the answer is whole, its body appended; 0: not yet;
+ * -1: EGRESS_REFUSED and why there is none. The request is over after 1 and -1. */
+int encl_egress_whole(encl_egress *egress, uint32_t id, unsigned *ret_status, rd_buf *ret_body,
+                      rd_err *err) RD_NODISCARD;
 
 /* Appends the next news as ENCL_ASK_NEXT answers (guest_abi.h). False when there is none. */
 bool encl_egress_next(encl_egress *egress, rd_buf *out);

@@ -7,6 +7,7 @@ import { once } from "node:events";
 import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { BIN, ROOT, Stack, until } from "../support/stack.mjs";
+import { canonical } from "../../web-static/formats.js";
 import { complaints } from "../support/openapi.mjs";
 import { Pccs, answersOf } from "../support/pccs.mjs";
 
@@ -23,6 +24,15 @@ after(async () => { await stack?.close(); refusing?.close(); });
 // dashboard and dev run until they are ended, kms join and kms recover need a second host; their documents are read in tests of their own.
 const WITHOUT_JSON = new Set(["completion", "approve", "dashboard", "dev", "kms join", "kms recover"]);
 const policy = { type: "redoubt/policy/v1", simulated: false, debug: false, tees: ["tdx"], tcb: ["UpToDate"], max_collateral_age_s: 604800, measurements: [{ mrtd: "44".repeat(48), rtmr0: "00".repeat(48), rtmr1: "01".repeat(48), rtmr2: "02".repeat(48) }] };
+
+// What an owner's webhook is asked: a statement of purpose grant, and evidence over it that nobody has to believe.
+function question({ app, instance, kms }) {
+  const b64u = (value) => Buffer.from(value).toString("base64url"), digest = "sha256:" + "22".repeat(32), zeros = b64u(Buffer.alloc(32)), key = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo";
+  const statement = canonical({ type: "redoubt/statement/v1", purpose: "grant", class: "simulated", nonce: zeros, app, release: digest, head: digest, kms: [kms], instance, epoch: 1,
+    keys: { receipt: key, grant: b64u(Buffer.alloc(32, 9)), ohttp: null, tls: null, chain: null, usage: null }, channel: null, user: null, log: null });
+  const evidence = canonical({ type: "redoubt/evidence/v1", format: "tdx-quote", quote: b64u("quote"), statement: b64u(statement), event_log: [] });
+  return JSON.stringify({ type: "redoubt/webhook-question/v1", kms, key, statement: b64u(statement), evidence: b64u(evidence) });
+}
 
 // Each verb with what it takes, the schema of the REST description that its document has ("[Name]": a list of them), and
 // where it answers by another exit code than 0.
@@ -49,6 +59,8 @@ function rows(given) {
     ["policy check", [given.policy], null],
     ["policy explain", [given.policy], null],
     ["policy diff", [given.policy, given.policy], null],
+    ["webhook key", [join(stack.dir, "webhook.pem")], null],
+    ["webhook answer", ["--deny", "not today"], null, { input: question(given) }],
     ["collateral show", [], "CollateralStatus"],
     ["collateral status", [], "CollateralRefresh", { code: 8 }],
     ["collateral refresh", [], "CollateralRefresh"],
@@ -107,7 +119,7 @@ test("--json of every verb: documents in the words of the REST description, noth
   const [instance] = await stack.json("instances", "list", "echo");
   const [deployment] = await stack.json("deployments", "list", "echo");
   const given = {
-    kms: await stack.kmsId(), instance: instance.id, host: instance.host, deployment: deployment.id, policy: join(stack.dir, "policy.json"),
+    kms: await stack.kmsId(), app: (await stack.json("apps", "show", "echo")).id, instance: instance.id, host: instance.host, deployment: deployment.id, policy: join(stack.dir, "policy.json"),
     evidence: join(stack.dir, "quote.bin"), collateral: join(stack.dir, "pki", "collateral.json"),
     receipt: await keptReceipt(), record: (await stack.json("records", "list", "echo"))[0].digest, token: (await stack.json("tokens", "create", "short-lived")).id,
   };

@@ -10,6 +10,7 @@
 #include "common/base/mem.h"
 #include "common/io/loop.h"
 #include "common/model/receipt_record.h"
+#include "common/model/webhook.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerInitialize(int *argc, char ***argv);
@@ -63,9 +64,10 @@ static void on_evidence(void *context RD_UNUSED, agent_enclave *enclave, rd_byte
     count(enclave);
 }
 
-static void on_grant_wanted(void *context RD_UNUSED, agent_enclave *enclave, rd_bytes bundle)
+static void on_grant_wanted(void *context RD_UNUSED, agent_enclave *enclave, rd_bytes bundle, rd_bytes webhook)
 {
-    if ((bundle.data == NULL) != (bundle.size == 0))
+    if ((bundle.data == NULL) != (bundle.size == 0) || (webhook.size > 0 && bundle.size == 0) ||
+        (webhook.size != 0 && webhook.size != RD_WEBHOOK_ANSWER_SIZE))
         abort();
     count(enclave);
 }

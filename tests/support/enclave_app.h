@@ -41,6 +41,7 @@ typedef struct test_app_spec {
     const rd_kms_id *kms; /* NULL: none */
     uint64_t seq;         /* of the head; 0: 1, else it follows app->head_digest */
     uint32_t secrets;     /* that the head names */
+    rd_webhook webhook;   /* of its policy */
 } test_app_spec;
 
 static inline void test_app_done(test_app *app)
@@ -116,7 +117,8 @@ static inline int test_app_head(test_app *app, const test_app_spec *spec, rd_err
                                .tees_count = 1,
                                .tcb = { RD_TCB_UP_TO_DATE, RD_TCB_SW_HARDENING_NEEDED },
                                .tcb_count = 2,
-                               .max_collateral_age_s = 604800 };
+                               .max_collateral_age_s = 604800,
+                               .webhook = spec->webhook };
     if (spec->mrtd != NULL && rd_policy_add_mrtd(&app->policy, spec->mrtd) < 0)
         return rd_err_set(err, RD_E_INTERNAL, "measurements");
     rd_head head = { .app = app->id,

@@ -58,6 +58,8 @@ typedef struct heard {
     agent_enclave *enclave;
     char phases[128], reason[65], how[128], logs[1024];
     rd_buf evidence, wish; /* wish: the evidence with which a grant is wanted; empty: a nonce is */
+    rd_buf webhook;        /* the owner's answer beside it; or empty */
+    bool has_logged;
     unsigned evidence_count, wishes;
     bool is_blank, is_serving, is_failed, is_drained, is_ended, is_done;
     int64_t serving_us;
@@ -117,12 +119,14 @@ RD_UNUSED static void on_evidence(void *context, agent_enclave *enclave, rd_byte
     h->is_done = true;
 }
 
-RD_UNUSED static void on_grant_wanted(void *context, agent_enclave *enclave, rd_bytes bundle)
+RD_UNUSED static void on_grant_wanted(void *context, agent_enclave *enclave, rd_bytes bundle, rd_bytes webhook)
 {
     (void)enclave;
     heard *h = context;
     rd_buf_clear(&h->wish);
     rd_buf_append_bytes(&h->wish, bundle);
+    rd_buf_clear(&h->webhook);
+    rd_buf_append_bytes(&h->webhook, webhook);
     h->wishes++;
     h->is_done = true;
 }
@@ -131,6 +135,7 @@ RD_UNUSED static void on_log(void *context, agent_enclave *enclave, const char *
 {
     (void)enclave;
     heard *h = context;
+    h->has_logged = true;
     (void)snprintf(h->logs + strlen(h->logs), sizeof(h->logs) - strlen(h->logs), "%s: %.*s\n", level, (int)text.size,
                    (const char *)text.data);
 }

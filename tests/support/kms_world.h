@@ -77,6 +77,7 @@ typedef struct kms_asking {
     rd_ticket ticket;
     rd_bytes newest; /* borrowed */
     rd_buf statement_bytes, evidence, ticket_envelope, secrets, message;
+    rd_buf webhook; /* the owner's answer, or empty */
 } kms_asking;
 
 typedef struct kms_world {
@@ -552,6 +553,7 @@ RD_UNUSED static void asking_done(kms_asking *asking)
     rd_buf_done(&asking->ticket_envelope);
     rd_buf_done(&asking->secrets);
     rd_buf_done(&asking->message);
+    rd_buf_done(&asking->webhook);
 }
 
 /* What a register was extended by. */
@@ -608,7 +610,8 @@ RD_UNUSED static void encode_asking(kms_world *world, const kms_app *app, kms_as
                                            .release = rd_buf_bytes(&app->release_envelope),
                                            .ticket = rd_buf_bytes(&asking->ticket_envelope),
                                            .secrets = rd_buf_bytes(&asking->secrets),
-                                           .newest = asking->newest };
+                                           .newest = asking->newest,
+                                           .webhook = rd_buf_bytes(&asking->webhook) };
     rd_buf_clear(&asking->message);
     MUST(rd_kms_grant_message_encode(&message, &asking->message, err));
 }

@@ -31,7 +31,7 @@ static agent_enclave *start_with_kms(world *w)
 
 static void wish(agent_enclave *enclave, rd_bytes bundle)
 {
-    enclave->events->on_grant_wanted(enclave->context, enclave, bundle);
+    enclave->events->on_grant_wanted(enclave->context, enclave, bundle, RD_BYTES_NULL);
 }
 
 static void test_grant_is_wished_for_and_given(void **state)
@@ -56,6 +56,13 @@ static void test_grant_is_wished_for_and_given(void **state)
     wish(enclave, RD_BYTES_LIT("evidence"));
     assert_true(agent_instances_next_grant(w->all, first, &seen));
     assert_int_equal(8, seen.bundle.size);
+    assert_int_equal(0, seen.webhook.size);
+    enclave->events->on_grant_wanted(enclave->context, enclave, RD_BYTES_LIT("evidence"), RD_BYTES_LIT("yes"));
+    assert_true(agent_instances_next_grant(w->all, seen.serial, &seen));
+    assert_true(rd_bytes_equal(seen.webhook, RD_BYTES_LIT("yes")));
+    wish(enclave, RD_BYTES_LIT("evidence")); /* a later wish has no part of the one before */
+    assert_true(agent_instances_next_grant(w->all, seen.serial, &seen));
+    assert_int_equal(0, seen.webhook.size);
     assert_int_equal(-1, agent_instances_grant(w->all, INSTANCE, 2, RD_BYTES_LIT("grant"), &err));
     assert_int_equal(RD_E_EPOCH_STALE, err.code);
     assert_int_equal(0, enclave->grants);

@@ -14,6 +14,8 @@
 #include <unistd.h>
 #include <cmocka.h>
 
+#define KEY "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"
+
 static char folder[] = "/tmp/rd-manifest-XXXXXX";
 
 static int make_folder(void **state RD_UNUSED)
@@ -94,6 +96,15 @@ static void test_manifest_rows(void **state RD_UNUSED)
         { "class", "name: a\nclass: real\n", "class" },
         { "env number", "name: a\nenv: {A: 1}\n", "quotes" },
         { "env name", "name: a\nenv: {a b: \"x\"}\n", "env" },
+        { "webhook", "name: a\nwebhook: {url: https://h.example/a, key: " KEY "}\n", NULL },
+        { "webhook private", "name: a\nwebhook: {url: http://h.example:1/, key: " KEY ", private: true}\n", NULL },
+        { "webhook without a path", "name: a\nwebhook: {url: https://h.example, key: " KEY "}\n", "webhook.url: " },
+        { "webhook without a key", "name: a\nwebhook: {url: https://h.example/a}\n", "key" },
+        { "webhook of a key of small order",
+          "name: a\nwebhook: {url: https://h.example/a, key: AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA}\n",
+          "/webhook/key" },
+        { "webhook with more", "name: a\nwebhook: {url: https://h.example/a, key: " KEY ", privat: true}\n",
+          "did you mean private?" },
         { "min over max", "name: a\ninstances: {min: 3, max: 2}\n", "above" },
     };
     for (size_t i = 0; i < RD_ARRAY_LEN(rows); i++) {

@@ -93,6 +93,30 @@ static void test_first_and_kept(void **state)
     free(anew.policy);
 }
 
+/* The manifest's webhook goes into whatever policy the next head has, and stays there. */
+static void test_webhook(void **state)
+{
+    fixture *f = *state;
+    RD_CLEANUP(rd_free_p) cli_terms *terms = rd_alloc(sizeof *terms);
+    const cli_manifest said = { .webhook = { .is_set = true, .url = "https://h.example/a" } };
+    assert_int_equal(settle(f, NULL, terms), RD_OK);
+    assert_false(terms->policy.webhook.is_set);
+    f->current.has_head = true;
+    f->current.head.policy = terms->policy;
+    assert_int_equal(settle(f, &said, terms), RD_OK);
+    assert_string_equal(terms->policy.webhook.url, said.webhook.url);
+    assert_int_equal(terms->policy.measurements_count, 1);
+    assert_false(cli_terms_are_kept(terms, &f->current));
+    f->current.head.policy = terms->policy;
+    assert_int_equal(settle(f, NULL, terms), RD_OK);
+    assert_true(terms->policy.webhook.is_set);
+    assert_true(cli_terms_are_kept(terms, &f->current));
+    cli_manifest anew = { .policy = rd_strdup(CLI_POLICY_PROFILE) };
+    assert_int_equal(settle(f, &anew, terms), RD_OK);
+    assert_false(terms->policy.webhook.is_set);
+    free(anew.policy);
+}
+
 static void test_from_a_file(void **state)
 {
     fixture *f = *state;
@@ -140,6 +164,7 @@ static void test_notes(void **state)
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-    const struct CMUnitTest tests[] = { TEST(test_first_and_kept), TEST(test_from_a_file), TEST(test_notes) };
+    const struct CMUnitTest tests[] = { TEST(test_first_and_kept), TEST(test_webhook), TEST(test_from_a_file),
+                                        TEST(test_notes) };
     return cmocka_run_group_tests_name("terms", tests, NULL, NULL);
 }

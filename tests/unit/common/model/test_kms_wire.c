@@ -1,6 +1,7 @@
 #include "common/model/kms_wire.h"
 
 #include "common/base/mem.h"
+#include "common/model/webhook.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -47,9 +48,34 @@ static void test_grant_message(void **state RD_UNUSED)
     assert_true(rd_bytes_equal(read.ticket, message.ticket));
     for (size_t size = 0; size < bytes.size; size++)
         assert_int_equal(rd_kms_grant_message_parse(rd_bytes_of(bytes.data, size), &read, NULL), -1);
+    assert_int_equal(read.webhook.size, 0);
     (void)rd_buf_append_u8(&bytes, 0);
     assert_int_equal(rd_kms_grant_message_parse(rd_buf_bytes(&bytes), &read, &err), -1);
     assert_int_equal(err.code, RD_E_KMS_FRAME);
+}
+
+/* The owner's answer behind all else: 72 bytes, or it is not there, with its size. */
+static void test_grant_message_with_an_answer(void **state RD_UNUSED)
+{
+    RD_CLEANUP(rd_buf_done) rd_buf bytes = { 0 };
+    uint8_t answer[RD_WEBHOOK_ANSWER_SIZE] = { 7 };
+    rd_kms_grant_message message = { .evidence = RD_BYTES_LIT("evidence"), .webhook = RD_BYTES_ARRAY(answer) };
+    rd_kms_grant_message read;
+    assert_int_equal(rd_kms_grant_message_encode(&message, &bytes, NULL), 0);
+    assert_int_equal(rd_kms_grant_message_parse(rd_buf_bytes(&bytes), &read, NULL), 0);
+    assert_true(rd_bytes_equal(read.webhook, message.webhook));
+    size_t without = bytes.size - sizeof answer - 4;
+    for (size_t size = 0; size < bytes.size; size++)
+        assert_int_equal(rd_kms_grant_message_parse(rd_bytes_of(bytes.data, size), &read, NULL),
+                         size == without ? 0 : -1);
+    for (uint32_t size = 0; size < 2 * sizeof answer; size++) {
+        RD_CLEANUP(rd_buf_done) rd_buf other = { 0 };
+        (void)rd_buf_append(&other, bytes.data, without);
+        (void)rd_buf_append_u32be(&other, size);
+        for (uint32_t i = 0; i < size; i++)
+            (void)rd_buf_append_u8(&other, 0);
+        assert_int_equal(rd_kms_grant_message_parse(rd_buf_bytes(&other), &read, NULL), size == sizeof answer ? 0 : -1);
+    }
 }
 
 static void test_refusal(void **state RD_UNUSED)
@@ -67,6 +93,7 @@ static void test_refusal(void **state RD_UNUSED)
 int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(test_heads), cmocka_unit_test(test_grant_message),
+                                        cmocka_unit_test(test_grant_message_with_an_answer),
                                         cmocka_unit_test(test_refusal) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -6,6 +6,9 @@
 #define HEX_32   "000102030405060708090a0b0c0d0e0f"
 #define OTHER_96 "ff0102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f202122232425262728292a2b2c2d2e2f"
 
+#define WEBHOOK_KEY  "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"
+#define WEBHOOK(url) "{\"key\":\"" WEBHOOK_KEY "\",\"url\":\"" url "\"}"
+
 static int parse(rd_bytes bytes, rd_err *err)
 {
     rd_policy policy;
@@ -70,6 +73,30 @@ static const spoil rows[] = {
       "[{\"guest_svn_min\":2,\"host_data\":\"" HEX_64 "\",\"measurement\":\"" HEX_96 "\"}]", RD_OK },
     { "guest SVN 0 spelt out", "/measurements", "[{\"guest_svn_min\":0,\"measurement\":\"" HEX_96 "\"}]",
       RD_E_JSON_RANGE },
+    { "webhook (ok)", "/webhook", WEBHOOK("https://h.example/a?b=c"), RD_OK },
+    { "webhook with a port (ok)", "/webhook", WEBHOOK("https://h.example:8443/"), RD_OK },
+    { "webhook at an IPv6 address (ok)", "/webhook", WEBHOOK("https://[2001:db8::1]/a"), RD_OK },
+    { "private webhook (ok)", "/webhook",
+      "{\"key\":\"" WEBHOOK_KEY "\",\"private\":true,\"url\":\"https://h.example/a\"}", RD_OK },
+    { "webhook's default spelt out", "/webhook",
+      "{\"key\":\"" WEBHOOK_KEY "\",\"private\":false,\"url\":\"https://h.example/a\"}", RD_E_NOT_CANONICAL },
+    { "plain webhook of class simulated (ok)", "/webhook", WEBHOOK("http://h.example/a"), RD_OK },
+    { "webhook without a path", "/webhook", WEBHOOK("https://h.example"), RD_E_JSON_RANGE },
+    { "webhook without a scheme", "/webhook", WEBHOOK("h.example/a"), RD_E_JSON_RANGE },
+    { "webhook of another scheme", "/webhook", WEBHOOK("ftp://h.example/a"), RD_E_JSON_RANGE },
+    { "webhook with its scheme's port", "/webhook", WEBHOOK("https://h.example:443/a"), RD_E_JSON_RANGE },
+    { "webhook with a user", "/webhook", WEBHOOK("https://user@h.example/a"), RD_E_JSON_RANGE },
+    { "webhook in upper case", "/webhook", WEBHOOK("https://H.example/a"), RD_E_JSON_RANGE },
+    { "webhook with a fragment", "/webhook", WEBHOOK("https://h.example/a#b"), RD_E_JSON_RANGE },
+    { "webhook with a space", "/webhook", WEBHOOK("https://h.example/a b"), RD_E_JSON_RANGE },
+    { "webhook with a line end", "/webhook", WEBHOOK("https://h.example/a\\r\\nx: y"), RD_E_JSON_RANGE },
+    { "webhook without a key", "/webhook", "{\"url\":\"https://h.example/a\"}", RD_E_JSON_MISSING },
+    { "webhook without a place", "/webhook", "{\"key\":\"" WEBHOOK_KEY "\"}", RD_E_JSON_MISSING },
+    { "webhook of a key of small order", "/webhook", "{\"key\":\"" B64_ZERO_32 "\",\"url\":\"https://h.example/a\"}",
+      RD_E_KEY_FORMAT },
+    { "webhook with more", "/webhook", "{\"key\":\"" WEBHOOK_KEY "\",\"timeout\":5,\"url\":\"https://h.example/a\"}",
+      RD_E_JSON_UNKNOWN },
+    { "webhook null", "/webhook", "null", RD_E_JSON_TYPE },
     { "no advisory accepted (ok)", "/advisories", "[]", RD_OK },
     { "advisory (ok)", "/advisories", "[\"INTEL-SA-00828\"]", RD_OK },
     { "advisory twice", "/advisories", "[\"INTEL-SA-00828\",\"INTEL-SA-00828\"]", RD_E_JSON_RANGE },

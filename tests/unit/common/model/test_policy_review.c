@@ -107,6 +107,40 @@ static void test_diff(void **state RD_UNUSED)
     }
 }
 
+#define HOOK(key, more, path)                                                                                          \
+    "{" SAFE ",\"webhook\":{\"key\":\"" key "\"," more "\"url\":\"https://h.example/" path "\"}}"
+#define KEY_A "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"
+#define KEY_B "PUAXw-hDiVqStwqnTRt-vJyYLM8uxJaMwM1V8Sr0Zgw"
+
+/* A webhook tightens; another one is neither looser nor tighter. */
+static void test_diff_of_webhooks(void **state RD_UNUSED)
+{
+    static const struct {
+        const char *a, *b, *member;
+        rd_policy_effect effect;
+        size_t count;
+    } rows[] = {
+        { "{" SAFE "}", HOOK(KEY_A, "", "a"), "/webhook/key", RD_POLICY_TIGHTENS, 2 },
+        { HOOK(KEY_A, "", "a"), "{" SAFE "}", "/webhook/key", RD_POLICY_LOOSENS, 2 },
+        { HOOK(KEY_A, "", "a"), HOOK(KEY_B, "", "a"), "/webhook/key", RD_POLICY_CHANGES, 1 },
+        { HOOK(KEY_A, "", "a"), HOOK(KEY_A, "", "b"), "/webhook/url", RD_POLICY_CHANGES, 1 },
+        { HOOK(KEY_A, "", "a"), HOOK(KEY_A, "\"private\":true,", "a"), "/webhook/private", RD_POLICY_CHANGES, 1 },
+        { HOOK(KEY_A, "", "a"), HOOK(KEY_A, "", "a"), NULL, RD_POLICY_CHANGES, 0 },
+    };
+    for (size_t i = 0; i < RD_ARRAY_LEN(rows); i++) {
+        rd_policy a, b;
+        rd_policy_notes notes = { 0 };
+        load(rows[i].a, &a);
+        load(rows[i].b, &b);
+        rd_policy_diff(&a, &b, &notes);
+        assert_int_equal(notes.count, rows[i].count);
+        if (rows[i].member == NULL)
+            continue;
+        assert_string_equal(notes.items[0].member, rows[i].member);
+        assert_int_equal(notes.items[0].effect, rows[i].effect);
+    }
+}
+
 #define GRACE(since, until)                                                                                            \
     "{" SAFE ",\"grace\":{\"since\":\"" since "T00:00:00Z\",\"tcb\":[\"OutOfDate\"],\"until\":\"" until "T00:00:"      \
     "00Z\"}}"
@@ -130,6 +164,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_loosenings),
         cmocka_unit_test(test_diff),
+        cmocka_unit_test(test_diff_of_webhooks),
         cmocka_unit_test(test_diff_of_grace),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -35,10 +35,10 @@ static int setup(void **state)
     host_now = encl_platform_build_floor_us() + 86400 * (int64_t)SECOND;
     own_kms_init(&f->kms, host_now + 10 * TERM);
     f->receipt_key = rd_signing_key_new();
-    f->app = (encl_app){ .has_kms = true, .kms = f->kms.id, .head = { .seq = 3 }, .secrets_count = 1 };
+    f->app = (encl_app){ .has_kms = true, .kms = f->kms.id, .head = { .known = { .seq = 3 } }, .secrets_count = 1 };
     memset(f->app.id.b, 0x11, sizeof f->app.id.b);
     memset(f->app.release.b, 0x22, sizeof f->app.release.b);
-    memset(f->app.head.digest.b, 0x33, sizeof f->app.head.digest.b);
+    memset(f->app.head.known.digest.b, 0x33, sizeof f->app.head.known.digest.b);
     (void)rd_buf_append_bytes(&f->app.kms_genesis, rd_buf_bytes(&f->kms.genesis));
     f->what = (own_grant){ .head_seq = 3,
                            .not_before_us = host_now,
@@ -78,7 +78,7 @@ static void ask(fixture *f, int64_t now)
                                .has_grant_key = true,
                                .app = f->app.id,
                                .release = f->app.release,
-                               .head = f->app.head.digest,
+                               .head = f->app.head.known.digest,
                                .instance = { { 9 } },
                                .epoch = 4,
                                .receipt_key = *rd_signing_key_public(f->receipt_key),
@@ -88,7 +88,7 @@ static void ask(fixture *f, int64_t now)
     memcpy(statement.grant_key, encl_grant_public(f->grant), sizeof statement.grant_key);
     rd_buf_clear(&f->statement);
     assert_int_equal(rd_statement_encode(&statement, &f->statement, NULL), 0);
-    encl_grant_asked(f->grant, statement.nonce, f->app.head.seq, rd_buf_bytes(&f->statement), now, f->requests);
+    encl_grant_asked(f->grant, statement.nonce, f->app.head.known.seq, rd_buf_bytes(&f->statement), now, f->requests);
 }
 
 static rd_code take(fixture *f, const rd_buf *answer, int64_t now)
