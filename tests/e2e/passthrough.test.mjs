@@ -149,6 +149,7 @@ test("the certificate is RA-TLS that the command line verifies by itself", { tim
   assert.equal((await judged(file)).code, 6, "a changed certificate is none");
 });
 
+// I12 : no ticket is given, and none is taken.
 test("R39 nothing can be resumed", { timeout: 60000 }, async () => {
   const tickets = [];
   const socket = await open();

@@ -230,6 +230,7 @@ test("R6, R39: evidence of another instance, another nonce or another purpose is
   assert.equal(relay.sealed().length, 0);
 });
 
+// I2 : what a carrier could put in its place.
 test("R48: the path of another nonce, a changed one and none are named", { timeout: 90000 }, async () => {
   const change = (act) => ({ onAnswer: (x, answer) => { if (isPath(x, "evidence")) { const bundle = JSON.parse(answer.body); act(bundle); answer.body = Buffer.from(JSON.stringify(bundle)); } } });
   const digest = "sha256:" + "5a".repeat(32);

@@ -73,6 +73,7 @@ function trustingAnother(id) {
 
 // The owner's head accepts this instance; the caller's own demands do not.
 const demands = {
+  // I14 : no good build is known.
   "whose profile lists no runtime": [async () => ({ measurements: [] }), /attest_measurement/, /--any-runtime/],
   "whose policy takes hardware alone": [async () => ({ caller_policy: file("hardware.json", policy({ simulated: false })) }), /class_mismatch/],
   "whose policy names other machines than the owner, who names none": [async () => ({ caller_policy: file("machines.json", policy({ platforms: ["ab".repeat(32)] })) }), /policy_platform/],

@@ -359,6 +359,7 @@ test("sessions of the dashboard", async (t) => {
     check(await post(`/v1/tokens/${second.id}/rotate`, undefined, as(other)), 404, "not_found");
     check(await post(`/v1/tokens/${second.id}/rotate`, { overlap_s: -1 }), 422, "json_range", "/overlap_s");
   });
+  // J1 : and none, a foreign one, a broken one (above).
   await t.test("a revoked token ends at once", async () => {
     const made = check(await post("/v1/tokens", { name: "short", role: "viewer" }), 201).body;
     const as = { authorization: "Bearer " + made.token };

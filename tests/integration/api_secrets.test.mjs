@@ -54,6 +54,7 @@ test("names, versions and sizes have bounds", async () => {
   assert.deepEqual([full.status, full.body.code], [409, "quota_exceeded"]);
 });
 
+// J8 : of another tenant, and under names that look alike or lead elsewhere (above).
 test("another organisation's secrets are not there", async () => {
   const app = await plane.makeApp("mine");
   const one = secret("A");

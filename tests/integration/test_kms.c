@@ -130,6 +130,7 @@ static void test_evidence_of_itself(void **state RD_UNUSED)
 
 /* --- nonces --- */
 
+/* I3 and J2: a nonce of somebody else, of another question, one that was used. */
 static void test_nonces(void **state RD_UNUSED)
 {
     RD_CLEANUP(asking_done) kms_asking asking = asking_of(world, app);
@@ -198,7 +199,13 @@ static void class_hardware(kms_asking *asking)
     asking->statement.class = RD_CLASS_HARDWARE;
 }
 
-/* R79: only the head's policy counts; R2: another key service; RTMR3 exactly one launch. */
+/* RFC 7748, 6.1: a point of small order. */
+static void zero_key(kms_asking *asking)
+{
+    memset(asking->statement.grant_key, 0, sizeof asking->statement.grant_key);
+}
+
+/* J2 and R79: only the head's policy counts; R2: another key service; RTMR3 exactly one launch. */
 static void test_wrong_evidence(void **state RD_UNUSED)
 {
     static const struct {
@@ -214,6 +221,7 @@ static void test_wrong_evidence(void **state RD_UNUSED)
         { "two key services", two_kms, RD_E_UNSUPPORTED },
         { "another key service", another_kms, RD_E_KMS_SET },
         { "says it is hardware", class_hardware, RD_E_CLASS_MISMATCH },
+        { "J6 a key that no secret can be sealed to", zero_key, RD_E_KEY_FORMAT },
         { "nothing wrong", NULL, RD_OK },
     };
     for (size_t i = 0; i < RD_ARRAY_LEN(rows); i++) {
@@ -360,6 +368,7 @@ static rd_code ask_epoch(const rd_id *instance, uint64_t epoch, const rd_public_
     return ask_grant(world, app, &asking, NULL);
 }
 
+/* J9 : two that claim one lease, and the one before. */
 static void test_epochs(void **state RD_UNUSED)
 {
     rd_id instance = { { 7 } };
@@ -393,6 +402,7 @@ static rd_code send_raw(rd_bytes bytes, uint8_t asked)
     return rd_code_by_name(code);
 }
 
+/* I17 and J12 : what is too large, cut off or of no form. */
 static void test_messages(void **state RD_UNUSED)
 {
     static const uint8_t unknown[] = { 0, 0, 0, 1, 0x40 }, empty[] = { 0, 0, 0, 0, 1 };
@@ -433,6 +443,7 @@ static void test_idle_connections(void **state RD_UNUSED)
     rd_close_p(&world->fd);
 }
 
+/* J4 : the platform's state has changed since. */
 static void test_collateral(void **state RD_UNUSED)
 {
     RD_CLEANUP(rd_buf_done) rd_buf answer = { 0 };
@@ -477,6 +488,7 @@ static void test_older_collateral(void **state RD_UNUSED)
 }
 
 /* Killed at any point, it is the same key service with the same keys, and still knows heads and epochs. */
+/* J16 : killed ahead of each step of a grant, and behind it. */
 static void test_restart(void **state RD_UNUSED)
 {
     /* Each start is a record, and so is a grant that was made durable and never sent: no number is missing or twice. */

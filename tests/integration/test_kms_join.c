@@ -185,7 +185,7 @@ static void test_each_message_counts_once(void **state RD_UNUSED)
     assert_int_not_equal(kms_exchange(second, RD_KMS_JOIN_NONCE, RD_BYTES_NULL, &answer), RD_OK);
 }
 
-/* Neither can be handed its own evidence back, nor evidence for another question. */
+/* I7 : neither can be handed its own evidence back, nor evidence for another question. */
 static void test_reflections(void **state RD_UNUSED)
 {
     RD_CLEANUP(joining_done) joining j = { .nonce = { 0 } };

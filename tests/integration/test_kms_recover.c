@@ -193,6 +193,7 @@ static void test_two_of_three(void **state RD_UNUSED)
 
 /* One share is not enough, twice the same is not two, and a restart begins anew. */
 /* R58: less than the threshold is nothing. */
+/* J11 : fewer than it takes; below: wrong ones, one twice, those of another key service. */
 static void test_fewer(void **state RD_UNUSED)
 {
     uint8_t given = 0;

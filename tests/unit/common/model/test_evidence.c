@@ -68,6 +68,7 @@ static const spoil rows[] = {
 #define DIGESTS_5  DIGEST "," DIGEST "," DIGEST "," DIGEST "," DIGEST
 #define DIGESTS_20 DIGESTS_5 "," DIGESTS_5 "," DIGESTS_5 "," DIGESTS_5
 
+/* I2 : a path of no form. */
 static const spoil path_rows[] = {
     { "path missing", "/nonce_path", NULL, RD_E_JSON_MISSING },
     { "path null", "/nonce_path", "null", RD_E_JSON_TYPE },

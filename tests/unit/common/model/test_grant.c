@@ -158,6 +158,7 @@ static void test_who_sealed(void **state RD_UNUSED)
     assert_int_equal(open_with(&f, &check), RD_E_KMS_UNKNOWN);
 }
 
+/* J7 : sealed for another exchange. */
 static void test_other_statement_nonce_or_key(void **state RD_UNUSED)
 {
     RD_CLEANUP(fixture_done) fixture f = fresh();

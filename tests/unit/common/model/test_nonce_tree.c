@@ -1,4 +1,4 @@
-/* The tree over nonces that share a quote: who is in it finds the root, and nobody else does (R48). */
+/* I2 : the tree over nonces that share a quote: who is in it finds the root, and nobody else does (R48). */
 #include "common/model/nonce_tree.h"
 
 #include "common/base/mem.h"

@@ -26,6 +26,7 @@ static void seal(const fixture *f, const char *name, uint64_t version, rd_bytes 
 }
 
 /* R72: lengths fall in steps. */
+/* J12 */
 static void test_sizes(void **state RD_UNUSED)
 {
     static const size_t sizes[] = { 0, 1, 251, 252, 253, 508, 509, RD_SECRET_VALUE_MAX };
@@ -59,6 +60,7 @@ static rd_code open_as(const fixture *f, const char *name, uint64_t version, rd_
 }
 
 /* R68: another app's, another name's, another version's. */
+/* J7 : moved to another app, name or version. */
 static void test_context(void **state RD_UNUSED)
 {
     RD_CLEANUP(fixture_done) fixture f = fresh();
@@ -84,6 +86,7 @@ static void test_context(void **state RD_UNUSED)
     }
 }
 
+/* J8 */
 static void test_names(void **state RD_UNUSED)
 {
     char code[RD_SECRET_NAME_MAX + 1];

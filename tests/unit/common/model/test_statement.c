@@ -26,7 +26,7 @@ static const spoil rows[] = {
     { "purpose channel without one", "/purpose", "\"channel\"", RD_E_PURPOSE },
     { "class missing", "/class", NULL, RD_E_JSON_MISSING },
     { "class unknown", "/class", "\"x\"", RD_E_JSON_RANGE },
-    { "nonce missing", "/nonce", NULL, RD_E_JSON_MISSING },
+    { "I4 nonce missing", "/nonce", NULL, RD_E_JSON_MISSING },
     { "nonce null", "/nonce", "null", RD_E_JSON_TYPE },
     { "nonce of 16 bytes", "/nonce", "\"AAAAAAAAAAAAAAAAAAAAAA\"", RD_E_ENCODING },
     { "nonce with unused bits", "/nonce", "\"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAB\"", RD_E_ENCODING },

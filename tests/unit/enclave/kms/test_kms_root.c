@@ -275,6 +275,7 @@ static void test_shares_of_a_front(void **state RD_UNUSED)
 }
 
 /* A record that the disk did not take is nobody's predecessor: no other follows it. */
+/* J15 : a record that cannot be kept is no grant. */
 static void test_record_that_was_not_kept(void **state RD_UNUSED)
 {
     fixture f;

@@ -1,5 +1,5 @@
 // link: enclave_core encl_engine PkgConfig::nghttp2
-/* Connections whose TLS ends inside end with what their peer verified (R39): an hour after they were opened. */
+/* I13 : connections whose TLS ends inside end with what their peer verified (R39): an hour after they were opened. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
