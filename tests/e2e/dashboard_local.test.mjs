@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { request } from "node:http";
 import { connect } from "node:net";
-import { readFileSync, mkdtempSync, cpSync, appendFileSync } from "node:fs";
+import { readFileSync, mkdtempSync, cpSync, appendFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { BIN, ROOT, Stack, until } from "../support/stack.mjs";
 
@@ -154,6 +154,12 @@ test("verify, invoke and deploy are the command line's own", async () => {
   const done = JSON.parse((await change("/local/deploy", { manifest, source: "export default { fetch() { return new Response('x'); } }", plan: false })).text);
   assert.equal(done.exit, 0, done.said);
   assert.match(done.result.app, /^app_/);
+  const policyOf = async () => JSON.parse(Buffer.from((await stack.rest("GET", `/v1/apps/${done.result.app}/heads/current`)).document, "base64url")).policy;
+  const strict = { ...(await policyOf()), tcb: ["UpToDate"] };
+  writeFileSync(join(stack.dir, "strict.json"), JSON.stringify(strict));
+  await stack.deploy("made-here", "export default { fetch() { return new Response('y'); } }", { policy: "../strict.json" });
+  assert.equal(JSON.parse((await change("/local/deploy", { manifest, source: "export default { fetch() { return new Response('z'); } }", plan: false })).text).exit, 0);
+  assert.deepEqual(await policyOf(), strict, "the owner's policy stays");
 });
 
 test("what the page sends never becomes a flag of a verb", async () => {
