@@ -241,6 +241,28 @@ static void invoke(dashboard *d, cli_exchange_http *x, const json_t *body)
     run_verb(d, x, words, rd_bytes_str(content), false);
 }
 
+/* A value goes to the verb as a pipe would bring it, with the newline that is not its own. */
+static void secret(dashboard *d, cli_exchange_http *x, const json_t *body)
+{
+    static const char *const actions[] = { "set", "rotate", "unset" };
+    const char *action = NULL;
+    for (size_t i = 0; i < RD_ARRAY_LEN(actions); i++)
+        if (strcmp(text_in(body, "action"), actions[i]) == 0)
+            action = actions[i];
+    if (!action) {
+        refuse(x, 422, RD_E_JSON_RANGE, "action is set, rotate or unset");
+        return;
+    }
+    const char *const words[CLI_VERB_WORDS_MAX] = {
+        "secrets", action, "--yes", "--", text_in(body, "app"), text_in(body, "name")
+    };
+    RD_CLEANUP(rd_buf_wipe) rd_buf input = { 0 };
+    (void)rd_buf_reserve(&input, strlen(text_in(body, "value")) + 2); /* never moved: no copy stays behind */
+    rd_buf_append_str(&input, text_in(body, "value"));
+    rd_buf_append_u8(&input, '\n');
+    run_verb(d, x, words, rd_buf_bytes(&input), false);
+}
+
 /* Sealed lines that the page has from the plane, opened with this machine's log key. */
 static void open_logs(dashboard *d, cli_exchange_http *x, const json_t *body)
 {
@@ -308,7 +330,8 @@ static void local_call(dashboard *d, cli_exchange_http *x)
     } verbs[] = { { "/local/verify", verify },
                   { "/local/invoke", invoke },
                   { "/local/deploy", deploy },
-                  { "/local/logs", open_logs } };
+                  { "/local/logs", open_logs },
+                  { "/local/secret", secret } };
     for (size_t i = 0; i < RD_ARRAY_LEN(verbs); i++) {
         if (strcmp(cli_http_path(x), verbs[i].path) != 0 || strcmp(cli_http_method(x), "POST") != 0)
             continue;

@@ -194,7 +194,7 @@ static void on_completed(void *context, struct MHD_Connection *connection, void 
         free(x->names[i]);
         free(x->values[i]);
     }
-    rd_buf_done(&x->body);
+    rd_buf_wipe(&x->body); /* it may hold a secret */
     free(x->target);
     free(x);
     *state = NULL;

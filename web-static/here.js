@@ -1,7 +1,7 @@
 // here: what the dashboard does when it came with the command line (`redoubt dashboard`): proofs, calls and signatures are made
 // by that program on the reader's machine, and are the only ones that are marked "proved here".
 import { h, icon } from "./dom.js";
-import { panel, checks, note, problemNote } from "./widgets.js";
+import { panel, checks, dialog, note, problemNote } from "./widgets.js";
 import { mark } from "./marks.js";
 import { here } from "./api.js";
 
@@ -41,6 +41,30 @@ export async function openLines(app, lines) {
   const answer = await here("logs", { app: app.id, lines });
   if (answer.exit !== 0 || answer.result.length !== lines.length) throw new Error(said(answer));
   return answer.result;
+}
+
+// `redoubt secrets`: the value is sealed by the program that serves this page, and the head that lists it is signed there.
+async function secret(app, action, name, value = "") {
+  const answer = await here("secret", { app: app.id, action, name, value });
+  if (answer.exit !== 0) throw new Error(said(answer));
+}
+
+// name null: it is asked for. Resolves to whether a secret was sealed.
+export async function setSecret(app, name = null) {
+  const called = h("input.mono", { id: "secret-name", autocomplete: "off", spellcheck: "false", value: name ?? "", readonly: name !== null, pattern: "[A-Z_][A-Z0-9_]*", placeholder: "API_KEY" });
+  const value = h("textarea.mono", { id: "secret-value", rows: "3", autocomplete: "off", spellcheck: "false" });
+  const isSet = await dialog(name ? `Another value for ${name}` : "Set a secret", [h("p", {}, "It is sealed to this app on this machine; the plane stores what it cannot read. Instances that start from now on have it."),
+    h("div.field", {}, h("label", { for: "secret-name" }, "Name"), called, h("p.help", {}, "Capital letters, digits and _.")), h("div.field", {}, h("label", { for: "secret-value" }, "Value"), value)],
+  [{ label: name ? "Replace it" : "Seal and sign", value: true, enabled: () => called.value !== "" && called.checkValidity() && value.value !== "" }]);
+  if (isSet) await secret(app, name ? "rotate" : "set", called.value, value.value);
+  value.value = "";
+  return isSet === true;
+}
+
+export async function unsetSecret(app, name) {
+  const isWanted = await dialog(`Remove ${name}?`, h("p", {}, "Instances that start from now on do not have it; those that run keep what they have read until their keys run out."), [{ label: "Remove it", value: true, kind: "danger" }]);
+  if (isWanted) await secret(app, "unset", name);
+  return isWanted === true;
 }
 
 // The owner's signature: first what would change, then `redoubt deploy`. onDone(app id).

@@ -10,7 +10,7 @@ const SHOTS = process.env.REDOUBT_SHOTS; // a folder for pictures
 const shot = async (page, name) => { if (SHOTS) await page.screenshot({ path: join(SHOTS, `local-${name}.png`), fullPage: true }); };
 let stack, dashboard, browser, page, app;
 before(async () => {
-  stack = await Stack.start({ hosts: 1 });
+  stack = await Stack.start({ hosts: 1, kms: true });
   app = (await stack.deploy("shown", "export default { async fetch(r) { const text = await r.text(); return new Response('got ' + text, { status: text === 'missing' ? 404 : 200 }); } }")).app;
   dashboard = spawn(join(BIN, "redoubt"), ["dashboard"], { env: { ...process.env, REDOUBT_PROFILE: stack.profile, HOME: stack.dir, XDG_CONFIG_HOME: "", XDG_STATE_HOME: "" } });
   let printed = "";
@@ -61,6 +61,37 @@ test("sealed log lines are opened here, with this machine's key; the plane's own
   await page.waitForSelector(".log li.warn >> text=for the owner alone");
   await shot(page, "logs");
   assert.deepEqual(await axe(page), []);
+});
+
+const secrets = async () => (await stack.rest("GET", `/v1/apps/${app}/secrets`)).items.filter((one) => !one.name.startsWith("redoubt.") && one.current).map((one) => [one.name, one.version]);
+test("a secret is sealed, replaced and removed here; the plane sees no value", async () => {
+  const trusted = await stack.cli("kms", "trust", await stack.kmsId(), "--yes");
+  assert.equal(trusted.code, 0, trusted.stderr);
+  const sent = [];
+  page.on("request", (request) => { if (!request.url().includes("/local/")) sent.push(request.postData() || ""); });
+  await visit(page, `/apps/${app}?tab=secrets`);
+  const fill = async (button, name, value) => {
+    await page.getByRole("button", { name: button }).click();
+    await page.waitForSelector("dialog[open]");
+    if (name) await page.fill("#secret-name", name);
+    await page.fill("#secret-value", value);
+    await shot(page, "secret");
+    assert.deepEqual(await axe(page), []);
+    await page.locator("dialog[open] .btn.primary").click();
+  };
+  await fill("Set a secret…", "API_KEY", "first-value-7d1c");
+  await page.waitForSelector("main td:has-text('in the current head')");
+  assert.deepEqual(await secrets(), [["API_KEY", 1]]);
+  await shot(page, "secrets");
+  assert.deepEqual(await axe(page), []);
+  await fill("Replace…", null, "second-value\nof two lines");
+  await page.waitForSelector("main td.num:text-is('2')");
+  assert.deepEqual(await secrets(), [["API_KEY", 2]]);
+  await page.getByRole("button", { name: "Remove…" }).click();
+  await page.locator("dialog[open] .btn.danger").click();
+  await page.waitForSelector("main >> text=None yet.");
+  assert.deepEqual(await secrets(), []);
+  assert.equal(sent.some((text) => text.includes("-value")), false);
 });
 
 test("the wizard shows what changes, signs here, and nothing is prepared at the plane", async () => {

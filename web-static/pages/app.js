@@ -7,6 +7,7 @@ import * as f from "../formats.js";
 import { giveUp, standing, take } from "../sign.js";
 import { timeline, tookText, why, title as deploymentTitle, facts as deploymentFacts } from "../deployment.js";
 import { logViewer } from "../logs.js";
+import { setSecret, unsetSecret } from "../here.js";
 
 const NEEDS_DEVELOPER = "This needs the developer role. Ask an owner of your organisation";
 
@@ -72,17 +73,20 @@ function releasesPart(app, releases, head, running) {
   }));
 }
 
-// What the plane stores of secrets: names, versions and ciphertexts; the key of sealed code is one of them.
+// What the plane stores of secrets: names, versions and ciphertexts; the key of sealed code is one of them. Values are sealed where the owner's key is.
 function secretsPart(app, secrets, head) {
   const document = head ? JSON.parse(f.text(f.unb64u(head.document))) : null, kms = document?.kms[0];
-  const set = `redoubt secrets set ${app.name} NAME`;
-  if (!kms) return [empty("No key service", "The owner's head names none, so this app has no secrets and its code is public. Trust a key service in the terminal, then set a secret.", null, "redoubt kms list"), terminal(set)];
+  const done = async (change, words) => { try { if (await change()) { toast(words); go.refresh(); } } catch (problem) { toastProblem(problem); } };
+  const button = (tag, words, name, change, say) => h(tag, { type: "button", onclick: () => done(change, say) }, icon(name), words);
+  const set = isLocal() ? button("button.btn.primary", "Set a secret…", "key", () => setSecret(app), "Sealed and signed here") : terminal(`redoubt secrets set ${app.name} NAME`);
+  if (!kms) return [empty("No key service", "The owner's head names none, so this app has no secrets and its code is public. Trust a key service in the terminal, then set a secret.", isLocal() ? set : null, "redoubt kms list"), isLocal() ? null : set];
   const [keys, named] = [secrets.filter((secret) => secret.name.startsWith("redoubt.")), secrets.filter((secret) => !secret.name.startsWith("redoubt."))];
-  return [panel("Secrets", h("span.help", {}, "sealed on the owner's machine, opened in verified instances"), named.length
-    ? table("Secrets", ["Name", "Version", "Standing", ["Size", "hide-s"], ["Sealed", "hide-s"]], named.map((secret) => h("tr", {}, h("th", { scope: "row" }, h("code", {}, secret.name)), h("td.num", {}, secret.version),
-      h("td", {}, secret.current ? "in the current head" : "not in the current head"), h("td.hide-s.num", {}, sizeText(secret.size_bytes)), h("td.hide-s", {}, age(secret.created_at)))))
+  const actions = (secret) => h("td.right", {}, secret.current ? [button("button.btn.small", "Replace…", "reload", () => setSecret(app, secret.name), `${secret.name} has another value`), " ", button("button.btn.small", "Remove…", "trash", () => unsetSecret(app, secret.name), `${secret.name} is gone`)] : null);
+  return [panel("Secrets", isLocal() ? set : h("span.help", {}, "sealed on the owner's machine, opened in verified instances"), named.length
+    ? table("Secrets", ["Name", "Version", "Standing", ["Size", "hide-s"], ["Sealed", "hide-s"], ...(isLocal() ? [["Action", "right"]] : [])], named.map((secret) => h("tr", {}, h("th", { scope: "row" }, h("code", {}, secret.name)), h("td.num", {}, secret.version),
+      h("td", {}, secret.current ? "in the current head" : "not in the current head"), h("td.hide-s.num", {}, sizeText(secret.size_bytes)), h("td.hide-s", {}, age(secret.created_at)), isLocal() ? actions(secret) : null)))
     : h("p.none", {}, "None yet."), h("footer", {}, h("dl.facts", {}, h("dt", {}, "Key service"), h("dd", {}, idCode(kms)), h("dt", {}, "Code"), h("dd", {}, keys.some((key) => key.current) ? "sealed" : "public")))),
-  terminal(set)];
+  isLocal() ? null : set];
 }
 
 // An owner's key stays where it is; this browser's may sign for some days what the owner lets it.
