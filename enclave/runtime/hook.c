@@ -41,8 +41,7 @@ encl_hook *encl_hook_new(encl_lines *lines, encl_platform *platform)
     return hook;
 }
 
-/* The question is over, however it ended. */
-static void forget(encl_hook *hook)
+void encl_hook_forget(encl_hook *hook)
 {
     encl_egress_forget(hook->egress);
     hook->is_asking = hook->goes_on = false;
@@ -81,7 +80,7 @@ int encl_hook_ask(encl_hook *hook, const encl_hook_question *question, int64_t n
 {
     RD_CLEANUP(rd_buf_done) rd_buf text = { .size_max = RD_WEBHOOK_QUESTION_MAX };
     rd_bytes target;
-    forget(hook);
+    encl_hook_forget(hook);
     hook->webhook = *question->webhook;
     hook->kms = *question->kms;
     rd_buf_clear(&hook->statement);
@@ -155,6 +154,6 @@ int encl_hook_turn(encl_hook *hook, int64_t now_us, uint8_t ret[RD_WEBHOOK_ANSWE
         outcome = rd_err_set(err, RD_E_WEBHOOK_REQUIRED, "webhook: %s", why.text);
     else
         outcome = judge(hook, status, rd_buf_bytes(&body), ret, err);
-    forget(hook);
+    encl_hook_forget(hook);
     return outcome;
 }

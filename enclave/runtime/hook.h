@@ -28,6 +28,8 @@ typedef struct encl_hook_question {
 /* Begins to ask; what was asked before is void. now_us of a clock that only goes forward, here and below.
  * WEBHOOK_REQUIRED: it cannot be asked. */
 int encl_hook_ask(encl_hook *hook, const encl_hook_question *question, int64_t now_us, rd_err *err) RD_NODISCARD;
+/* What was asked is of no use any more. */
+void encl_hook_forget(encl_hook *hook);
 bool encl_hook_is_asking(const encl_hook *hook);
 /* While it asks: descriptors to wait for, at most ENCL_HOOK_WATCHED, and how long at most. */
 size_t encl_hook_watch(const encl_hook *hook, struct pollfd *ret);

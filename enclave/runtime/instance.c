@@ -412,7 +412,11 @@ static int take_nonce(encl_instance *instance, rd_bytes payload, rd_err *err)
         return rd_err_set(err, RD_E_CONTROL_ORDER, "a nonce for an app without a key service");
     if (payload.size > RD_NONCE_SIZE && instance->phase != PHASE_GRANT)
         consider_head(instance, rd_bytes_of(payload.data + RD_NONCE_SIZE, payload.size - RD_NONCE_SIZE));
-    return instance->is_superseded ? 0 : wish_for_grant(instance, payload.data, err);
+    if (!instance->is_superseded)
+        return wish_for_grant(instance, payload.data, err);
+    if (instance->hook != NULL)
+        encl_hook_forget(instance->hook); /* it was asked under the head before */
+    return 0;
 }
 
 /* --- the control stream ----------------------------------------------------------------------------------------- */

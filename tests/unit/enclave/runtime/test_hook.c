@@ -250,6 +250,22 @@ static void test_who_asks_again_has_one_question(void **state)
     (void)close(first);
 }
 
+static void test_forgotten(void **state)
+{
+    fixture *f = *state;
+    rd_err err;
+    ask(f, "s");
+    int fd = call(f, ENCL_LINE_OF_HOOK + f->asked, ENCL_LINE_OPEN);
+    assert_int_equal(turn(f, &err), RD_CODE_COUNT);
+    encl_hook_forget(f->hook);
+    assert_false(encl_hook_is_asking(f->hook));
+    char request[1024];
+    assert_true(recv(fd, request, sizeof(request), MSG_DONTWAIT) > 0);
+    assert_true(is_hung_up(fd));
+    assert_int_equal(turn(f, &err), RD_CODE_COUNT);
+    (void)close(fd);
+}
+
 static void test_the_agent_says_no_or_goes(void **state)
 {
     fixture *f = *state;
@@ -323,6 +339,7 @@ int main(void)
         ROW(test_no_answers),
         ROW(test_slow),
         ROW(test_who_asks_again_has_one_question),
+        ROW(test_forgotten),
         ROW(test_the_agent_says_no_or_goes),
         ROW(test_beside_the_function),
     };
