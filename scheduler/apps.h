@@ -73,7 +73,8 @@ struct sched_app {
     bool wants_turn; /* its last plan was full before it had all it needs */
     bool is_blocked; /* waits for capacity */
     int failures;    /* in a row, of the newest generation */
-    int faults;      /* those of them that the release itself may be to blame for: a refusal is its host's */
+    int faults; /* those of them that the release itself may be to blame for: a refusal is its host's, a no its owner's
+                 */
     int64_t failures_gen;
     int64_t retry_at_us; /* boot time of the next look; 0: none */
     int64_t called_us;   /* boot time when a call for it was told of; 0: none was. PostgreSQL hears of it later */

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/err.h"
 #include "common/base/mem.h"
 #include "scheduler/lease.h"
 #include "scheduler/place.h"
@@ -44,6 +45,13 @@ static bool is_current(const sched_wish *wish, const sched_lease *lease)
     return lease->gen >= wish->base_gen && rd_digest_equal(&lease->release, &wish->release);
 }
 
+/* Whom a host refuses another one takes, and whom the owner's own webhook keeps out now it may let in later. */
+static bool is_fault_of_release(const sched_lease *lease)
+{
+    rd_code code = rd_code_by_name(lease->reason);
+    return lease->phase != RD_PHASE_REFUSED && code != RD_E_WEBHOOK_REQUIRED && code != RD_E_WEBHOOK_REFUSED;
+}
+
 static void note_failure(evaluation *e, const sched_lease *lease)
 {
     sched_app *app = e->app;
@@ -52,7 +60,7 @@ static void note_failure(evaluation *e, const sched_lease *lease)
         app->failures = app->faults = 0;
     }
     app->failures++;
-    app->faults += lease->phase != RD_PHASE_REFUSED;
+    app->faults += is_fault_of_release(lease);
     (void)snprintf(app->failure, sizeof app->failure, "%s", lease->reason);
     app->refused_by = sched_fleet_host(e->context->fleet, lease->host)->id;
     app->refused_until_us = e->context->now_us + AVOID_US;

@@ -146,7 +146,9 @@ test("R77: slow, huge, redirected, denied, replayed and foreign answers refuse t
   for (const [name, [reason, detail]] of Object.entries(rows)) await fails(name, reason, detail);
   assert.equal((await stack.invoke(good)).body, "good", "the app beside them");
   await stack.deploy("unasked", source("unasked")); // and one that starts meanwhile
-  await Promise.all(made.map(({ app }) => stop(app)));
+  await Promise.all(made.slice(1).map(({ app }) => stop(app)));
+  paths["/denied"] = (question, response) => say(response, answer(question, key, allow));
+  await until("who was kept out comes in once the owner says yes", async () => (await stack.invoke(made[0].app)).body === "denied", 60000);
 });
 
 test("R77: whoever carries the answer and leaves it out is refused by the key service, on record", { timeout: 120000 }, async () => {

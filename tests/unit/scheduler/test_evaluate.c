@@ -162,7 +162,7 @@ static void test_failures_wait_longer_and_end(void **state)
 }
 
 /* Reports of phase, one after another, each after the wait that the one before it brought. */
-static void fail_often(world *w, rd_phase phase, int times)
+static void fail_often_with(world *w, rd_phase phase, const char *reason, int times)
 {
     for (int i = 0; i < times; i++) {
         w->now_us = RD_MAX(w->now_us + 1, w->app->retry_at_us);
@@ -170,9 +170,16 @@ static void fail_often(world *w, rd_phase phase, int times)
         assert_int_not_equal(w->wish.rollout_state, 6);
         commit(w);
         report(w, phase, false);
+        for (size_t l = 0; l < w->app->lease_count; l++)
+            (void)snprintf(w->app->leases[l]->reason, sizeof w->app->leases[l]->reason, "%s", reason);
     }
     w->now_us += 300000000;
     evaluate(w);
+}
+
+static void fail_often(world *w, rd_phase phase, int times)
+{
+    fail_often_with(w, phase, "boom", times);
 }
 
 static void test_refusals_condemn_no_release(void **state)
@@ -186,6 +193,33 @@ static void test_refusals_condemn_no_release(void **state)
     w->now_us = w->app->retry_at_us;
     evaluate(w);
     assert_int_equal(w->plan.placement_count, 1);
+}
+
+/* R77: an owner's webhook that says no, or is away, is asked again, more and more slowly; one that answers with another
+ * key never will do. */
+static void test_the_owners_no_condemns_no_release(void **state)
+{
+    world *w = *state;
+    w->wish.min = w->wish.max = 1;
+    fail_often_with(w, RD_PHASE_FAILED, "webhook_refused", 6);
+    fail_often_with(w, RD_PHASE_FAILED, "webhook_required", 2);
+    assert_int_equal(w->plan.rollouts[0].state, 1);
+    assert_non_null(strstr(w->plan.rollouts[0].reason, "trying again"));
+    w->now_us = RD_MAX(w->now_us, w->app->retry_at_us);
+    evaluate(w);
+    assert_int_equal(w->plan.placement_count, 1);
+    commit(w);
+    for (int i = 0; i < 3; i++) {
+        report(w, RD_PHASE_FAILED, false);
+        for (size_t l = 0; l < w->app->lease_count; l++)
+            (void)snprintf(w->app->leases[l]->reason, sizeof w->app->leases[l]->reason, "webhook_answer");
+        evaluate(w);
+        commit(w);
+        w->now_us = RD_MAX(w->now_us + 1, w->app->retry_at_us);
+        evaluate(w);
+        commit(w);
+    }
+    assert_int_equal(w->wish.rollout_state, 6);
 }
 
 static void test_what_has_served_is_tried_for_ever(void **state)
@@ -350,6 +384,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_starts_and_settles),
         TEST(test_failures_wait_longer_and_end),
+        TEST(test_the_owners_no_condemns_no_release),
         TEST(test_refusals_condemn_no_release),
         TEST(test_what_has_served_is_tried_for_ever),
         TEST(test_blocked),
