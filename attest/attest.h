@@ -150,7 +150,8 @@ typedef struct rd_verdict {
     int64_t collateral_issued_us; /* the earliest issue date of what was used (TCB info, identity, CRL of the PCK CA) */
     int64_t collateral_expires_us; /* the earliest end: from then on this verdict is void */
     int64_t pck_crl_number, root_crl_number;
-    size_t padding; /* zero bytes behind the quote */
+    uint8_t root[32]; /* SHA-256 of the root certificate that the chain ended in, one of the anchors; zeros: in none */
+    size_t padding;   /* zero bytes behind the quote */
     rd_claims claims;
     rd_attest_step steps[RD_ATTEST_STEPS_MAX];
     size_t step_count;

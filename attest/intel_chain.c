@@ -135,8 +135,10 @@ int rd_intel_pck_chain(rd_intel *intel, rd_err *err)
     intel->is_platform_ca = strstr(ca, CN_PLATFORM) != NULL;
     if (!intel->is_platform_ca && !strstr(ca, CN_PROCESSOR))
         return rd_err_set(err, RD_E_CHAIN_PROFILE, "PCK chain by \"%s\", which is no PCK CA", ca);
-    rd_class class = intel->input->anchors->items[roots.index[chain->path.root_index]].class;
+    const rd_anchor *anchor = &intel->input->anchors->items[roots.index[chain->path.root_index]];
+    rd_class class = anchor->class;
     intel->verdict->claims.class = class;
+    memcpy(intel->verdict->root, anchor->fingerprint, sizeof intel->verdict->root);
     rd_intel_say(intel, "issued by %s under %s, class %s", ca, rd_cert_subject_cn(chain->path.items[2]),
                  rd_class_name(class));
     return 0;

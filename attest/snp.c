@@ -156,7 +156,9 @@ static int check_chain(snp *s, rd_err *err)
         return -1;
     s->chain = rd_memo_object(s->chain_memo);
     const rd_chain *path = &s->chain->path;
-    s->verdict->claims.class = s->input->anchors->items[roots.index[path->root_index]].class;
+    const rd_anchor *anchor = &s->input->anchors->items[roots.index[path->root_index]];
+    s->verdict->claims.class = anchor->class;
+    memcpy(s->verdict->root, anchor->fingerprint, sizeof s->verdict->root);
     s->verdict->collateral_expires_us = rd_cert_not_after_us(path->items[0]);
     say(s, "%s by %s under %s", rd_cert_subject_cn(path->items[0]), rd_cert_subject_cn(path->items[1]),
         rd_cert_subject_cn(path->items[2]));

@@ -102,7 +102,7 @@ static int call_plain(cli_context *context, cli_client *client, const char *url,
         return -1;
     if (!found->is_verified)
         return 0;
-    if (cli_exchange_fetch_proof(client, exchange, err) < 0)
+    if (cli_exchange_fetch_proof(context, client, exchange, err) < 0)
         return -1;
     int64_t now_us = rd_clock_wall_us(context->clock);
     return cli_exchange_verify(context, exchange, now_us, found->steps, &found->is_simulated, err);

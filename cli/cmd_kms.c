@@ -1,5 +1,6 @@
 #include "cli/cmd_kms.h"
 
+#include "cli/demands.h"
 #include "cli/kms.h"
 #include "cli/steps.h"
 #include "common/base/mem.h"
@@ -81,7 +82,8 @@ static int run_show(cli_context *context, const cli_args *args, rd_err *err)
     rd_kms_id id;
     cli_kms kms;
     bool is_trusted;
-    if (cli_args_expect(args, 1, 1, "ID", err) < 0 || cli_kms_parse_id(args->positional[0], &id, err) < 0)
+    if (cli_args_expect(args, 1, 1, "ID", err) < 0 || cli_kms_parse_id(args->positional[0], &id, err) < 0 ||
+        cli_demands_take(context, args, err) < 0)
         return -1;
     return show(context, &id, &kms, &is_trusted, err);
 }
@@ -92,7 +94,7 @@ static int run_trust(cli_context *context, const cli_args *args, rd_err *err)
     cli_kms kms;
     bool is_yes = context->out.assume_yes, is_trusted = false;
     if (cli_args_expect(args, 1, 1, "ID", err) < 0 || cli_kms_parse_id(args->positional[0], &id, err) < 0 ||
-        show(context, &id, &kms, &is_trusted, err) < 0)
+        cli_demands_take(context, args, err) < 0 || show(context, &id, &kms, &is_trusted, err) < 0)
         return -1;
     if (is_trusted)
         return 0;
@@ -108,6 +110,11 @@ static int run_trust(cli_context *context, const cli_args *args, rd_err *err)
 
 static const cli_flag join_flags[] = {
     { "socket", 0, "PATH", "kms_socket of redoubt-agent status; default /var/lib/redoubt-agent/run/kms.sock" },
+    { .name = NULL },
+};
+
+static const cli_flag collateral_flags[] = {
+    CLI_COLLATERAL_FLAGS,
     { .name = NULL },
 };
 
@@ -134,6 +141,7 @@ const cli_command cli_kms_commands[] = {
       .purpose = "whose a key service is; checks its evidence here",
       .arguments = "ID",
       .examples = "redoubt kms show kms_…",
+      .flags = collateral_flags,
       .run = run_show },
     { .name = "kms recovery-key",
       .purpose = "make the key of a holder of a recovery share; prints its public half (kms-recovery-keys)",
@@ -150,6 +158,7 @@ const cli_command cli_kms_commands[] = {
       .purpose = "trust a key service with secrets and code, after checking it",
       .arguments = "ID",
       .examples = "redoubt kms trust kms_…",
+      .flags = collateral_flags,
       .run = run_trust },
     { .name = NULL },
 };

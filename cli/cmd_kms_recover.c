@@ -108,16 +108,17 @@ static int meet(cli_context *context, const recovery *r, json_t *steps, uint8_t 
     uint8_t nonce[RD_NONCE_SIZE];
     RD_CLEANUP(rd_buf_done) rd_buf question = { 0 };
     RD_CLEANUP(rd_buf_done) rd_buf evidence = { .size_max = RD_EVIDENCE_SIZE_MAX };
-    RD_CLEANUP(rd_buf_done) rd_buf collateral = { .size_max = CLI_COLLATERAL_MAX };
+    RD_CLEANUP(cli_collateral_done) cli_collateral collateral;
     RD_CLEANUP(rd_free_p) rd_attest_report *report = rd_alloc(sizeof *report);
     cli_client *client = cli_context_client(context, err);
     rd_random_bytes(nonce, sizeof nonce);
     rd_buf_append(&question, nonce, sizeof nonce);
     rd_buf_append_bytes(&question, rd_buf_bytes(&r->genesis));
-    if (!client || cli_client_fetch(client, "/v1/collateral", NULL, &collateral, err) < 0 ||
-        cli_kms_ask(r->fd, RD_KMS_RECOVER, rd_buf_bytes(&question), &evidence, err) < 0 ||
-        cli_kms_check(context, &r->kms, rd_buf_bytes(&evidence), rd_buf_bytes(&collateral), RD_PURPOSE_JOIN, nonce,
-                      steps, report, err) < 0)
+    cli_collateral_init(&collateral);
+    if (!client || cli_kms_ask(r->fd, RD_KMS_RECOVER, rd_buf_bytes(&question), &evidence, err) < 0 ||
+        cli_collateral_get(context, client, rd_buf_bytes(&evidence), &collateral, err) < 0 ||
+        cli_kms_check(context, &r->kms, rd_buf_bytes(&evidence), &collateral, RD_PURPOSE_JOIN, nonce, steps, report,
+                      err) < 0)
         return -1;
     memcpy(ret_key, report->statement.grant_key, RD_X25519_SIZE);
     return 0;

@@ -175,7 +175,7 @@ static int run_get(cli_context *context, const cli_args *args, rd_err *err)
         return rd_err_set(err, RD_E_USAGE, "say where to: redoubt receipts get %s --save FILE", args->positional[0]);
     cli_client *client = cli_context_client(context, err);
     cli_kept kept = { .epoch = 0 };
-    int status = client ? cli_kept_fetch(client, &id, &kept, err) : -1;
+    int status = client ? cli_kept_fetch(context, client, &id, &kept, err) : -1;
     if (status == 0)
         status = cli_kept_save(&kept, path, err);
     if (status == 0 && context->out.form == CLI_JSON) {
@@ -189,10 +189,11 @@ static int run_get(cli_context *context, const cli_args *args, rd_err *err)
     return status;
 }
 
-static int read_instant(const cli_context *context, const cli_args *args, int64_t *ret_us, rd_err *err)
+static int read_instant(cli_context *context, const cli_args *args, int64_t *ret_us, rd_err *err)
 {
     const char *at = cli_args_value(args, "at");
     *ret_us = rd_clock_wall_us(context->clock);
+    context->demands.is_of_then = at != NULL;
     if (at && rd_time_parse(at, strlen(at), ret_us) < 0)
         return rd_err_set(err, RD_E_USAGE, "--at takes a time like 2026-11-22T20:00:00Z, not %s", at);
     return 0;
@@ -203,11 +204,14 @@ static int read_kept(cli_context *context, const char *what, cli_kept *ret, rd_e
     cli_kept_id id;
     *ret = (cli_kept){ .epoch = 0 };
     if (strncmp(what, "ins_", 4) != 0 || strchr(what, '/'))
-        return cli_kept_load(what, ret, err);
+        return cli_kept_load(what, ret, err) < 0
+                   ? -1
+                   : cli_collateral_replace(context, cli_context_client(context, NULL), rd_buf_bytes(&ret->evidence),
+                                            &ret->collateral, err);
     if (cli_kept_id_parse(what, &id, err) < 0)
         return -1;
     cli_client *client = cli_context_client(context, err);
-    return client ? cli_kept_fetch(client, &id, ret, err) : -1;
+    return client ? cli_kept_fetch(context, client, &id, ret, err) : -1;
 }
 
 static void print_verdict(const cli_out *out, const char *what, const cli_kept_verdict *verdict, const json_t *steps,

@@ -25,6 +25,7 @@ static int read_instant(cli_context *context, const cli_args *args, int64_t *ret
 {
     const char *at = cli_args_value(args, "at");
     *ret_us = rd_clock_wall_us(context->clock);
+    context->demands.is_of_then = at != NULL;
     if (at && rd_time_parse(at, strlen(at), ret_us) < 0)
         return rd_err_set(err, RD_E_USAGE, "--at takes a time like 2026-11-22T20:00:00Z, not %s", at);
     return 0;
@@ -39,6 +40,9 @@ static int verify_file(cli_context *context, const cli_args *args, const char *p
     int status = cli_exchange_load(path, &exchange, err);
     if (status == 0)
         status = read_instant(context, args, &now_us, err);
+    if (status == 0)
+        status = cli_collateral_replace(context, cli_context_client(context, NULL), rd_buf_bytes(&exchange.evidence),
+                                        &exchange.collateral, err);
     if (status == 0) {
         status = cli_exchange_verify(context, &exchange, now_us, steps, &is_simulated, err);
         if (context->out.form == CLI_JSON) {
@@ -62,7 +66,7 @@ typedef struct verify_run {
     cli_context *context;
     cli_client *client;
     rd_app_id app;
-    rd_buf collateral;
+    cli_collateral collateral;
     json_t *results;
     size_t verified;
     rd_err first_failure;
@@ -90,6 +94,11 @@ static int verify_instance(verify_run *run, const char *instance, json_t *steps,
         return cli_step_failed(steps, "answer", err);
     }
     int64_t waited_us = rd_clock_boot_us(run->context->clock) - start_us;
+    if (cli_collateral_get(run->context, run->client, rd_buf_bytes(&evidence), &run->collateral, err) < 0) {
+        json_decref(docs_json);
+        rd_buf_done(&evidence);
+        return cli_step_failed(steps, "collateral", err);
+    }
     cli_docs docs;
     cli_proof proof = { .is_simulated = false };
     int status = cli_docs_open(docs_json, &run->app, state_dir, &now_us, &docs, steps, err);
@@ -97,7 +106,7 @@ static int verify_instance(verify_run *run, const char *instance, json_t *steps,
         status = cli_docs_check_pin(run->context, &docs, steps, err);
     const cli_proof_request wanted = {
         .evidence = rd_buf_bytes(&evidence),
-        .collateral = rd_buf_bytes(&run->collateral),
+        .collateral = &run->collateral,
         .docs = &docs,
         .purpose = RD_PURPOSE_CLIENT,
         .nonce = nonce,
@@ -143,9 +152,7 @@ static int verify_all(verify_run *run, const json_t *app, rd_err *err)
         return rd_err_set(err, RD_E_ID_FORMAT, "the control plane answered without a proper app id");
     RD_CLEANUP(rd_free_p) char *path = rd_asprintf("/v1/apps/%s/instances", id);
     json_t *instances = NULL;
-    rd_buf_init(&run->collateral, CLI_COLLATERAL_MAX);
-    if (cli_client_fetch(run->client, "/v1/collateral", NULL, &run->collateral, err) < 0 ||
-        cli_client_list(run->client, path, 1000, &instances, err) < 0)
+    if (cli_client_list(run->client, path, 1000, &instances, err) < 0)
         return -1;
     if (run->context->out.form != CLI_JSON)
         cli_print(&run->context->out, "%s   %s", name ? name : "?", id);
@@ -176,7 +183,7 @@ static int verify_all(verify_run *run, const json_t *app, rd_err *err)
 #define LIVE_TIMEOUT_US 30000000
 
 /* Evidence, documents and the exporter all of one connection. */
-static int prove_live(cli_context *context, const cli_live_address *address, cli_live *live, rd_bytes collateral,
+static int prove_live(cli_context *context, const cli_live_address *address, cli_live *live, cli_collateral *collateral,
                       cli_proof *proof, json_t *steps, rd_err *err)
 {
     uint8_t nonce[32];
@@ -196,6 +203,9 @@ static int prove_live(cli_context *context, const cli_live_address *address, cli
         status = cli_live_get(live, "/.well-known/redoubt/docs", CLI_DOCS_MAX, &docs_text, err);
     if (status == 0)
         status = cli_docs_parse(rd_buf_bytes(&docs_text), &docs_json, err);
+    if (status == 0)
+        status =
+            cli_collateral_get(context, cli_context_client(context, NULL), rd_buf_bytes(&evidence), collateral, err);
     if (status < 0) {
         rd_buf_done(&evidence);
         rd_buf_done(&docs_text);
@@ -251,25 +261,19 @@ static int verify_live(cli_context *context, const char *url, rd_err *err)
     cli_live_address address;
     cli_live *live = NULL;
     cli_proof proof = { .is_simulated = false };
-    rd_buf collateral = { .size_max = CLI_COLLATERAL_MAX };
-    cli_client *client = NULL;
-    int status = cli_live_address_parse(url, &address, err);
-    if (status == 0)
-        client = cli_context_client(context, err);
-    if (status < 0 || !client || cli_client_fetch(client, "/v1/collateral", NULL, &collateral, err) < 0) {
-        rd_buf_done(&collateral);
+    RD_CLEANUP(cli_collateral_done) cli_collateral collateral;
+    cli_collateral_init(&collateral);
+    if (cli_live_address_parse(url, &address, err) < 0)
         return -1;
-    }
     json_t *steps = json_array();
-    status = cli_live_open(&address, context->timeout_us ? context->timeout_us : LIVE_TIMEOUT_US, &live, err);
+    int status = cli_live_open(&address, context->timeout_us ? context->timeout_us : LIVE_TIMEOUT_US, &live, err);
     if (status < 0)
         (void)cli_step_failed(steps, "connection", err);
     else
-        status = prove_live(context, &address, live, rd_buf_bytes(&collateral), &proof, steps, err);
+        status = prove_live(context, &address, live, &collateral, &proof, steps, err);
     print_live(context, url, &proof, status == 0, steps);
     cli_live_free(live);
     cli_proof_done(&proof);
-    rd_buf_done(&collateral);
     json_decref(steps);
     return status;
 }
@@ -287,13 +291,14 @@ static int run_verify(cli_context *context, const cli_args *args, rd_err *err)
         return verify_file(context, args, what, err);
     verify_run run = { .context = context, .results = json_array(), .first_failure = RD_ERR_INIT };
     json_t *app = NULL;
+    cli_collateral_init(&run.collateral);
     run.client = cli_context_client(context, err);
     int status = run.client ? cli_client_find_app(run.client, what, &app, err) : -1;
     if (status == 0)
         status = verify_all(&run, app, err);
     json_decref(app);
     json_decref(run.results);
-    rd_buf_done(&run.collateral);
+    cli_collateral_done(&run.collateral);
     return status;
 }
 

@@ -12,7 +12,10 @@ typedef struct cli_client cli_client;
 
 /* What the flags of this run say of the caller's own demands (demands.h). */
 typedef struct cli_demands {
-    bool any_runtime; /* --any-runtime: the owner's policy alone says which runtimes are good */
+    bool any_runtime;          /* --any-runtime: the owner's policy alone says which runtimes are good */
+    const char *collateral;    /* --collateral; NULL: as collateral.h says */
+    uint32_t collateral_age_s; /* --collateral-age; 0: as the policy says */
+    bool is_of_then;           /* --at: judged as of another instant, so not by what was seen since */
 } cli_demands;
 
 typedef struct cli_context {

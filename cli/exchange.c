@@ -17,7 +17,7 @@ void cli_exchange_init(cli_exchange *exchange)
     rd_buf_init(&exchange->request_body, CLI_ANSWER_MAX);
     rd_buf_init(&exchange->response_body, CLI_ANSWER_MAX);
     rd_buf_init(&exchange->evidence, CLI_EVIDENCE_MAX);
-    rd_buf_init(&exchange->collateral, CLI_COLLATERAL_MAX);
+    cli_collateral_init(&exchange->collateral);
 }
 
 void cli_exchange_done(cli_exchange *exchange)
@@ -32,7 +32,7 @@ void cli_exchange_done(cli_exchange *exchange)
     rd_buf_wipe(&exchange->request_body);
     rd_buf_wipe(&exchange->response_body);
     rd_buf_done(&exchange->evidence);
-    rd_buf_done(&exchange->collateral);
+    cli_collateral_done(&exchange->collateral);
     json_decref(exchange->docs);
 }
 
@@ -192,7 +192,7 @@ static bool fetch_named(cli_client *client, cli_exchange *exchange)
     return false;
 }
 
-int cli_exchange_fetch_proof(cli_client *client, cli_exchange *exchange, rd_err *err)
+int cli_exchange_fetch_proof(cli_context *context, cli_client *client, cli_exchange *exchange, rd_err *err)
 {
     RD_CLEANUP(rd_free_p) char *instance = rd_strdup(exchange->instance);
     instance[strcspn(instance, ".")] = '\0';
@@ -204,7 +204,7 @@ int cli_exchange_fetch_proof(cli_client *client, cli_exchange *exchange, rd_err 
     /* Renewed evidence proves the same receipt key. */
     if (!fetch_named(client, exchange) && cli_client_fetch(client, evidence, NULL, &exchange->evidence, err) < 0)
         return -1;
-    return cli_client_fetch(client, "/v1/collateral", NULL, &exchange->collateral, err);
+    return cli_collateral_get(context, client, rd_buf_bytes(&exchange->evidence), &exchange->collateral, err);
 }
 
 int cli_exchange_prove(cli_context *context, const cli_exchange *exchange, int64_t now_us, cli_docs *docs,
@@ -217,7 +217,8 @@ int cli_exchange_prove(cli_context *context, const cli_exchange *exchange, int64
         return -1;
     const cli_proof_request wanted = {
         .evidence = rd_buf_bytes(&exchange->evidence),
-        .collateral = rd_buf_bytes(&exchange->collateral),
+        .collateral = &exchange->collateral,
+        .is_saved = exchange->is_saved,
         .docs = docs,
         .purpose = exchange->is_sealed ? RD_PURPOSE_CLIENT : RD_PURPOSE_STATUS,
         .nonce = exchange->is_sealed ? exchange->evidence_nonce : NULL,

@@ -5,6 +5,7 @@
 #define CLI_EXCHANGE_H
 
 #include "cli/client.h"
+#include "cli/collateral.h"
 #include "cli/proof.h"
 
 #define CLI_EXCHANGE_TYPE "redoubt/saved-receipt/v1" /* "type" of its file */
@@ -19,9 +20,9 @@ typedef struct cli_exchange {
     rd_buf request_body, response_body;
     uint32_t status;
     int64_t elapsed_us;
-    json_t *docs;      /* genesis, head, release */
-    rd_buf evidence;   /* bundle: purpose client over evidence_nonce where sealed, else status */
-    rd_buf collateral; /* JSON set */
+    json_t *docs;    /* genesis, head, release */
+    rd_buf evidence; /* bundle: purpose client over evidence_nonce where sealed, else status */
+    cli_collateral collateral;
     bool is_sealed;
     bool is_saved;   /* of then: an older head than the newest known is what it has to be */
     bool is_chunked; /* sealed: in chunks, so that a streamed answer can be taken as it comes */
@@ -56,7 +57,8 @@ int cli_exchange_sealed(cli_context *context, cli_client *client, const char *ur
                         json_t *steps, bool *ret_simulated, rd_err *err) RD_NODISCARD;
 /* Fetches documents, evidence (the one that the receipt names, or else what the plane has of the instance now) and
  * collateral. */
-int cli_exchange_fetch_proof(cli_client *client, cli_exchange *exchange, rd_err *err) RD_NODISCARD;
+int cli_exchange_fetch_proof(cli_context *context, cli_client *client, cli_exchange *exchange,
+                             rd_err *err) RD_NODISCARD;
 /* Verifies documents, evidence and receipt; steps are appended. now_us is the instant of every date check. */
 int cli_exchange_verify(cli_context *context, const cli_exchange *exchange, int64_t now_us, json_t *steps,
                         bool *ret_simulated, rd_err *err) RD_NODISCARD;

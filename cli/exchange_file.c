@@ -6,6 +6,7 @@
 #include "common/base/mem.h"
 #include "common/model/json.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -32,7 +33,7 @@ int cli_exchange_save(const cli_exchange *exchange, const char *path, rd_err *er
     rd_json_set_b64(document, "response_body", rd_buf_bytes(&exchange->response_body));
     rd_json_set(document, "docs", json_incref(exchange->docs));
     rd_json_set_b64(document, "evidence", rd_buf_bytes(&exchange->evidence));
-    rd_json_set_b64(document, "collateral", rd_buf_bytes(&exchange->collateral));
+    rd_json_set_b64(document, "collateral", rd_buf_bytes(&exchange->collateral.json));
     RD_CLEANUP(rd_free_p) char *text = json_dumps(document, JSON_INDENT(1));
     json_decref(document);
     return cli_write_file(path, text, strlen(text), 0600, err);
@@ -90,7 +91,8 @@ static int read_document(const json_t *document, cli_exchange *ret, rd_err *err)
         return -1;
     if (cli_json_b64(document, "evidence", CLI_EVIDENCE_MAX, &ret->evidence, err) < 0)
         return -1;
-    return cli_json_b64(document, "collateral", CLI_COLLATERAL_MAX, &ret->collateral, err);
+    (void)snprintf(ret->collateral.source, sizeof ret->collateral.source, "the file");
+    return cli_json_b64(document, "collateral", CLI_COLLATERAL_MAX, &ret->collateral.json, err);
 }
 
 int cli_exchange_load(const char *path, cli_exchange *ret, rd_err *err)

@@ -55,7 +55,7 @@ static int ask_evidence(sealed_try *try, rd_err *err)
     return status;
 }
 
-static int ask(sealed_try *try, rd_err *err)
+static int ask(cli_context *context, sealed_try *try, rd_err *err)
 {
     if (ask_evidence(try, err) < 0)
         return -1;
@@ -64,9 +64,8 @@ static int ask(sealed_try *try, rd_err *err)
     if (cli_exchange_fetch_docs(try->client, try->url, headers, &try->exchange->docs, err) < 0 ||
         cli_client_fetch(try->client, url, headers, &try->keys, err) < 0)
         return -1;
-    if (try->exchange->collateral.size > 0)
-        return 0;
-    return cli_client_fetch(try->client, "/v1/collateral", NULL, &try->exchange->collateral, err);
+    return cli_collateral_get(context, try->client, rd_buf_bytes(&try->exchange->evidence), &try->exchange->collateral,
+                              err);
 }
 
 /* The evidence is believed by now; the relay's word for where it led, and the keys that it passed on, are not yet. */
@@ -239,7 +238,7 @@ static int run_try(cli_context *context, sealed_try *try, json_t *steps, rd_err 
 {
     int64_t start_us = rd_clock_boot_us(context->clock);
     rd_ohttp_key key;
-    if (ask(try, err) < 0 ||
+    if (ask(context, try, err) < 0 ||
         cli_exchange_prove(context, try->exchange, rd_clock_wall_us(context->clock), &try->docs, &try->proof, steps,
                            err) < 0 ||
         check_keys(try, &key, steps, err) < 0)

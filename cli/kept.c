@@ -7,6 +7,7 @@
 #include "common/model/evidence.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -38,7 +39,7 @@ void cli_kept_done(cli_kept *kept)
     json_decref(kept->records);
     json_decref(kept->docs);
     rd_buf_done(&kept->evidence);
-    rd_buf_done(&kept->collateral);
+    cli_collateral_done(&kept->collateral);
 }
 
 int cli_kept_open(const char *text, rd_buf *bytes, rd_receipt_record *ret, rd_err *err)
@@ -203,17 +204,17 @@ static int fetch_docs(cli_client *client, cli_kept *ret, rd_err *err)
     return 0;
 }
 
-int cli_kept_fetch(cli_client *client, const cli_kept_id *id, cli_kept *ret, rd_err *err)
+int cli_kept_fetch(cli_context *context, cli_client *client, const cli_kept_id *id, cli_kept *ret, rd_err *err)
 {
     *ret = (cli_kept){
         .instance = id->instance, .epoch = id->epoch, .seq = id->seq, .records = json_array(), .docs = json_object()
     };
     rd_buf_init(&ret->evidence, CLI_EVIDENCE_MAX);
-    rd_buf_init(&ret->collateral, CLI_COLLATERAL_MAX);
+    cli_collateral_init(&ret->collateral);
     if (fetch_records(client, id, ret, err) < 0 || fetch_evidence(client, id, ret, err) < 0 ||
         fetch_docs(client, ret, err) < 0)
         return -1;
-    return cli_client_fetch(client, "/v1/collateral", NULL, &ret->collateral, err);
+    return cli_collateral_get(context, client, rd_buf_bytes(&ret->evidence), &ret->collateral, err);
 }
 
 /* ---- files ---- */
@@ -229,7 +230,7 @@ int cli_kept_save(const cli_kept *kept, const char *path, rd_err *err)
     rd_json_set(document, "records", json_incref(kept->records));
     rd_json_set(document, "docs", json_incref(kept->docs));
     rd_json_set_b64(document, "evidence", rd_buf_bytes(&kept->evidence));
-    rd_json_set_b64(document, "collateral", rd_buf_bytes(&kept->collateral));
+    rd_json_set_b64(document, "collateral", rd_buf_bytes(&kept->collateral.json));
     RD_CLEANUP(rd_free_p) char *text = json_dumps(document, JSON_INDENT(1));
     return cli_write_file(path, text, strlen(text), 0644, err);
 }
@@ -264,7 +265,8 @@ static int read_document(const json_t *document, cli_kept *ret, rd_err *err)
     if (read_number(document, "epoch", &ret->epoch, err) < 0 || read_number(document, "seq", &ret->seq, err) < 0 ||
         cli_json_b64(document, "evidence", CLI_EVIDENCE_MAX, &ret->evidence, err) < 0)
         return -1;
-    return cli_json_b64(document, "collateral", CLI_COLLATERAL_MAX, &ret->collateral, err);
+    (void)snprintf(ret->collateral.source, sizeof ret->collateral.source, "the file");
+    return cli_json_b64(document, "collateral", CLI_COLLATERAL_MAX, &ret->collateral.json, err);
 }
 
 int cli_kept_load(const char *path, cli_kept *ret, rd_err *err)

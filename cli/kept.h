@@ -5,6 +5,7 @@
 #define CLI_KEPT_H
 
 #include "cli/client.h"
+#include "cli/collateral.h"
 #include "cli/proof.h"
 #include "common/model/receipt_record.h"
 
@@ -28,12 +29,13 @@ typedef struct cli_kept {
     json_t *records; /* base64url texts, in order of their numbers */
     json_t *docs;    /* genesis, head, release */
     rd_buf evidence; /* bundle of purpose status */
-    rd_buf collateral;
+    cli_collateral collateral;
 } cli_kept;
 
 void cli_kept_done(cli_kept *kept);
 /* Call cli_kept_done also after a failure. */
-int cli_kept_fetch(cli_client *client, const cli_kept_id *id, cli_kept *ret, rd_err *err) RD_NODISCARD;
+int cli_kept_fetch(cli_context *context, cli_client *client, const cli_kept_id *id, cli_kept *ret,
+                   rd_err *err) RD_NODISCARD;
 int cli_kept_save(const cli_kept *kept, const char *path, rd_err *err) RD_NODISCARD;
 int cli_kept_load(const char *path, cli_kept *ret, rd_err *err) RD_NODISCARD;
 

@@ -149,7 +149,8 @@ int cli_kept_verify(cli_context *context, const cli_kept *kept, int64_t now_us, 
     int status = cli_docs_open(kept->docs, &kept->app, NULL, NULL, &docs, steps, err);
     const cli_proof_request wanted = {
         .evidence = rd_buf_bytes(&kept->evidence),
-        .collateral = rd_buf_bytes(&kept->collateral),
+        .collateral = &kept->collateral,
+        .is_saved = true,
         .docs = &docs,
         .purpose = RD_PURPOSE_STATUS,
         .instance = &kept->instance,

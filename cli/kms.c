@@ -2,6 +2,7 @@
 
 #include "attest/attest.h"
 #include "cli/anchors.h"
+#include "cli/demands.h"
 #include "cli/steps.h"
 #include "common/base/mem.h"
 #include "common/base/text.h"
@@ -34,14 +35,16 @@ int cli_kms_fetch(cli_client *client, const rd_kms_id *id, cli_kms *ret, rd_err 
 
 /* Good builds of a key service are this machine's to name: the list inside a genesis proves nothing about its author.
  */
-static int fill_policy(const cli_profile *profile, rd_class class, rd_policy *ret, rd_err *err)
+static int fill_policy(const cli_context *context, rd_class class, rd_policy *ret, rd_err *err)
 {
+    const cli_profile *profile = context->profile;
+    uint32_t age_s = context->demands.collateral_age_s;
     *ret = (rd_policy){ .is_simulated = class == RD_CLASS_SIMULATED,
                         .tees = { RD_TEE_TDX },
                         .tees_count = 1,
                         .tcb = { RD_TCB_UP_TO_DATE, RD_TCB_SW_HARDENING_NEEDED },
                         .tcb_count = 2,
-                        .max_collateral_age_s = 7 * 86400 };
+                        .max_collateral_age_s = age_s ? age_s : 7 * 86400 };
     if (profile->kms_measurement_count == 0)
         return rd_err_set(err, RD_E_CONFIG, "the profile lists no builds of a key service (kms_measurements)");
     uint8_t mrtd[RD_MRTD_SIZE];
@@ -51,17 +54,17 @@ static int fill_policy(const cli_profile *profile, rd_class class, rd_policy *re
     return 0;
 }
 
-int cli_kms_check(cli_context *context, const cli_kms *kms, rd_bytes evidence, rd_bytes collateral, rd_purpose purpose,
-                  const uint8_t nonce[32], json_t *steps, rd_attest_report *report, rd_err *err)
+int cli_kms_check(cli_context *context, const cli_kms *kms, rd_bytes evidence, const cli_collateral *collateral,
+                  rd_purpose purpose, const uint8_t nonce[32], json_t *steps, rd_attest_report *report, rd_err *err)
 {
     RD_CLEANUP(rd_free_p) rd_policy *policy = rd_alloc(sizeof *policy);
     rd_anchors anchors;
     if (cli_anchors_of_profile(context->profile, &anchors, err) < 0 ||
-        fill_policy(context->profile, kms->genesis.class, policy, err) < 0)
+        fill_policy(context, kms->genesis.class, policy, err) < 0)
         return cli_step_failed(steps, "key service", err);
     const rd_evidence_check check = {
         .evidence = evidence,
-        .collateral = collateral,
+        .collateral = rd_buf_bytes(&collateral->json),
         .anchors = &anchors,
         .policy = policy,
         .expect = { .purpose = purpose, .nonce = nonce, .kms = &kms->id, .kms_count = 1, .user = kms->id.b },
@@ -73,6 +76,9 @@ int cli_kms_check(cli_context *context, const cli_kms *kms, rd_bytes evidence, r
                  report->verdict.steps[i].detail);
     if (status < 0)
         return cli_steps_are_ok(steps) ? cli_step_failed(steps, "key service", err) : cli_steps_explain(steps, err);
+    const cli_finding found = { .verdict = &report->verdict, .source = collateral->source };
+    if (cli_demands_appraise(context, &found, policy, "key service", check.time_us, steps, err) < 0)
+        return -1;
     if (!rd_kms_genesis_lists_build(&kms->genesis, report->verdict.claims.tdx.mr_td)) {
         (void)rd_err_set(err, RD_E_KMS_BUILD, "the evidence is of a build that the genesis does not list");
         return cli_step_failed(steps, "build", err);
@@ -93,13 +99,13 @@ int cli_kms_attest(cli_context *context, cli_client *client, const cli_kms *kms,
     rd_base64url_encode(RD_BYTES_ARRAY(nonce), nonce_text);
     RD_CLEANUP(rd_free_p) char *path = rd_asprintf("/v1/kms/%s/evidence?nonce=%s", kms->text, nonce_text);
     RD_CLEANUP(rd_buf_done) rd_buf evidence = { .size_max = CLI_EVIDENCE_MAX };
-    RD_CLEANUP(rd_buf_done) rd_buf collateral = { .size_max = CLI_COLLATERAL_MAX };
+    RD_CLEANUP(cli_collateral_done) cli_collateral collateral;
     RD_CLEANUP(rd_free_p) rd_attest_report *report = rd_alloc(sizeof *report);
+    cli_collateral_init(&collateral);
     if (cli_client_fetch(client, path, NULL, &evidence, err) < 0 ||
-        cli_client_fetch(client, "/v1/collateral", NULL, &collateral, err) < 0)
+        cli_collateral_get(context, client, rd_buf_bytes(&evidence), &collateral, err) < 0)
         return cli_step_failed(steps, "key service", err);
-    return cli_kms_check(context, kms, rd_buf_bytes(&evidence), rd_buf_bytes(&collateral), RD_PURPOSE_KMS, nonce, steps,
-                         report, err);
+    return cli_kms_check(context, kms, rd_buf_bytes(&evidence), &collateral, RD_PURPOSE_KMS, nonce, steps, report, err);
 }
 
 /* ---- trust ---- */

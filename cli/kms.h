@@ -7,6 +7,7 @@
 
 #include "attest/attest.h"
 #include "cli/client.h"
+#include "cli/collateral.h"
 #include "common/model/kms_genesis.h"
 
 typedef struct cli_kms {
@@ -24,8 +25,9 @@ int cli_kms_attest(cli_context *context, cli_client *client, const cli_kms *kms,
 
 /* Evidence of a replica of this key service: of this purpose over this nonce, from a build of the profile and of the
  * genesis, on a machine of the genesis. report may be used afterwards. */
-int cli_kms_check(cli_context *context, const cli_kms *kms, rd_bytes evidence, rd_bytes collateral, rd_purpose purpose,
-                  const uint8_t nonce[32], json_t *steps, rd_attest_report *report, rd_err *err) RD_NODISCARD;
+int cli_kms_check(cli_context *context, const cli_kms *kms, rd_bytes evidence, const cli_collateral *collateral,
+                  rd_purpose purpose, const uint8_t nonce[32], json_t *steps, rd_attest_report *report,
+                  rd_err *err) RD_NODISCARD;
 
 /* The ids that this machine trusts, oldest first; a new array of texts. CONFIG: a list is there and cannot be read. */
 int cli_kms_trusted(const cli_context *context, json_t **ret, rd_err *err) RD_NODISCARD;

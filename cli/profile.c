@@ -35,6 +35,10 @@ const cli_setting_info cli_settings[CLI_SET_COUNT] = {
                                 "file of the policy (docs/policy.md) that evidence must meet besides the owner's, "
                                 "measurements included; default: UpToDate or SWHardeningNeeded, collateral of at most "
                                 "7 days, nothing loosened" },
+    [CLI_SET_COLLATERAL] = { "collateral", "REDOUBT_COLLATERAL", NULL, false,
+                             "where collateral is asked for before the plane is: vendor, the address of a mirror, or "
+                             "an "
+                             "absolute path of a folder; default vendor, for evidence of hardware" },
 };
 
 static void set(cli_profile *profile, cli_setting_key key, const char *value, const char *origin)

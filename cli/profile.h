@@ -25,6 +25,7 @@ typedef enum cli_setting_key {
     CLI_SET_CLASS,
     CLI_SET_STATE_DIR,
     CLI_SET_CALLER_POLICY,
+    CLI_SET_COLLATERAL,
     CLI_SET_COUNT
 } cli_setting_key;
 

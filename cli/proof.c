@@ -51,7 +51,7 @@ int cli_proof_check(cli_context *context, const cli_proof_request *request, cli_
         return cli_step_failed(steps, "anchors", err);
     const rd_evidence_check check = {
         .evidence = request->evidence,
-        .collateral = request->collateral,
+        .collateral = rd_buf_bytes(&request->collateral->json),
         .anchors = &anchors,
         .policy = &request->docs->head.policy,
         .expect = { .purpose = request->purpose,
@@ -72,7 +72,10 @@ int cli_proof_check(cli_context *context, const cli_proof_request *request, cli_
     copy_steps(report, steps);
     if (status < 0)
         return cli_steps_are_ok(steps) ? cli_step_failed(steps, "evidence", err) : cli_steps_explain(steps, err);
-    if (cli_demands_check(context, report, request->now_us, steps, err) < 0 ||
+    const cli_finding found = { .verdict = &report->verdict,
+                                .source = request->collateral->source,
+                                .is_saved = request->is_saved };
+    if (cli_demands_check(context, &found, request->now_us, steps, err) < 0 ||
         check_kms(context, &request->docs->head, steps, err) < 0)
         return -1;
     ret->is_simulated = report->verdict.claims.class == RD_CLASS_SIMULATED;

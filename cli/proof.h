@@ -5,6 +5,7 @@
 #ifndef CLI_PROOF_H
 #define CLI_PROOF_H
 
+#include "cli/collateral.h"
 #include "cli/docs.h"
 #include "common/model/statement.h"
 
@@ -17,8 +18,9 @@ typedef struct cli_proof {
 } cli_proof;
 
 typedef struct cli_proof_request {
-    rd_bytes evidence;   /* bundle */
-    rd_bytes collateral; /* JSON set */
+    rd_bytes evidence; /* bundle */
+    const cli_collateral *collateral;
+    bool is_saved; /* out of a file: nothing of it is remembered */
     const cli_docs *docs;
     rd_purpose purpose;
     const uint8_t *nonce; /* 32 bytes, or NULL */

@@ -1,5 +1,6 @@
 /* fetch: a collateral set from the vendors' services or a mirror of them: Intel PCS v4 and PCCS, AMD KDS.
- * Used by `redoubt collateral fetch` and by the plane's refresh (api/refresh.h). Believes nothing that it gets: whoever
+ * Used by `redoubt collateral fetch`, by callers who ask the vendor (cli/collateral.h) and by the plane's refresh
+ * (api/refresh.h). Believes nothing that it gets: whoever
  * uses the set reviews it (attest/collateral_review.h). Nothing that a service says becomes part of an address or a
  * file name. */
 #ifndef FETCH_FETCH_H

@@ -2,12 +2,14 @@
 // that they show. A second client over another HPKE seals and opens as well, so that both ends are held to RFC 9458.
 import { test, before, after } from "node:test";
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
-import { existsSync, readdirSync } from "node:fs";
+import { copyFileSync, existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { request as httpRequest } from "node:http";
 import { join } from "node:path";
-import { Stack, until } from "../support/stack.mjs";
+import { BIN, Stack, until } from "../support/stack.mjs";
 import { HostileRelay } from "../support/hostile_relay.mjs";
+import { Pccs, answersOf } from "../support/pccs.mjs";
 import { isBucket, readAnswer, readKeys, seal, writeRequest } from "../support/ohttp.mjs";
 
 const MARKER = "the-caller-said-4f1c", ANSWER = "the-enclave-said-9a20";
@@ -352,4 +354,68 @@ test("R41: whoever named one release sends nothing to the next, which the owner 
   assert.equal(kept.code, 0, "what was answered under the older head was: " + kept.stderr);
   assert.equal((await stack.cli("invoke", "moving", "--release", "latest")).code, 2);
   assert.equal((await stack.cli("invoke", "moving", "--plain", "--unverified", ...pinned)).code, 2);
+});
+
+test("R40: collateral older than what was seen here is refused, though it is in date; where it came from is told", { timeout: 120000 }, async () => {
+  const pki = join(stack.dir, "pki"), old = join(stack.dir, "old.json"), now = join(pki, "collateral.json"), saved = join(stack.dir, "older.json");
+  const sourceOf = (steps) => steps.find((step) => step.name === "collateral source");
+  const verify = async (options, ...flags) => {
+    const result = await stack.cli("verify", "quiet", "--json", ...flags, options);
+    return { ...result, steps: result.stdout.startsWith("[") ? JSON.parse(result.stdout).flatMap((one) => one.steps) : [] };
+  };
+  const hostile = (changes = {}) => {
+    const path = join(stack.dir, "r40.json");
+    writeFileSync(path, JSON.stringify({ ...JSON.parse(readFileSync(relay.profile)), ...changes }));
+    return { env: { REDOUBT_PROFILE: path } };
+  };
+  copyFileSync(now, old);
+  assert.equal((await stack.cli("invoke", "quiet", "--data", MARKER, "--save", saved)).code, 0);
+  const asOf = new Date().toISOString();
+  execFileSync(join(BIN, "redoubt-agent"), ["sim-pki", "refresh", "--dir", pki]);
+  await stack.json("collateral", "import", now);
+  await until("the newer set is served", async () => sourceOf((await verify({})).steps)?.detail.includes("lists 2 and 2"));
+  assert.equal(sourceOf((await verify({})).steps).source, "the plane");
+  assert.ok(Number.isInteger(sourceOf((await verify({})).steps).age_s));
+
+  const brings = { onAnswer: (x, answer) => { if (!x.isApp && x.path === "/v1/collateral") answer.body = readFileSync(old); } };
+  await refused(brings, "crl_rollback");
+  assert.equal(relay.sealed().length, 0, "nothing was sealed");
+  for (const flags of [[], ["--collateral", "plane"], ["--collateral", old], ["--collateral-age", "300"]]) {
+    const result = await verify(hostile(), ...flags);
+    assert.equal(result.code, 6, result.stdout);
+    assert.match(result.stdout, /crl_rollback/);
+    assert.match(result.stdout, flags.includes(old) ? /collateral from .*old\.json/ : /collateral from the plane/);
+  }
+  // From elsewhere than the plane that holds it back.
+  const folder = await verify(hostile(), "--collateral", pki);
+  assert.equal(folder.code, 0, folder.stdout);
+  assert.equal(sourceOf(folder.steps).source, pki);
+  const mirror = await Pccs.start({ answers: answersOf(JSON.parse(readFileSync(now))) });
+  try {
+    relay.reset(brings);
+    for (const [options, ...flags] of [[hostile(), "--collateral", mirror.url], [hostile({ collateral: mirror.url })]]) {
+      const result = await verify(options, ...flags);
+      assert.equal(result.code, 0, result.stdout);
+      assert.ok(sourceOf(result.steps).source.startsWith(mirror.url));
+    }
+    assert.ok(!relay.seen.some((x) => x.path === "/v1/collateral"), "the plane was not asked");
+    assert.equal(new Set(mirror.seen.map((x) => x.path)).size, mirror.seen.length, "what it said serves the second time");
+  } finally { mirror.close(); }
+  const away = await verify(hostile({ collateral: "http://127.0.0.1:9" }));
+  assert.equal(away.code, 6, "asked first, and then the plane, which brings the older");
+  assert.match(away.stdout, /the plane \(http:\/\/127\.0\.0\.1:9/);
+  assert.equal((await verify(hostile(), "--collateral", "http://127.0.0.1:9")).code, 6, "named alone, it is the only one");
+
+  // What a file brought is of then, unless it is judged as of now.
+  assert.match((await stack.cli("verify", saved, "--json")).stdout, /crl_rollback/);
+  assert.equal((await stack.cli("verify", saved, "--collateral", pki)).code, 0);
+  assert.equal((await stack.cli("verify", saved, "--at", asOf)).code, 0);
+  // A machine that has seen nothing, and one whose memory was changed.
+  const fresh = join(stack.dir, "fresh-state");
+  assert.equal((await verify(hostile({ state_dir: fresh }))).code, 0);
+  writeFileSync(join(fresh, "collateral-seen.json"), "{}");
+  const changed = await stack.cli("invoke", "quiet", "--data", MARKER, "--json", hostile({ state_dir: fresh }));
+  assert.equal(changed.code, 2, changed.stderr);
+  assert.match(changed.stderr, /collateral-seen\.json is not what this program wrote/);
+  for (const days of ["0", "366", "week"]) assert.equal((await stack.cli("verify", "quiet", "--collateral-age", days)).code, 2);
 });

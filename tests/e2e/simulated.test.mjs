@@ -103,6 +103,9 @@ test("R35: --any-runtime is what takes the owner's word, and is shown as a loose
     assert.equal(result.code, 0, result.stdout + result.stderr);
     assert.match(result.stdout + result.stderr, /ANY RUNTIME|--any-runtime/);
   }
+  const shown = await stack.cli("kms", "show", await stack.kmsId(), "--collateral", join(stack.dir, "pki"), "--json");
+  assert.equal(shown.code, 0, shown.stderr);
+  assert.equal(JSON.parse(shown.stdout).steps.find((step) => step.name === "collateral source").source, join(stack.dir, "pki"));
   const own = profile("own-policy", { measurements: [], caller_policy: file("own.json", policy({ tcb: ["UpToDate", "OutOfDate"] })) });
   const result = await stack.cli("verify", "posing", "--json", own);
   assert.equal(result.code, 0, result.stdout + result.stderr);

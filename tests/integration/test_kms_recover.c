@@ -111,16 +111,17 @@ static rd_code judge(const rd_buf *bundle, const uint8_t nonce[32], uint8_t ret_
     RD_CLEANUP(rd_free_p) cli_profile *profile = rd_alloc(sizeof *profile);
     RD_CLEANUP(rd_free_p) rd_attest_report *report = rd_alloc(sizeof *report);
     RD_CLEANUP(rd_json_free_p) json_t *steps = json_array();
-    RD_CLEANUP(rd_buf_done) rd_buf collateral = { 0 };
+    RD_CLEANUP(cli_collateral_done) cli_collateral collateral;
     rd_err why = RD_ERR_INIT;
     cli_context context = { .profile = profile, .clock = rd_clock_system() };
     const cli_kms kms = { .id = first->id, .genesis = first->parsed };
-    MUST(agent_sim_read(first->pki, "collateral.json", &collateral, err));
+    cli_collateral_init(&collateral);
+    MUST(agent_sim_read(first->pki, "collateral.json", &collateral.json, err));
     memcpy(profile->simulation_roots[profile->simulation_root_count++], first->sim_root, 32);
     memset(profile->kms_measurements[profile->kms_measurement_count++], '3', 96);
     memset(profile->kms_measurements[profile->kms_measurement_count++], '4', 96);
-    if (cli_kms_check(&context, &kms, rd_buf_bytes(bundle), rd_buf_bytes(&collateral), RD_PURPOSE_JOIN, nonce, steps,
-                      report, &why) < 0)
+    if (cli_kms_check(&context, &kms, rd_buf_bytes(bundle), &collateral, RD_PURPOSE_JOIN, nonce, steps, report, &why) <
+        0)
         return why.code;
     memcpy(ret_key, report->statement.grant_key, 32);
     return RD_OK;

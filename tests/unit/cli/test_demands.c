@@ -1,5 +1,5 @@
 // link: cli_core encl_engine test_evidence
-/* R35: what this machine demands beside the owner's policy. Each row's evidence is accepted by the owner. */
+/* R35, R40: what this machine demands beside the owner's policy. Each row's evidence is accepted by the owner. */
 #include "cli/demands.h"
 
 #include <setjmp.h>
@@ -83,13 +83,15 @@ static void machine_done(machine *m)
 {
     json_decref(m->steps);
     free(m->profile.settings[CLI_SET_CALLER_POLICY].value);
+    free(m->profile.settings[CLI_SET_STATE_DIR].value);
 }
 
 static rd_code judge(machine *m, const rd_attest_report *report)
 {
     m->err = (rd_err)RD_ERR_INIT;
     (void)json_array_clear(m->steps);
-    int status = cli_demands_check(&m->context, report, EV_NOW_US, m->steps, &m->err);
+    const cli_finding found = { .verdict = &report->verdict, .source = "a test" };
+    int status = cli_demands_check(&m->context, &found, EV_NOW_US, m->steps, &m->err);
     assert_int_equal(status, m->err.code == RD_OK ? 0 : -1);
     assert_int_equal(cli_steps_are_ok(m->steps), status == 0);
     return m->err.code;
@@ -119,15 +121,15 @@ static rd_code judge_by(machine *m, const rd_attest_report *report, const char *
 static void the_owner_cannot_loosen_what_the_caller_demands(void **state RD_UNUSED)
 {
     static const struct {
-        ev_stage stage;
         ev_spoiler spoil;
+        ev_stage stage;
         rd_code want;
     } rows[] = {
-        { EV_NONE, as_it_is, RD_OK },
-        { EV_PLATFORM, old_platform, RD_E_TCB_STATUS },
-        { EV_BODIES, old_collateral, RD_E_COLLATERAL_AGE },
-        { EV_PLATFORM, can_migrate, RD_E_TD_ATTR },
-        { EV_PLATFORM, can_be_read, RD_E_TD_DEBUG },
+        { as_it_is, EV_NONE, RD_OK },
+        { old_platform, EV_PLATFORM, RD_E_TCB_STATUS },
+        { old_collateral, EV_BODIES, RD_E_COLLATERAL_AGE },
+        { can_migrate, EV_PLATFORM, RD_E_TD_ATTR },
+        { can_be_read, EV_PLATFORM, RD_E_TD_DEBUG },
     };
     RD_CLEANUP(rd_free_p) rd_attest_report *report = rd_alloc(sizeof *report);
     for (size_t i = 0; i < RD_ARRAY_LEN(rows); i++) {
@@ -211,6 +213,73 @@ static void a_policy_that_cannot_be_read_accepts_nothing(void **state RD_UNUSED)
     ev_done(&b);
 }
 
+static json_t *step_named(const machine *m, const char *name)
+{
+    size_t i;
+    json_t *step;
+    json_array_foreach(m->steps, i, step)
+    {
+        if (strcmp(json_string_value(json_object_get(step, "name")), name) == 0)
+            return step;
+    }
+    fail_msg("no step %s", name);
+    return NULL;
+}
+
+static void source_and_age_are_told_and_the_age_can_be_chosen(void **state RD_UNUSED)
+{
+    ev_builder b;
+    machine m;
+    RD_CLEANUP(rd_free_p) rd_attest_report *report = rd_alloc(sizeof *report);
+    build(&b, EV_BODIES, old_collateral, report);
+    machine_init(&m, report);
+    assert_int_equal(judge(&m, report), RD_E_COLLATERAL_AGE);
+    assert_non_null(strstr(m.err.text, "collateral from a test"));
+    m.context.demands.collateral_age_s = 30 * 86400;
+    assert_int_equal(judge(&m, report), RD_OK);
+    const json_t *step = step_named(&m, "collateral source");
+    assert_string_equal(json_string_value(json_object_get(step, "source")), "a test");
+    assert_int_equal(json_integer_value(json_object_get(step, "age_s")), 22 * 86400);
+    assert_non_null(strstr(json_string_value(json_object_get(step, "detail")), "a test; 22 days old"));
+    machine_done(&m);
+    ev_done(&b);
+}
+
+/* R40: what is in date and older than what was seen. */
+static void what_was_seen_is_the_floor(void **state RD_UNUSED)
+{
+    ev_builder b;
+    machine m;
+    char dir[] = "/tmp/redoubt-seen-XXXXXX";
+    RD_CLEANUP(rd_free_p) rd_attest_report *report = rd_alloc(sizeof *report);
+    assert_non_null(mkdtemp(dir));
+    build(&b, EV_NONE, as_it_is, report);
+    machine_init(&m, report);
+    m.profile.settings[CLI_SET_STATE_DIR].value = rd_strdup(dir);
+    rd_verdict *verdict = &report->verdict;
+    const rd_verdict before = *verdict;
+    verdict->pck_crl_number = 7;
+    verdict->tcb.evaluation_number = verdict->tcb.qe_evaluation_number = 3;
+    assert_int_equal(judge(&m, report), RD_OK);
+    verdict->pck_crl_number = 6;
+    assert_int_equal(judge(&m, report), RD_E_CRL_ROLLBACK);
+    m.context.demands.is_of_then = true;
+    assert_int_equal(judge(&m, report), RD_OK);
+    m.context.demands.is_of_then = false;
+    verdict->pck_crl_number = 7;
+    verdict->tcb.qe_evaluation_number = 2;
+    assert_int_equal(judge(&m, report), RD_E_COLLATERAL_EVALNUM);
+    *verdict = before;
+    assert_int_equal(judge(&m, report), RD_E_COLLATERAL_EVALNUM);
+    verdict->root[0] ^= 1; /* another root has numbers of its own */
+    assert_int_equal(judge(&m, report), RD_OK);
+    machine_done(&m);
+    ev_done(&b);
+    RD_CLEANUP(rd_free_p) char *file = rd_asprintf("%s/collateral-seen.json", dir);
+    RD_CLEANUP(rd_free_p) char *lock = rd_asprintf("%s/collateral-seen.json.lock", dir);
+    assert_true(unlink(file) == 0 && unlink(lock) == 0 && rmdir(dir) == 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -218,6 +287,8 @@ int main(void)
         cmocka_unit_test(an_empty_list_of_runtimes_accepts_none),
         cmocka_unit_test(a_policy_of_ones_own_decides),
         cmocka_unit_test(a_policy_that_cannot_be_read_accepts_nothing),
+        cmocka_unit_test(source_and_age_are_told_and_the_age_can_be_chosen),
+        cmocka_unit_test(what_was_seen_is_the_floor),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
