@@ -76,7 +76,7 @@ test("what could be read in two ways is refused, and nothing behind it is heard"
     `POST / HTTP/1.1\r\nHost: ${host}\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\na`,
     `POST / HTTP/1.1\r\nHost: ${host}\r\nTransfer-Encoding: chunked\r\n\r\n1;x\r\na\r\n0\r\n\r\n`,
     `GET / HTTP/1.1\nHost: ${host}\r\n\r\n`,
-    `GET http://${host}/ HTTP/1.1\r\nHost: ${host}\r\n\r\n`,
+    `GET http://elsewhere.example/ HTTP/1.1\r\nHost: ${host}\r\n\r\n`,
     `GET / HTTP/1.1\r\nHost: ${host}\r\nHost: ${host}\r\n\r\n`,
   ]) {
     const c = await open();

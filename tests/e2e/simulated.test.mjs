@@ -1,10 +1,12 @@
-// R35, R66: simulated evidence never passes for a machine's: whoever did not put the simulation's root into his own profile is refused on every surface, whatever
+// R35, R40, R66: simulated evidence never passes for a machine's: whoever did not put the simulation's root into his own profile is refused on every surface, whatever
 // app, release and plane say.
 import { test, before, after } from "node:test";
 import assert from "node:assert/strict";
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { Stack, freePort, until } from "../support/stack.mjs";
+import { HostileRelay } from "../support/hostile_relay.mjs";
+import { BIN, Stack, freePort, until } from "../support/stack.mjs";
 
 const source = `export default { fetch: async (request) => new Response("said " + await request.text()) };`;
 
@@ -111,4 +113,21 @@ test("R35: --any-runtime is what takes the owner's word, and is shown as a loose
   assert.equal(result.code, 0, result.stdout + result.stderr);
   const [verified] = JSON.parse(result.stdout);
   assert.match(verified.steps.find((step) => step.name === "caller policy").detail, /own\.json; loosens \/simulated, \/tcb/);
+});
+
+test("R40: a key service is judged by no older collateral than was seen, before anything is sealed to it", { timeout: 60000 }, async () => {
+  const pki = join(stack.dir, "pki"), now = join(pki, "collateral.json"), old = join(stack.dir, "old.json"), kms = await stack.kmsId();
+  copyFileSync(now, old);
+  execFileSync(join(BIN, "redoubt-agent"), ["sim-pki", "refresh", "--dir", pki]);
+  assert.equal((await stack.cli("kms", "show", kms, "--collateral", now)).code, 0, "and the newer numbers are known");
+  const relay = await HostileRelay.start(stack);
+  relay.reset({ onAnswer: (x, answer) => { if (x.path === "/v1/collateral") answer.body = readFileSync(old); } });
+  try {
+    for (const args of [["kms", "show", kms], ["secrets", "set", "posing", "KEY"]]) {
+      const result = await stack.cli(...args, { env: { REDOUBT_PROFILE: relay.profile }, input: "a value" });
+      assert.equal(result.code, 6, result.stdout + result.stderr);
+      assert.match(result.stderr, /crl_rollback/);
+    }
+    assert.ok(!relay.seen.some((x) => x.method !== "GET"), "nothing was sealed or signed");
+  } finally { await relay.close(); }
 });
