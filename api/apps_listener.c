@@ -246,8 +246,6 @@ static int find_app(api_apps *apps, const rd_http_head *head, rd_app_id *ret_id,
         return rd_err_set(err, RD_E_APP_UNKNOWN, "no such app");
     if (api_app_is_open(app))
         return 0;
-    if (app->count == 0 && !app->sleeps)
-        return rd_err_set(err, RD_E_NO_INSTANCE, "no instance serves this app");
     if (secret_of(head, text).size == 0)
         return rd_err_set(err, RD_E_CLI_NO_TOKEN, "the app takes callers with a token of its organisation");
     return 0;

@@ -311,7 +311,7 @@ static bool on_woken(api_seek *seek)
 static bool needs_token(const pass *p)
 {
     const api_app *app = api_targets_app(p->owner->options.targets, &p->seek.app);
-    return app && (app->count > 0 || app->sleeps) && !api_app_is_open(app);
+    return app && !api_app_is_open(app);
 }
 
 static void take_hello(pass *p)

@@ -468,7 +468,7 @@ static void fail_when_late(api_call *call, int64_t now_us)
         return;
     call->relay->timed_out++;
     if (call->seek.held.hold)
-        (void)rd_err_set(&err, RD_E_NO_INSTANCE, "the app sleeps, and no instance of it came up within %d s",
+        (void)rd_err_set(&err, RD_E_NO_INSTANCE, "no instance of the app came up within %d s",
                          API_RELAY_WAKE_US / 1000000);
     else
         (void)rd_err_set(&err, RD_E_TIMEOUT, "no whole answer within the release's time limit");

@@ -4,6 +4,9 @@
 
 #include <stdlib.h>
 
+#define LOOKS_MAX     2u
+#define LOOK_AGAIN_US 200000 /* callers of an app that has no instance cost no more than this */
+
 struct api_seekers {
     api_seek_options options;
     api_targets *targets;
@@ -40,9 +43,12 @@ void api_seekers_avoid(const api_seekers *seekers, api_target *target)
 static void on_held(void *context, const rd_app_id *app, bool is_again)
 {
     api_seekers *seekers = context;
-    if (is_again)
+    const api_app *known = api_targets_app(seekers->targets, app);
+    bool sleeps = known && known->sleeps;
+    if (is_again || !sleeps)
         api_seekers_note_stale(seekers, app);
-    seekers->options.on_asked(seekers->options.context, app, is_again);
+    if (sleeps)
+        seekers->options.on_asked(seekers->options.context, app, is_again);
 }
 
 /* An instance serves: the whole line goes to it, in the order it came. Or none will: each is told why. */
@@ -119,14 +125,26 @@ static int choose(api_seekers *seekers, api_seek *seek, api_target **ret, rd_err
     return rd_err_set(err, RD_E_NO_INSTANCE, "no instance serves this app");
 }
 
-/* Nothing of the app serves: where it runs only when called, the caller waits while it wakes. */
-static int wait_for_wake(api_seekers *seekers, api_seek *seek, rd_err *err)
+/* An instance may serve of which the news is not here yet, as when a deployment has just ended well: the caller waits
+ * for a look that began behind his call. One look may be under way already, so that it takes two. */
+static bool may_look(api_app *app, api_seek *seek, int64_t now_us)
 {
-    const api_app *app = api_targets_app(seekers->targets, &seek->app);
-    if (err->code != RD_E_NO_INSTANCE || seek->has_instance || seek->never_waits || !app || !app->sleeps ||
-        !seekers->options.on_asked)
+    if (seek->looks == LOOKS_MAX || (seek->looks == 0 && app->looked_us > 0 && now_us - app->looked_us < LOOK_AGAIN_US))
+        return false;
+    app->looked_us = now_us;
+    seek->looks++;
+    return true;
+}
+
+/* Nothing of the app serves: where it runs only when called, the caller waits while it wakes. */
+static int wait_for_one(api_seekers *seekers, api_seek *seek, rd_err *err)
+{
+    api_app *app = api_targets_app(seekers->targets, &seek->app);
+    if (err->code != RD_E_NO_INSTANCE || seek->has_instance || seek->never_waits || !app || !seekers->options.on_asked)
         return -1;
     int64_t now_us = rd_clock_boot_us(seekers->options.clock);
+    if (!app->sleeps && (app->count > 0 || !may_look(app, seek, now_us)))
+        return -1;
     return api_holds_add(seekers->holds, &seek->app, app->org, &seek->held, now_us, err) < 0 ? -1 : API_SEEK_WAITS;
 }
 
@@ -135,7 +153,7 @@ int api_seek_next(api_seekers *seekers, api_seek *seek, api_target **ret, rd_err
     if (seek->tried_count == API_SEEK_TRIES_MAX)
         return rd_err_set(err, RD_E_NO_INSTANCE, "%u instances could not take the call", API_SEEK_TRIES_MAX);
     if (choose(seekers, seek, ret, err) < 0)
-        return wait_for_wake(seekers, seek, err);
+        return wait_for_one(seekers, seek, err);
     seek->tried[seek->tried_count++] = *ret;
     return API_SEEK_FOUND;
 }

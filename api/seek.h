@@ -23,6 +23,7 @@ struct api_seek {
     const api_target *tried[API_SEEK_TRIES_MAX];
     size_t tried_count;
     bool never_waits; /* an instance serves, and would not take it: NO_INSTANCE rather than a wait */
+    unsigned looks;   /* so often what is known of the app was loaded anew for this caller */
     /* The app has woken, or never will: api_seek_next anew, at once. Ends nobody before it returns. True: a target was
      * found. */
     bool (*on_woken)(api_seek *seek);

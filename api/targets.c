@@ -222,7 +222,7 @@ bool api_app_is_open(const api_app *app)
     for (size_t i = 0; i < app->count; i++)
         if (!app->targets[i]->limits.is_open)
             return false;
-    return app->count > 0 || (app->sleeps && app->is_open_asleep);
+    return app->count > 0 || app->is_open_asleep;
 }
 
 api_app *api_targets_app(const api_targets *targets, const rd_app_id *app)

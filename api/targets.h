@@ -45,6 +45,7 @@ struct api_app {
     uint8_t org[16];
     bool is_paused;
     bool sleeps;         /* runs only when called: calls wait for an instance */
+    int64_t looked_us;   /* boot time: when a caller last had it loaded anew for want of an instance */
     bool is_open_asleep; /* the release that would wake takes callers without a token */
     int64_t shard;       /* whose scheduler runs it */
     bool was_used;       /* called since the last look of sleep.c */

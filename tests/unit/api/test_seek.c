@@ -11,7 +11,16 @@
 
 static const rd_app_id app = { { 7 } };
 static int stale, asked, asked_again;
+static int64_t now_us;
 static bool has_link;
+
+static int64_t the_time(void *context)
+{
+    (void)context;
+    return now_us;
+}
+
+static const rd_clock clock_here = { .wall_us = the_time, .boot_us = the_time };
 
 static rd_link *find_link(void *context, const api_target *target, api_reach *ret_reach)
 {
@@ -49,9 +58,10 @@ static int setup(void **state)
     fixture *f = rd_alloc(sizeof *f);
     stale = asked = asked_again = 0;
     has_link = true;
+    now_us = 1000000;
     f->targets = api_targets_new(on_gone, NULL);
     const api_seek_options options = {
-        .clock = rd_clock_system(), .find_link = find_link, .on_stale = on_stale, .on_asked = on_asked, .context = f
+        .clock = &clock_here, .find_link = find_link, .on_stale = on_stale, .on_asked = on_asked, .context = f
     };
     f->seekers = api_seekers_new(&options, f->targets);
     *state = f;
@@ -164,6 +174,34 @@ static void waits_in_one_line(void **state)
     assert_int_equal(next(f, &first, &target), RD_OK);
 }
 
+/* An app that runs at all times, of which nothing is known to serve: the caller waits for a look that began behind his
+ * call, and many callers are no more looks. */
+static void looks_again_before_it_says_no(void **state)
+{
+    fixture *f = *state;
+    api_target *target = NULL;
+    api_seek seek = { .app = app, .on_woken = on_woken }, lucky = seek, soon = seek, later = seek;
+    load(f, 0, false, false);
+    assert_int_equal(next(f, &seek, &target), RD_E_TIMEOUT);
+    assert_int_equal(stale, 1);
+    assert_int_equal(asked, 0);
+    load(f, 0, false, false); /* may have begun ahead of the call */
+    assert_int_equal(next(f, &seek, &target), RD_E_TIMEOUT);
+    assert_int_equal(stale, 2);
+    load(f, 0, false, false);
+    assert_int_equal(next(f, &seek, &target), RD_E_NO_INSTANCE);
+    assert_int_equal(next(f, &soon, &target), RD_E_NO_INSTANCE);
+    assert_int_equal(stale, 2);
+    now_us += 200000;
+    assert_int_equal(next(f, &lucky, &target), RD_E_TIMEOUT);
+    load(f, 1, false, false);
+    assert_int_equal(next(f, &lucky, &target), RD_OK);
+    now_us += 200000;
+    load(f, 0, false, true);
+    assert_int_equal(next(f, &later, &target), RD_E_APP_PAUSED);
+    assert_int_equal(stale, 3);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -171,6 +209,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(says_why_there_is_none, setup, teardown),
         cmocka_unit_test_setup_teardown(finds_the_one_that_is_named, setup, teardown),
         cmocka_unit_test_setup_teardown(waits_in_one_line, setup, teardown),
+        cmocka_unit_test_setup_teardown(looks_again_before_it_says_no, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
