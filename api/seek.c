@@ -126,10 +126,12 @@ static int choose(api_seekers *seekers, api_seek *seek, api_target **ret, rd_err
 }
 
 /* An instance may serve of which the news is not here yet, as when a deployment has just ended well: the caller waits
- * for a look that began behind his call. One look may be under way already, so that it takes two. */
-static bool may_look(api_app *app, api_seek *seek, int64_t now_us)
+ * for a look that began behind his call. One look may be under way already, so that it takes two. Whoever comes while
+ * others wait joins them; for a while behind a look that found nothing, none is begun. */
+static bool may_look(const api_seekers *seekers, api_app *app, api_seek *seek, int64_t now_us)
 {
-    if (seek->looks == LOOKS_MAX || (seek->looks == 0 && app->looked_us > 0 && now_us - app->looked_us < LOOK_AGAIN_US))
+    bool is_first = seek->looks == 0 && api_holds_of(seekers->holds, &app->id) == 0;
+    if (seek->looks == LOOKS_MAX || (is_first && app->looked_us > 0 && now_us - app->looked_us < LOOK_AGAIN_US))
         return false;
     app->looked_us = now_us;
     seek->looks++;
@@ -143,7 +145,7 @@ static int wait_for_one(api_seekers *seekers, api_seek *seek, rd_err *err)
     if (err->code != RD_E_NO_INSTANCE || seek->has_instance || seek->never_waits || !app || !seekers->options.on_asked)
         return -1;
     int64_t now_us = rd_clock_boot_us(seekers->options.clock);
-    if (!app->sleeps && (app->count > 0 || !may_look(app, seek, now_us)))
+    if (!app->sleeps && (app->count > 0 || !may_look(seekers, app, seek, now_us)))
         return -1;
     return api_holds_add(seekers->holds, &seek->app, app->org, &seek->held, now_us, err) < 0 ? -1 : API_SEEK_WAITS;
 }

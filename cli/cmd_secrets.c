@@ -165,7 +165,11 @@ static void print_done(const work *w, const char *name, uint64_t version)
                  (unsigned long long)version, w->kms.text);
     else
         cli_note(out, "%s is gone from the head and from the plane.", name);
-    cli_note(out, "Instances take it at their start; to start new ones: %s deploy", w->context->program);
+    cli_note(
+        out,
+        "Instances take it at their start, and those that run now end with their grant (limits.grant_s, six hours by "
+        "default); to start new ones at once: %s deploy",
+        w->context->program);
 }
 
 /* ---- verbs ---- */

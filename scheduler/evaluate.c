@@ -45,11 +45,17 @@ static bool is_current(const sched_wish *wish, const sched_lease *lease)
     return lease->gen >= wish->base_gen && rd_digest_equal(&lease->release, &wish->release);
 }
 
-/* Whom a host refuses another one takes, and whom the owner's own webhook keeps out now it may let in later. */
+/* Whom a host refuses another one takes; whom the owner's own webhook keeps out now it may let in later; and one that a
+ * newer head overtook on its way starts again under that one. */
 static bool is_fault_of_release(const sched_lease *lease)
 {
+    static const rd_code others[] = { RD_E_WEBHOOK_REQUIRED, RD_E_WEBHOOK_REFUSED, RD_E_HEAD_ROLLBACK,
+                                      RD_E_GRANT_EXPIRED };
     rd_code code = rd_code_by_name(lease->reason);
-    return lease->phase != RD_PHASE_REFUSED && code != RD_E_WEBHOOK_REQUIRED && code != RD_E_WEBHOOK_REFUSED;
+    bool is_others = lease->phase == RD_PHASE_REFUSED;
+    for (size_t i = 0; i < RD_ARRAY_LEN(others); i++)
+        is_others = is_others || code == others[i];
+    return !is_others;
 }
 
 static void note_failure(evaluation *e, const sched_lease *lease)

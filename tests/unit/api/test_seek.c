@@ -180,16 +180,19 @@ static void looks_again_before_it_says_no(void **state)
 {
     fixture *f = *state;
     api_target *target = NULL;
-    api_seek seek = { .app = app, .on_woken = on_woken }, lucky = seek, soon = seek, later = seek;
+    api_seek seek = { .app = app, .on_woken = on_woken }, lucky = seek, soon = seek, later = seek, beside = seek;
     load(f, 0, false, false);
     assert_int_equal(next(f, &seek, &target), RD_E_TIMEOUT);
+    assert_int_equal(next(f, &beside, &target), RD_E_TIMEOUT); /* one look for both */
     assert_int_equal(stale, 1);
     assert_int_equal(asked, 0);
     load(f, 0, false, false); /* may have begun ahead of the call */
     assert_int_equal(next(f, &seek, &target), RD_E_TIMEOUT);
+    assert_int_equal(next(f, &beside, &target), RD_E_TIMEOUT);
     assert_int_equal(stale, 2);
     load(f, 0, false, false);
     assert_int_equal(next(f, &seek, &target), RD_E_NO_INSTANCE);
+    assert_int_equal(next(f, &beside, &target), RD_E_NO_INSTANCE);
     assert_int_equal(next(f, &soon, &target), RD_E_NO_INSTANCE);
     assert_int_equal(stale, 2);
     now_us += 200000;

@@ -203,6 +203,7 @@ static void test_the_owners_no_condemns_no_release(void **state)
     w->wish.min = w->wish.max = 1;
     fail_often_with(w, RD_PHASE_FAILED, "webhook_refused", 6);
     fail_often_with(w, RD_PHASE_FAILED, "webhook_required", 2);
+    fail_often_with(w, RD_PHASE_FAILED, "head_rollback", 2);
     assert_int_equal(w->plan.rollouts[0].state, 1);
     assert_non_null(strstr(w->plan.rollouts[0].reason, "trying again"));
     w->now_us = RD_MAX(w->now_us, w->app->retry_at_us);
