@@ -30,24 +30,37 @@ typedef struct nonce {
     int64_t until_us; /* boot time */
 } nonce;
 
-typedef struct service {
-    api_kms *all;
-    rd_kms_id id;
+/* What waits, and how much may. */
+typedef struct line {
+    ask *first, *last;
+    size_t waiting, waiting_max;
+} line;
+
+typedef struct kms_pipe {
+    struct service *service;
+    line *line; /* where its questions come from */
     rd_link_stream *stream;
     bool is_open;
     size_t way;    /* of the pipe, or to try next */
     bool may_turn; /* past the last way, begin again with the first */
     ask *now;      /* in flight */
     size_t written;
-    ask *first, *last; /* waiting */
-    size_t waiting;
     rd_buf in;
     rd_timer *timer;
+} kms_pipe;
+
+/* A question for evidence is held until the quote that it shares: such questions have a line and pipes of their own, so
+ * that nothing else waits behind them, and several of them are there when the quote is made. */
+typedef struct service {
+    api_kms *all;
+    rd_kms_id id;
+    line line, evidence;
+    kms_pipe pipes[1 + API_KMS_EVIDENCE_PIPES]; /* the first is that of the line, the others are evidence's */
     nonce nonces[NONCES_MAX];
     size_t nonce_count;
     bool wants_nonces; /* asked for */
     bool has_collateral;
-    rd_digest collateral; /* what was pushed over this pipe */
+    rd_digest collateral; /* what was pushed over the first kms_pipe */
 } service;
 
 struct api_kms {
@@ -59,7 +72,7 @@ struct api_kms {
     uint64_t asked, refused, lost, nonces_spoiled;
 };
 
-static void pump(service *s);
+static void pump(kms_pipe *p);
 
 /* ---- questions ---- */
 
@@ -89,41 +102,41 @@ static ask *ask_new(rd_kms_type type, rd_bytes payload, api_kms_fn fn, void *con
     return NULL;
 }
 
-static void put_last(service *s, ask *one)
+static void put_last(line *l, ask *one)
 {
-    *(s->last ? &s->last->next : &s->first) = one;
-    s->last = one;
-    s->waiting++;
+    *(l->last ? &l->last->next : &l->first) = one;
+    l->last = one;
+    l->waiting++;
 }
 
-static void put_first(service *s, ask *one)
+static void put_first(line *l, ask *one)
 {
-    one->next = s->first;
-    s->first = one;
-    if (!s->last)
-        s->last = one;
-    s->waiting++;
+    one->next = l->first;
+    l->first = one;
+    if (!l->last)
+        l->last = one;
+    l->waiting++;
 }
 
-static ask *take_first(service *s)
+static ask *take_first(line *l)
 {
-    ask *one = s->first;
+    ask *one = l->first;
     if (!one)
         return NULL;
-    s->first = one->next;
-    if (!s->first)
-        s->last = NULL;
+    l->first = one->next;
+    if (!l->first)
+        l->last = NULL;
     one->next = NULL;
-    s->waiting--;
+    l->waiting--;
     return one;
 }
 
 /* Those that wait at this moment: an answer may bring new ones. */
-static void fail_waiting(service *s, const rd_err *error)
+static void fail_waiting(line *l, const rd_err *error)
 {
-    ask *list = s->first;
-    s->first = s->last = NULL;
-    s->waiting = 0;
+    ask *list = l->first;
+    l->first = l->last = NULL;
+    l->waiting = 0;
     while (list) {
         ask *one = list;
         list = one->next;
@@ -131,61 +144,63 @@ static void fail_waiting(service *s, const rd_err *error)
     }
 }
 
-/* ---- the pipe ---- */
+/* ---- a pipe ---- */
 
-static void open_pipe(service *s);
-
-static void forget_pipe(service *s)
+static void forget_pipe(kms_pipe *p)
 {
-    s->stream = NULL;
-    s->is_open = s->has_collateral = false;
-    s->nonce_count = 0; /* a service that was started again does not know them */
-    rd_buf_clear(&s->in);
-    rd_timer_stop(s->timer);
+    service *s = p->service;
+    p->stream = NULL;
+    p->is_open = false;
+    if (p == s->pipes) {
+        s->has_collateral = false;
+        s->nonce_count = 0; /* a service that was started again does not know them */
+    }
+    rd_buf_clear(&p->in);
+    rd_timer_stop(p->timer);
 }
 
-static void lose(service *s, const rd_err *error)
+static void lose(kms_pipe *p, const rd_err *error)
 {
-    ask *one = s->now;
-    s->now = NULL;
-    s->all->lost++;
+    ask *one = p->now;
+    p->now = NULL;
+    p->service->all->lost++;
     if (one)
         ask_end(one, RD_BYTES_NULL, error);
 }
 
 /* A way that failed a question is the last to be asked again: whoever carries a service may be hostile. */
-static void next_way(service *s)
+static void next_way(kms_pipe *p)
 {
-    s->may_turn = s->is_open;
-    s->way++;
+    p->may_turn = p->is_open;
+    p->way++;
 }
 
-static void drop_pipe(service *s, rd_code code, const char *why)
+static void drop_pipe(kms_pipe *p, rd_code code, const char *why)
 {
     rd_err err = RD_ERR_INIT;
     (void)rd_err_set(&err, code, "key service: %s", why);
-    if (s->stream)
-        rd_link_stream_reset(s->stream, true);
-    next_way(s);
-    forget_pipe(s);
-    lose(s, &err);
+    if (p->stream)
+        rd_link_stream_reset(p->stream, true);
+    next_way(p);
+    forget_pipe(p);
+    lose(p, &err);
 }
 
 static void on_timer(void *context)
 {
-    service *s = context;
-    drop_pipe(s, RD_E_TIMEOUT, "no answer in time");
-    pump(s);
+    kms_pipe *p = context;
+    drop_pipe(p, RD_E_TIMEOUT, "no answer in time");
+    pump(p);
 }
 
-static void write_on(service *s)
+static void write_on(kms_pipe *p)
 {
-    while (s->now && s->is_open && s->written < s->now->bytes.size) {
-        size_t room = RD_MIN(rd_link_stream_room(s->stream), s->now->bytes.size - s->written);
+    while (p->now && p->is_open && p->written < p->now->bytes.size) {
+        size_t room = RD_MIN(rd_link_stream_room(p->stream), p->now->bytes.size - p->written);
         rd_err err = RD_ERR_INIT;
-        if (room == 0 || rd_link_stream_write(s->stream, rd_bytes_of(s->now->bytes.data + s->written, room), &err) < 0)
+        if (room == 0 || rd_link_stream_write(p->stream, rd_bytes_of(p->now->bytes.data + p->written, room), &err) < 0)
             return; /* on_room goes on */
-        s->written += room;
+        p->written += room;
     }
 }
 
@@ -203,14 +218,14 @@ static void read_refusal(rd_bytes payload, rd_err *err)
                      (const char *)refusal.detail.data);
 }
 
-static void take_answer(service *s, uint8_t type, rd_bytes payload)
+static void take_answer(kms_pipe *p, uint8_t type, rd_bytes payload)
 {
-    ask *one = s->now;
+    ask *one = p->now;
     rd_err err = RD_ERR_INIT;
-    s->now = NULL;
-    rd_timer_stop(s->timer);
+    p->now = NULL;
+    rd_timer_stop(p->timer);
     if (type == RD_KMS_REFUSAL) {
-        s->all->refused++;
+        p->service->all->refused++;
         read_refusal(payload, &err);
         ask_end(one, payload, &err);
         return;
@@ -219,31 +234,31 @@ static void take_answer(service *s, uint8_t type, rd_bytes payload)
 }
 
 /* 1: a whole frame was taken; 0: more is needed; -1: not one that may come now. */
-static int take_frame(service *s)
+static int take_frame(kms_pipe *p)
 {
     rd_kms_head head;
-    if (s->in.size < RD_KMS_FRAME_HEAD)
+    if (p->in.size < RD_KMS_FRAME_HEAD)
         return 0;
-    if (!s->now || rd_kms_head_answer(s->in.data, (uint8_t)s->now->type, &head, NULL) < 0)
+    if (!p->now || rd_kms_head_answer(p->in.data, (uint8_t)p->now->type, &head, NULL) < 0)
         return -1;
-    if (s->in.size - RD_KMS_FRAME_HEAD < head.size)
+    if (p->in.size - RD_KMS_FRAME_HEAD < head.size)
         return 0;
-    rd_link_stream *stream = s->stream;
-    take_answer(s, head.type, rd_bytes_of(s->in.data + RD_KMS_FRAME_HEAD, head.size));
-    if (s->stream == stream)
-        rd_buf_consume(&s->in, RD_KMS_FRAME_HEAD + head.size);
+    rd_link_stream *stream = p->stream;
+    take_answer(p, head.type, rd_bytes_of(p->in.data + RD_KMS_FRAME_HEAD, head.size));
+    if (p->stream == stream)
+        rd_buf_consume(&p->in, RD_KMS_FRAME_HEAD + head.size);
     return 1;
 }
 
 static size_t on_data(rd_link_stream *stream, void *context, rd_bytes bytes)
 {
-    service *s = context;
-    int outcome = rd_buf_append_bytes(&s->in, bytes) ? 1 : -1;
-    while (outcome > 0 && s->stream == stream)
-        outcome = take_frame(s);
-    if (outcome < 0 && s->stream == stream)
-        drop_pipe(s, RD_E_LINK_PROTOCOL, "an answer that nobody asked for");
-    pump(s);
+    kms_pipe *p = context;
+    int outcome = rd_buf_append_bytes(&p->in, bytes) ? 1 : -1;
+    while (outcome > 0 && p->stream == stream)
+        outcome = take_frame(p);
+    if (outcome < 0 && p->stream == stream)
+        drop_pipe(p, RD_E_LINK_PROTOCOL, "an answer that nobody asked for");
+    pump(p);
     return bytes.size;
 }
 
@@ -256,55 +271,67 @@ static void on_room(rd_link_stream *stream, void *context)
 static void on_response(rd_link_stream *stream, void *context, int status)
 {
     (void)stream;
-    service *s = context;
-    s->is_open = status == 200;
-    if (!s->is_open)
+    kms_pipe *p = context;
+    p->is_open = status == 200;
+    if (!p->is_open)
         return; /* its end follows */
-    rd_timer_stop(s->timer);
-    pump(s);
+    rd_timer_stop(p->timer);
+    pump(p);
 }
 
 static void on_closed(rd_link_stream *stream, void *context, const rd_err *error)
 {
     (void)stream;
-    service *s = context;
+    kms_pipe *p = context;
     rd_err err = RD_ERR_INIT;
     (void)rd_err_set(&err, RD_E_UNAVAILABLE, "key service: %s", error ? error->text : "the pipe was closed");
-    if (s->is_open && !s->now)
-        s->way = 0;
+    if (p->is_open && !p->now)
+        p->way = 0;
     else
-        next_way(s);
-    forget_pipe(s);
-    lose(s, &err);
-    pump(s);
+        next_way(p);
+    forget_pipe(p);
+    lose(p, &err);
+    pump(p);
 }
 
-static void open_pipe(service *s)
+/* Of the pipes of this one's line, itself too. */
+static size_t count_pipes(const kms_pipe *p, bool opening_only)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < RD_ARRAY_LEN(p->service->pipes); i++) {
+        const kms_pipe *one = &p->service->pipes[i];
+        count += one->line == p->line && one->stream && !(opening_only && one->is_open);
+    }
+    return count;
+}
+
+static void open_pipe(kms_pipe *p)
 {
     static const rd_link_stream_events events = {
         .on_response = on_response, .on_data = on_data, .on_room = on_room, .on_closed = on_closed
     };
-    const api_kms_options *options = &s->all->options;
+    const api_kms_options *options = &p->service->all->options;
     char authority[RD_KMS_ID_TEXT_SIZE];
     rd_err err = RD_ERR_INIT;
-    for (;; s->way++) {
-        rd_link *link = options->find_way(options->context, &s->id, s->way, authority);
-        if (!link && s->may_turn && s->way > 0) {
-            s->may_turn = false;
-            s->way = 0;
-            link = options->find_way(options->context, &s->id, 0, authority);
+    for (;; p->way++) {
+        rd_link *link = options->find_way(options->context, &p->service->id, p->way, authority);
+        if (!link && p->may_turn && p->way > 0) {
+            p->may_turn = false;
+            p->way = 0;
+            link = options->find_way(options->context, &p->service->id, 0, authority);
         }
         if (!link)
             break;
-        if (rd_link_connect(link, authority, &events, s, &s->stream, &err) == 0) {
-            rd_timer_start(s->timer, ASK_US, 0); /* until it is open; then for each question */
+        if (rd_link_connect(link, authority, &events, p, &p->stream, &err) == 0) {
+            rd_timer_start(p->timer, ASK_US, 0); /* until it is open; then for each question */
             return;
         }
     }
-    s->way = 0;
-    s->stream = NULL;
+    p->way = 0;
+    p->stream = NULL;
     (void)rd_err_set(&err, RD_E_UNAVAILABLE, "no link leads to the key service");
-    fail_waiting(s, &err);
+    if (count_pipes(p, false) == 0) /* else another one takes what waits */
+        fail_waiting(p->line, &err);
 }
 
 /* ---- what goes ahead of a grant, and of a root ---- */
@@ -313,7 +340,7 @@ static void on_collateral(void *context, rd_bytes payload, const rd_err *error)
 {
     (void)payload;
     service *s = context;
-    if (error && s->stream) /* grants tell whether what it has is enough */
+    if (error && s->pipes[0].stream) /* grants tell whether what it has is enough */
         rd_log(RD_WARN, "kms_collateral_refused", RD_ERR(error));
 }
 
@@ -328,31 +355,57 @@ static bool push_collateral(service *s)
         return false;
     s->has_collateral = true;
     s->collateral = state->digest;
-    put_first(s, one);
+    put_first(&s->line, one);
     return true;
 }
 
 /* The next question, when none is in flight. */
-static void pump(service *s)
+static void pump(kms_pipe *p)
 {
-    if (s->now || !s->first || s->all->is_closing)
+    service *s = p->service;
+    if (p->now || !p->line->first || s->all->is_closing)
         return;
-    if (!s->stream) {
-        open_pipe(s);
+    if (!p->stream) {
+        if (p->line->waiting > count_pipes(p, true))
+            open_pipe(p);
         return;
     }
-    if (!s->is_open)
+    if (!p->is_open)
         return;
-    if (s->first->type == RD_KMS_GRANT || s->first->type == RD_KMS_ROOT)
+    if (p->line->first->type == RD_KMS_GRANT || p->line->first->type == RD_KMS_ROOT)
         (void)push_collateral(s);
-    s->now = take_first(s);
-    s->written = 0;
+    p->now = take_first(p->line);
+    p->written = 0;
     s->all->asked++;
-    rd_timer_start(s->timer, ASK_US, 0);
-    write_on(s);
+    rd_timer_start(p->timer, ASK_US, 0);
+    write_on(p);
+}
+
+/* Pipes that are there go before those that would have to be opened. */
+static void pump_all(service *s)
+{
+    for (size_t i = 0; i < RD_ARRAY_LEN(s->pipes); i++)
+        if (s->pipes[i].stream)
+            pump(&s->pipes[i]);
+    for (size_t i = 0; i < RD_ARRAY_LEN(s->pipes); i++)
+        if (!s->pipes[i].stream)
+            pump(&s->pipes[i]);
 }
 
 /* ---- services ---- */
+
+static void start_pipes(service *s)
+{
+    s->line.waiting_max = API_KMS_WAITING_MAX;
+    s->evidence.waiting_max = API_KMS_EVIDENCE_WAITING_MAX;
+    for (size_t i = 0; i < RD_ARRAY_LEN(s->pipes); i++) {
+        kms_pipe *p = &s->pipes[i];
+        p->service = s;
+        p->line = i == 0 ? &s->line : &s->evidence;
+        rd_buf_init(&p->in, ANSWER_ROOM);
+        p->timer = rd_timer_new(s->all->options.loop, on_timer, p);
+    }
+}
 
 static service *service_of(api_kms *all, const rd_kms_id *id)
 {
@@ -368,20 +421,28 @@ static service *service_of(api_kms *all, const rd_kms_id *id)
         free(s);
         return NULL;
     }
-    rd_buf_init(&s->in, ANSWER_ROOM);
-    s->timer = rd_timer_new(all->options.loop, on_timer, s);
+    start_pipes(s);
     return s;
 }
 
 static int put(service *s, rd_kms_type type, rd_bytes payload, api_kms_fn fn, void *context, rd_err *err)
 {
-    if (s->waiting >= API_KMS_WAITING_MAX)
+    line *l = type == RD_KMS_EVIDENCE ? &s->evidence : &s->line;
+    if (l->waiting >= l->waiting_max)
         return rd_err_set(err, RD_E_UNAVAILABLE, "too many questions wait for the key service");
     ask *one = ask_new(type, payload, fn, context);
     if (!one)
         return rd_err_set(err, RD_E_TOO_LARGE, "a question of %zu bytes to the key service", payload.size);
-    put_last(s, one);
+    put_last(l, one);
     return 0;
+}
+
+static bool is_idle(const service *s)
+{
+    bool idle = !s->line.first && !s->evidence.first;
+    for (size_t i = 0; i < RD_ARRAY_LEN(s->pipes); i++)
+        idle = idle && !s->pipes[i].stream && !s->pipes[i].now;
+    return idle;
 }
 
 static service *find_idle(const api_kms *all)
@@ -390,7 +451,7 @@ static service *find_idle(const api_kms *all)
     void *value;
     while (rd_table_next(all->services, &iterator, NULL, &value)) {
         service *s = value;
-        if (!s->stream && !s->now && !s->first)
+        if (is_idle(s))
             return s;
     }
     return NULL;
@@ -398,8 +459,10 @@ static service *find_idle(const api_kms *all)
 
 static void service_free(service *s)
 {
-    rd_timer_free(s->timer);
-    rd_buf_done(&s->in);
+    for (size_t i = 0; i < RD_ARRAY_LEN(s->pipes); i++) {
+        rd_timer_free(s->pipes[i].timer);
+        rd_buf_done(&s->pipes[i].in);
+    }
     free(s);
 }
 
@@ -423,7 +486,7 @@ static void on_flush(void *context)
     size_t iterator = 0;
     void *value;
     while (rd_table_next(all->services, &iterator, NULL, &value))
-        pump(value);
+        pump_all(value);
     sweep(all);
 }
 
@@ -498,6 +561,14 @@ api_kms *api_kms_new(const api_kms_options *options)
     return all;
 }
 
+static void close_pipe(kms_pipe *p, const rd_err *error)
+{
+    if (p->stream)
+        rd_link_stream_reset(p->stream, true);
+    forget_pipe(p);
+    lose(p, error);
+}
+
 api_kms *api_kms_free(api_kms *all)
 {
     if (!all)
@@ -510,11 +581,10 @@ api_kms *api_kms_free(api_kms *all)
     void *value;
     while (rd_table_next(all->services, &iterator, NULL, &value)) {
         service *s = value;
-        if (s->stream)
-            rd_link_stream_reset(s->stream, true);
-        forget_pipe(s);
-        lose(s, &err);
-        fail_waiting(s, &err);
+        for (size_t i = 0; i < RD_ARRAY_LEN(s->pipes); i++)
+            close_pipe(&s->pipes[i], &err);
+        fail_waiting(&s->line, &err);
+        fail_waiting(&s->evidence, &err);
         service_free(s);
     }
     rd_table_free(all->services);
@@ -528,7 +598,7 @@ void api_kms_metrics(void *context, rd_buf *out)
     size_t waiting = 0, iterator = 0;
     void *value;
     while (rd_table_next(all->services, &iterator, NULL, &value))
-        waiting += ((const service *)value)->waiting;
+        waiting += ((const service *)value)->line.waiting + ((const service *)value)->evidence.waiting;
     (void)rd_buf_printf(out,
                         "# HELP redoubt_kms_waiting Questions that wait for a key service.\n"
                         "# TYPE redoubt_kms_waiting gauge\nredoubt_kms_waiting %zu\n"

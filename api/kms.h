@@ -1,7 +1,8 @@
 /* kms: asks the key services that hosts carry, over their links or by way of another replica: nonces in advance, seal
  * keys, evidence, collateral, grants (docs/protocol/kms.md). Used by the grants of agents and by the routes of key
  * services. Carries what is sealed or signed and believes none of it. One pipe a service, opened when somebody asks,
- * one exchange at a time on it; what waits is bounded. Loop thread. */
+ * one exchange at a time on it; what waits is bounded. Questions for evidence have pipes and a bound of their own: the
+ * service holds them until a quote that they share, and nothing else waits behind them. Loop thread. */
 #ifndef API_KMS_H
 #define API_KMS_H
 
@@ -13,6 +14,9 @@
 #define API_KMS_MAX         256  /* services spoken with */
 #define API_KMS_WAITING_MAX 1024 /* questions to one */
 #define API_KMS_NONCE_SIZE  32
+/* A service has 64 connections for all replicas. */
+#define API_KMS_EVIDENCE_PIPES       4
+#define API_KMS_EVIDENCE_WAITING_MAX 64
 
 typedef struct api_kms api_kms;
 
