@@ -4,6 +4,8 @@
 
 #include "common/base/mem.h"
 
+#define OFTEN_US (INT64_C(100) * 1000) /* turns that come so often are all that a question needs */
+
 struct encl_hook {
     encl_lines *lines;
     encl_platform *platform;
@@ -18,6 +20,7 @@ struct encl_hook {
     rd_buf statement;
     uint32_t id;
     int64_t until_us;
+    int64_t grace_us; /* that until_us may still move for want of turns */
 };
 
 static int dial(void *context, uint64_t id, const rd_egress_entry *entry, rd_err *err)
@@ -93,7 +96,15 @@ int encl_hook_ask(encl_hook *hook, const encl_hook_question *question, int64_t n
         return -1;
     hook->is_asking = true;
     hook->until_us = now_us + ENCL_HOOK_US;
+    hook->grace_us = ENCL_HOOK_GRACE_US;
     return 0;
+}
+
+void encl_hook_delayed(encl_hook *hook, int64_t took_us)
+{
+    int64_t more_us = RD_MIN(RD_MAX(took_us - OFTEN_US, INT64_C(0)), hook->grace_us);
+    hook->until_us += more_us;
+    hook->grace_us -= more_us;
 }
 
 bool encl_hook_is_asking(const encl_hook *hook)

@@ -1,7 +1,8 @@
 /* hook: asks the owner's webhook for its word on a grant, over the agent's way out, with TLS that ends here
  * (docs/protocol/kms.md, "The owner's webhook"). Used by the instance, beside whatever it serves.
- * One question at a time, five seconds, 4 KiB of an answer, no redirection. Gives out only what the policy's key signed
- * for this very question; that counts for nothing until the key service has seen it. */
+ * One question at a time, five seconds in which somebody listens (a minute at most), 4 KiB of an answer, no
+ * redirection. Gives out only what the policy's key signed for this very question; that counts for nothing until the
+ * key service has seen it. */
 #ifndef ENCL_HOOK_H
 #define ENCL_HOOK_H
 
@@ -9,8 +10,9 @@
 #include "enclave/platform/platform.h"
 #include "enclave/runtime/lines.h"
 
-#define ENCL_HOOK_US      (INT64_C(5) * 1000000)
-#define ENCL_HOOK_WATCHED (ENCL_LINES_WATCHED + ENCL_EGRESS_AT_ONCE)
+#define ENCL_HOOK_US       (INT64_C(5) * 1000000)
+#define ENCL_HOOK_GRACE_US (INT64_C(55) * 1000000) /* of one question, for calls of the function */
+#define ENCL_HOOK_WATCHED  (ENCL_LINES_WATCHED + ENCL_EGRESS_AT_ONCE)
 
 typedef struct encl_hook encl_hook;
 
@@ -30,6 +32,9 @@ typedef struct encl_hook_question {
 int encl_hook_ask(encl_hook *hook, const encl_hook_question *question, int64_t now_us, rd_err *err) RD_NODISCARD;
 /* What was asked is of no use any more. */
 void encl_hook_forget(encl_hook *hook);
+/* Whoever has the hook was that long busy with something else, and gave it no turn: beyond a tenth of a
+ * second that is none of the five seconds, up to ENCL_HOOK_GRACE_US of a question. */
+void encl_hook_delayed(encl_hook *hook, int64_t took_us);
 bool encl_hook_is_asking(const encl_hook *hook);
 /* While it asks: descriptors to wait for, at most ENCL_HOOK_WATCHED, and how long at most. */
 size_t encl_hook_watch(const encl_hook *hook, struct pollfd *ret);

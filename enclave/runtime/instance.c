@@ -412,11 +412,9 @@ static int take_nonce(encl_instance *instance, rd_bytes payload, rd_err *err)
         return rd_err_set(err, RD_E_CONTROL_ORDER, "a nonce for an app without a key service");
     if (payload.size > RD_NONCE_SIZE && instance->phase != PHASE_GRANT)
         consider_head(instance, rd_bytes_of(payload.data + RD_NONCE_SIZE, payload.size - RD_NONCE_SIZE));
-    if (!instance->is_superseded)
-        return wish_for_grant(instance, payload.data, err);
     if (instance->hook != NULL)
-        encl_hook_forget(instance->hook); /* it was asked under the head before */
-    return 0;
+        encl_hook_forget(instance->hook); /* it was asked with the nonce before, and that evidence goes */
+    return instance->is_superseded ? 0 : wish_for_grant(instance, payload.data, err);
 }
 
 /* --- the control stream ----------------------------------------------------------------------------------------- */
@@ -567,7 +565,10 @@ static void keep_grant(encl_instance *instance)
         (void)rd_err_set(&err, RD_E_GRANT_EXPIRED, "the grant of the key service has ended");
         fail(instance, &err);
     } else if (encl_grant_is_due(instance->grant, now, requests)) {
-        wish_for_nonce(instance);
+        if (is_asking_owner(instance))
+            encl_grant_wished(instance->grant, now, requests); /* another nonce would void the question */
+        else
+            wish_for_nonce(instance);
     }
 }
 
@@ -586,6 +587,16 @@ static int wait_events(encl_instance *instance, struct epoll_event *ret)
     return epoll_wait(instance->epoll_fd, ret, EVENTS_MAX, timeout);
 }
 
+/* The function's calls, during which nobody listens to the owner's webhook. */
+static void work(encl_instance *instance)
+{
+    int64_t began_us = now_us();
+    encl_server_work(instance->server,
+                     instance->grant == NULL ? UINT64_MAX : encl_grant_left(instance->grant, requests_of(instance)));
+    if (instance->hook != NULL)
+        encl_hook_delayed(instance->hook, now_us() - began_us);
+}
+
 static void turn(encl_instance *instance)
 {
     struct epoll_event events[EVENTS_MAX];
@@ -599,8 +610,7 @@ static void turn(encl_instance *instance)
         hear_owner(instance);
     if (instance->phase != PHASE_SERVING && instance->phase != PHASE_DRAINING)
         return;
-    encl_server_work(instance->server,
-                     instance->grant == NULL ? UINT64_MAX : encl_grant_left(instance->grant, requests_of(instance)));
+    work(instance);
     encl_seal_tidy(instance->seal);
     if (instance->phase == PHASE_DRAINING && encl_server_is_idle(instance->server)) {
         encl_uplink_send(&instance->uplink, ENCL_CONTROL_DRAINED, RD_BYTES_NULL);

@@ -1,10 +1,18 @@
 // link: agent_core rd_attest rd_io rd_model rd_crypto rd_base PkgConfig::uv
 // needs: redoubt-enclave
 /* R77: real enclaves that ask their owner's webhook, over the agent's way out, before they ask for a grant. */
+#include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 
 #include "agent/egress.h"
 #include "tests/support/granted.h"
+
+/* Longer than an owner has for his answer. */
+static const char slow_hello[] = "export default async request => {"
+                                 "  if (request.url.endsWith('/slow')) await new Promise(go => setTimeout(go, 5200));"
+                                 "  return new Response('hello');"
+                                 "};";
 
 typedef enum owner_mood { SAYS_YES, SAYS_NO, SAYS_NOTHING } owner_mood;
 
@@ -12,6 +20,7 @@ typedef enum owner_mood { SAYS_YES, SAYS_NO, SAYS_NOTHING } owner_mood;
 typedef struct owner {
     pthread_t thread;
     int listen_fd, silent_fd;
+    rd_buf unsaid; /* what would have been answered there */
     _Atomic owner_mood mood;
     _Atomic unsigned asked;
     rd_signing_key *key;
@@ -61,14 +70,17 @@ static void *run_owner(void *context)
             return NULL;
         if (read_body(fd, &request, &body)) {
             answer_question(o, body, &text);
-            o->asked++;
+            rd_buf_printf(&response, "HTTP/1.1 200 OK\r\ncontent-length: %zu\r\n\r\n", text.size);
+            rd_buf_append_bytes(&response, rd_buf_bytes(&text));
             if (o->mood == SAYS_NOTHING) {
                 rd_close_p(&o->silent_fd);
                 o->silent_fd = fd;
+                rd_buf_clear(&o->unsaid);
+                rd_buf_append_bytes(&o->unsaid, rd_buf_bytes(&response));
+                o->asked++;
                 continue;
             }
-            rd_buf_printf(&response, "HTTP/1.1 200 OK\r\ncontent-length: %zu\r\n\r\n", text.size);
-            rd_buf_append_bytes(&response, rd_buf_bytes(&text));
+            o->asked++;
             (void)!write(fd, response.data, response.size);
         }
         (void)close(fd);
@@ -95,6 +107,7 @@ static void owner_done(owner *o)
     (void)pthread_join(o->thread, NULL);
     rd_close_p(&o->listen_fd);
     rd_close_p(&o->silent_fd);
+    rd_buf_done(&o->unsaid);
     o->key = rd_signing_key_free(o->key);
 }
 
@@ -124,8 +137,39 @@ static void assert_answer(const granted *g, const rd_webhook *webhook)
         0);
 }
 
+static void wait_asked(fixture *f, const owner *o, unsigned count)
+{
+    while (o->asked < count)
+        (void)uv_run(&f->loop, UV_RUN_NOWAIT);
+}
+
+/* The instance has asked for a way to its owner; the agent, whose loop stands still, has not heard it yet. */
+static void wait_way_wanted(const granted *g)
+{
+    char said[4096];
+    ssize_t size;
+    uv_os_fd_t fd;
+    assert_int_equal(uv_fileno((const uv_handle_t *)&g->h.enclave->control, &fd), 0);
+    do {
+        struct pollfd one = { .fd = fd, .events = POLLIN };
+        assert_int_equal(poll(&one, 1, 20000), 1);
+        size = recv(fd, said, sizeof said, MSG_PEEK);
+        assert_true(size > 0);
+    } while (memmem(said, (size_t)size, "127.0.0.1", 9) == NULL);
+}
+
+/* The service's word on a question that the instance has put aside, which hangs up on it. */
+static void say_too_late(fixture *f, const owner *o)
+{
+    char byte;
+    (void)!write(o->silent_fd, o->unsaid.data, o->unsaid.size);
+    while (recv(o->silent_fd, &byte, 1, MSG_DONTWAIT) != 0)
+        (void)uv_run(&f->loop, UV_RUN_NOWAIT);
+}
+
 /* R77: the owner is asked before each grant, by the instance and over the agent's way out; a no at the start ends it,
- * one at a renewal, or a service that says nothing, leaves what serves alone. The newest head says who is asked. */
+ * one at a renewal, or a service that says nothing, leaves what serves alone, and so does
+ * a call that outlasts the five seconds. The newest head says who is asked. */
 static void test_owner_is_asked(void **state)
 {
     fixture *f = *state;
@@ -137,7 +181,7 @@ static void test_owner_is_asked(void **state)
     agent_egress_rules rules = { .allow_count = 0 };
     bool is_closed = false;
     owner_init(&o);
-    const test_app_spec spec = { .source = hello, .webhook = o.webhook };
+    const test_app_spec spec = { .source = slow_hello, .time_ms = 8000, .webhook = o.webhook };
     assert_int_equal(agent_egress_rules_allow(&rules, "127.0.0.0/8", &err), 0);
     f->launcher->egress = agent_egress_new(&f->loop, &rules);
 
@@ -156,31 +200,44 @@ static void test_owner_is_asked(void **state)
     give(g, 3600000000, 0);
     wait_serving(f, g);
 
+    nonce_with(g, RD_BYTES_NULL);
+    wait_way_wanted(g);
+    call_at(g, "/slow"); /* the loop runs on behind it alone */
+    wait_wish(f, g, 3);
+    assert_answer(g, &o.webhook);
+
     o.mood = SAYS_NO;
     nonce_with(g, RD_BYTES_NULL);
     wait_log(f, g, "the owner's webhook says no: not today");
     call(g);
     o.mood = SAYS_NOTHING;
     nonce_with(g, RD_BYTES_NULL);
-    while (o.asked < 4)
-        (void)uv_run(&f->loop, UV_RUN_NOWAIT);
+    wait_asked(f, &o, 5);
     call(g); /* while the owner is waited for */
-    assert_int_equal(g->h.wishes, 2);
+    assert_int_equal(g->h.wishes, 3);
     o.mood = SAYS_YES;
     nonce_with(g, RD_BYTES_NULL); /* what was asked before is void */
-    wait_wish(f, g, 3);
+    wait_wish(f, g, 4);
     assert_answer(g, &o.webhook);
 
+    o.mood = SAYS_NOTHING;
+    nonce_with(g, RD_BYTES_NULL);
+    wait_asked(f, &o, 7);
+    make_next(&g->app, (test_app_spec){ .kms = &g->kms.id, .seq = 2 }, &next);
+    nonce_with(g, rd_buf_bytes(&next.head)); /* nor is the owner asked any more */
+    wait_wish(f, g, 5);
+    assert_answer(g, &none);
+    say_too_late(f, &o);
+    call(g);
+
+    o.mood = SAYS_YES;
     rd_webhook changed = o.webhook;
     changed.key = *rd_signing_key_public(g->app.owner);
-    make_next(&g->app, (test_app_spec){ .kms = &g->kms.id, .seq = 2, .webhook = changed }, &next);
-    nonce_with(g, rd_buf_bytes(&next.head));
-    wait_log(f, g, "not signed by the webhook key of the policy");
-    make_next(&next, (test_app_spec){ .kms = &g->kms.id, .seq = 3 }, &last);
+    make_next(&next, (test_app_spec){ .kms = &g->kms.id, .seq = 3, .webhook = changed }, &last);
     nonce_with(g, rd_buf_bytes(&last.head));
-    wait_wish(f, g, 4);
-    assert_answer(g, &none);
-    assert_int_equal(o.asked, 6);
+    wait_log(f, g, "not signed by the webhook key of the policy");
+    assert_int_equal(o.asked, 8);
+    assert_int_equal(g->h.wishes, 5);
     rd_buf_done(&next.head);
     rd_buf_done(&last.head);
 
@@ -198,6 +255,7 @@ int main(int argc, char **argv)
 {
     if (argc > 1 && strcmp(argv[1], "sim-tee") == 0)
         return agent_sim_tee_main(argc - 1, argv + 1);
+    (void)signal(SIGPIPE, SIG_IGN); /* as the agent: one side of what it proxies hangs up first */
     const struct CMUnitTest tests[] = { cmocka_unit_test(test_owner_is_asked) };
     return cmocka_run_group_tests_name("enclave_webhook", tests, group_setup, group_teardown);
 }

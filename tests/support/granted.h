@@ -112,17 +112,22 @@ RD_UNUSED static void finish(granted *g)
     own_kms_done(&g->kms);
 }
 
-RD_UNUSED static void call(granted *g)
+RD_UNUSED static void call_at(granted *g, const char *target)
 {
     reply *r = rd_alloc(sizeof(*r));
     int fd = dial(agent_enclave_socket(g->h.enclave));
-    send_request(fd, "GET", "/", NULL, NULL, NULL);
+    send_request(fd, "GET", target, NULL, NULL, NULL);
     read_reply(fd, r);
     assert_int_equal(r->status, 200);
     assert_string_equal(rd_buf_text(&r->body), "hello");
     (void)close(fd);
     rd_buf_done(&r->body);
     free(r);
+}
+
+RD_UNUSED static void call(granted *g)
+{
+    call_at(g, "/");
 }
 
 RD_UNUSED static int group_setup(void **state)

@@ -234,6 +234,43 @@ static void test_slow(void **state)
     (void)close(fd);
 }
 
+/* The instance had a call to do. */
+static void work(fixture *f, int64_t took_us)
+{
+    f->now_us += took_us;
+    encl_hook_delayed(f->hook, took_us);
+}
+
+/* Calls that leave the hook a turn each two seconds, or ten, cost a question nothing; what keeps it up for longer than
+ * a minute, or lets it have its turns, does. */
+static void test_busy(void **state)
+{
+    fixture *f = *state;
+    rd_err err;
+    ask(f, "s");
+    for (int i = 0; i < 4; i++) {
+        work(f, i % 2 == 0 ? 2 * SECOND : 10 * SECOND);
+        assert_int_equal(turn(f, &err), RD_CODE_COUNT);
+    }
+    RD_CLEANUP(rd_buf_done) rd_buf text = yes(f->key, f, "s");
+    assert_int_equal(answer(f, "200 OK", rd_buf_bytes(&text), &err), RD_OK);
+
+    ask(f, "t"); /* the minute is each question's own */
+    work(f, 40 * SECOND);
+    assert_int_equal(encl_hook_timeout_ms(f->hook, f->now_us), 4900);
+    work(f, 20 * SECOND - 1);
+    assert_int_equal(turn(f, &err), RD_CODE_COUNT);
+    work(f, 1);
+    assert_int_equal(turn(f, &err), RD_E_WEBHOOK_REQUIRED);
+
+    ask(f, "u");
+    for (int i = 0; i < 50; i++) {
+        assert_int_equal(turn(f, &err), RD_CODE_COUNT);
+        work(f, SECOND / 10);
+    }
+    assert_int_equal(turn(f, &err), RD_E_WEBHOOK_REQUIRED);
+}
+
 static void test_who_asks_again_has_one_question(void **state)
 {
     fixture *f = *state;
@@ -338,6 +375,7 @@ int main(void)
         ROW(test_a_yes),
         ROW(test_no_answers),
         ROW(test_slow),
+        ROW(test_busy),
         ROW(test_who_asks_again_has_one_question),
         ROW(test_forgotten),
         ROW(test_the_agent_says_no_or_goes),
