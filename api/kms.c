@@ -60,7 +60,7 @@ typedef struct service {
     size_t nonce_count;
     bool wants_nonces; /* asked for */
     bool has_collateral;
-    rd_digest collateral; /* what was pushed over the first kms_pipe */
+    rd_digest collateral; /* what was pushed over the first pipe */
 } service;
 
 struct api_kms {

@@ -6,22 +6,11 @@
 #include "cli/steps.h"
 #include "common/base/mem.h"
 #include "common/base/text.h"
-#include "common/model/policy_review.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #define DIFFERS 10
-
-static json_t *notes_to_json(const rd_policy_notes *notes)
-{
-    json_t *list = json_array();
-    for (size_t i = 0; i < notes->count; i++)
-        (void)json_array_append_new(list, json_pack("{s:s, s:s, s:s}", "effect",
-                                                    rd_policy_effect_names[notes->items[i].effect], "member",
-                                                    notes->items[i].member, "text", notes->items[i].text));
-    return list;
-}
 
 static void print_notes(const cli_out *out, const rd_policy_notes *notes)
 {
@@ -70,7 +59,7 @@ static int run_check(cli_context *context, const cli_args *args, rd_err *err)
     if (context->out.form == CLI_JSON) {
         RD_CLEANUP(rd_json_free_p)
         json_t *document =
-            json_pack("{s:b, s:s, s:o}", "valid", 1, "digest", digest_text, "loosens", notes_to_json(notes));
+            json_pack("{s:b, s:s, s:o}", "valid", 1, "digest", digest_text, "loosens", cli_policy_notes(notes));
         cli_print_json(&context->out, document);
         return 0;
     }
@@ -145,7 +134,7 @@ static int run_explain(cli_context *context, const cli_args *args, rd_err *err)
     if (context->out.form == CLI_JSON && (!has_evidence || judgement)) {
         RD_CLEANUP(rd_json_free_p)
         json_t *document = json_pack("{s:o, s:O, s:o, s:O?}", "policy", rd_policy_to_json(policy), "words", words,
-                                     "loosens", notes_to_json(notes), "evidence", judgement);
+                                     "loosens", cli_policy_notes(notes), "evidence", judgement);
         cli_print_json(&context->out, document);
     }
     return status;
@@ -164,7 +153,7 @@ static int run_diff(cli_context *context, const cli_args *args, rd_err *err)
     rd_policy_diff(a, b, notes);
     if (context->out.form == CLI_JSON) {
         RD_CLEANUP(rd_json_free_p)
-        json_t *document = json_pack("{s:b, s:o}", "same", notes->count == 0, "changes", notes_to_json(notes));
+        json_t *document = json_pack("{s:b, s:o}", "same", notes->count == 0, "changes", cli_policy_notes(notes));
         cli_print_json(&context->out, document);
     } else if (notes->count == 0) {
         cli_print(&context->out, "Both accept the same.");

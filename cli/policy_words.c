@@ -208,6 +208,16 @@ static void say_webhook(json_t *lines, const rd_webhook *webhook)
     say(lines, "The webhook is asked for grants alone: whoever checks evidence with this policy asks nobody.");
 }
 
+json_t *cli_policy_notes(const rd_policy_notes *notes)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < notes->count; i++)
+        (void)json_array_append_new(list, json_pack("{s:s, s:s, s:s}", "effect",
+                                                    rd_policy_effect_names[notes->items[i].effect], "member",
+                                                    notes->items[i].member, "text", notes->items[i].text));
+    return list;
+}
+
 json_t *cli_policy_words(const rd_policy *policy)
 {
     json_t *lines = json_array();

@@ -3,7 +3,6 @@
 #include "cli/policy_words.h"
 #include "common/base/mem.h"
 #include "common/base/text.h"
-#include "common/model/policy_review.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -111,10 +110,5 @@ json_t *cli_terms_notes(const rd_policy *before, const rd_policy *after)
         rd_policy_diff(before, after, notes);
     else
         rd_policy_loosenings(after, notes);
-    json_t *list = json_array();
-    for (size_t i = 0; i < notes->count; i++)
-        (void)json_array_append_new(list, json_pack("{s:s, s:s, s:s}", "effect",
-                                                    rd_policy_effect_names[notes->items[i].effect], "member",
-                                                    notes->items[i].member, "text", notes->items[i].text));
-    return list;
+    return cli_policy_notes(notes);
 }
