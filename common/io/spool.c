@@ -63,6 +63,7 @@ struct rd_spool {
 };
 
 struct rd_spool_writer {
+    spool_header header;
     rd_buf *out;
     uint64_t seq;
 };
@@ -243,8 +244,8 @@ static void fill_batch(rd_spool *spool)
         one->next = NULL;
         *spool->flight.tail = one;
         spool->flight.tail = &one->next;
-        (void)spool_record_write(one->type, ++spool->job_last_seq, spool->size, rd_bytes_of(one->payload, one->size),
-                                 &spool->batch);
+        (void)spool_record_write(&spool->header, one->type, ++spool->job_last_seq, spool->size,
+                                 rd_bytes_of(one->payload, one->size), &spool->batch);
     }
 }
 
@@ -360,7 +361,7 @@ static void begin_compaction(rd_spool *spool)
     header.generation++;
     rd_buf_clear(&spool->batch);
     spool_header_write(&header, &spool->batch);
-    rd_spool_writer writer = { .out = &spool->batch, .seq = spool->last_seq };
+    rd_spool_writer writer = { .header = header, .out = &spool->batch, .seq = spool->last_seq };
     rd_spool_collect_fn collect = spool->collect;
     spool->collect = NULL;
     rd_err err = RD_ERR_INIT;
@@ -374,7 +375,8 @@ static void begin_compaction(rd_spool *spool)
         return;
     }
     spool->job_last_seq = writer.seq + 1;
-    (void)spool_record_write(SPOOL_TYPE_CLOSED, spool->job_last_seq, spool->batch.size, RD_BYTES_NULL, &spool->batch);
+    (void)spool_record_write(&header, SPOOL_TYPE_CLOSED, spool->job_last_seq, spool->batch.size, RD_BYTES_NULL,
+                             &spool->batch);
     spool->job = JOB_COMPACT;
     rd_loop_work(spool->loop, on_work, on_work_done, spool);
 }
@@ -442,7 +444,8 @@ int rd_spool_append(rd_spool *spool, uint16_t type, rd_bytes payload, rd_spool_d
 
 int rd_spool_writer_add(rd_spool_writer *writer, uint16_t type, rd_bytes payload, rd_err *err)
 {
-    if (payload.size > RD_SPOOL_PAYLOAD_MAX || !spool_record_write(type, ++writer->seq, 0, payload, writer->out))
+    if (payload.size > RD_SPOOL_PAYLOAD_MAX ||
+        !spool_record_write(&writer->header, type, ++writer->seq, 0, payload, writer->out))
         return rd_err_set(err, RD_E_TOO_LARGE, "a record of %zu bytes", payload.size);
     return 0;
 }
@@ -464,7 +467,8 @@ int rd_spool_compact(rd_spool *spool, rd_spool_collect_fn collect, rd_spool_done
 static void write_closing_mark(rd_spool *spool)
 {
     rd_buf_clear(&spool->batch);
-    if (!spool_record_write(SPOOL_TYPE_CLOSED, spool->last_seq + 1, spool->size, RD_BYTES_NULL, &spool->batch))
+    if (!spool_record_write(&spool->header, SPOOL_TYPE_CLOSED, spool->last_seq + 1, spool->size, RD_BYTES_NULL,
+                            &spool->batch))
         return;
     if (write_all(spool->fd, rd_buf_bytes(&spool->batch), spool->size) == 0)
         (void)fdatasync(spool->fd);

@@ -11,9 +11,9 @@
 #define RD_SPOOL_PAYLOAD_MAX ((size_t)256 << 10)
 #define RD_SPOOL_ID_SIZE     16
 
-/* File: 48-byte header (magic "redoubt-spool/1\n", journal id, generation, 0, CRC32C), then records of a 36-byte head
- * (magic, length, type, CRC32C over head and payload, sequence, up to which offset the file was known to be
- * durable when the record was written, inverse of the length) and the payload. Integers are big-endian.
+/* File: 48-byte header (magic "redoubt-spool/2\n", journal id, generation, 0, CRC32C), then records of a 36-byte head
+ * (magic, length, type, CRC32C from the header's on over head and payload, sequence, up to which offset the file was
+ * known to be durable when the record was written, inverse of the length) and the payload. Integers are big-endian.
  * A bad record ends recovery as a torn tail when nothing valid behind it claims that it had been durable; otherwise the
  * file is corrupt and refused. */
 typedef struct rd_spool rd_spool;

@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-static const uint8_t file_magic[16] = "redoubt-spool/1\n";
+static const uint8_t file_magic[16] = "redoubt-spool/2\n";
 static const uint8_t record_magic[4] = { 0xd7, 'R', 'D', 'J' };
 
 void spool_header_write(const spool_header *header, rd_buf *out)
@@ -16,6 +16,14 @@ void spool_header_write(const spool_header *header, rd_buf *out)
     (void)rd_buf_append_u32be(out, 0);
     uint32_t crc = rd_crc32c(0, rd_bytes_of(out->data + start, out->size - start));
     (void)rd_buf_append_u32be(out, crc);
+}
+
+static uint32_t header_crc(const spool_header *header)
+{
+    uint8_t bytes[SPOOL_HEADER_SIZE + 1]; /* rd_buf keeps one byte behind its content */
+    rd_buf view = { .data = bytes, .capacity = sizeof bytes, .size_max = SPOOL_HEADER_SIZE };
+    spool_header_write(header, &view);
+    return rd_crc32c(0, rd_bytes_of(bytes, SPOOL_HEADER_SIZE - 4));
 }
 
 int spool_header_read(rd_bytes file, spool_header *ret, rd_err *err)
@@ -37,7 +45,8 @@ int spool_header_read(rd_bytes file, spool_header *ret, rd_err *err)
     return 0;
 }
 
-static uint32_t record_crc(uint32_t length, uint16_t type, uint64_t seq, uint64_t durable_to, rd_bytes payload)
+static uint32_t record_crc(const spool_header *header, uint32_t length, uint16_t type, uint64_t seq,
+                           uint64_t durable_to, rd_bytes payload)
 {
     uint8_t head[25]; /* rd_buf keeps one byte behind its content */
     rd_buf view = { .data = head, .capacity = sizeof head, .size_max = 24 };
@@ -45,10 +54,11 @@ static uint32_t record_crc(uint32_t length, uint16_t type, uint64_t seq, uint64_
     (void)rd_buf_append_u32be(&view, type);
     (void)rd_buf_append_u64be(&view, seq);
     (void)rd_buf_append_u64be(&view, durable_to);
-    return rd_crc32c(rd_crc32c(0, rd_buf_bytes(&view)), payload);
+    return rd_crc32c(rd_crc32c(header_crc(header), rd_buf_bytes(&view)), payload);
 }
 
-bool spool_record_write(uint16_t type, uint64_t seq, uint64_t durable_to, rd_bytes payload, rd_buf *out)
+bool spool_record_write(const spool_header *header, uint16_t type, uint64_t seq, uint64_t durable_to, rd_bytes payload,
+                        rd_buf *out)
 {
     uint32_t length = (uint32_t)payload.size;
     if (!rd_buf_reserve(out, SPOOL_HEAD_SIZE + payload.size))
@@ -56,7 +66,7 @@ bool spool_record_write(uint16_t type, uint64_t seq, uint64_t durable_to, rd_byt
     (void)rd_buf_append(out, record_magic, sizeof record_magic);
     (void)rd_buf_append_u32be(out, length);
     (void)rd_buf_append_u32be(out, type);
-    (void)rd_buf_append_u32be(out, record_crc(length, type, seq, durable_to, payload));
+    (void)rd_buf_append_u32be(out, record_crc(header, length, type, seq, durable_to, payload));
     (void)rd_buf_append_u64be(out, seq);
     (void)rd_buf_append_u64be(out, durable_to);
     (void)rd_buf_append_u32be(out, ~length);
@@ -70,7 +80,7 @@ typedef struct record {
 } record;
 
 /* One record at offset; false when the bytes there are none. */
-static bool read_record(rd_bytes file, size_t offset, record *ret)
+static bool read_record(const spool_header *header, rd_bytes file, size_t offset, record *ret)
 {
     rd_cursor cursor = rd_cursor_of(rd_bytes_of(file.data + offset, file.size - offset));
     rd_bytes magic = rd_cursor_take(&cursor, sizeof record_magic);
@@ -84,7 +94,7 @@ static bool read_record(rd_bytes file, size_t offset, record *ret)
         length > RD_SPOOL_PAYLOAD_MAX || inverse != ~length || type == 0 || type > SPOOL_TYPE_CLOSED)
         return false;
     rd_bytes payload = rd_cursor_take(&cursor, length);
-    if (!rd_cursor_is_ok(&cursor) || crc != record_crc(length, (uint16_t)type, seq, durable_to, payload))
+    if (!rd_cursor_is_ok(&cursor) || crc != record_crc(header, length, (uint16_t)type, seq, durable_to, payload))
         return false;
     ret->public = (rd_spool_record){ .seq = seq, .type = (uint16_t)type, .payload = payload };
     ret->durable_to = durable_to;
@@ -93,7 +103,7 @@ static bool read_record(rd_bytes file, size_t offset, record *ret)
 }
 
 /* Something valid behind the bad place that was written when the bad place had already been durable. */
-static bool was_durable(rd_bytes file, size_t bad_at, uint64_t last_seq)
+static bool was_durable(const spool_header *header, rd_bytes file, size_t bad_at, uint64_t last_seq)
 {
     size_t at = bad_at + 1;
     while (at < file.size) {
@@ -102,7 +112,7 @@ static bool was_durable(rd_bytes file, size_t bad_at, uint64_t last_seq)
             return false;
         at = (size_t)(found - file.data);
         record later;
-        if (read_record(file, at, &later) && later.public.seq > last_seq && later.durable_to > bad_at)
+        if (read_record(header, file, at, &later) && later.public.seq > last_seq && later.durable_to > bad_at)
             return true;
         at++;
     }
@@ -117,7 +127,7 @@ int spool_recover(rd_bytes file, int (*on_record)(void *context, const rd_spool_
         return -1;
     spool_scan scan = { .valid_size = SPOOL_HEADER_SIZE };
     record next;
-    while (scan.valid_size < file.size && read_record(file, scan.valid_size, &next)) {
+    while (scan.valid_size < file.size && read_record(&header, file, scan.valid_size, &next)) {
         if (next.public.seq <= scan.last_seq)
             return rd_err_set(err, RD_E_SPOOL_CORRUPT, "offset %llu: sequence %llu after %llu",
                               (unsigned long long)scan.valid_size, (unsigned long long)next.public.seq,
@@ -129,7 +139,7 @@ int spool_recover(rd_bytes file, int (*on_record)(void *context, const rd_spool_
         scan.count++;
     }
     scan.torn_size = file.size - scan.valid_size;
-    if (scan.torn_size > 0 && was_durable(file, scan.valid_size, scan.last_seq))
+    if (scan.torn_size > 0 && was_durable(&header, file, scan.valid_size, scan.last_seq))
         return rd_err_set(err, RD_E_SPOOL_CORRUPT, "offset %llu: a record that had been written is damaged",
                           (unsigned long long)scan.valid_size);
     *ret = scan;

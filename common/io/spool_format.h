@@ -19,8 +19,11 @@ typedef struct spool_header {
 void spool_header_write(const spool_header *header, rd_buf *out);
 int spool_header_read(rd_bytes file, spool_header *ret, rd_err *err) RD_NODISCARD;
 
-/* durable_to: offset up to which the file was known to be on disk. False past out's cap. */
-bool spool_record_write(uint16_t type, uint64_t seq, uint64_t durable_to, rd_bytes payload, rd_buf *out);
+/* header: of the file that the record is for; its checksum begins there, so that no payload, chosen by whomever, holds
+ * what passes for a record of this file. durable_to: offset up to which the file was known to be on disk. False past
+ * out's cap. */
+bool spool_record_write(const spool_header *header, uint16_t type, uint64_t seq, uint64_t durable_to, rd_bytes payload,
+                        rd_buf *out);
 
 typedef struct spool_scan {
     uint64_t last_seq;

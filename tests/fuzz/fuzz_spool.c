@@ -1,12 +1,15 @@
-// link: rd_io
+// link: rd_io rd_crypto
+#include "common/crypto/hash.h"
 #include "common/io/spool_format.h"
 
 #include <assert.h>
 #include <stdlib.h>
+#include <string.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static const spool_header header = { .id = "0123456789abcde", .generation = 1 };
+/* Another one for each input: nobody who chooses payloads knows what a journal's id will be. */
+static spool_header header = { .generation = 1 };
 
 /* Any bytes behind a good header: recovery ends, with a size inside the file. */
 static void recover_anything(rd_bytes bytes)
@@ -35,7 +38,7 @@ static void cut_a_good_file(uint8_t where, rd_bytes bytes)
     for (size_t at = 0; at < bytes.size && count < 64; count++) {
         size_t payload = RD_MIN((size_t)bytes.data[at], bytes.size - at - 1);
         last = file.size;
-        (void)spool_record_write(1, count + 1, file.size, rd_bytes_of(bytes.data + at + 1, payload), &file);
+        (void)spool_record_write(&header, 1, count + 1, file.size, rd_bytes_of(bytes.data + at + 1, payload), &file);
         at += payload + 1;
     }
     size_t cut = last + (file.size - last) * where / 255;
@@ -49,6 +52,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (size < 2)
         return 0;
+    uint8_t digest[RD_SHA256_SIZE];
+    rd_sha256(rd_bytes_of(data, size), digest);
+    memcpy(header.id, digest, sizeof header.id);
     rd_bytes rest = rd_bytes_of(data + 2, size - 2);
     if (data[0] & 1)
         recover_anything(rest);
