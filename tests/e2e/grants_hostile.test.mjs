@@ -254,9 +254,7 @@ function forge(frame, request) {
 test("R1: an answer that the key service did not seal for this very instance is refused by the enclave", { timeout: 180000 }, async () => {
   // From here on the way leads past this test: the socket is bent first, then the agent links anew.
   const pipe = await between();
-  await stack.agent(1).restart();
-  await stack.kmsId();
-  await stack.hostsReady(1);
+  await stack.linkAnew(1);
   let recorded = null;
   const flip = (frame, part) => { parts(frame)[part][3] ^= 1; return frame; };
   const serve = async (name, bend) => {

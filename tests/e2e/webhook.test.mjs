@@ -19,9 +19,9 @@ const paths = {}, asked = [];
 before(async () => {
   stack = await Stack.start({ hosts: 1, kms: true, agentFlags: ["--egress-allow", "127.0.0.0/8"] });
   pipe = await between();
-  await stack.agent(1).restart();
-  assert.equal((await stack.cli("kms", "trust", await stack.kmsId(), "--yes")).code, 0);
-  await stack.hostsReady(1);
+  await stack.linkAnew(1);
+  const trusted = await stack.cli("kms", "trust", await stack.kmsId(), "--yes");
+  assert.equal(trusted.code, 0, trusted.stderr);
   const path = join(stack.dir, "webhook.pem");
   keyText = (await stack.json("webhook", "key", path)).key;
   key = createPrivateKey(readFileSync(path));

@@ -283,6 +283,15 @@ export class Stack {
     return until(`${count} hosts are ready`, async () => (await this.hosts()).filter((h) => h.state === "ready" && h.link === "up").length >= count, timeoutMs);
   }
 
+  // Kills the one agent there is and starts it again. The plane has to have seen it go: before that, what it says is of the link from before.
+  async linkAnew(n = 1) {
+    await this.agent(n).kill();
+    await until("the agent is gone", async () => (await this.hosts()).every(({ link }) => link !== "up"));
+    this.agent(n).start();
+    await this.hostsReady(1);
+    if (this.options.kms) await this.kmsId();
+  }
+
   // One request; answers {status, headers, body (parsed when JSON)}.
   async request(method, path, body, headers = {}) {
     const isRaw = typeof body === "string" || body instanceof Uint8Array;
