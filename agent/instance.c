@@ -102,6 +102,7 @@ agent_instances *agent_instances_new(const agent_instances_config *config)
     agent_instances *all = rd_alloc(sizeof *all);
     all->config = *config;
     all->newest = rd_table_new(INSTANCES_MAX);
+    all->chain = agent_chain_new();
     all->is_adopting = true;
     return all;
 }
@@ -119,6 +120,7 @@ agent_instances *agent_instances_free(agent_instances *all)
         destroy(all->lives);
     }
     rd_table_free(all->newest);
+    agent_chain_free(all->chain);
     free(all);
     return NULL;
 }

@@ -5,7 +5,6 @@
 #include "common/base/log.h"
 #include "common/base/mem.h"
 #include "common/model/evidence.h"
-#include "common/model/release.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -132,30 +131,37 @@ static void act_begin(life *one)
 
 static void on_taken(void *context, agent_enclave *enclave, const rd_err *error);
 
-/* What the release asks for; the default where it cannot be read. Only the enclave verifies the document: who reads it
- * wrongly here gets one that refuses. */
-static rd_engine engine_of(const life *one)
+/* The owner's to know, like what the function writes; the plane has it in the report as well. */
+static void tell_owner(const life *one)
 {
-    RD_CLEANUP(rd_buf_done) rd_buf bytes = { 0 };
-    rd_envelope envelope = { 0 };
-    rd_release release = { 0 };
-    rd_err ignored = RD_ERR_INIT;
-    rd_engine engine = RD_ENGINE_QUICKJS;
-    if (agent_blobs_get(one->owner->config.blobs, &one->job.release_blob, &bytes, &ignored) == 0 &&
-        rd_envelope_parse(rd_buf_bytes(&bytes), &envelope, &ignored) == 0 &&
-        rd_release_parse(rd_buf_bytes(&envelope.document), &release, &ignored) == 0) {
-        engine = release.engine;
-        rd_release_done(&release);
-    }
-    rd_envelope_done(&envelope);
-    return engine;
+    const agent_instances_config *config = &one->owner->config;
+    char line[AGENT_REASON_MAX + AGENT_DETAIL_MAX + 64];
+    (void)snprintf(line, sizeof line, "not started: %s: %s", one->reason, one->detail);
+    config->on_log(config->context, one->job.instance_text, one->job.epoch, "error", rd_bytes_str(line));
+}
+
+/* Whether the owner signed it, before anything of it runs; which engine it asks for. */
+static int check_chain(life *one, rd_engine *ret_engine, rd_err *err)
+{
+    agent_instances *all = one->owner;
+    rd_class class;
+    if (!rd_class_parse(all->config.launcher->ops->describe(all->config.launcher)->class_, &class))
+        return rd_err_set(err, RD_E_CLASS_MISMATCH, "the launcher has no class");
+    return agent_chain_check(all->chain, &one->job, all->config.blobs, class, rd_clock_wall_us(rd_clock_system()),
+                             ret_engine, err);
 }
 
 static void act_take(life *one)
 {
     rd_err err = RD_ERR_INIT;
     uint64_t ticket = 0;
-    rd_engine engine = engine_of(one);
+    rd_engine engine;
+    if (check_chain(one, &engine, &err) < 0) {
+        bool is_ours = err.code == RD_E_NOT_FOUND || err.code == RD_E_IO; /* the disk's, not the owner's */
+        note_error(one, &err);
+        life_feed(one, is_ours ? EV_REFUSED : EV_FAILED);
+        return;
+    }
     one->pool = one->owner->config.pools[engine];
     if (!one->pool)
         (void)rd_err_set(&err, RD_E_UNSUPPORTED, "this host has no engine %s", rd_engine_names[engine]);
@@ -289,6 +295,14 @@ static void act_end_refused(life *one)
     on_ended_life(one);
 }
 
+/* The same on every host: it counts as the release's, and is not planned again elsewhere. */
+static void act_end_unsigned(life *one)
+{
+    tell_owner(one);
+    life_report(one, RD_PHASE_FAILED, one->reason, one->detail);
+    on_ended_life(one);
+}
+
 static void act_end_no_blobs(life *one)
 {
     life_note(one, "blob_missing", "documents or code did not come in time");
@@ -326,6 +340,7 @@ static const transition table[LIFE_STATES][LIFE_EVENTS] = {
                        [EV_TIMEOUT] = { act_end_no_blobs, LIFE_ENDED } },
     [LIFE_TAKING] = { [EV_TAKEN] = { act_specialise, LIFE_STARTING },
                       [EV_REFUSED] = { act_end_refused, LIFE_ENDED },
+                      [EV_FAILED] = { act_end_unsigned, LIFE_ENDED },
                       [EV_WANT_DRAIN] = { act_end_stopped, LIFE_ENDED },
                       [EV_WANT_STOP] = { act_end_stopped, LIFE_ENDED },
                       [EV_TIMEOUT] = { act_end_refused, LIFE_ENDED } },

@@ -3,6 +3,7 @@
 #ifndef AGENT_INSTANCE_LIFE_H
 #define AGENT_INSTANCE_LIFE_H
 
+#include "agent/chain.h"
 #include "agent/instance.h"
 #include "common/base/table.h"
 
@@ -29,7 +30,7 @@ typedef enum life_event {
     EV_REFUSED,   /* there is none, or it did not take the job */
     EV_ATTESTING, /* evidence was made */
     EV_SERVING,
-    EV_FAILED, /* the enclave says why */
+    EV_FAILED, /* the enclave says why; or the documents are not the owner's */
     EV_GONE,   /* the enclave has ended */
     EV_TIMEOUT,
     LIFE_EVENTS
@@ -65,6 +66,7 @@ struct agent_instances {
     life *lives;      /* older epochs included */
     size_t active;
     agent_capacity used;
+    agent_chain *chain;
     uint64_t grant_serial; /* of the newest wish */
     bool is_adopting;      /* nothing starts before it is known what still runs */
     bool is_draining_all;

@@ -177,7 +177,7 @@ test("R52: an app's rows altered behind its owner's signatures start nothing", {
     ["a bit of the genesis", "apps", flip("genesis"), "genesis_mismatch"],
     ["another app's head", "heads", take("heads", "envelope"), "signature"],
     ["a bit of the head", "heads", flip("envelope"), "signature"],
-    ["no key service", "heads", "kms = NULL", "header_mismatch"],
+    ["no key service", "heads", "kms = NULL", "kms_set"],
     ["another app's release", "releases", take("releases", "envelope"), "signature"],
     ["a bit of the release", "releases", flip("envelope"), "signature"],
     ["another app's code", "releases", take("releases", "code_digest"), "code_mismatch"],
@@ -192,6 +192,15 @@ test("R52: an app's rows altered behind its owner's signatures start nothing", {
     await app.fails(reason);
     await app.stop();
   }
+  // The host itself says no: no enclave is taken for any of them, and the owner reads why.
+  const seen = sql(`SELECT l.instance_id, s.detail FROM lease_status s JOIN leases l USING (instance_id, epoch) WHERE s.phase = 8 AND l.app_id IN (${altered.map(([app]) => `'${raw(app)}'`).join(", ")})`);
+  assert.ok(seen.length >= altered.length && seen.every(([, detail]) => detail.startsWith("before launch: ")), JSON.stringify(seen));
+  const phases = stack.agent(1).log().split("\n").filter((line) => line.includes('"before launch: '));
+  assert.ok(phases.length >= altered.length);
+  const names = phases.map((line) => /ins_[a-z2-7]+/.exec(line)[0]);
+  assert.deepEqual(stack.agent(1).log().split("\n").filter((line) => /launching/.test(line) && names.some((name) => line.includes(name))), []);
+  const told = await stack.cli("logs", "altered-0");
+  assert.match(told.stdout, /error not started: genesis_mismatch: before launch: /, told.stderr);
   await other.deploy();
   await other.serves();
   await other.stop();

@@ -194,6 +194,7 @@ static void test_path(void **state)
     close_launcher(f, true);
 }
 
+/* What the agent would not start (R52), the enclave refuses for itself. */
 static void test_refusals(void **state)
 {
     static const struct {

@@ -1,5 +1,6 @@
 /* lives_world: the lives of instances over a scripted launcher: it defines the calls to enclave and pool of instance.c.
- * Used by tests/unit/agent/test_instance*.c. Include after cmocka. */
+ * Documents are words here: which chain holds is on script, too. Used by tests/unit/agent/test_instance*.c. Include
+ * after cmocka. */
 #ifndef TESTS_SUPPORT_LIVES_WORLD_H
 #define TESTS_SUPPORT_LIVES_WORLD_H
 
@@ -8,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/chain.h"
 #include "agent/instance.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
@@ -160,6 +162,33 @@ uint64_t agent_enclave_epoch(const agent_enclave *enclave)
     return enclave->epoch;
 }
 
+/* ---- the scripted chain ---- */
+
+static struct {
+    rd_code refused; /* RD_OK: every chain holds */
+    int checks;
+} chain;
+
+agent_chain *agent_chain_new(void)
+{
+    return NULL;
+}
+
+agent_chain *agent_chain_free(agent_chain *unused)
+{
+    return unused;
+}
+
+int agent_chain_check(agent_chain *unused, const agent_job *job, agent_blobs *blobs, rd_class class, int64_t now_us,
+                      rd_engine *ret_engine, rd_err *err)
+{
+    (void)unused, (void)job, (void)blobs, (void)now_us;
+    assert_int_equal(RD_CLASS_SIMULATED, class);
+    chain.checks++;
+    *ret_engine = RD_ENGINE_QUICKJS;
+    return chain.refused == RD_OK ? 0 : rd_err_set(err, chain.refused, "on script");
+}
+
 static inline const agent_launcher_info *describe(agent_launcher *launcher)
 {
     static const agent_launcher_info info = { .name = "scripted", .class_ = "simulated", .tee = "sim", .limits = "" };
@@ -177,6 +206,7 @@ typedef struct world {
     agent_blobs *blobs, *evidence;
     agent_instances *all;
     rd_buf said; /* "launching serving …", reasons behind a colon */
+    rd_buf logged;
     bool last_has_evidence;
     int empty, wishes;
 } world;
@@ -197,7 +227,9 @@ static inline void on_report(void *context, const agent_report *report)
 
 static inline void on_log(void *context, const char *instance, uint64_t epoch, const char *level, rd_bytes text)
 {
-    (void)context, (void)instance, (void)epoch, (void)level, (void)text;
+    (void)epoch;
+    world *w = context;
+    rd_buf_printf(&w->logged, "%s %s %.*s\n", instance, level, (int)text.size, (const char *)text.data);
 }
 
 static inline void on_empty(void *context)
@@ -230,6 +262,7 @@ static inline int setup(void **state)
     world *w = rd_alloc(sizeof *w);
     rd_err err = RD_ERR_INIT;
     memset(&pool, 0, sizeof pool);
+    memset(&chain, 0, sizeof chain);
     rd_log_init("test", RD_ERROR, open("/dev/null", O_WRONLY | O_CLOEXEC));
     (void)snprintf(w->dir, sizeof w->dir, "/tmp/test-instance-XXXXXX");
     assert_non_null(mkdtemp(w->dir));
@@ -254,6 +287,7 @@ static inline int teardown(void **state)
     (void)!system(command);
     free(command);
     rd_buf_done(&w->said);
+    rd_buf_done(&w->logged);
     free(w);
     return 0;
 }

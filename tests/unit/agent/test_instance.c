@@ -161,6 +161,32 @@ static void test_refusals(void **state)
     expect(w, "refused:draining");
 }
 
+/* What no owner signed gets no enclave, and the owner reads why. What this host has lost is its own fault. */
+static void test_chain_before_launch(void **state)
+{
+    world *w = *state;
+    start(w, false, false);
+    chain.refused = RD_E_SIGNATURE;
+    apply(w, INSTANCE, 1, RD_WANT_RUN);
+    assert_int_equal(0, chain.checks); /* its documents are not here */
+    put_blobs(w);
+    assert_int_equal(1, chain.checks);
+    expect(w, "failed:signature");
+    assert_string_equal(INSTANCE " error not started: signature: on script\n", rd_buf_text(&w->logged));
+    assert_int_equal(0, agent_instances_count(w->all));
+    assert_int_equal(0, agent_instances_used(w->all).slots);
+    rd_buf_clear(&w->logged);
+    chain.refused = RD_E_NOT_FOUND;
+    apply(w, INSTANCE, 2, RD_WANT_RUN);
+    expect(w, "refused:not_found");
+    assert_int_equal(0, w->logged.size);
+    assert_int_equal(0, pool.given);
+    chain.refused = RD_OK;
+    apply(w, INSTANCE, 3, RD_WANT_RUN);
+    expect(w, "launching");
+    assert_int_equal(3, chain.checks);
+}
+
 static agent_enclave *living(size_t at, const char *instance, uint64_t epoch, agent_enclave_state state)
 {
     agent_enclave *enclave = &pool.enclave[at];
@@ -296,8 +322,15 @@ int main(void)
 {
 #define ROW(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
     const struct CMUnitTest tests[] = {
-        ROW(test_whole_life), ROW(test_endings), ROW(test_before_there_is_an_enclave), ROW(test_newer_epoch_replaces),
-        ROW(test_refusals),   ROW(test_restart), ROW(test_unwanted_enclave_is_ended),  ROW(test_lost_journal),
+        ROW(test_whole_life),
+        ROW(test_endings),
+        ROW(test_before_there_is_an_enclave),
+        ROW(test_newer_epoch_replaces),
+        ROW(test_refusals),
+        ROW(test_chain_before_launch),
+        ROW(test_restart),
+        ROW(test_unwanted_enclave_is_ended),
+        ROW(test_lost_journal),
         ROW(test_sweep),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
