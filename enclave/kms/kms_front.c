@@ -60,18 +60,28 @@ int kms_front_time(kms_front *front, int64_t *ret_us, rd_err *err)
     return 0;
 }
 
+/* What changed, where the log has room for it; the whole otherwise. */
+static int write_state(kms_front *front, rd_err *err)
+{
+    RD_CLEANUP(rd_buf_done) rd_buf change = { .size_max = KMS_CHANGE_MAX };
+    RD_CLEANUP(rd_buf_done) rd_buf whole = { .size_max = KMS_STATE_MAX };
+    if (kms_state_encode_changes(&front->state, &change) && kms_store_has_room(&front->store, change.size))
+        return kms_store_append(&front->store, front->state_key, rd_buf_bytes(&change), err);
+    if (!kms_state_encode(&front->state, &whole))
+        return rd_err_set(err, RD_E_KMS_AUDIT, "the state has outgrown its file");
+    return kms_store_save(&front->store, front->state_key, rd_buf_bytes(&whole), err);
+}
+
 int kms_front_save(kms_front *front, uint64_t record_number, const uint8_t record[32], rd_err *err)
 {
-    RD_CLEANUP(rd_buf_done) rd_buf bytes = { .size_max = KMS_STATE_MAX };
     if (front->is_behind)
         return rd_err_set(err, RD_E_KMS_AUDIT, "the state could not be kept; the key service starts again");
     front->is_behind = true;
     front->state.record_number = record_number;
     memcpy(front->state.record.b, record, 32);
-    if (!kms_state_encode(&front->state, &bytes))
-        return rd_err_set(err, RD_E_KMS_AUDIT, "the state has outgrown its file");
-    if (kms_store_save(&front->store, front->state_key, rd_buf_bytes(&bytes), err) < 0)
+    if (write_state(front, err) < 0)
         return -1;
+    kms_state_saved(&front->state);
     front->is_behind = false;
     return 0;
 }

@@ -268,17 +268,31 @@ static int adopt_joined(start *self, rd_err *err)
                : kms_store_adopt_joined(self->options->dir, rd_buf_bytes(&sealed), err);
 }
 
+static int take_piece(void *state, uint64_t index, rd_bytes piece, rd_err *err)
+{
+    return index == 0 ? kms_state_parse(piece, state, err) : kms_state_apply(state, piece, err);
+}
+
+/* Going on without what was lost is what an older folder would make it do, too; only said aloud. */
+static int load_state(kms_front *front, const char *dir, bool *ret_found, rd_err *err)
+{
+    if (kms_store_load(&front->store, front->state_key, take_piece, &front->state, ret_found, err) < 0)
+        return rd_err_wrap(err, "%s", dir);
+    if (front->store.has_lost)
+        rd_log(RD_ERROR, "state_damaged", RD_STR("dir", dir), RD_U64("last_record", front->state.record_number),
+               RD_STR("next", "goes on from there; records, heads and epochs behind it are lost"));
+    return 0;
+}
+
 static int open_folder(start *self, rd_err *err)
 {
     bool has_root = false, has_state = false;
     RD_CLEANUP(rd_buf_done) rd_buf root = { 0 };
-    RD_CLEANUP(rd_buf_done) rd_buf state = { .size_max = KMS_STATE_MAX };
     kms_front *front = &self->front;
     const char *dir = self->options->dir;
     if (kms_store_open(dir, &front->store, err) < 0 ||
         encl_platform_seal_key(self->platform, STATE_LABEL, front->state_key, err) < 0 ||
-        kms_store_load(&front->store, front->state_key, &state, &has_state, err) < 0 ||
-        (has_state && kms_state_parse(rd_buf_bytes(&state), &front->state, err) < 0) || adopt_joined(self, err) < 0 ||
+        load_state(front, dir, &has_state, err) < 0 || adopt_joined(self, err) < 0 ||
         kms_store_read(dir, KMS_FILE_ROOT, KMS_ROOT_FILE_MAX, &root, &has_root, err) < 0)
         return -1;
     if (check_folder(self, has_root, has_state, err) < 0)
@@ -363,7 +377,7 @@ static int start_front(start *self, rd_err *err)
         return rd_err_set_errno(err, RD_E_IO, errno, "log");
     RD_CLEANUP(rd_close_p) int theirs = pair[1];
     self->life_fd = pair[0];
-    if (encl_confine_profile_init(&profile, &(encl_confine_needs){ .file_bytes_max = 2 * KMS_STATE_MAX },
+    if (encl_confine_profile_init(&profile, &(encl_confine_needs){ .file_bytes_max = KMS_SLOT_MAX },
                                   self->options->insecure_unsandboxed, err) < 0)
         return -1;
     int outcome = encl_confine_fork(&profile, &child, err);

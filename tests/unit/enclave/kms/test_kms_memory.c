@@ -1,5 +1,5 @@
 // link: kms_core
-/* What a key service remembers, and how it lies on disk: state, slots, nonces, and the time that it believes. */
+/* What a key service remembers: state, its changes, files, nonces, and the time that it believes. */
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -25,48 +25,6 @@ static int teardown(void **state RD_UNUSED)
 {
     RD_CLEANUP(rd_free_p) char *command = rd_asprintf("rm -rf %s", dir);
     return system(command);
-}
-
-static const uint8_t key[32] = { 1 };
-
-static void expect_load(kms_store *store, const char *want)
-{
-    RD_CLEANUP(rd_buf_done) rd_buf read = { 0 };
-    bool found = false;
-    assert_int_equal(kms_store_load(store, key, &read, &found, NULL), 0);
-    assert_int_equal(found, want != NULL);
-    if (want)
-        assert_string_equal(rd_buf_text(&read), want);
-}
-
-/* A write that was cut off leaves the state before it; one that was finished is the newest. */
-static void test_slots(void **state RD_UNUSED)
-{
-    kms_store store, other;
-    rd_err err = RD_ERR_INIT;
-    const uint8_t wrong[32] = { 2 };
-    assert_int_equal(kms_store_open(dir, &store, NULL), 0);
-    assert_int_equal(kms_store_open(dir, &other, &err), -1); /* one process a folder */
-    assert_int_equal(err.code, RD_E_CONFIG);
-    kms_store_done(&other);
-    expect_load(&store, NULL);
-    assert_int_equal(kms_store_save(&store, key, RD_BYTES_LIT("one"), NULL), 0);
-    assert_int_equal(kms_store_save(&store, key, RD_BYTES_LIT("second"), NULL), 0);
-    expect_load(&store, "second");
-    assert_int_equal(kms_store_save(&store, key, RD_BYTES_LIT("three"), NULL), 0);
-    expect_load(&store, "three");
-    int newest = store.slots[store.generation & 1];
-    for (off_t size = lseek(newest, 0, SEEK_END) - 1; size >= 0; size--) {
-        assert_int_equal(ftruncate(newest, size), 0);
-        expect_load(&store, "second");
-    }
-    assert_int_equal(kms_store_save(&store, key, RD_BYTES_LIT("again"), NULL), 0);
-    expect_load(&store, "again");
-    RD_CLEANUP(rd_buf_done) rd_buf read = { 0 };
-    bool found = true;
-    assert_int_equal(kms_store_load(&store, wrong, &read, &found, NULL), 0);
-    assert_false(found);
-    kms_store_done(&store);
 }
 
 static void test_files(void **state RD_UNUSED)
@@ -139,6 +97,165 @@ static void test_state_bounds(void **state RD_UNUSED)
     assert_true(kms_state_encode(&full, &bytes));
 }
 
+/* --- what changed --- */
+
+static void encode(const kms_state *state, rd_buf *out)
+{
+    *out = (rd_buf){ .size_max = KMS_STATE_MAX };
+    assert_true(kms_state_encode(state, out));
+}
+
+static void expect_same(const kms_state *a, const kms_state *b)
+{
+    RD_CLEANUP(rd_buf_done) rd_buf one;
+    RD_CLEANUP(rd_buf_done) rd_buf two;
+    encode(a, &one);
+    encode(b, &two);
+    assert_true(rd_bytes_equal(rd_buf_bytes(&one), rd_buf_bytes(&two)));
+}
+
+/* As a save and a load do: what changed, where that can be said, else the whole. True: a change. */
+static bool replay(kms_state *from, kms_state *to)
+{
+    RD_CLEANUP(rd_buf_done) rd_buf bytes = { .size_max = KMS_CHANGE_MAX };
+    bool is_change = kms_state_encode_changes(from, &bytes);
+    if (is_change) {
+        assert_int_equal(kms_state_apply(to, rd_buf_bytes(&bytes), NULL), 0);
+    } else {
+        rd_buf_done(&bytes);
+        encode(from, &bytes);
+        kms_state_done(to);
+        assert_int_equal(kms_state_parse(rd_buf_bytes(&bytes), to, NULL), 0);
+    }
+    kms_state_saved(from);
+    return is_change;
+}
+
+static void learn_instance(kms_state *to, uint32_t number, uint64_t epoch)
+{
+    rd_id instance = { { (uint8_t)number, (uint8_t)(number >> 8), (uint8_t)(number >> 16) } };
+    rd_public_key receipt_key = { { (uint8_t)epoch } };
+    kms_state_learn_epoch(to, &instance, epoch, &receipt_key);
+}
+
+static void learn_app(kms_state *to, uint32_t number, uint64_t seq)
+{
+    rd_app_id app = { { (uint8_t)number, (uint8_t)(number >> 8) } };
+    const rd_head_known head = { .seq = seq, .digest = { { (uint8_t)seq } }, .owners_seq = seq / 2 };
+    assert_int_equal(kms_state_learn_head(to, &app, &head, NULL), 0);
+}
+
+/* Whoever applies what was told of each save has the same memory, place for place, also once the oldest leave. */
+static void test_changes_many(void **state RD_UNUSED)
+{
+    RD_CLEANUP(kms_state_done) kms_state made = { 0 };
+    RD_CLEANUP(kms_state_done) kms_state read = { 0 };
+    uint32_t draw = 1;
+    const uint32_t saves = 2 * KMS_INSTANCES_MAX / 12;
+    uint32_t changes = 0;
+    for (uint32_t save = 0; save < saves; save++) {
+        for (uint32_t i = save * 12; i < (save + 1) * 12; i++) {
+            draw = draw * 1664525 + 1013904223;
+            learn_instance(&made, i, 1);
+            learn_instance(&made, draw % (i + 1), 2 + save);
+        }
+        learn_app(&made, draw >> 20, save + 1);
+        made.record_number++;
+        changes += replay(&made, &read);
+    }
+    assert_int_equal(made.instances_count, KMS_INSTANCES_MAX);
+    assert_in_range(changes, saves - saves / 50, saves - 1);
+    expect_same(&made, &read);
+}
+
+/* What no list of changes can say is a whole: too many, a place that changed hands twice, another's memory. */
+static void test_changes_whole(void **state RD_UNUSED)
+{
+    RD_CLEANUP(kms_state_done) kms_state made = { 0 };
+    RD_CLEANUP(kms_state_done) kms_state read = { 0 };
+    for (uint32_t i = 0; i < KMS_CHANGES_MAX; i++)
+        learn_app(&made, i, 1), learn_instance(&made, i, 1);
+    assert_true(replay(&made, &read));
+    for (uint32_t i = 0; i <= KMS_CHANGES_MAX; i++)
+        learn_app(&made, i, 2);
+    assert_false(replay(&made, &read));
+    for (uint32_t i = 0; i <= KMS_CHANGES_MAX; i++)
+        learn_instance(&made, i, 2);
+    assert_false(replay(&made, &read));
+    for (uint32_t i = 0; i < KMS_INSTANCES_MAX; i++)
+        learn_instance(&made, i, 3);
+    assert_false(replay(&made, &read));
+    learn_instance(&made, 1, 4); /* the second oldest */
+    learn_instance(&made, KMS_INSTANCES_MAX, 1);
+    assert_true(replay(&made, &read));
+    expect_same(&made, &read);
+    learn_instance(&made, 2, 4);
+    learn_instance(&made, KMS_INSTANCES_MAX + 1, 1);
+    learn_instance(&made, KMS_INSTANCES_MAX + 2, 1); /* it leaves */
+    assert_false(replay(&made, &read));
+    assert_int_equal(kms_state_learn(&made, &read, NULL), 0);
+    assert_false(replay(&made, &read));
+    assert_true(replay(&made, &read)); /* nothing but the scalars */
+    expect_same(&made, &read);
+}
+
+/* One form: nothing cut off, nothing behind it, nothing twice, nothing that was known. */
+static void test_changes_form(void **state RD_UNUSED)
+{
+    RD_CLEANUP(kms_state_done) kms_state made = { .record_number = 7 };
+    RD_CLEANUP(rd_buf_done) rd_buf bytes = { 0 };
+    RD_CLEANUP(rd_buf_done) rd_buf whole;
+    rd_err err = RD_ERR_INIT;
+    learn_app(&made, 1, 6);
+    learn_app(&made, 1, 6); /* is known */
+    learn_instance(&made, 2, 9);
+    learn_instance(&made, 2, 9);
+    assert_true(kms_state_encode_changes(&made, &bytes));
+    encode(&made, &whole);
+    for (size_t size = 0; size <= bytes.size; size++) {
+        RD_CLEANUP(kms_state_done) kms_state cut = { 0 };
+        bool is_good = size == bytes.size;
+        assert_int_equal(kms_state_apply(&cut, rd_bytes_of(bytes.data, size), &err), is_good ? 0 : -1);
+        assert_true(is_good || err.code == RD_E_KMS_STATE);
+        if (is_good)
+            expect_same(&cut, &made);
+    }
+    RD_CLEANUP(kms_state_done) kms_state again = { 0 };
+    assert_int_equal(kms_state_parse(rd_buf_bytes(&whole), &again, NULL), 0);
+    assert_int_equal(kms_state_apply(&again, rd_buf_bytes(&bytes), &err), -1);
+    RD_CLEANUP(kms_state_done) kms_state other = { 0 };
+    assert_int_equal(kms_state_apply(&other, rd_buf_bytes(&whole), &err), -1);
+    rd_buf_append_u8(&bytes, 0);
+    RD_CLEANUP(kms_state_done) kms_state longer = { 0 };
+    assert_int_equal(kms_state_apply(&longer, rd_buf_bytes(&bytes), &err), -1);
+}
+
+/* A whole that names an app or an instance twice, or an oldest where there is none, is none. */
+static void test_state_form(void **state RD_UNUSED)
+{
+    const size_t scalars = sizeof "redoubt/kms-memory/v2" - 1 + 68, app = 80, instance = 56;
+    RD_CLEANUP(kms_state_done) kms_state made = { 0 };
+    RD_CLEANUP(rd_buf_done) rd_buf bytes;
+    rd_err err = RD_ERR_INIT;
+    learn_app(&made, 1, 1), learn_app(&made, 2, 1);
+    learn_instance(&made, 1, 1), learn_instance(&made, 2, 1);
+    encode(&made, &bytes);
+    const size_t instances = scalars + 4 + 2 * app + 8;
+    assert_int_equal(bytes.size, instances + 2 * instance);
+    for (size_t at = 0; at < 3; at++) {
+        static const size_t step[] = { 80, 0, 56 };
+        size_t offset = at == 0 ? scalars + 4 : at == 1 ? instances - 1 : instances;
+        uint8_t kept = bytes.data[offset];
+        RD_CLEANUP(kms_state_done) kms_state read = { 0 };
+        bytes.data[offset] = at == 1 ? 1 : bytes.data[offset + step[at]];
+        assert_int_equal(kms_state_parse(rd_buf_bytes(&bytes), &read, &err), -1);
+        assert_int_equal(err.code, RD_E_KMS_STATE);
+        bytes.data[offset] = kept;
+    }
+    RD_CLEANUP(kms_state_done) kms_state good = { 0 };
+    assert_int_equal(kms_state_parse(rd_buf_bytes(&bytes), &good, &err), 0);
+}
+
 static void test_nonces(void **state RD_UNUSED)
 {
     RD_CLEANUP(rd_free_p) kms_nonces *nonces = rd_alloc(sizeof *nonces);
@@ -196,10 +313,13 @@ static void test_clock(void **state RD_UNUSED)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_slots, setup, teardown),
         cmocka_unit_test_setup_teardown(test_files, setup, teardown),
         cmocka_unit_test(test_state),
         cmocka_unit_test(test_state_bounds),
+        cmocka_unit_test(test_state_form),
+        cmocka_unit_test(test_changes_many),
+        cmocka_unit_test(test_changes_whole),
+        cmocka_unit_test(test_changes_form),
         cmocka_unit_test(test_nonces),
         cmocka_unit_test(test_clock),
     };
