@@ -4,6 +4,7 @@
 #include "cli/cmd_kms.h"
 
 #include "cli/kms.h"
+#include "cli/kms_records.h"
 #include "cli/kms_socket.h"
 #include "cli/signals.h"
 #include "cli/steps.h"
@@ -26,6 +27,8 @@ typedef struct join {
     rd_kms_id id;
     int fd;
     rd_buf genesis;
+    rd_kms_genesis parsed; /* the same */
+    json_t *records;       /* what the replica here put on record, once it has its root */
     int64_t end_us;
     bool was_met;  /* the replica here has been there in this run */
     bool is_older; /* it had its root before */
@@ -36,6 +39,7 @@ static void join_done(join *j)
 {
     rd_close_p(&j->fd);
     rd_buf_done(&j->genesis);
+    json_decref(j->records);
 }
 
 /* ---- the other host's, by way of the plane ---- */
@@ -68,7 +72,6 @@ static int ask_plane(const join *j, const char *what, rd_bytes body, rd_buf *ret
 
 static int fetch_genesis(join *j, rd_err *err)
 {
-    rd_kms_genesis parsed;
     RD_CLEANUP(rd_free_p) char *path = rd_asprintf("/v1/kms/%s", j->kms);
     RD_CLEANUP(rd_buf_done) rd_buf text = { .size_max = SHOWN_MAX };
     RD_CLEANUP(rd_json_free_p) json_t *shown = NULL;
@@ -77,7 +80,7 @@ static int fetch_genesis(join *j, rd_err *err)
         rd_json_parse(rd_buf_bytes(&text), &(rd_json_limits){ .size_max = SHOWN_MAX }, &shown, err) < 0 ||
         cli_json_b64(shown, "genesis", RD_JSON_SIZE_MAX, &j->genesis, err) < 0)
         return -1;
-    return rd_kms_genesis_open(rd_buf_bytes(&j->genesis), &j->id, &parsed, err);
+    return rd_kms_genesis_open(rd_buf_bytes(&j->genesis), &j->id, &j->parsed, err);
 }
 
 /* What the replica here is to judge the other by. */
@@ -106,18 +109,21 @@ static int prove(const join *j, const rd_buf *admitted, rd_buf *ret, rd_err *err
     return cli_kms_ask(j->fd, RD_KMS_JOIN, rd_buf_bytes(&message), ret, err);
 }
 
-static int carry(const join *j, rd_err *err)
+static int carry(join *j, rd_err *err)
 {
     RD_CLEANUP(rd_buf_done) rd_buf nonce = { .size_max = RD_NONCE_SIZE };
     RD_CLEANUP(rd_buf_done) rd_buf admitted = { .size_max = RD_NONCE_SIZE + RD_EVIDENCE_SIZE_MAX };
     RD_CLEANUP(rd_buf_done) rd_buf evidence = { .size_max = RD_EVIDENCE_SIZE_MAX };
     RD_CLEANUP(rd_buf_done) rd_buf root = { .size_max = RD_KMS_ROOT_MAX };
-    RD_CLEANUP(rd_buf_done) rd_buf nothing = { 0 };
+    RD_CLEANUP(rd_buf_done) rd_buf records = { .size_max = RD_KMS_RECORDS_MAX };
     if (bring_collateral(j, err) < 0 || cli_kms_ask(j->fd, RD_KMS_JOIN_NONCE, RD_BYTES_NULL, &nonce, err) < 0 ||
         ask_plane(j, "admit", rd_buf_bytes(&nonce), &admitted, err) < 0 || prove(j, &admitted, &evidence, err) < 0 ||
         ask_plane(j, "root", rd_buf_bytes(&evidence), &root, err) < 0)
         return -1;
-    return cli_kms_ask(j->fd, RD_KMS_JOINED, rd_buf_bytes(&root), &nothing, err);
+    if (cli_kms_ask(j->fd, RD_KMS_JOINED, rd_buf_bytes(&root), &records, err) < 0)
+        return -1;
+    return cli_kms_records_read(rd_buf_bytes(&records), &j->parsed, &j->id, rd_clock_wall_us(j->context->clock),
+                                &j->records, err);
 }
 
 static int try_once(join *j, rd_err *err)
@@ -176,6 +182,8 @@ static void show(const join *j)
     if (out->form == CLI_JSON) {
         RD_CLEANUP(rd_json_free_p)
         json_t *document = json_pack("{s:s, s:b, s:b}", "kms", j->kms, "joined", 1, "already", j->is_older);
+        if (json_array_size(j->records) > 0)
+            rd_json_set(document, "records", json_incref(j->records));
         cli_print_json(out, document);
         return;
     }
@@ -183,6 +191,7 @@ static void show(const join *j)
         cli_note(out, "This host is a replica of %s already.", j->kms);
     else
         cli_note(out, "Joined: this host starts as a replica of %s now.", j->kms);
+    cli_kms_records_note(out, j->records);
     cli_note(out, "Each gives grants; losing one loses no key. See: %s kms list", j->context->program);
 }
 

@@ -4,6 +4,7 @@
 
 #include "cli/key_file.h"
 #include "cli/kms.h"
+#include "cli/kms_records.h"
 #include "cli/kms_socket.h"
 #include "cli/steps.h"
 #include "common/base/mem.h"
@@ -124,13 +125,15 @@ static int meet(cli_context *context, const recovery *r, json_t *steps, uint8_t 
     return 0;
 }
 
-/* ret: how many shares it has, of how many; the same twice when it has its root. */
-static int give(cli_context *context, const recovery *r, json_t *steps, uint8_t ret[2], rd_err *err)
+/* ret: how many shares it has, of how many; the same twice when it has its root. ret_records: what it put on record
+ * when it got it. */
+static int give(cli_context *context, const recovery *r, json_t *steps, uint8_t ret[2], json_t **ret_records,
+                rd_err *err)
 {
     bool has_root;
     uint8_t key[RD_X25519_SIZE];
     RD_CLEANUP(rd_buf_done) rd_buf sealed = { 0 };
-    RD_CLEANUP(rd_buf_done) rd_buf answer = { .size_max = 2 };
+    RD_CLEANUP(rd_buf_done) rd_buf answer = { .size_max = 2 + RD_KMS_RECORDS_MAX };
     if (cli_kms_has_root(r->fd, &r->kms.id, &has_root, err) < 0)
         return -1;
     if (has_root) { /* of a share whose answer was lost, or another holder's */
@@ -141,18 +144,21 @@ static int give(cli_context *context, const recovery *r, json_t *steps, uint8_t 
         rd_kms_share_seal(key, &r->kms.id, rd_buf_bytes(&r->plain), &sealed, err) < 0 ||
         cli_kms_ask(r->fd, RD_KMS_SHARE, rd_buf_bytes(&sealed), &answer, err) < 0)
         return -1;
-    if (answer.size != 2)
+    if (answer.size < 2)
         return rd_err_set(err, RD_E_KMS_FRAME, "the key service answered with %zu bytes", answer.size);
     memcpy(ret, answer.data, 2);
-    return 0;
+    return cli_kms_records_read(rd_bytes_of(answer.data + 2, answer.size - 2), &r->kms.genesis, &r->kms.id,
+                                rd_clock_wall_us(context->clock), ret_records, err);
 }
 
-static void show(cli_context *context, const recovery *r, const uint8_t counts[2])
+static void show(cli_context *context, const recovery *r, const uint8_t counts[2], json_t *records)
 {
     if (context->out.form == CLI_JSON) {
         RD_CLEANUP(rd_json_free_p)
         json_t *document = json_pack("{s:s, s:i, s:i, s:i, s:b}", "kms", r->kms.text, "share", r->share.index, "given",
                                      counts[0], "needed", counts[1], "recovered", counts[0] >= counts[1]);
+        if (json_array_size(records) > 0)
+            rd_json_set(document, "records", json_incref(records));
         cli_print_json(&context->out, document);
         return;
     }
@@ -162,6 +168,7 @@ static void show(cli_context *context, const recovery *r, const uint8_t counts[2
         cli_note(&context->out, "Recovered: this host starts as a replica of %s now.", r->kms.text);
     else
         cli_note(&context->out, "The replica keeps it for as long as it runs; the next holder goes on.");
+    cli_kms_records_note(&context->out, records);
 }
 
 int cli_kms_run_recover(cli_context *context, const cli_args *args, rd_err *err)
@@ -169,13 +176,14 @@ int cli_kms_run_recover(cli_context *context, const cli_args *args, rd_err *err)
     uint8_t counts[2];
     const char *socket = cli_args_value(args, "socket");
     RD_CLEANUP(rd_json_free_p) json_t *steps = json_array();
+    RD_CLEANUP(rd_json_free_p) json_t *records = NULL;
     RD_CLEANUP(recovery_done) recovery r = { .fd = -1 };
     if (cli_args_expect(args, 1, 1, "ID", err) < 0 || cli_kms_parse_id(args->positional[0], &r.kms.id, err) < 0)
         return -1;
     rd_kms_id_format(&r.kms.id, r.kms.text);
     if (read_all(&r, args, err) < 0 || cli_kms_dial(socket ? socket : CLI_KMS_SOCKET, &r.fd, err) < 0 ||
-        give(context, &r, steps, counts, err) < 0)
+        give(context, &r, steps, counts, &records, err) < 0)
         return -1;
-    show(context, &r, counts);
+    show(context, &r, counts, records);
     return 0;
 }

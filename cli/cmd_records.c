@@ -1,6 +1,7 @@
 #include "cli/cmd.h"
 
 #include "cli/client.h"
+#include "cli/kms_records.h"
 #include "cli/steps.h"
 #include "common/base/mem.h"
 #include "common/base/text.h"
@@ -14,6 +15,7 @@
 #include <string.h>
 
 #define RECORD_TYPE     "redoubt/decision/v1"
+#define KMS_RECORD_TYPE "redoubt/kms-record/v1"
 #define RECORD_SIZE_MAX ((size_t)64 << 10)
 #define COLUMNS         6
 
@@ -62,13 +64,19 @@ static int parse_key(const char *text, rd_public_key *ret, rd_err *err)
 }
 
 /* The key that was given, or the one that the plane shows: then the plane vouches for itself. */
-static int find_key(cli_context *context, const cli_args *args, rd_public_key *ret, json_t *steps, rd_err *err)
+static int find_key(cli_context *context, const cli_args *args, const rd_kms_record *of_kms, rd_public_key *ret,
+                    json_t *steps, rd_err *err)
 {
     const char *given = cli_args_value(args, "key");
     if (given) {
         if (parse_key(given, ret, err) < 0)
             return -1;
         cli_step(steps, "key", true, "the one that was given");
+        return 0;
+    }
+    if (of_kms) {
+        *ret = of_kms->replica;
+        cli_step(steps, "key", true, "the one that the record names; whose it is says the replica's certificate alone");
         return 0;
     }
     cli_client *client = cli_context_client(context, err);
@@ -82,11 +90,23 @@ static int find_key(cli_context *context, const cli_args *args, rd_public_key *r
     return 0;
 }
 
-static int check_document(rd_bytes document, json_t **ret, json_t *steps, rd_err *err)
+/* ret_kms is filled in, and *ret_is_kms true, for one of a key service. */
+static int check_document(rd_bytes document, json_t **ret, rd_kms_record *ret_kms, bool *ret_is_kms, json_t *steps,
+                          rd_err *err)
 {
+    char words[320] = "";
     if (rd_canonical_check(document, ret, err) < 0)
         return cli_step_failed(steps, "form", err);
     const char *type = cli_text(*ret, "type");
+    *ret_is_kms = type && strcmp(type, KMS_RECORD_TYPE) == 0;
+    if (*ret_is_kms && rd_kms_record_parse(document, ret_kms, err) < 0)
+        return cli_step_failed(steps, "form", err);
+    if (*ret_is_kms) {
+        cli_kms_record_words(ret_kms, words, sizeof words);
+        cli_step(steps, "form", true, "record %llu of a key service's replica: %s", (unsigned long long)ret_kms->number,
+                 words);
+        return 0;
+    }
     if (!type || strcmp(type, RECORD_TYPE) != 0) {
         (void)rd_err_set(err, RD_E_PURPOSE, "not a decision record (type %.40s)", type ? type : "missing");
         return cli_step_failed(steps, "form", err);
@@ -103,7 +123,7 @@ static int check_signature(const rd_envelope *envelope, const rd_public_key *key
             continue;
         if (rd_verify(key, RD_SIGN_RECORD, rd_buf_bytes(&envelope->document), &one->signature, err) < 0)
             return cli_step_failed(steps, "signature", err);
-        cli_step(steps, "signature", true, "signed by the plane's record key");
+        cli_step(steps, "signature", true, "signed by that key");
         return 0;
     }
     (void)rd_err_set(err, RD_E_SIGNATURE, "no signature of this record key");
@@ -127,13 +147,15 @@ static int check_record(cli_context *context, const cli_args *args, rd_bytes byt
                         json_t **ret_document, json_t *steps, rd_err *err)
 {
     rd_public_key key;
+    rd_kms_record of_kms;
+    bool is_kms = false;
     rd_envelope envelope = { 0 };
     int status = named ? check_digest(bytes, named, steps, err) : 0;
     if (status == 0 && rd_envelope_parse(bytes, &envelope, err) < 0)
         status = cli_step_failed(steps, "form", err);
     if (status == 0)
-        status = check_document(rd_buf_bytes(&envelope.document), ret_document, steps, err);
-    if (status == 0 && find_key(context, args, &key, steps, err) < 0)
+        status = check_document(rd_buf_bytes(&envelope.document), ret_document, &of_kms, &is_kms, steps, err);
+    if (status == 0 && find_key(context, args, is_kms ? &of_kms : NULL, &key, steps, err) < 0)
         status = cli_step_failed(steps, "key", err);
     if (status == 0)
         status = check_signature(&envelope, &key, steps, err);
@@ -204,7 +226,8 @@ static const cli_flag list_flags[] = {
     { NULL, 0, NULL, NULL },
 };
 static const cli_flag show_flags[] = {
-    { "key", 0, "KEY", "the record key to verify by, base64url (default: what the plane shows now)" },
+    { "key", 0, "KEY",
+      "the record key to verify by, base64url (default: what the plane shows now, or a key service's record names)" },
     { "save", 0, "FILE", "keep the signed record for redoubt records show FILE" },
     { NULL, 0, NULL, NULL },
 };
@@ -217,7 +240,7 @@ const cli_command cli_records_commands[] = {
       .flags = list_flags,
       .run = run_list },
     { .name = "records show",
-      .purpose = "one decision record; verifies the plane's signature",
+      .purpose = "one decision record, or one of a key service; verifies its signature",
       .arguments = "DIGEST|FILE",
       .examples = "redoubt records show sha256:4f1c…\nredoubt records show sha256:4f1c… --save record.json\n"
                   "redoubt records show record.json --key 7rR0…",

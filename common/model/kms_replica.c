@@ -91,7 +91,7 @@ int rd_kms_certificate_accept(rd_bytes envelope_json, const rd_kms_genesis *gene
 
 #define RECORD_TYPE "redoubt/kms-record/v1"
 
-static const char *const kind_names[] = { "", "start", "grant", "refusal", "join", NULL };
+static const char *const kind_names[] = { "", "start", "grant", "refusal", "join", "recovery", NULL };
 
 static const rd_json_field record_fields[] = {
     { "app", RD_JSON_APP_ID, offsetof(rd_kms_record, app), RD_NULLABLE, .has = RD_HAS(rd_kms_record, has_app) },

@@ -28,10 +28,11 @@ int rd_kms_certificate_accept(rd_bytes envelope, const rd_kms_genesis *genesis, 
                               rd_kms_certificate *ret, rd_err *err) RD_NODISCARD;
 
 typedef enum rd_kms_record_kind {
-    RD_KMS_RECORD_START = 1, /* the genesis, a restart, the end of a recovery */
+    RD_KMS_RECORD_START = 1, /* the genesis, a restart */
     RD_KMS_RECORD_GRANT,
-    RD_KMS_RECORD_REFUSAL,
+    RD_KMS_RECORD_REFUSAL, /* of a grant, of a join on either side, or of a recovery share */
     RD_KMS_RECORD_JOIN,
+    RD_KMS_RECORD_RECOVERY, /* the root was put together out of shares */
 } rd_kms_record_kind;
 
 /* Numbered and chained by replica, signed by its key under record-v1. */

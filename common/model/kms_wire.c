@@ -63,7 +63,9 @@ size_t rd_kms_answer_max(uint8_t type)
     case RD_KMS_RECOVER:
         return RD_EVIDENCE_SIZE_MAX;
     case RD_KMS_SHARE:
-        return 2;
+        return 2 + RD_KMS_RECORDS_MAX;
+    case RD_KMS_JOINED:
+        return RD_KMS_RECORDS_MAX;
     case RD_KMS_GENESIS:
         return RD_JSON_SIZE_MAX;
     default:

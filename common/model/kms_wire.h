@@ -17,10 +17,11 @@ typedef enum rd_kms_type {
     RD_KMS_ADMIT,      /* that nonce; a nonce and evidence of purpose admit */
     RD_KMS_JOIN,       /* rd_kms_join_message; evidence of purpose join */
     RD_KMS_ROOT,       /* that evidence; the root, sealed and signed */
-    RD_KMS_JOINED,     /* the root; empty once it is durable */
+    RD_KMS_JOINED,     /* the root; once it is durable the records of what was refused before, or nothing */
     RD_KMS_RECOVER,    /* of a replica that waits: nonce, 32 ‖ genesis; evidence of purpose join */
     RD_KMS_GENESIS,    /* empty; the genesis */
-    RD_KMS_SHARE,      /* of a replica that waits: a share sealed to that evidence's key; u8 given, u8 needed */
+    RD_KMS_SHARE,      /* of a replica that waits: a share sealed to that evidence's key; u8 given, u8 needed, and
+                          records with the last one that was needed */
     RD_KMS_TYPE_END,
     RD_KMS_ANSWER = 0x80, /* of a type: added to it */
     RD_KMS_REFUSAL = 0xff,
@@ -32,6 +33,7 @@ typedef enum rd_kms_type {
 #define RD_KMS_ROOT_MAX    ((size_t)512 << 10) /* a root that goes over, with what its replica remembers */
 #define RD_KMS_JOIN_MAX    ((size_t)160 << 10)
 #define RD_KMS_SECRETS_MAX ((size_t)540 << 10) /* a set with names and sizes */
+#define RD_KMS_RECORDS_MAX ((size_t)80 << 10)  /* certificate and records, each u16be size ‖ envelope */
 
 /* Most bytes of a request's payload; 0: no request has this type. */
 size_t rd_kms_request_max(uint8_t type);

@@ -2,10 +2,12 @@
 #include <string.h>
 
 #include "attest/collateral_set.h"
+#include "common/base/cursor.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
 #include "enclave/kms/kms_channel.h"
 #include "enclave/kms/kms_front.h"
+#include "enclave/kms/kms_joined.h"
 
 static int ask_nonce(kms_front *front, uint8_t out[RD_NONCE_SIZE], rd_err *err)
 {
@@ -75,12 +77,12 @@ int kms_front_join(kms_front *front, rd_bytes payload, rd_buf *ret, rd_err *err)
 
 /* The state first, then the root: a root without what it remembers never stands here. Where it cannot be kept, the
  * process ends too: what the root process was given counts as used up. */
-static int keep(kms_front *front, rd_bytes sealed, rd_err *err)
+static int keep(kms_front *front, const kms_told_record *end, rd_bytes sealed, rd_err *err)
 {
     const rd_digest record = front->state.record;
     front->is_finished = true;
     if (kms_front_save(front, front->state.record_number, record.b, err) < 0 ||
-        kms_store_write_joined(front->joined_fd, sealed, err) < 0)
+        kms_joined_write(front->joined_fd, front->state_key, sealed, end, err) < 0)
         return -1;
     rd_log(RD_INFO, "kms_has_root", RD_STR("next", "starts again with it"));
     return 0;
@@ -98,22 +100,27 @@ static int learn(kms_front *front, rd_bytes memory, rd_err *err)
 
 int kms_front_joined(kms_front *front, rd_bytes payload, rd_buf *ret, rd_err *err)
 {
-    (void)ret;
     kms_told_import told;
     RD_CLEANUP(rd_buf_done) rd_buf question = { .size_max = KMS_CHANNEL_MAX };
     RD_CLEANUP(rd_buf_done) rd_buf answer = { .size_max = KMS_CHANNEL_MAX };
-    const kms_ask_import ask = { .statement_size = (uint32_t)front->join_statement.size,
+    const kms_ask_import ask = { .now_us = encl_platform_time_us(front->platform),
+                                 .statement_size = (uint32_t)front->join_statement.size,
                                  .root_size = (uint32_t)payload.size };
     rd_buf_append_bytes(&question, rd_buf_bytes(&front->join_statement));
     rd_buf_append_bytes(&question, payload);
     if (kms_channel_ask(front->root_fd, KMS_OP_IMPORT, rd_bytes_of(&ask, sizeof(ask)), rd_buf_bytes(&question), &told,
                         sizeof(told), &answer, err) < 0)
         return -1;
-    if ((uint64_t)told.sealed_size + told.memory_size != answer.size)
+    rd_cursor cursor = rd_cursor_of(rd_buf_bytes(&answer));
+    rd_bytes sealed = rd_cursor_take(&cursor, told.sealed_size);
+    rd_bytes memory = rd_cursor_take(&cursor, told.memory_size);
+    rd_bytes records = rd_cursor_take(&cursor, told.records_size);
+    if (!rd_cursor_is_done(&cursor))
         return rd_err_set(err, RD_E_CONTROL_LOST, "the root's answer is cut off");
-    if (learn(front, rd_bytes_of(answer.data + told.sealed_size, told.memory_size), err) < 0)
+    if (learn(front, memory, err) < 0 || keep(front, &told.end, sealed, err) < 0)
         return -1;
-    return keep(front, rd_bytes_of(answer.data, told.sealed_size), err);
+    rd_buf_append_bytes(ret, records);
+    return 0;
 }
 
 /* --- the replica that waits for shares --- */
@@ -138,14 +145,22 @@ int kms_front_recover(kms_front *front, rd_bytes payload, rd_buf *ret, rd_err *e
 int kms_front_share(kms_front *front, rd_bytes payload, rd_buf *ret, rd_err *err)
 {
     kms_told_share told;
-    RD_CLEANUP(rd_buf_done) rd_buf sealed = { .size_max = KMS_CHANNEL_MAX };
-    if (kms_channel_ask(front->root_fd, KMS_OP_SHARE, payload, RD_BYTES_NULL, &told, sizeof(told), &sealed, err) < 0)
+    const kms_ask_share ask = { .now_us = encl_platform_time_us(front->platform) };
+    RD_CLEANUP(rd_buf_done) rd_buf answer = { .size_max = KMS_CHANNEL_MAX };
+    if (kms_channel_ask(front->root_fd, KMS_OP_SHARE, rd_bytes_of(&ask, sizeof(ask)), payload, &told, sizeof(told),
+                        &answer, err) < 0)
         return -1;
+    rd_cursor cursor = rd_cursor_of(rd_buf_bytes(&answer));
+    rd_bytes sealed = rd_cursor_take(&cursor, told.sealed_size);
+    rd_bytes records = rd_cursor_take(&cursor, told.records_size);
+    if (!rd_cursor_is_done(&cursor))
+        return rd_err_set(err, RD_E_CONTROL_LOST, "the root's answer is cut off");
     rd_log(RD_INFO, "share_given", RD_U64("given", told.given), RD_U64("needed", told.needed));
-    if (told.sealed_size > 0 && keep(front, rd_buf_bytes(&sealed), err) < 0)
+    if (sealed.size > 0 && keep(front, &told.end, sealed, err) < 0)
         return -1;
     rd_buf_append_u8(ret, told.given);
     rd_buf_append_u8(ret, told.needed);
+    rd_buf_append_bytes(ret, records);
     return 0;
 }
 
@@ -208,7 +223,8 @@ int kms_front_root(kms_front *front, rd_bytes evidence, rd_buf *ret, rd_buf *ret
         return 0;
     }
     rd_buf_clear(ret);
-    kms_front_record_refusal(front, &nothing_known, ret_record, &why);
+    if (why.code != RD_E_KMS_NONCE) /* no join had begun: nothing was judged, and it cost whoever sent it nothing */
+        kms_front_record_refusal(front, &nothing_known, ret_record, &why);
     *err = why;
     return -1;
 }

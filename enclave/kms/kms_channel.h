@@ -123,20 +123,29 @@ typedef struct kms_ask_export {
     uint32_t statement_size, evidence_size, collateral_size, memory_size;
 } kms_ask_export;
 
-/* Followed by the statement of purpose join, and signature and sealed root. Answered with what is kept and what is to
- * be remembered. */
+/* Followed by the statement of purpose join, and signature and sealed root. Answered with what is kept, what is to be
+ * remembered, and the records of what was refused before. */
 typedef struct kms_ask_import {
+    int64_t now_us;
     uint32_t statement_size, root_size;
 } kms_ask_import;
 
+/* end: of the chain with these records. */
 typedef struct kms_told_import {
-    uint32_t sealed_size, memory_size;
+    kms_told_record end;
+    uint32_t sealed_size, memory_size, records_size;
 } kms_told_import;
 
-/* Followed by what is kept, once the last share that was needed has come. */
+/* Followed by the sealed share. */
+typedef struct kms_ask_share {
+    int64_t now_us;
+} kms_ask_share;
+
+/* Followed by what is kept, and the records, once the last share that was needed has come. */
 typedef struct kms_told_share {
+    kms_told_record end;
     uint8_t given, needed;
-    uint32_t sealed_size;
+    uint32_t sealed_size, records_size;
 } kms_told_share;
 
 /* Asks and waits. Appends what follows the fixed part of the answer. The error is the other side's own; CONTROL_LOST

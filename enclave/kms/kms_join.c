@@ -140,8 +140,10 @@ int kms_join_meet(kms_root *self, int fd, rd_bytes question, rd_err *err)
     rd_buf_clear(&self->join.admit_statement);
     self->join.key = rd_secret_free(self->join.key);
     if (judge(self, RD_PURPOSE_ADMIT, &ask.floor, genesis, evidence, collateral, &told, &self->join.admit_statement,
-              err) < 0)
+              err) < 0) {
+        kms_root_note(self, ask.floor.now_us, err);
         return -1;
+    }
     uint8_t public_key[RD_X25519_SIZE];
     if (!rd_buf_append_bytes(&self->join.genesis, genesis))
         return rd_err_set(err, RD_E_TOO_LARGE, "genesis");
@@ -151,7 +153,7 @@ int kms_join_meet(kms_root *self, int fd, rd_bytes question, rd_err *err)
 }
 
 /* Root and seed into keys that are kept; the memory is what lies behind them. */
-static int take_root(kms_root *self, rd_bytes plain, rd_bytes *ret_memory, rd_err *err)
+static int keep_root(kms_root *self, rd_bytes plain, rd_bytes *ret_memory, rd_err *err)
 {
     rd_cursor cursor = rd_cursor_of(plain);
     bool is_ours = rd_bytes_equal(rd_cursor_take(&cursor, MAGIC_SIZE), RD_BYTES_LIT(MAGIC));
@@ -166,13 +168,28 @@ static int take_root(kms_root *self, rd_bytes plain, rd_bytes *ret_memory, rd_er
     return kms_keys_seal(&self->keys, rd_secret_bytes(self->seal_key).data, &self->more, err);
 }
 
+/* Out of what the other one sent; plain keeps the memory's bytes. */
+static int take_root(kms_root *self, rd_bytes statement, rd_bytes message, rd_buf *plain, rd_bytes *ret_memory,
+                     rd_err *err)
+{
+    rd_kms_id kms;
+    rd_kms_genesis genesis;
+    memcpy(kms.b, self->place.kms, sizeof(kms.b));
+    const handover what = { .kms = &kms, .admit = rd_buf_bytes(&self->join.admit_statement), .join = statement };
+    (void)rd_buf_reserve(plain, message.size);
+    if (rd_kms_genesis_open(rd_buf_bytes(&self->join.genesis), &kms, &genesis, err) < 0 ||
+        open_sealed(self, &what, &genesis.root, message, plain, err) < 0)
+        return -1;
+    kms_keys_done(&self->keys);
+    return keep_root(self, rd_buf_bytes(plain), ret_memory, err);
+}
+
 int kms_join_import(kms_root *self, int fd, rd_bytes question, rd_err *err)
 {
     kms_ask_import ask;
-    rd_kms_id kms;
-    rd_kms_genesis genesis;
     rd_bytes memory;
     RD_CLEANUP(rd_buf_wipe) rd_buf plain = { .size_max = KMS_CHANNEL_MAX };
+    RD_CLEANUP(rd_buf_done) rd_buf records = { .size_max = RD_KMS_RECORDS_MAX };
     rd_cursor cursor = rd_cursor_of(question);
     rd_cursor_copy(&cursor, &ask, sizeof(ask));
     rd_bytes statement = rd_cursor_take(&cursor, ask.statement_size);
@@ -181,17 +198,18 @@ int kms_join_import(kms_root *self, int fd, rd_bytes question, rd_err *err)
         return rd_err_set(err, RD_E_CONTROL_FRAME, "import");
     if (self->join.key == NULL)
         return rd_err_set(err, RD_E_KMS_JOIN, "nobody was met who could have sent a root");
-    memcpy(kms.b, self->place.kms, sizeof(kms.b));
-    const handover what = { .kms = &kms, .admit = rd_buf_bytes(&self->join.admit_statement), .join = statement };
-    (void)rd_buf_reserve(&plain, message.size);
-    if (rd_kms_genesis_open(rd_buf_bytes(&self->join.genesis), &kms, &genesis, err) < 0 ||
-        open_sealed(self, &what, &genesis.root, message, &plain, err) < 0)
+    if (take_root(self, statement, message, &plain, &memory, err) < 0) {
+        kms_root_note(self, ask.now_us, err);
         return -1;
-    kms_keys_done(&self->keys);
-    if (take_root(self, rd_buf_bytes(&plain), &memory, err) < 0)
-        return -1;
-    const kms_told_import told = { .sealed_size = (uint32_t)self->more.size, .memory_size = (uint32_t)memory.size };
+    }
+    kms_told_import told = { .sealed_size = (uint32_t)self->more.size, .memory_size = (uint32_t)memory.size };
     rd_buf_append_bytes(&self->more, memory);
+    if (kms_root_chain_notes(self, false, ask.now_us, &records, err) < 0)
+        return -1;
+    told.end = kms_root_end(self);
+    told.records_size = (uint32_t)records.size;
+    if (!rd_buf_append_bytes(&self->more, rd_buf_bytes(&records)))
+        return rd_err_set(err, RD_E_TOO_LARGE, "records");
     return kms_channel_tell(fd, rd_bytes_of(&told, sizeof(told)), rd_buf_bytes(&self->more));
 }
 

@@ -94,15 +94,13 @@ static int combine(kms_root *self, rd_err *err)
     return kms_keys_seal(&self->keys, rd_secret_bytes(self->seal_key).data, &self->more, err);
 }
 
-int kms_recover_share(kms_root *self, int fd, rd_bytes sealed, rd_err *err)
+static int take_share(kms_root *self, rd_bytes sealed, rd_err *err)
 {
     kms_recover *recover = &self->recover;
     rd_kms_share share;
     rd_kms_id kms;
     RD_CLEANUP(rd_buf_wipe) rd_buf plain = { 0 };
     memcpy(kms.b, self->place.kms, sizeof(kms.b));
-    if (self->recovery_key == NULL)
-        return rd_err_set(err, RD_E_RECOVERY, "no recovery has begun");
     (void)rd_buf_reserve(&plain, sealed.size);
     int outcome = rd_kms_share_open(self->recovery_key, &kms, sealed, &plain, err);
     if (outcome == 0)
@@ -110,10 +108,32 @@ int kms_recover_share(kms_root *self, int fd, rd_bytes sealed, rd_err *err)
     if (outcome == 0)
         outcome = add_share(self, &share, err);
     rd_wipe(&share, sizeof(share));
-    if (outcome < 0 || (recover->count >= recover->genesis.recovery_threshold && combine(self, err) < 0))
+    return outcome < 0 || recover->count < recover->genesis.recovery_threshold ? outcome : combine(self, err);
+}
+
+int kms_recover_share(kms_root *self, int fd, rd_bytes question, rd_err *err)
+{
+    const kms_recover *recover = &self->recover;
+    kms_ask_share ask;
+    RD_CLEANUP(rd_buf_done) rd_buf records = { .size_max = RD_KMS_RECORDS_MAX };
+    rd_cursor cursor = rd_cursor_of(question);
+    rd_cursor_copy(&cursor, &ask, sizeof(ask));
+    if (!rd_cursor_is_ok(&cursor))
+        return rd_err_set(err, RD_E_CONTROL_FRAME, "share");
+    if (self->recovery_key == NULL)
+        return rd_err_set(err, RD_E_RECOVERY, "no recovery has begun");
+    if (take_share(self, rd_cursor_rest(&cursor), err) < 0) {
+        kms_root_note(self, ask.now_us, err);
         return -1;
-    const kms_told_share told = { .given = (uint8_t)recover->count,
-                                  .needed = (uint8_t)recover->genesis.recovery_threshold,
-                                  .sealed_size = (uint32_t)self->more.size };
+    }
+    kms_told_share told = { .given = (uint8_t)recover->count,
+                            .needed = (uint8_t)recover->genesis.recovery_threshold,
+                            .sealed_size = (uint32_t)self->more.size };
+    if (told.sealed_size > 0 && kms_root_chain_notes(self, true, ask.now_us, &records, err) < 0)
+        return -1;
+    told.end = kms_root_end(self);
+    told.records_size = (uint32_t)records.size;
+    if (!rd_buf_append_bytes(&self->more, rd_buf_bytes(&records)))
+        return rd_err_set(err, RD_E_TOO_LARGE, "records");
     return kms_channel_tell(fd, rd_bytes_of(&told, sizeof(told)), rd_buf_bytes(&self->more));
 }

@@ -126,10 +126,16 @@ int kms_root_chain(kms_root *self, rd_kms_record *record, rd_buf *ret, rd_err *e
     return 0;
 }
 
-int kms_root_tell_record(const kms_root *self, int fd)
+kms_told_record kms_root_end(const kms_root *self)
 {
     kms_told_record told = { .record_number = self->record_number };
     memcpy(told.record, self->record.b, sizeof(told.record));
+    return told;
+}
+
+int kms_root_tell_record(const kms_root *self, int fd)
+{
+    const kms_told_record told = kms_root_end(self);
     return kms_channel_tell(fd, rd_bytes_of(&told, sizeof(told)), rd_buf_bytes(&self->more));
 }
 
@@ -182,7 +188,7 @@ static int answer_seal_key(kms_root *self, int fd, rd_bytes question, rd_err *er
 
 /* --- grants --- */
 
-static int certify(kms_root *self, int64_t now_us, rd_err *err)
+int kms_root_certify(kms_root *self, int64_t now_us, rd_err *err)
 {
     if (self->certificate.size > 0 && now_us < self->certificate_until_us - CERTIFICATE_TERM_US / 2)
         return 0;
@@ -282,7 +288,7 @@ static int seal_grant(kms_root *self, const kms_ask_grant *ask, rd_bytes stateme
     if (rd_grant_payload_encode(payload, &plain, err) < 0 ||
         rd_grant_seal(&request, ask->grant_key, rd_buf_bytes(&plain), self->keys.replica, rd_random_system(), &sealed,
                       &signature, err) < 0 ||
-        certify(self, ask->not_before_us, err) < 0 || kms_root_chain(self, &record, &envelope, err) < 0)
+        kms_root_certify(self, ask->not_before_us, err) < 0 || kms_root_chain(self, &record, &envelope, err) < 0)
         return -1;
     const rd_grant_answer answer = { .sealed = rd_buf_bytes(&sealed),
                                      .signature = RD_BYTES_ARRAY(signature.b),

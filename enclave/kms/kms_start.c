@@ -18,6 +18,7 @@
 #include "common/model/kms_share.h"
 #include "enclave/confine/confine.h"
 #include "enclave/kms/kms_channel.h"
+#include "enclave/kms/kms_joined.h"
 #include "enclave/kms/kms_judge.h"
 #include "enclave/kms/kms_root.h"
 #include "enclave/kms/kms_server.h"
@@ -252,18 +253,18 @@ static int check_folder(const start *self, bool has_root, bool has_state, rd_err
     return 0;
 }
 
-/* A root that came while this one waited. It has a replica's key of its own: the chain of records begins with it, and
- * not before, so that no older key signs a number again. */
+/* A root that came while this one waited. It has a replica's key of its own, and a chain of records of its own: that
+ * one goes on from here, and not before, so that no older key signs a number again. */
 static int adopt_joined(start *self, rd_err *err)
 {
-    static const uint8_t no_record[32];
+    kms_told_record end;
     bool has_joined = false;
     RD_CLEANUP(rd_buf_done) rd_buf sealed = { 0 };
-    if (kms_store_read_joined(self->options->dir, &sealed, &has_joined, err) < 0)
+    if (kms_joined_read(self->options->dir, self->front.state_key, &sealed, &end, &has_joined, err) < 0)
         return -1;
     if (!has_joined)
         return 0;
-    return kms_front_save(&self->front, 0, no_record, err) < 0
+    return kms_front_save(&self->front, end.record_number, end.record, err) < 0
                ? -1
                : kms_store_adopt_joined(self->options->dir, rd_buf_bytes(&sealed), err);
 }

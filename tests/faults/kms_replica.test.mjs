@@ -124,7 +124,16 @@ test("the second is lost with its folder, too: two of three holders bring the ro
 
   const third = await give(3);
   assert.equal(third.code, 0, third.stderr);
-  assert.equal(JSON.parse(third.stdout).recovered, true);
+  const { recovered, records } = JSON.parse(third.stdout);
+  assert.equal(recovered, true);
+  assert.deepEqual(records.map((one) => [one.number, one.words, one.reason]), [[1, "the root was put together out of recovery shares", null]]);
+  const kept = join(stack.dir, "cli", "record.json");
+  writeFileSync(kept, JSON.stringify(records[0].record));
+  const shown = await stack.cli("records", "show", kept);
+  assert.equal(shown.code, 0, shown.stderr);
+  assert.match(shown.stdout, /record 1 of a key service's replica: the root was put\s+together/);
+  writeFileSync(kept, JSON.stringify({ ...records[0].record, document: records[0].record.document.replace(/.$/, "A") }));
+  assert.notEqual((await stack.cli("records", "show", kept)).code, 0);
   await until("a host carries it again", async () => (await carriers()) === 1, 30000);
   assert.equal((await stack.json("kms", "show", kms)).verified, true);
   assert.equal((await stack.cli("secrets", "set", "kept", "THIRD", { input: "y" })).code, 0);

@@ -32,6 +32,7 @@ static int teardown(void **state RD_UNUSED)
 
 typedef struct joining {
     rd_buf nonce, admitted, evidence, root;
+    rd_buf said; /* what the newcomer put on record with its root */
 } joining;
 
 static void joining_done(joining *j)
@@ -40,6 +41,7 @@ static void joining_done(joining *j)
     rd_buf_done(&j->admitted);
     rd_buf_done(&j->evidence);
     rd_buf_done(&j->root);
+    rd_buf_done(&j->said);
 }
 
 static rd_code begin(joining *j)
@@ -75,7 +77,12 @@ static rd_code fetch_root(joining *j)
 static rd_code give_root(joining *j)
 {
     RD_CLEANUP(rd_buf_done) rd_buf answer = { 0 };
-    return kms_exchange(second, RD_KMS_JOINED, rd_buf_bytes(&j->root), &answer);
+    rd_code code = kms_exchange(second, RD_KMS_JOINED, rd_buf_bytes(&j->root), &answer);
+    rd_buf_clear(&j->said);
+    second->id = first->id;
+    if (code == RD_OK)
+        read_records(second, &first->parsed, rd_buf_bytes(&answer), &j->said);
+    return code;
 }
 
 static void join_all(void)
@@ -167,6 +174,9 @@ static void test_each_message_counts_once(void **state RD_UNUSED)
     assert_int_equal(prove(&j), RD_OK);
     assert_int_equal(fetch_root(&j), RD_OK);
     assert_int_equal(fetch_root(&j), RD_E_KMS_NONCE);
+    rd_kms_refusal refusal; /* nothing had begun: nothing was judged, and nothing stands on record */
+    MUST(rd_kms_refusal_parse(rd_buf_bytes(&j.root), &refusal, err));
+    assert_int_equal(refusal.record.size, 0);
     assert_int_equal(begin(&j), RD_OK); /* one root on its way was for evidence that is past */
     rd_buf stale = RD_TAKE(j.root);
     assert_int_equal(prove(&j), RD_OK);
@@ -182,6 +192,10 @@ static void test_each_message_counts_once(void **state RD_UNUSED)
         j.root.data[at] ^= 1;
     }
     assert_int_equal(give_root(&j), RD_OK);
+    /* The newcomer's chain begins with what it refused: the stale root, and the spoiled ones. */
+    assert_true(second->record_number >= 8 && second->record_number <= 10);
+    for (const char *at = rd_buf_text(&j.said); *at; at += strlen("refusal:kms_join "))
+        assert_memory_equal(at, "refusal:kms_join ", strlen("refusal:kms_join "));
     assert_int_not_equal(kms_exchange(second, RD_KMS_JOIN_NONCE, RD_BYTES_NULL, &answer), RD_OK);
 }
 

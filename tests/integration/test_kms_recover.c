@@ -14,6 +14,7 @@ static kms_world *first, *second;
 static rd_secret *keys[HOLDERS];
 static char key_texts[HOLDERS][44], second_platform[65], kms_text[RD_KMS_ID_TEXT_SIZE];
 static rd_buf plain[HOLDERS]; /* each holder's share, opened by its key */
+static rd_buf said;           /* what stood on record when the root had come */
 static rd_grant before;
 static kms_app *app;
 
@@ -77,6 +78,7 @@ static int setup(void **state RD_UNUSED)
     kms_end(second, SIGKILL);
     lose_folder(second);
     second->record_number = 0;
+    second->id = first->id;
     wait_for_root(second, kms_text);
     return 0;
 }
@@ -85,6 +87,7 @@ static int end_group(void **state RD_UNUSED)
 {
     app_free(app);
     rd_grant_done(&before);
+    rd_buf_done(&said);
     for (size_t i = 0; i < HOLDERS; i++) {
         rd_buf_wipe(&plain[i]);
         keys[i] = rd_secret_free(keys[i]);
@@ -141,9 +144,11 @@ static rd_code send_share(rd_bytes sealed, uint8_t *ret_given)
     RD_CLEANUP(rd_buf_done) rd_buf answer = { 0 };
     rd_code code = kms_exchange(second, RD_KMS_SHARE, sealed, &answer);
     if (code == RD_OK) {
-        assert_int_equal(answer.size, 2);
         assert_int_equal(answer.data[1], 2);
         *ret_given = answer.data[0];
+        assert_int_equal(answer.size > 2, *ret_given == 2);
+        rd_buf_clear(&said);
+        read_records(second, &first->parsed, rd_bytes_of(answer.data + 2, answer.size - 2), &said);
     }
     return code;
 }
@@ -183,9 +188,11 @@ static void test_two_of_three(void **state RD_UNUSED)
             assert_int_equal(give(rd_buf_bytes(&plain[i]), &given), RD_OK);
             assert_int_equal(given, ++count);
         }
-        start_with_root(second);
-        second->record_number = 0;
+        assert_string_equal(rd_buf_text(&said), "recovery ");
+        assert_int_equal(second->record_number, 1);
+        start_with_root(second); /* record 2 */
         check_recovered();
+        assert_int_equal(second->record_number, 3);
         kms_end(second, SIGKILL);
         lose_folder(second);
         wait_for_root(second, kms_text);
@@ -215,6 +222,26 @@ static void test_fewer(void **state RD_UNUSED)
     assert_int_equal(given, 2);
     start_with_root(second);
     check_recovered();
+}
+
+/* However much nonsense was sent: sixteen refusals stand on record, and nothing that was sent before there was anything
+ * to give a share to. */
+static void test_records_are_bounded(void **state RD_UNUSED)
+{
+    uint8_t given = 0;
+    const uint8_t zeros[RD_KMS_SHARE_SEALED_SIZE] = { 0 }, unsigned_share[RD_KMS_SHARE_SIZE] = { 1 };
+    RD_CLEANUP(rd_buf_done) rd_buf answer = { 0 };
+    assert_int_equal(kms_exchange(second, RD_KMS_SHARE, RD_BYTES_ARRAY(zeros), &answer), RD_E_RECOVERY);
+    for (size_t i = 0; i < 40; i++)
+        assert_int_equal(give(RD_BYTES_ARRAY(unsigned_share), &given), RD_E_RECOVERY);
+    assert_int_equal(give(rd_buf_bytes(&plain[0]), &given), RD_OK);
+    assert_int_equal(said.size, 0);
+    assert_int_equal(give(rd_buf_bytes(&plain[1]), &given), RD_OK);
+    assert_int_equal(second->record_number, 17);
+    assert_int_equal(said.size, 16 * strlen("refusal:recovery ") + strlen("recovery "));
+    start_with_root(second);
+    check_recovered();
+    assert_int_equal(second->record_number, 19);
 }
 
 static void test_wrong_shares(void **state RD_UNUSED)
@@ -251,6 +278,11 @@ static void test_wrong_shares(void **state RD_UNUSED)
     assert_int_equal(give(rd_buf_bytes(&plain[0]), &given), RD_OK);
     assert_int_equal(given, 1);
     assert_int_equal(give(rd_buf_bytes(&plain[2]), &given), RD_OK);
+    /* All of it stands on record: the foreign one, six that were spoiled, one for another key; not who showed another
+     * genesis, for whom nothing had begun. */
+    assert_string_equal(rd_buf_text(&said), "refusal:recovery refusal:recovery refusal:recovery refusal:recovery "
+                                            "refusal:recovery refusal:recovery refusal:recovery refusal:recovery "
+                                            "recovery ");
     start_with_root(second);
     check_recovered();
     for (size_t i = 0; i < HOLDERS; i++)
@@ -428,6 +460,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_two_of_three),
         TEST(test_fewer),
+        TEST(test_records_are_bounded),
         TEST(test_wrong_shares),
         TEST(test_another_machine_or_build),
         TEST(test_a_key_that_was_made_up),

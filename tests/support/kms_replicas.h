@@ -5,6 +5,8 @@
 
 #include "tests/support/kms_world.h"
 
+#include "common/base/cursor.h"
+
 /* Which machine it is, in hex; its folder is as empty as before. */
 RD_UNUSED static void learn_platform(kms_world *world, char ret[65])
 {
@@ -53,6 +55,28 @@ RD_UNUSED static void make_up(kms_world *world, const kms_register *launched, co
     memcpy(statement.user, kms->b, 32);
     rd_buf_clear(ret);
     quote_launch(world, launched, &statement, &text, ret);
+}
+
+/* What came with the root: as `redoubt kms recover` and `kms join` read it. Appends "kind:reason " for each record, and
+ * follows the last. */
+RD_UNUSED static void read_records(kms_world *world, const rd_kms_genesis *genesis, rd_bytes bundle, rd_buf *said)
+{
+    rd_cursor cursor = rd_cursor_of(bundle);
+    rd_kms_certificate certificate;
+    rd_kms_record record;
+    static const char *const kinds[] = { "", "start", "grant", "refusal", "join", "recovery" };
+    world->record_number = 0;
+    for (bool is_first = true; !rd_cursor_is_done(&cursor); is_first = false) {
+        rd_bytes envelope = rd_cursor_take(&cursor, rd_cursor_u16be(&cursor));
+        assert_true(rd_cursor_is_ok(&cursor));
+        if (is_first) {
+            MUST(rd_kms_certificate_accept(envelope, genesis, &world->id, wall_us(), &certificate, err));
+            continue;
+        }
+        follow_record(world, envelope, &record);
+        assert_true(rd_public_key_equal(&record.replica, &certificate.key));
+        rd_buf_printf(said, "%s%s%s ", kinds[record.kind], record.reason[0] ? ":" : "", record.reason);
+    }
 }
 
 #endif

@@ -217,6 +217,12 @@ static void test_root_goes_to_nobody(void **state RD_UNUSED)
     end(&f);
 }
 
+static rd_code ask_share(const fixture *f, rd_bytes share, kms_told_share *told, rd_buf *ret)
+{
+    const kms_ask_share question = { .now_us = 5 };
+    return ask(f, KMS_OP_SHARE, rd_bytes_of(&question, sizeof question), share, told, sizeof *told, ret);
+}
+
 /* A front that plays the holders: shares of its own making, and a genesis of its own, bring it nothing and change
  * nothing. */
 static void test_shares_of_a_front(void **state RD_UNUSED)
@@ -244,7 +250,7 @@ static void test_shares_of_a_front(void **state RD_UNUSED)
     rd_bytes genesis = rd_bytes_of(made.data + told.sealed_size, told.genesis_size);
     rd_bytes share = rd_bytes_of(genesis.data + genesis.size, RD_KMS_SHARE_SEALED_SIZE);
     assert_int_equal(ask(&f, KMS_OP_RECOVER, genesis, RD_BYTES_NULL, key, sizeof key, NULL), RD_E_CONTROL_ORDER);
-    assert_int_equal(ask(&f, KMS_OP_SHARE, share, RD_BYTES_NULL, &given, sizeof given, NULL), RD_E_CONTROL_ORDER);
+    assert_int_equal(ask_share(&f, share, &given, NULL), RD_E_CONTROL_ORDER);
     end(&f);
 
     rd_kms_id id;
@@ -253,23 +259,20 @@ static void test_shares_of_a_front(void **state RD_UNUSED)
     memcpy(question.kms, id.b, 32);
     begin(&f);
     assert_int_equal(open_with(&f, &question, RD_BYTES_NULL, &told, NULL), RD_OK);
-    assert_int_equal(ask(&f, KMS_OP_SHARE, share, RD_BYTES_NULL, &given, sizeof given, &got), RD_E_RECOVERY);
+    assert_int_equal(ask_share(&f, share, &given, &got), RD_E_RECOVERY);
     assert_int_equal(ask(&f, KMS_OP_RECOVER, RD_BYTES_LIT("{}"), RD_BYTES_NULL, key, sizeof key, NULL),
                      RD_E_KMS_UNKNOWN);
     assert_int_equal(ask(&f, KMS_OP_RECOVER, genesis, RD_BYTES_NULL, key, sizeof key, NULL), RD_OK);
     assert_int_equal(ask(&f, KMS_OP_RECOVER, genesis, RD_BYTES_NULL, again, sizeof again, NULL), RD_OK);
     assert_memory_equal(key, again, sizeof key);
     /* Its holder's, not this one's; and one that nobody signed. */
-    assert_int_equal(ask(&f, KMS_OP_SHARE, share, RD_BYTES_NULL, &given, sizeof given, &got), RD_E_RECOVERY);
+    assert_int_equal(ask_share(&f, share, &given, &got), RD_E_RECOVERY);
     static const uint8_t unsigned_share[RD_KMS_SHARE_SIZE] = { 1 };
     RD_CLEANUP(rd_buf_done) rd_buf sealed = { 0 };
     assert_int_equal(rd_kms_share_seal(key, &id, RD_BYTES_ARRAY(unsigned_share), &sealed, NULL), 0);
-    assert_int_equal(ask(&f, KMS_OP_SHARE, rd_buf_bytes(&sealed), RD_BYTES_NULL, &given, sizeof given, &got),
-                     RD_E_RECOVERY);
+    assert_int_equal(ask_share(&f, rd_buf_bytes(&sealed), &given, &got), RD_E_RECOVERY);
     for (size_t size = 0; size < sealed.size; size++)
-        assert_int_equal(
-            ask(&f, KMS_OP_SHARE, rd_bytes_of(sealed.data, size), RD_BYTES_NULL, &given, sizeof given, &got),
-            RD_E_RECOVERY);
+        assert_int_equal(ask_share(&f, rd_bytes_of(sealed.data, size), &given, &got), RD_E_RECOVERY);
     assert_int_equal(got.size, 0);
     end(&f);
 }
