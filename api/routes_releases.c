@@ -21,6 +21,7 @@ typedef struct incoming {
     bool has_release;
     rd_head head;
     bool is_head;
+    int shard;               /* of the app */
     api_secret_list secrets; /* what a head's body lists beside the envelope */
 } incoming;
 
@@ -287,6 +288,7 @@ static rd_pg_outcome judge_head(rd_pg *pg, incoming *in, bool *ret_is_known, rd_
         return (void)rd_err_set(err, RD_E_NOT_FOUND, "no such app"), RD_PG_FAILED;
     if (outcome != RD_PG_SOME)
         return outcome;
+    in->shard = (int)rd_pg_get_i64(app, 0, 3);
     outcome = rd_pg_call(pg, "head_newest", &last, err, id);
     if (outcome != RD_PG_SOME && outcome != RD_PG_NONE)
         return outcome;
@@ -304,6 +306,25 @@ static rd_pg_outcome judge_head(rd_pg *pg, incoming *in, bool *ret_is_known, rd_
     return RD_PG_SOME;
 }
 
+/* *ret_leaves: it gives instances something else than the head before. */
+static rd_pg_outcome add_head(rd_pg *pg, const incoming *in, bool *ret_leaves, rd_err *err)
+{
+    const rd_head *head = &in->head;
+    RD_CLEANUP(rd_pg_result_free_p) rd_pg_result *row = NULL;
+    RD_CLEANUP(rd_pg_array_done) rd_pg_array names, versions;
+    api_secret_list_arrays(&in->secrets, &names, &versions);
+    rd_pg_outcome outcome = rd_pg_call(
+        pg, "head_add", &row, err, rd_pg_uuid(in->org), rd_pg_bytes(RD_BYTES_ARRAY(in->app.b)),
+        rd_pg_i64((int64_t)head->seq), rd_pg_bytes(rd_buf_bytes(&in->envelope.document)),
+        rd_pg_bytes(RD_BYTES_ARRAY(in->digest.b)),
+        head->has_prev ? rd_pg_bytes(RD_BYTES_ARRAY(head->prev.b)) : rd_pg_null(), rd_pg_text(in->signatures),
+        rd_pg_bytes(rd_buf_bytes(&in->encoded)), rd_pg_text(rd_class_name(head->class)), rd_pg_text("{tdx}"),
+        head->kms_count > 0 ? rd_pg_bytes(RD_BYTES_ARRAY(head->kms[0].b)) : rd_pg_null(), rd_pg_array_value(&names),
+        rd_pg_array_value(&versions));
+    *ret_leaves = outcome == RD_PG_SOME && head->seq > 1 && rd_pg_get_bool(row, 0, 0);
+    return outcome == RD_PG_SOME ? api_secret_list_keep(pg, in->org, head, &in->secrets, err) : outcome;
+}
+
 static rd_pg_outcome insert_head(rd_pg *pg, api_change *change, rd_err *err)
 {
     incoming *in = change->state;
@@ -319,17 +340,13 @@ static rd_pg_outcome insert_head(rd_pg *pg, api_change *change, rd_err *err)
     outcome = api_secret_list_check(pg, in->org, head, &in->secrets, err);
     if (outcome != RD_PG_SOME)
         return outcome;
-    outcome = rd_pg_call(pg, "head_add", NULL, err, rd_pg_uuid(in->org), rd_pg_bytes(RD_BYTES_ARRAY(in->app.b)),
-                         rd_pg_i64((int64_t)head->seq), rd_pg_bytes(rd_buf_bytes(&in->envelope.document)),
-                         rd_pg_bytes(RD_BYTES_ARRAY(in->digest.b)),
-                         head->has_prev ? rd_pg_bytes(RD_BYTES_ARRAY(head->prev.b)) : rd_pg_null(),
-                         rd_pg_text(in->signatures), rd_pg_bytes(rd_buf_bytes(&in->encoded)),
-                         rd_pg_text(rd_class_name(head->class)), rd_pg_text("{tdx}"),
-                         head->kms_count > 0 ? rd_pg_bytes(RD_BYTES_ARRAY(head->kms[0].b)) : rd_pg_null());
-    if (outcome == RD_PG_SOME)
-        outcome = api_secret_list_keep(pg, in->org, head, &in->secrets, err);
+    bool leaves = false;
+    outcome = add_head(pg, in, &leaves, err);
     if (outcome != RD_PG_SOME)
         return outcome;
+    /* The scheduler starts others in their place. */
+    if (leaves && api_change_evaluate(pg, change, in->shard, 1, RD_BYTES_ARRAY(in->app.b), "head", err) < 0)
+        return RD_PG_FAILED;
     api_change_event(change, "app", RD_BYTES_ARRAY(in->app.b), &in->app);
     snprintf(change->event_body, sizeof(change->event_body), "{\"head\":\"%s\",\"seq\":%llu}", change->resource,
              (unsigned long long)head->seq);

@@ -43,25 +43,14 @@ int api_secret_list_take(json_t *body, api_secret_list *ret, rd_err *err)
     return 0;
 }
 
-/* Two arrays for unnest. */
-typedef struct arrays {
-    rd_pg_array names, versions;
-} arrays;
-
-static void arrays_fill(arrays *a, const api_secret_list *list)
+void api_secret_list_arrays(const api_secret_list *list, rd_pg_array *ret_names, rd_pg_array *ret_versions)
 {
-    rd_pg_array_init(&a->names, RD_PG_T_TEXT);
-    rd_pg_array_init(&a->versions, RD_PG_T_INT8);
+    rd_pg_array_init(ret_names, RD_PG_T_TEXT);
+    rd_pg_array_init(ret_versions, RD_PG_T_INT8);
     for (size_t i = 0; i < list->count; i++) {
-        rd_pg_array_bytes(&a->names, rd_bytes_str(list->items[i].name));
-        rd_pg_array_i64(&a->versions, (int64_t)list->items[i].version);
+        rd_pg_array_bytes(ret_names, rd_bytes_str(list->items[i].name));
+        rd_pg_array_i64(ret_versions, (int64_t)list->items[i].version);
     }
-}
-
-static void arrays_done(arrays *a)
-{
-    rd_pg_array_done(&a->names);
-    rd_pg_array_done(&a->versions);
 }
 
 static rd_pg_outcome check_kms(rd_pg *pg, const rd_head *head, rd_err *err)
@@ -84,14 +73,13 @@ rd_pg_outcome api_secret_list_check(rd_pg *pg, const uint8_t org[16], const rd_h
 {
     RD_CLEANUP(rd_pg_result_free_p) rd_pg_result *rows = NULL;
     RD_CLEANUP(rd_free_p) rd_secret_ref *refs = rd_alloc_array(RD_SECRETS_MAX, sizeof *refs);
-    arrays a;
+    RD_CLEANUP(rd_pg_array_done) rd_pg_array names, versions;
+    api_secret_list_arrays(list, &names, &versions);
     rd_pg_outcome outcome = check_kms(pg, head, err);
     if (outcome != RD_PG_SOME)
         return outcome;
-    arrays_fill(&a, list);
     outcome = rd_pg_call(pg, "secrets_of_list", &rows, err, rd_pg_uuid(org), rd_pg_bytes(RD_BYTES_ARRAY(head->app.b)),
-                         rd_pg_array_value(&a.names), rd_pg_array_value(&a.versions));
-    arrays_done(&a);
+                         rd_pg_array_value(&names), rd_pg_array_value(&versions));
     if (outcome != RD_PG_SOME && outcome != RD_PG_NONE)
         return outcome;
     size_t count = rd_pg_rows(rows);
@@ -115,11 +103,8 @@ rd_pg_outcome api_secret_list_keep(rd_pg *pg, const uint8_t org[16], const rd_he
 {
     if (list->count == 0)
         return RD_PG_SOME;
-    arrays a;
-    arrays_fill(&a, list);
-    rd_pg_outcome outcome =
-        rd_pg_call(pg, "head_secrets_add", NULL, err, rd_pg_uuid(org), rd_pg_bytes(RD_BYTES_ARRAY(head->app.b)),
-                   rd_pg_i64((int64_t)head->seq), rd_pg_array_value(&a.names), rd_pg_array_value(&a.versions));
-    arrays_done(&a);
-    return outcome;
+    RD_CLEANUP(rd_pg_array_done) rd_pg_array names, versions;
+    api_secret_list_arrays(list, &names, &versions);
+    return rd_pg_call(pg, "head_secrets_add", NULL, err, rd_pg_uuid(org), rd_pg_bytes(RD_BYTES_ARRAY(head->app.b)),
+                      rd_pg_i64((int64_t)head->seq), rd_pg_array_value(&names), rd_pg_array_value(&versions));
 }

@@ -17,6 +17,8 @@ typedef struct api_secret_list {
 
 /* Reads member "secrets" of a head's body, [{"name","version"}…], and takes it off, so that the envelope is left. */
 int api_secret_list_take(json_t *body, api_secret_list *ret, rd_err *err) RD_NODISCARD;
+/* Names and versions as two arrays for unnest; rd_pg_array_done ends each. */
+void api_secret_list_arrays(const api_secret_list *list, rd_pg_array *ret_names, rd_pg_array *ret_versions);
 /* Within the transaction, after the head was accepted: SECRETS_INCOMPLETE unless the stored ciphertexts of the list are
  * exactly what the head was signed over; KMS_UNKNOWN when the head names a key service that no host here has carried.
  */

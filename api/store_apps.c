@@ -61,9 +61,15 @@ static const rd_pg_stmt stmts[] = {
       " ORDER BY h.seq DESC LIMIT $3",
       3 },
     { "head_add",
-      "INSERT INTO heads (org_id, app_id, seq, head, digest, prev, signatures, envelope, class, tees, kms)"
-      " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
-      11 },
+      /* $12, $13: names and versions of its secrets. Two equal lists have each member twice. */
+      "INSERT INTO heads (org_id, app_id, seq, head, digest, prev, signatures, envelope, class, tees, kms, fits_from)"
+      " SELECT $1, $2, $3::bigint, $4, $5, $6, $7, $8, $9, $10, $11, coalesce((SELECT p.fits_from FROM heads p"
+      " WHERE p.org_id = $1 AND p.app_id = $2 AND p.seq = $3::bigint - 1 AND p.kms IS NOT DISTINCT FROM $11"
+      " AND NOT EXISTS (SELECT 1 FROM (SELECT name, version FROM unnest($12::text[], $13::bigint[]) AS u(name, version)"
+      " UNION ALL SELECT x.name, x.version FROM head_secrets x WHERE x.org_id = $1 AND x.app_id = $2 AND x.seq = p.seq)"
+      " both_lists WHERE name NOT LIKE 'redoubt.code.%' GROUP BY name, version HAVING count(*) <> 2)), $3::bigint)"
+      " RETURNING fits_from = seq",
+      13 },
     { "head_fork_add",
       "INSERT INTO head_forks (org_id, app_id, seq, digest, envelope) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO "
       "NOTHING",

@@ -167,9 +167,9 @@ static void print_done(const work *w, const char *name, uint64_t version)
         cli_note(out, "%s is gone from the head and from the plane.", name);
     cli_note(
         out,
-        "Instances take it at their start, and those that run now end with their grant (limits.grant_s, six hours by "
-        "default); to start new ones at once: %s deploy",
-        w->context->program);
+        "Instances read secrets at their start: the plane replaces those that run, new ones first. Until they are gone "
+        "this machine, which knows the newer head, refuses what they answer (head_rollback); one that the plane kept "
+        "would end with its grant (limits.grant_s, six hours unless the head says else).");
 }
 
 /* ---- verbs ---- */

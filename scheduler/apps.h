@@ -17,6 +17,7 @@ typedef struct sched_lease {
     sched_app *app;
     uint32_t host;
     int64_t gen;
+    int64_t head_seq; /* the newest head when it was placed: its instance starts under that one or a later one */
     int32_t slot;
     rd_digest release;
     int class; /* 1 replicated, 2 exclusive */
@@ -39,8 +40,10 @@ typedef struct sched_wish {
     int64_t lease_ttl_us;
     rd_id deployment;
     int64_t gen;
-    int64_t base_gen; /* newest generation that is not a scale: leases from there on count as new */
-    int kind;         /* 1 deploy, 2 rollback, 3 scale, 4 stop */
+    int64_t base_gen;  /* newest generation that is not a scale: leases from there on count as new */
+    int64_t head_seq;  /* newest head */
+    int64_t fits_from; /* first head that gives instances the same as the newest: leases from there on count as new */
+    int kind;          /* 1 deploy, 2 rollback, 3 scale, 4 stop */
     int min;
     int max;
     int surge; /* 0: standard */
@@ -72,14 +75,16 @@ struct sched_app {
     bool is_queued;
     bool wants_turn; /* its last plan was full before it had all it needs */
     bool is_blocked; /* waits for capacity */
-    int failures;    /* in a row, of the newest generation */
+    int failures;    /* in a row, of the newest generation under what its newest head gives */
     int faults; /* those of them that the release itself may be to blame for: a refusal is its host's, a no its owner's
                  */
     int64_t failures_gen;
-    int64_t retry_at_us; /* boot time of the next look; 0: none */
-    int64_t called_us;   /* boot time when a call for it was told of; 0: none was. PostgreSQL hears of it later */
-    char failure[64];    /* reason code of the last one */
-    rd_id refused_by;    /* the last host that ended one of its instances unasked */
+    int64_t failures_head;  /* fits_from then */
+    int64_t failures_epoch; /* of the last one: only what was placed after it and serves ends the row */
+    int64_t retry_at_us;    /* boot time of the next look; 0: none */
+    int64_t called_us;      /* boot time when a call for it was told of; 0: none was. PostgreSQL hears of it later */
+    char failure[64];       /* reason code of the last one */
+    rd_id refused_by;       /* the last host that ended one of its instances unasked */
     int64_t refused_until_us;
 };
 

@@ -65,6 +65,7 @@ static void add_places(sched_rows *rows, const sched_plan *plan, const sched_fle
         rd_pg_array_i64(&to[9], lease->size.cpu_m);
         rd_pg_array_i64(&to[10], lease->size.mem);
         rd_pg_array_i64(&to[11], lease->size.slots);
+        rd_pg_array_i64(&to[12], lease->head_seq);
     }
 }
 
@@ -111,9 +112,9 @@ void sched_rows_init(sched_rows *rows, const sched_plan *plan, const sched_fleet
                                         RD_PG_T_INT8, RD_PG_T_INT8, RD_PG_T_INT8 };
     static const rd_pg_type ends[] = { RD_PG_T_UUID, RD_PG_T_INT8, RD_PG_T_TEXT, RD_PG_T_BOOL };
     static const rd_pg_type wants[] = { RD_PG_T_UUID, RD_PG_T_INT8, RD_PG_T_INT2 };
-    static const rd_pg_type places[] = { RD_PG_T_UUID, RD_PG_T_UUID, RD_PG_T_BYTEA, RD_PG_T_INT8,
-                                         RD_PG_T_INT4, RD_PG_T_UUID, RD_PG_T_INT8,  RD_PG_T_BYTEA,
-                                         RD_PG_T_INT2, RD_PG_T_INT8, RD_PG_T_INT8,  RD_PG_T_INT8 };
+    static const rd_pg_type places[] = { RD_PG_T_UUID, RD_PG_T_UUID, RD_PG_T_BYTEA, RD_PG_T_INT8, RD_PG_T_INT4,
+                                         RD_PG_T_UUID, RD_PG_T_INT8, RD_PG_T_BYTEA, RD_PG_T_INT2, RD_PG_T_INT8,
+                                         RD_PG_T_INT8, RD_PG_T_INT8, RD_PG_T_INT8 };
     static const rd_pg_type rollouts[] = { RD_PG_T_BYTEA, RD_PG_T_INT8, RD_PG_T_UUID, RD_PG_T_UUID, RD_PG_T_INT2,
                                            RD_PG_T_INT4,  RD_PG_T_INT4, RD_PG_T_INT4, RD_PG_T_TEXT, RD_PG_T_BOOL };
     rd_pg_array_init(&rows->touched, RD_PG_T_UUID);

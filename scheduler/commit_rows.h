@@ -5,7 +5,7 @@
 
 #include "scheduler/commit.h"
 
-#define SCHED_ROWS_COLUMNS 12
+#define SCHED_ROWS_COLUMNS 13
 
 typedef struct sched_rows {
     rd_pg_array touched; /* hosts to lock */

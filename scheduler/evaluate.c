@@ -35,14 +35,21 @@ typedef struct evaluation {
     sched_lease **leases; /* those that this look does not end */
     int lease_count;
     sched_step step;
+    int serving; /* of this release, under whatever head */
     int placed;
     char *reason;
     bool has_failed;
 } evaluation;
 
-static bool is_current(const sched_wish *wish, const sched_lease *lease)
+static bool is_of_release(const sched_wish *wish, const sched_lease *lease)
 {
     return lease->gen >= wish->base_gen && rd_digest_equal(&lease->release, &wish->release);
+}
+
+/* What began with other secrets than the newest head gives is replaced as what runs an older release is. */
+static bool is_current(const sched_wish *wish, const sched_lease *lease)
+{
+    return is_of_release(wish, lease) && lease->head_seq >= wish->fits_from;
 }
 
 /* Whom a host refuses another one takes; whom the owner's own webhook keeps out now it may let in later; and one that a
@@ -58,13 +65,22 @@ static bool is_fault_of_release(const sched_lease *lease)
     return !is_others;
 }
 
+/* Those of another generation, or under other secrets, say nothing about these. */
+static bool has_failures(const evaluation *e)
+{
+    return e->app->failures > 0 && e->app->failures_gen == e->wish->gen && e->app->failures_head == e->wish->fits_from;
+}
+
 static void note_failure(evaluation *e, const sched_lease *lease)
 {
     sched_app *app = e->app;
-    if (app->failures_gen != e->wish->gen) {
+    if (!has_failures(e)) {
         app->failures_gen = e->wish->gen;
+        app->failures_head = e->wish->fits_from;
         app->failures = app->faults = 0;
+        app->failures_epoch = 0;
     }
+    app->failures_epoch = RD_MAX(app->failures_epoch, lease->epoch);
     app->failures++;
     app->faults += is_fault_of_release(lease);
     (void)snprintf(app->failure, sizeof app->failure, "%s", lease->reason);
@@ -133,11 +149,12 @@ static void take_step(evaluation *e)
                                     .is_leaving = is_leaving(e, lease),
                                     .want = lease->want,
                                     .age = -lease->epoch };
-        has_served |= actual[i].is_new && lease->is_serving;
+        has_served |= actual[i].is_new && lease->is_serving && lease->epoch > e->app->failures_epoch;
+        e->serving += lease->is_serving && lease->want == RD_WANT_RUN && is_of_release(e->wish, lease);
     }
-    if (has_served)
-        e->app->failures = e->app->faults = 0;
     sched_rollout_step(&e->wanted, actual, e->lease_count, wants, &e->step);
+    if (has_served || e->step.is_settled)
+        e->app->failures = e->app->faults = 0;
     for (int i = 0; i < e->lease_count; i++) {
         sched_lease *lease = e->leases[i];
         bool is_slow = lease->want == RD_WANT_DRAIN && lease->drain_since_us &&
@@ -181,6 +198,7 @@ static void place_on(evaluation *e, uint32_t index, int slot_number)
                    .app = e->app,
                    .host = index,
                    .gen = e->wish->gen,
+                   .head_seq = e->wish->head_seq,
                    .slot = slot,
                    .release = e->wish->release,
                    .class = e->wish->class,
@@ -237,13 +255,13 @@ static void place_missing(evaluation *e)
 }
 
 /* A new release that never came up is given up after a few launches; one that has served is tried for ever, more and
- * more slowly, and so is one that no host takes. */
+ * more slowly, and so is one that no host takes. One failure beside others that serve is mended without a word. */
 static bool may_start(evaluation *e)
 {
     sched_app *app = e->app;
-    if (app->failures_gen != e->wish->gen || app->failures == 0)
+    if (!has_failures(e) || (app->failures == 1 && e->serving > 0))
         return true;
-    e->has_failed = app->faults >= FAILURES_FINAL && !e->wish->has_been_healthy && e->step.new_serving == 0;
+    e->has_failed = app->faults >= FAILURES_FINAL && !e->wish->has_been_healthy && e->serving == 0;
     e->reason = sched_reason_failed(app->failure, app->failures, e->has_failed);
     return !e->has_failed && e->context->now_us >= app->retry_at_us;
 }
@@ -281,7 +299,7 @@ static void put_rollout(evaluation *e)
                                                                .state = state,
                                                                .wanted = e->wanted.count,
                                                                .placed = placed,
-                                                               .healthy = e->step.new_serving,
+                                                               .healthy = RD_MIN(e->serving, e->wanted.count),
                                                                .reason = RD_TAKE(e->reason),
                                                                .is_changed = is_changed });
 }
@@ -298,9 +316,8 @@ static void judge_hold(const evaluation *e, sched_hold *ret)
 /* When to look again without being told: a retry, the end of the idle time, or a drain that takes too long. */
 static void set_alarm(evaluation *e)
 {
-    bool has_failures = e->app->failures > 0 && e->app->failures_gen == e->wish->gen;
-    int64_t due_us = has_failures && !e->has_failed ? e->app->retry_at_us : 0;
-    if (is_on_call(e) && !has_failures && e->wanted.count > 0 && e->step.new_serving > 0) {
+    int64_t due_us = has_failures(e) && !e->has_failed ? e->app->retry_at_us : 0;
+    if (is_on_call(e) && !has_failures(e) && e->wanted.count > 0 && e->serving > 0) {
         int64_t unused_us = e->wish->has_been_healthy ? e->wish->unused_us : 0; /* healthy from this plan on */
         due_us = e->context->now_us + e->wish->idle_us - unused_us + 1000;
     }

@@ -7,7 +7,7 @@
 
 /* One held and live lease, as the step sees it. */
 typedef struct sched_actual {
-    bool is_new;     /* of the wanted release and generation */
+    bool is_new;     /* of the wanted release and generation, under a head that gives what the newest does */
     bool is_serving; /* by the rule of every reader: verdict and all */
     bool is_leaving; /* its host drains */
     rd_want want;

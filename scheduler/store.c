@@ -86,7 +86,8 @@ int sched_store_leases(rd_pg *pg, int shard, sched_fleet *fleet, sched_apps *app
             .class = (int)rd_pg_get_i64(res, row, 7),
             .size = read_size(res, row, 8),
             .want = (rd_want)rd_pg_get_i64(res, row, 11),
-            .ttl_us = rd_pg_get_i64(res, row, 13),
+            .head_seq = rd_pg_get_i64(res, row, 13),
+            .ttl_us = rd_pg_get_i64(res, row, 14),
         };
         (void)rd_pg_get_fixed(res, row, 0, lease.instance.b, 16);
         (void)rd_pg_get_fixed(res, row, 2, app.b, 32);
@@ -162,6 +163,8 @@ static void read_wish(const rd_pg_result *res, size_t row, sched_wish *ret)
         .rollout_wanted = (int)rd_pg_get_i64(res, row, 28),
         .idle_us = rd_pg_get_i64(res, row, 29) * 1000000,
         .unused_us = rd_pg_get_i64(res, row, 30),
+        .head_seq = rd_pg_get_i64(res, row, 31),
+        .fits_from = rd_pg_get_i64(res, row, 32),
     };
     (void)rd_pg_get_fixed(res, row, 1, ret->org.b, 16);
     (void)rd_pg_get_fixed(res, row, 6, ret->deployment.b, 16);

@@ -26,7 +26,7 @@ static const rd_pg_stmt reads[] = {
     { "sched_hosts_some", "SELECT " HOST_COLUMNS HOST_TABLES " WHERE i.shard = $1 AND i.host_id = ANY($2::uuid[])", 2 },
     { "sched_leases",
       "SELECT instance_id, epoch, app_id, host_id, deployment_gen, slot, release_digest, class, cpu_m, mem, slots, want, org_id,"
-      " (SELECT a.lease_ttl_us FROM apps a WHERE a.app_id = leases.app_id)"
+      " head_seq, (SELECT a.lease_ttl_us FROM apps a WHERE a.app_id = leases.app_id)"
       " FROM leases WHERE shard = $1 AND held ORDER BY epoch", 1 },
     { "sched_unsettled",
       "SELECT d.app_id FROM (SELECT DISTINCT ON (app_id) app_id, gen FROM deployments ORDER BY app_id, gen DESC) d"
@@ -49,7 +49,8 @@ static const rd_pg_stmt reads[] = {
       " EXISTS (SELECT 1 FROM rollouts x WHERE x.app_id = a.app_id AND x.gen BETWEEN b.gen AND d.gen AND x.healthy_at IS NOT NULL),"
       " ro.wanted,"
       " idle_s(d.strategy),"
-      " (extract(epoch FROM clock_timestamp() - greatest(au.at, ro.healthy_at, d.at)) * 1000000)::bigint"
+      " (extract(epoch FROM clock_timestamp() - greatest(au.at, ro.healthy_at, d.at)) * 1000000)::bigint,"
+      " coalesce(nh.seq, 0), coalesce(nh.fits_from, 0)"
       " FROM apps a"
       " JOIN LATERAL (SELECT * FROM deployments x WHERE x.org_id = a.org_id AND x.app_id = a.app_id"
       "   ORDER BY x.gen DESC LIMIT 1) d ON true"
@@ -57,6 +58,7 @@ static const rd_pg_stmt reads[] = {
       "   WHERE x.org_id = a.org_id AND x.app_id = a.app_id AND x.kind <> 3) b ON true"
       " LEFT JOIN releases r ON r.release_id = d.release_id"
       " LEFT JOIN heads hd ON hd.app_id = a.app_id AND hd.seq = d.head_seq"
+      " LEFT JOIN LATERAL (SELECT x.seq, x.fits_from FROM heads x WHERE x.app_id = a.app_id ORDER BY x.seq DESC LIMIT 1) nh ON true"
       " LEFT JOIN rollouts ro ON ro.app_id = a.app_id AND ro.gen = d.gen"
       " LEFT JOIN app_holds ah ON ah.app_id = a.app_id"
       " LEFT JOIN app_use au ON au.app_id = a.app_id"
@@ -129,18 +131,19 @@ static const rd_pg_stmt plans[] = {
     /* Keeps what fits: state, state_gen, and a running sum per host in batch order. What is left out is not a failure. */
     { "sched_place",
       "WITH w AS (SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::bytea[], $4::bigint[], $5::integer[], $6::uuid[], $7::bigint[],"
-      "     $8::bytea[], $9::smallint[], $10::bigint[], $11::bigint[], $12::bigint[]) WITH ORDINALITY"
-      "   AS w(instance_id, org_id, app_id, gen, slot, host_id, state_gen, digest, class, cpu_m, mem, slots, ord)),"
+      "     $8::bytea[], $9::smallint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[]) WITH ORDINALITY"
+      "   AS w(instance_id, org_id, app_id, gen, slot, host_id, state_gen, digest, class, cpu_m, mem, slots, head_seq, ord)),"
       " room AS (SELECT w.*, h.job_seq AS base, h.granted_cpu_m - h.used_cpu_m AS free_cpu_m, h.granted_mem - h.used_mem AS free_mem,"
       "     h.granted_slots - h.used_slots AS free_slots,"
       "     sum(w.cpu_m) OVER before AS run_cpu_m, sum(w.mem) OVER before AS run_mem, sum(w.slots) OVER before AS run_slots"
-      "   FROM w JOIN hosts h USING (host_id) WHERE h.state = 3 AND h.state_gen = w.state_gen AND h.shard = $13"
+      "   FROM w JOIN hosts h USING (host_id) WHERE h.state = 3 AND h.state_gen = w.state_gen AND h.shard = $14"
       "   WINDOW before AS (PARTITION BY w.host_id ORDER BY w.ord)),"
       " fit AS (SELECT r.*, row_number() OVER (PARTITION BY host_id ORDER BY ord) AS n FROM room r"
       "   WHERE run_cpu_m <= free_cpu_m AND run_mem <= free_mem AND run_slots <= free_slots),"
       " ins AS (INSERT INTO leases (instance_id, epoch, org_id, app_id, deployment_gen, slot, shard, host_id, job_seq, release_digest,"
-      "     class, cpu_m, mem, slots, plan_no)"
-      "   SELECT instance_id, $14, org_id, app_id, gen, slot, $13, host_id, greatest(base, $15) + n, digest, class, cpu_m, mem, slots, $16"
+      "     class, cpu_m, mem, slots, head_seq, plan_no)"
+      "   SELECT instance_id, $15, org_id, app_id, gen, slot, $14, host_id, greatest(base, $16) + n, digest, class, cpu_m, mem, slots,"
+      "     head_seq, $17"
       "   FROM fit ON CONFLICT DO NOTHING RETURNING instance_id, host_id, job_seq, cpu_m, mem, slots, org_id, app_id, deployment_gen),"
       " taken AS (UPDATE hosts h SET used_cpu_m = h.used_cpu_m + d.cpu_m, used_mem = h.used_mem + d.mem,"
       "     used_slots = h.used_slots + d.slots, job_seq = d.job_seq"
@@ -148,8 +151,8 @@ static const rd_pg_stmt plans[] = {
       "           max(job_seq) AS job_seq FROM ins GROUP BY host_id) d WHERE h.host_id = d.host_id),"
       " told AS (INSERT INTO events (org_id, kind, subject, app_id, body)"
       "   SELECT org_id, 'instance', uuid_send(instance_id), app_id,"
-      "     jsonb_build_object('state', 'placed', 'epoch', $14::bigint, 'generation', deployment_gen) FROM ins)"
-      " SELECT instance_id, job_seq FROM ins", 16 },
+      "     jsonb_build_object('state', 'placed', 'epoch', $15::bigint, 'generation', deployment_gen) FROM ins)"
+      " SELECT instance_id, job_seq FROM ins", 17 },
     { "sched_seen", "DELETE FROM evaluations WHERE id = ANY($1::bigint[])", 1 },
     { "sched_rollouts",
       "WITH u AS (SELECT * FROM unnest($1::bytea[], $2::bigint[], $3::uuid[], $4::uuid[], $5::smallint[], $6::integer[], $7::integer[],"

@@ -53,7 +53,7 @@ async function secret(app, action, name, value = "") {
 export async function setSecret(app, name = null) {
   const called = h("input.mono", { id: "secret-name", autocomplete: "off", spellcheck: "false", value: name ?? "", readonly: name !== null, pattern: "[A-Z_][A-Z0-9_]*", placeholder: "API_KEY" });
   const value = h("textarea.mono", { id: "secret-value", rows: "3", autocomplete: "off", spellcheck: "false" });
-  const isSet = await dialog(name ? `Another value for ${name}` : "Set a secret", [h("p", {}, "It is sealed to this app on this machine; the plane stores what it cannot read. Instances that start from now on have it; those that run end with their grant, within six hours unless the head says otherwise."),
+  const isSet = await dialog(name ? `Another value for ${name}` : "Set a secret", [h("p", {}, "It is sealed to this app on this machine; the plane stores what it cannot read. Instances read it at their start: the plane replaces those that run, new ones first. One that it kept would end with its grant, within six hours unless the head says otherwise."),
     h("div.field", {}, h("label", { for: "secret-name" }, "Name"), called, h("p.help", {}, "Capital letters, digits and _.")), h("div.field", {}, h("label", { for: "secret-value" }, "Value"), value)],
   [{ label: name ? "Replace it" : "Seal and sign", value: true, enabled: () => called.value !== "" && called.checkValidity() && value.value !== "" }]);
   if (isSet) await secret(app, name ? "rotate" : "set", called.value, value.value);
@@ -62,7 +62,7 @@ export async function setSecret(app, name = null) {
 }
 
 export async function unsetSecret(app, name) {
-  const isWanted = await dialog(`Remove ${name}?`, h("p", {}, "Instances that start from now on do not have it; those that run keep what they have read, and end with their grant."), [{ label: "Remove it", value: true, kind: "danger" }]);
+  const isWanted = await dialog(`Remove ${name}?`, h("p", {}, "Instances that start from now on do not have it. Those that run keep what they have read; the plane replaces them, and one that it kept would end with its grant."), [{ label: "Remove it", value: true, kind: "danger" }]);
   if (isWanted) await secret(app, "unset", name);
   return isWanted === true;
 }

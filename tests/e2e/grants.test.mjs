@@ -89,6 +89,35 @@ test("a rotated secret is what the next start reads; one that is unset is gone",
   assert.notEqual((await stack.cli("secrets", "rotate", "private", "API_KEY", { input: "x" })).code, 0);
 });
 
+test("a secret that is set while calls run is soon in use, without a deploy, and no call fails", { timeout: 180000 }, async () => {
+  const next = "set while it ran " + SECRET, running = () => stack.sql(`SELECT l.instance_id, l.deployment_gen FROM leases l JOIN apps a USING (app_id) WHERE a.name = 'private' AND l.live AND l.want = 1`);
+  const [[before, generation]] = running(), first = (await ask()).sum;
+  let isOver = false;
+  const sums = [];
+  const calls = async () => { while (!isOver) sums.push((await ask()).sum); };
+  const loops = Promise.all([calls(), calls(), calls()]);
+  loops.catch(() => {}); // told when they are awaited
+  try {
+    const set = await stack.cli("secrets", "set", "private", "API_KEY", { input: next });
+    assert.equal(set.code, 0, set.stderr);
+    assert.match(set.stderr, /the plane replaces those that run/);
+    await until("the instance from before is gone", () => stack.sql(`SELECT 1 FROM leases WHERE instance_id = '${before}' AND NOT held AND end_reason = 'stopped'`).length === 1, 60000);
+    const from = sums.length;
+    await until("calls go on", () => sums.length > from + 20, 60000);
+    assert.deepEqual(new Set(sums.slice(from + 3)), new Set([sum(next)])); // three may have been on their way
+    assert.deepEqual(JSON.parse((await stack.json("invoke", "private")).body).sum, sum(next));
+  } finally {
+    isOver = true;
+    await loops;
+  }
+  assert.deepEqual(new Set(sums), new Set([first, sum(next)]));
+  const [[after, same]] = running();
+  assert.notEqual(after, before);
+  assert.equal(same, generation);
+  assert.equal((await stack.cli("secrets", "unset", "private", "API_KEY")).code, 0);
+  await until("one that is unset is gone without a deploy, too", async () => (await ask()).has === 0, 60000);
+});
+
 test("a plane that hides the trusted key service makes no code public, and a list that cannot be read trusts nobody", { timeout: 180000 }, async () => {
   const list = join(stack.dir, "cli", "state", "kms.json"), kept = readFileSync(list, "utf8");
   writeFileSync(list, JSON.stringify({ trusted: ["kms_" + "a".repeat(52)] }));

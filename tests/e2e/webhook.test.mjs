@@ -40,10 +40,10 @@ const publicOf = (privateKey) => createPublicKey(privateKey).export({ format: "j
 const allow = () => ({ allow: true });
 const say = (response, said) => response.writeHead(200, { "content-type": "application/json" }).end(typeof said === "string" ? said : JSON.stringify(said));
 const webhook = (path, more) => ({ url: `http://127.0.0.1:${server.address().port}${path}`, key: keyText, private: true, ...more });
-function write(name, manifest) {
+function write(name, manifest, code = source(name)) {
   const dir = join(stack.dir, "src-" + name);
   mkdirSync(dir, { recursive: true });
-  writeFileSync(join(dir, "index.js"), source(name));
+  writeFileSync(join(dir, "index.js"), code);
   writeFileSync(join(dir, "redoubt.json"), JSON.stringify({ name, plain: true, resources: { cpu_m: 100 }, ...manifest }));
   return dir;
 }
@@ -162,6 +162,28 @@ test("R77: whoever carries the answer and leaves it out is refused by the key se
   await fails("carried", "webhook_required", /did not come along/);
   pipe.bend = (frame) => frame;
   await until("it starts once the answer is carried again", async () => (await stack.invoke(app)).body === "carried", 60000);
+});
+
+test("an owner's no keeps a new secret out and not the instance that has the old one; his yes lets it in", { timeout: 120000 }, async () => {
+  let decide = allow;
+  paths["/kept"] = (question, response) => say(response, answer(question, key, decide));
+  const { app } = await stack.json("deploy", write("kept", { webhook: webhook("/kept") }, "export default (request, env) => new Response(env.KEY || 'none');"), "--yes", "--timeout", "60");
+  const read = async () => {
+    const { status, body } = await stack.invoke(app);
+    assert.equal(status, 200, body);
+    return body;
+  };
+  assert.equal(await read(), "none");
+  decide = () => ({ allow: false, reason: "not now" });
+  const set = await stack.cli("secrets", "set", "kept", "KEY", { input: "new" });
+  assert.equal(set.code, 0, set.stderr);
+  const reason = () => stack.sql("SELECT r.reason->>'summary' FROM rollouts r JOIN apps a USING (app_id) WHERE a.name = 'kept' AND r.reason IS NOT NULL");
+  await until("the deployment says why", async () => (assert.equal(await read(), "none"), reason().some(([said]) => /webhook_refused.*trying again/.test(said))), 60000);
+  assert.equal(await read(), "none");
+  decide = allow;
+  await until("the new one serves", async () => (await read()) === "new", 60000);
+  await until("the deployment is healthy again", () => stack.sql("SELECT 1 FROM rollouts r JOIN apps a USING (app_id) WHERE a.name = 'kept' AND r.state = 2 AND r.reason IS NULL").length === 1, 60000);
+  assert.deepEqual([await read(), await read()], ["new", "new"]);
 });
 
 test("a manifest's webhook is held to its form before anything is signed", { timeout: 60000 }, async () => {

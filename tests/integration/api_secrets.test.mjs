@@ -143,3 +143,24 @@ test("key services are listed without their hosts; one that no link leads to ans
     assert.equal((await plane.request("GET", `/v1/kms/${kms}${path}`)).status, status, path);
   assert.equal(canonical(one).includes("host_id"), false);
 });
+
+test("a head that gives instances something else tells the scheduler, and no other does", async () => {
+  const app = await plane.makeApp("leaves");
+  const kms = addKms(), other = addKms();
+  const key = secret("KEY"), rotated = secret("KEY", 2), extra = secret("EXTRA"), code = secret("redoubt.code." + "cd".repeat(32));
+  for (const one of [key, rotated, extra, code]) assert.equal((await put(app.app, one)).status, 201);
+  let last = app.head;
+  const told = () => Number(plane.sql(`SELECT count(*) FROM evaluations WHERE cause = 'head' AND subject = (SELECT app_id FROM apps WHERE name = 'leaves')`));
+  for (const [what, service, list, leaves] of [
+    ["a key service", kms, [], true], ["a first secret", kms, [key], true], ["the same again", kms, [key], false], ["a key of code", kms, [key, code], false],
+    ["another version", kms, [rotated, code], true], ["one more", kms, [extra, rotated, code], true], ["without the key of code", kms, [extra, rotated], false],
+    ["one less", kms, [rotated], true], ["another key service", other, [rotated], true]]) {
+    const before = told();
+    last = next(app, last, service, list);
+    const answer = await post(app, last, list);
+    assert.equal(answer.status, 201, what + JSON.stringify(answer.body));
+    assert.equal((await post(app, last, list)).status, 200);
+    const from = Number(plane.sql(`SELECT seq - fits_from FROM heads h JOIN apps a USING (app_id) WHERE a.name = 'leaves' ORDER BY seq DESC LIMIT 1`));
+    assert.deepEqual([told() - before, from === 0], [leaves ? 1 : 0, leaves], what);
+  }
+});

@@ -329,6 +329,46 @@ static void test_failed_is_replaced(void **state)
     check_books();
 }
 
+/* What the API leaves of a head that gives instances something else (from = seq), or the same. */
+static void publish(int seq, int from)
+{
+    private_sql_run(
+        sql,
+        "INSERT INTO heads (org_id, app_id, seq, head, digest, prev, signatures, envelope, class, fits_from)"
+        " VALUES (" ORG ", t_app(1), %d, 'h', t_app(1), decode(lpad(to_hex(%d), 64, '0'), 'hex'), '[]', 'e',"
+        " 'simulated', %d); SELECT evaluate(0, 1::smallint, t_app(1), 'head')",
+        seq, seq, from);
+    wake();
+}
+
+static void test_a_newer_head_replaces(void **state)
+{
+    (void)state;
+    publish(2, 0);
+    publish(3, 3);
+    for (int i = 1; i <= 3; i++) {
+        char what[160];
+        (void)snprintf(
+            what, sizeof what,
+            "(SELECT count(*) FROM leases WHERE app_id = t_app(1) AND live AND want = 1 AND head_seq = 3) = %d", i);
+        wait_for(1000, "one more starts under the new head", what);
+        assert_int_equal(private_sql_number(sql, "SELECT %s", LIVE("1")), 4);
+        private_sql_run(sql, "SELECT t_serve(1)");
+        wake();
+        wait_for(1000, "an old one drains",
+                 "(SELECT count(*) FROM leases WHERE app_id = t_app(1) AND held AND want = 2 AND head_seq = 1) = 1");
+        private_sql_run(sql, "SELECT t_final(1, 2, 9)");
+        wake();
+    }
+    wait_for(1000, "three, and nothing else",
+             "(SELECT count(*) FROM leases WHERE app_id = t_app(1) AND held) = 3 AND " LIVE("1") " = 3");
+    assert_int_equal(private_sql_number(sql, "SELECT state FROM rollouts WHERE app_id = t_app(1) AND gen = 3"), 2);
+    publish(4, 3);
+    wait_for(1000, "looked at", "NOT EXISTS (SELECT 1 FROM evaluations)");
+    assert_int_equal(private_sql_number(sql, "SELECT %s", LIVE("1")), 3);
+    check_books();
+}
+
 static void test_lost_host(void **state)
 {
     (void)state;
@@ -522,6 +562,7 @@ int main(void)
         cmocka_unit_test(test_rollout_replaces),
         cmocka_unit_test(test_scale_keeps_what_runs),
         cmocka_unit_test(test_failed_is_replaced),
+        cmocka_unit_test(test_a_newer_head_replaces),
         cmocka_unit_test(test_lost_host),
         cmocka_unit_test(test_drain),
         cmocka_unit_test(test_undeploy_gives_quota_back_once),

@@ -378,6 +378,221 @@ static void test_a_sleeper_wakes(void **state)
     assert_int_equal(w->app->failures, 0);
 }
 
+/* Two serve under head 1, for good. */
+static void serve_two(world *w)
+{
+    w->wish.head_seq = 1;
+    evaluate(w);
+    commit(w);
+    report(w, RD_PHASE_SERVING, true);
+    evaluate(w);
+    commit(w);
+    assert_int_equal(w->wish.rollout_state, 2);
+    w->wish.has_been_healthy = true;
+}
+
+static void publish(world *w, int64_t seq, int64_t fits_from)
+{
+    w->now_us += 10;
+    w->wish.head_seq = seq;
+    w->wish.fits_from = fits_from;
+    evaluate(w);
+}
+
+/* Reports of those that began under this head and have not served. */
+static void report_of_head(world *w, int64_t seq, rd_phase phase)
+{
+    for (size_t i = 0; i < w->app->lease_count; i++) {
+        sched_lease *lease = w->app->leases[i];
+        if (lease->head_seq != seq || lease->is_serving)
+            continue;
+        lease->phase = phase;
+        lease->is_serving = phase == RD_PHASE_SERVING;
+        (void)snprintf(lease->reason, sizeof lease->reason, "boom");
+    }
+}
+
+static int count_of_head(const world *w, int64_t seq, rd_want want)
+{
+    int count = 0;
+    for (size_t i = 0; i < w->app->lease_count; i++)
+        count += w->app->leases[i]->head_seq == seq && w->app->leases[i]->want == want;
+    return count;
+}
+
+/* What runs of these, and how many of that serve. */
+static void count_running(const world *w, int *ret_running, int *ret_serving)
+{
+    *ret_running = *ret_serving = 0;
+    for (size_t i = 0; i < w->app->lease_count; i++) {
+        *ret_running += w->app->leases[i]->want == RD_WANT_RUN;
+        *ret_serving += w->app->leases[i]->want == RD_WANT_RUN && w->app->leases[i]->is_serving;
+    }
+}
+
+static void stop_what_drains(world *w)
+{
+    for (size_t i = 0; i < w->app->lease_count; i++)
+        if (w->app->leases[i]->want == RD_WANT_DRAIN)
+            w->app->leases[i]->phase = RD_PHASE_STOPPED;
+}
+
+/* A head that gives other secrets: one more starts, then an old one drains, and again; the deployment stays healthy. */
+static void test_a_newer_head_replaces_one_after_another(void **state)
+{
+    world *w = *state;
+    int running, serving;
+    size_t placed = 0;
+    serve_two(w);
+    publish(w, 2, 2);
+    for (int i = 0; i < 8; i++) {
+        placed += w->plan.placement_count;
+        commit(w);
+        count_running(w, &running, &serving);
+        assert_in_range(running, 2, 3);
+        assert_int_equal(serving, 2);
+        assert_int_equal(w->wish.rollout_state, 2);
+        stop_what_drains(w);
+        report_of_head(w, 2, RD_PHASE_SERVING);
+        w->now_us++;
+        evaluate(w);
+    }
+    assert_int_equal(placed, 2);
+    assert_int_equal(w->app->lease_count, 2);
+    assert_int_equal(count_of_head(w, 2, RD_WANT_RUN), 2);
+    assert_true(sched_plan_is_empty(&w->plan));
+}
+
+static void test_a_head_that_gives_the_same_replaces_nothing(void **state)
+{
+    world *w = *state;
+    serve_two(w);
+    publish(w, 2, 0);
+    assert_true(sched_plan_is_empty(&w->plan));
+    publish(w, 3, 1);
+    assert_true(sched_plan_is_empty(&w->plan));
+}
+
+/* Leases of before this was kept: replaced by the first head that gives something else. */
+static void test_unknown_heads_are_old(void **state)
+{
+    world *w = *state;
+    serve_two(w);
+    for (size_t i = 0; i < w->app->lease_count; i++)
+        w->app->leases[i]->head_seq = 0;
+    publish(w, 8, 0);
+    assert_true(sched_plan_is_empty(&w->plan));
+    publish(w, 9, 9);
+    assert_int_equal(w->plan.placement_count, 1);
+}
+
+/* Those with the old secret serve on, however often the new ones fail; the tries come more and more slowly. */
+static void test_successors_that_fail_leave_the_old_ones(void **state)
+{
+    world *w = *state;
+    serve_two(w);
+    publish(w, 2, 2);
+    for (int i = 0; i < 6; i++) {
+        assert_int_equal(w->plan.placement_count, 1);
+        w->now_us++;
+        commit(w);
+        report_of_head(w, 2, RD_PHASE_FAILED);
+        evaluate(w);
+        assert_int_equal(w->plan.change_count, 0);
+        if (i > 0) {
+            assert_int_equal(w->plan.placement_count, 0);
+            assert_int_equal(w->app->retry_at_us, w->now_us + ((int64_t)1000000 << (i - 1)));
+            assert_int_equal(w->plan.rollouts[0].state, 1);
+            assert_int_equal(w->plan.rollouts[0].healthy, 2);
+            assert_non_null(strstr(w->plan.rollouts[0].reason, "trying again"));
+            commit(w);
+            w->now_us = w->app->retry_at_us;
+            evaluate(w);
+        }
+    }
+    assert_int_equal(count_of_head(w, 1, RD_WANT_RUN), 2);
+    /* What is set right is tried at once. */
+    commit(w);
+    report_of_head(w, 2, RD_PHASE_FAILED);
+    evaluate(w);
+    assert_int_equal(w->plan.placement_count, 0);
+    commit(w);
+    publish(w, 3, 3);
+    assert_int_equal(w->plan.placement_count, 1);
+    commit(w);
+    report_of_head(w, 3, RD_PHASE_SERVING);
+    evaluate(w);
+    assert_int_equal(w->app->failures, 0);
+    assert_int_equal(w->plan.change_count, 1);
+}
+
+/* One of two comes up and the other never does: that one serves, and the other's tries still wait. */
+static void test_a_sibling_that_serves_ends_no_wait(void **state)
+{
+    world *w = *state;
+    serve_two(w);
+    publish(w, 2, 2);
+    commit(w);
+    report_of_head(w, 2, RD_PHASE_SERVING);
+    evaluate(w); /* an old one drains */
+    commit(w);
+    stop_what_drains(w);
+    for (int i = 0; i < 4; i++) {
+        w->now_us = RD_MAX(w->now_us + 10, w->app->retry_at_us);
+        evaluate(w);
+        commit(w);
+        report_of_head(w, 2, RD_PHASE_FAILED);
+    }
+    evaluate(w);
+    assert_int_equal(w->plan.placement_count, 0);
+    assert_int_equal(w->app->failures, 3);
+    assert_int_equal(w->app->retry_at_us, w->now_us + 2000000);
+    assert_int_equal(count_of_head(w, 1, RD_WANT_RUN), 1);
+}
+
+/* A release that was never in full health is not given up while it serves under the head before. */
+static void test_what_serves_under_an_older_head_is_not_given_up(void **state)
+{
+    world *w = *state;
+    serve_two(w);
+    w->wish.has_been_healthy = false;
+    publish(w, 2, 2);
+    for (int i = 0; i < 4; i++) {
+        commit(w);
+        report_of_head(w, 2, RD_PHASE_FAILED);
+        evaluate(w);
+        commit(w);
+        w->now_us = RD_MAX(w->now_us + 10, w->app->retry_at_us);
+        evaluate(w);
+        assert_int_not_equal(w->wish.rollout_state, 6);
+    }
+    assert_int_equal(w->plan.placement_count, 1);
+}
+
+/* One that sleeps is not woken for it, and one that runs goes to sleep whether its successor came up or not. */
+static void test_a_sleeper_and_a_newer_head(void **state)
+{
+    world *w = *state;
+    sleeper(w);
+    w->wish.head_seq = 1;
+    serve_one(w);
+    publish(w, 2, 2);
+    assert_int_equal(w->plan.placement_count, 1);
+    assert_true(w->app->retry_at_us > 0);
+    w->plan.placement_count = 0;
+    commit(w);
+    w->wish.unused_us = w->wish.idle_us;
+    evaluate(w);
+    assert_int_equal(w->plan.placement_count, 0);
+    assert_int_equal(w->plan.change_count, 1);
+    commit(w);
+    report(w, RD_PHASE_STOPPED, false);
+    evaluate(w);
+    commit(w);
+    publish(w, 3, 3);
+    assert_int_equal(w->plan.placement_count, 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -394,6 +609,13 @@ int main(void)
         TEST(test_a_drain_that_takes_too_long),
         TEST(test_a_sleeper_is_tried_out_and_goes_when_left_alone),
         TEST(test_a_sleeper_wakes),
+        TEST(test_a_newer_head_replaces_one_after_another),
+        TEST(test_a_head_that_gives_the_same_replaces_nothing),
+        TEST(test_unknown_heads_are_old),
+        TEST(test_successors_that_fail_leave_the_old_ones),
+        TEST(test_a_sibling_that_serves_ends_no_wait),
+        TEST(test_what_serves_under_an_older_head_is_not_given_up),
+        TEST(test_a_sleeper_and_a_newer_head),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
