@@ -14,7 +14,7 @@
 #define API_KMS_MAX         256  /* services spoken with */
 #define API_KMS_WAITING_MAX 1024 /* questions to one */
 #define API_KMS_NONCE_SIZE  32
-/* A service has 64 connections for all replicas. */
+/* A service has 128 connections for all replicas, and gives each its turn. */
 #define API_KMS_EVIDENCE_PIPES       4
 #define API_KMS_EVIDENCE_WAITING_MAX 64
 
