@@ -329,6 +329,13 @@ int rd_parse_u64(const char *text, size_t text_size, uint64_t max, uint64_t *ret
 bool rd_is_utf8(rd_bytes bytes)
 {
     for (size_t i = 0; i < bytes.size;) {
+        uint64_t eight = UINT64_C(0x8080808080808080);
+        if (bytes.size - i >= sizeof eight)
+            memcpy(&eight, bytes.data + i, sizeof eight);
+        if ((eight & UINT64_C(0x8080808080808080)) == 0) {
+            i += sizeof eight;
+            continue;
+        }
         uint8_t lead = bytes.data[i++];
         if (lead < 0x80)
             continue;

@@ -12,6 +12,8 @@
 static size_t escape(uint8_t c, char out[7])
 {
     static const char short_names[] = "\bb\tt\nn\ff\rr\"\"\\\\";
+    if (c >= 0x20 && c != '"' && c != '\\')
+        return 0;
     for (const char *at = short_names; *at; at += 2) {
         if ((uint8_t)*at == c) {
             out[0] = '\\';
@@ -19,8 +21,6 @@ static size_t escape(uint8_t c, char out[7])
             return 2;
         }
     }
-    if (c >= 0x20)
-        return 0;
     return (size_t)snprintf(out, 7, "\\u%04x", c);
 }
 

@@ -10,20 +10,31 @@ void rd_json_free_p(json_t **value)
     json_decref(*value);
 }
 
+/* Where the string whose text begins at `at` has its closing quote: one behind an even number of backslashes. */
+static size_t string_end(rd_bytes text, size_t at)
+{
+    for (size_t start = at; at < text.size; at++) {
+        const uint8_t *quote = memchr(text.data + at, '"', text.size - at);
+        if (!quote)
+            return text.size;
+        at = (size_t)(quote - text.data);
+        size_t backslashes = 0;
+        while (at - backslashes > start && text.data[at - backslashes - 1] == '\\')
+            backslashes++;
+        if (backslashes % 2 == 0)
+            return at;
+    }
+    return text.size;
+}
+
 /* jansson recurses as deep as the text says: the depth is counted before it sees the text. */
 static bool is_within_depth(rd_bytes text, unsigned depth_max)
 {
     unsigned depth = 0;
-    bool is_in_string = false;
     for (size_t i = 0; i < text.size; i++) {
         uint8_t c = text.data[i];
-        if (is_in_string) {
-            if (c == '\\')
-                i++;
-            else if (c == '"')
-                is_in_string = false;
-        } else if (c == '"') {
-            is_in_string = true;
+        if (c == '"') {
+            i = string_end(text, i + 1);
         } else if (c == '{' || c == '[') {
             if (++depth > depth_max)
                 return false;
