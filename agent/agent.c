@@ -235,8 +235,8 @@ static int open_stores(agent_process *self, rd_err *err)
     RD_CLEANUP(rd_free_p) char *evidence = agent_state_path(&self->state, AGENT_DIR_EVIDENCE);
     RD_CLEANUP(rd_free_p) char *journal = agent_state_path(&self->state, AGENT_FILE_JOURNAL);
     uint64_t incarnation = (uint64_t)(rd_clock_wall_us(rd_clock_system()) / 1000000);
-    if (agent_blobs_open(blobs, options->blob_bytes, &self->blobs, err) < 0 ||
-        agent_blobs_open(evidence, EVIDENCE_BYTES, &self->evidence, err) < 0)
+    if (agent_blobs_open(blobs, options->blob_bytes, NULL, &self->blobs, err) < 0 ||
+        agent_blobs_open(evidence, EVIDENCE_BYTES, self->loop, &self->evidence, err) < 0)
         return -1;
     self->jobs = agent_jobs_new();
     self->reports = agent_reports_new(incarnation);

@@ -1,5 +1,6 @@
 #include "agent/blobs.h"
 
+#include "common/base/log.h"
 #include "common/base/mem.h"
 #include "common/base/table.h"
 #include "common/base/text.h"
@@ -14,8 +15,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define BLOB_MAX  ((size_t)8 << 20)
-#define COUNT_MAX 65536
+#define BLOB_MAX   ((size_t)8 << 20)
+#define COUNT_MAX  65536
+#define HOT_SIZE   ((size_t)2 << 20)   /* of all that is in memory */
+#define HOT_MAX    ((size_t)256 << 10) /* of one */
+#define WRITES_MAX 64                  /* under way; past that one is written before put returns */
 
 typedef struct blob {
     rd_digest digest;
@@ -23,12 +27,20 @@ typedef struct blob {
     uint64_t used; /* turn of the last use */
     unsigned pins;
     bool is_here;
+    bool is_hot;     /* content is kept */
+    bool is_written; /* or will not be */
+    rd_buf content;
+    struct blob *colder, *hotter;
 } blob;
 
 struct agent_blobs {
     char *dir;
     uint64_t size_max, size, turn;
     rd_table *table; /* raw digest → blob */
+    rd_loop *loop;   /* NULL: files are written at once */
+    blob *hottest, *coldest;
+    size_t hot_size;
+    unsigned writes;
 };
 
 static void path_of(const agent_blobs *blobs, const rd_digest *digest, char out[4096])
@@ -56,6 +68,39 @@ static blob *find_or_add(agent_blobs *blobs, const rd_digest *digest)
     return NULL;
 }
 
+/* ---- what is in memory ---- */
+
+static void cool(agent_blobs *blobs, blob *one)
+{
+    if (!one->is_hot)
+        return;
+    *(one->hotter ? &one->hotter->colder : &blobs->hottest) = one->colder;
+    *(one->colder ? &one->colder->hotter : &blobs->coldest) = one->hotter;
+    one->hotter = one->colder = NULL;
+    one->is_hot = false;
+    blobs->hot_size -= one->content.size;
+    rd_buf_done(&one->content);
+}
+
+static void warm(agent_blobs *blobs, blob *one, rd_bytes content)
+{
+    if (content.size > HOT_MAX)
+        return;
+    rd_buf copy = { 0 };
+    (void)rd_buf_append_bytes(&copy, content);
+    cool(blobs, one);
+    one->is_hot = true;
+    one->content = copy;
+    one->colder = blobs->hottest;
+    *(one->colder ? &one->colder->hotter : &blobs->coldest) = one;
+    blobs->hottest = one;
+    blobs->hot_size += content.size;
+    while (blobs->hot_size > HOT_SIZE && blobs->coldest->is_written)
+        cool(blobs, blobs->coldest);
+}
+
+/* ---- files ---- */
+
 static void forget_if_idle(agent_blobs *blobs, blob *one)
 {
     if (one->is_here || one->pins > 0)
@@ -73,6 +118,7 @@ static void remove_file(agent_blobs *blobs, blob *one)
         blobs->size -= one->size;
     one->is_here = false;
     one->size = 0;
+    cool(blobs, one);
     forget_if_idle(blobs, one);
 }
 
@@ -106,12 +152,12 @@ static void take_stock(agent_blobs *blobs, const char *name)
     blob *one = find_or_add(blobs, &digest);
     if (!one)
         return;
-    one->is_here = true;
+    one->is_here = one->is_written = true;
     one->size = (uint64_t)status.st_size;
     blobs->size += one->size;
 }
 
-int agent_blobs_open(const char *dir, uint64_t size_max, agent_blobs **ret, rd_err *err)
+int agent_blobs_open(const char *dir, uint64_t size_max, rd_loop *loop, agent_blobs **ret, rd_err *err)
 {
     if (mkdir(dir, 0700) < 0 && errno != EEXIST)
         return rd_err_set_errno(err, RD_E_IO, errno, "%s", dir);
@@ -121,6 +167,7 @@ int agent_blobs_open(const char *dir, uint64_t size_max, agent_blobs **ret, rd_e
     agent_blobs *blobs = rd_alloc(sizeof *blobs);
     blobs->dir = rd_strdup(dir);
     blobs->size_max = size_max;
+    blobs->loop = loop;
     blobs->table = rd_table_new(COUNT_MAX);
     for (const struct dirent *entry = readdir(folder); entry; entry = readdir(folder))
         take_stock(blobs, entry->d_name);
@@ -136,6 +183,8 @@ agent_blobs *agent_blobs_free(agent_blobs *blobs)
     size_t at = 0;
     rd_bytes key;
     void *value = NULL;
+    while (blobs->coldest)
+        cool(blobs, blobs->coldest);
     while (rd_table_next(blobs->table, &at, &key, &value))
         free(value);
     rd_table_free(blobs->table);
@@ -181,6 +230,46 @@ static int write_file(const char *path, rd_bytes content, rd_err *err)
     return rd_err_set_errno(err, number == ENOSPC ? RD_E_SPOOL_FULL : RD_E_IO, number, "%s", path);
 }
 
+typedef struct writing {
+    agent_blobs *blobs;
+    rd_digest digest;
+    char *path;
+    rd_buf content;
+    int outcome;
+    rd_err err;
+} writing;
+
+static void on_write(void *context)
+{
+    writing *job = context;
+    job->outcome = write_file(job->path, rd_buf_bytes(&job->content), &job->err);
+}
+
+/* What could not be written is served from memory for a while, and then is missing. */
+static void on_written(void *context, bool is_cancelled)
+{
+    writing *job = context;
+    if (job->outcome < 0 && !is_cancelled)
+        rd_log(RD_WARN, "blob_not_kept", RD_ERR(&job->err));
+    job->blobs->writes--;
+    find(job->blobs, &job->digest)->is_written = true;
+    agent_blobs_unpin(job->blobs, &job->digest);
+    free(job->path);
+    rd_buf_done(&job->content);
+    free(job);
+}
+
+/* Pinned meanwhile, so that no file comes back that was removed for room. */
+static void write_behind(agent_blobs *blobs, const rd_digest *digest, const char *path, rd_bytes content)
+{
+    writing *job = rd_alloc(sizeof *job);
+    *job = (writing){ .blobs = blobs, .digest = *digest, .path = rd_strdup(path), .err = RD_ERR_INIT };
+    (void)rd_buf_append_bytes(&job->content, content);
+    agent_blobs_pin(blobs, digest);
+    blobs->writes++;
+    rd_loop_work(blobs->loop, on_write, on_written, job);
+}
+
 int agent_blobs_put(agent_blobs *blobs, const rd_digest *digest, rd_bytes content, rd_err *err)
 {
     rd_digest actual;
@@ -193,7 +282,8 @@ int agent_blobs_put(agent_blobs *blobs, const rd_digest *digest, rd_bytes conten
         return 0;
     char path[4096];
     path_of(blobs, digest, path);
-    if (make_room(blobs, content.size, err) < 0 || write_file(path, content, err) < 0)
+    bool is_behind = blobs->loop && content.size <= HOT_MAX && blobs->writes < WRITES_MAX;
+    if (make_room(blobs, content.size, err) < 0 || (!is_behind && write_file(path, content, err) < 0))
         return -1;
     blob *one = find_or_add(blobs, digest);
     if (!one) {
@@ -201,9 +291,13 @@ int agent_blobs_put(agent_blobs *blobs, const rd_digest *digest, rd_bytes conten
         return rd_err_set(err, RD_E_SPOOL_FULL, "%s holds %d files", blobs->dir, COUNT_MAX);
     }
     one->is_here = true;
+    one->is_written = !is_behind;
     one->size = content.size;
     one->used = ++blobs->turn;
     blobs->size += content.size;
+    warm(blobs, one, content);
+    if (is_behind)
+        write_behind(blobs, digest, path, content);
     return 0;
 }
 
@@ -212,6 +306,12 @@ int agent_blobs_get(agent_blobs *blobs, const rd_digest *digest, rd_buf *out, rd
     blob *one = find(blobs, digest);
     if (!one || !one->is_here)
         return rd_err_set(err, RD_E_NOT_FOUND, "no such blob");
+    one->used = ++blobs->turn;
+    if (one->is_hot) {
+        *out = (rd_buf){ 0 };
+        (void)rd_buf_append_bytes(out, rd_buf_bytes(&one->content));
+        return 0;
+    }
     char path[4096];
     path_of(blobs, digest, path);
     rd_buf content = { 0 };
@@ -224,7 +324,7 @@ int agent_blobs_get(agent_blobs *blobs, const rd_digest *digest, rd_buf *out, rd
         remove_file(blobs, one);
         return rd_err_set(err, RD_E_NOT_FOUND, "the blob was damaged on disk and has been removed");
     }
-    one->used = ++blobs->turn;
+    warm(blobs, one, rd_buf_bytes(&content));
     *out = content;
     return 0;
 }

@@ -8,12 +8,12 @@
 
 #define BUNDLE_MAX ((size_t)40 << 10) /* evidence that a line has room for; larger is fetched by its digest */
 
-/* Evidence goes along with what it proves, so that a start waits for no round trip. */
+/* Evidence goes along with what is judged by it, so that a start waits for no round trip. */
 static bool write_report(agent_uplink *uplink, const agent_report *report, rd_buf *out)
 {
     RD_CLEANUP(rd_buf_done) rd_buf bundle = { 0 };
     rd_err err = RD_ERR_INIT; /* what is not here is not told, and missed by who fetches it */
-    if (report->has_evidence)
+    if (report->has_evidence && report->phase == RD_PHASE_SERVING)
         (void)!agent_blobs_get(uplink->config.evidence, &report->evidence, &bundle, &err);
     if (bundle.size > BUNDLE_MAX)
         rd_buf_clear(&bundle);

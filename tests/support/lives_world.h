@@ -268,8 +268,8 @@ static inline int setup(void **state)
     assert_non_null(mkdtemp(w->dir));
     (void)snprintf(w->evidence_dir, sizeof w->evidence_dir, "%s/evidence", w->dir);
     assert_int_equal(0, rd_loop_new(&w->loop, &err));
-    assert_int_equal(0, agent_blobs_open(w->dir, 100000, &w->blobs, &err));
-    assert_int_equal(0, agent_blobs_open(w->evidence_dir, 100000, &w->evidence, &err));
+    assert_int_equal(0, agent_blobs_open(w->dir, 100000, NULL, &w->blobs, &err));
+    assert_int_equal(0, agent_blobs_open(w->evidence_dir, 100000, NULL, &w->evidence, &err));
     w->ops.describe = describe;
     w->launcher = (agent_launcher){ .ops = &w->ops };
     *state = w;

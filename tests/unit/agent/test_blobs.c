@@ -24,7 +24,7 @@ static int setup(void **state)
     rd_err err = RD_ERR_INIT;
     (void)snprintf(w->dir, sizeof w->dir, "/tmp/test-blobs-XXXXXX");
     assert_non_null(mkdtemp(w->dir));
-    assert_int_equal(0, agent_blobs_open(w->dir, 1000, &w->blobs, &err));
+    assert_int_equal(0, agent_blobs_open(w->dir, 1000, NULL, &w->blobs, &err));
     *state = w;
     return 0;
 }
@@ -128,7 +128,7 @@ static void test_reopened_and_damaged(void **state)
     assert_int_equal(0, rd_file_write_atomic(path, "short", 5, 0600, &err));
     assert_int_equal(0, rd_file_write_atomic(junk, "half", 4, 0600, &err));
     agent_blobs_free(w->blobs);
-    assert_int_equal(0, agent_blobs_open(w->dir, 1000, &w->blobs, &err));
+    assert_int_equal(0, agent_blobs_open(w->dir, 1000, NULL, &w->blobs, &err));
     assert_int_equal(305, agent_blobs_size(w->blobs));
     assert_int_not_equal(0, access(junk, F_OK));
     assert_int_equal(0, agent_blobs_get(w->blobs, &a, &content, &err));
@@ -139,14 +139,74 @@ static void test_reopened_and_damaged(void **state)
     assert_int_not_equal(0, access(path, F_OK));
 }
 
+/* Written behind: there at once, from memory, and on disk when the loop has run; damage of the file is not seen while
+ * the content is in memory. */
+static void test_written_behind(void **state)
+{
+    world *w = *state;
+    rd_err err = RD_ERR_INIT;
+    rd_buf content = { 0 };
+    rd_loop *loop = NULL;
+    agent_blobs_free(w->blobs);
+    assert_int_equal(0, rd_loop_new(&loop, &err));
+    assert_int_equal(0, agent_blobs_open(w->dir, 1000, loop, &w->blobs, &err));
+    rd_digest a = put(w, 1, 300);
+    char hex[65], path[160];
+    rd_hex_encode(RD_BYTES_ARRAY(a.b), hex);
+    (void)snprintf(path, sizeof path, "%s/%s", w->dir, hex);
+    assert_true(agent_blobs_has(w->blobs, &a));
+    assert_int_equal(0, agent_blobs_get(w->blobs, &a, &content, &err));
+    assert_int_equal(300, content.size);
+    rd_buf_done(&content);
+    rd_digest b = put(w, 2, 400);
+    uint8_t more[1024];
+    rd_digest c = blob_of(3, 400, more);
+    /* What is being written is not removed for room. */
+    assert_int_equal(-1, agent_blobs_put(w->blobs, &c, rd_bytes_of(more, 400), &err));
+    assert_int_equal(RD_E_SPOOL_FULL, err.code);
+    rd_loop_free(loop);
+    assert_int_equal(0, access(path, F_OK));
+    agent_blobs_free(w->blobs);
+    assert_int_equal(0, agent_blobs_open(w->dir, 1000, NULL, &w->blobs, &err));
+    assert_int_equal(700, agent_blobs_size(w->blobs));
+    assert_int_equal(0, agent_blobs_get(w->blobs, &b, &content, &err));
+    rd_buf_done(&content);
+    assert_int_equal(0, unlink(path));
+    assert_int_equal(-1, agent_blobs_get(w->blobs, &a, &content, &err));
+}
+
+/* More than memory holds: read from their files, whole. */
+static void test_more_than_memory(void **state)
+{
+    world *w = *state;
+    rd_err err = RD_ERR_INIT;
+    rd_digest digests[12];
+    size_t size = (size_t)256 << 10;
+    uint8_t *bytes = rd_alloc(size);
+    agent_blobs_free(w->blobs);
+    assert_int_equal(0, agent_blobs_open(w->dir, size * 12, NULL, &w->blobs, &err));
+    for (uint8_t i = 0; i < 12; i++) {
+        memset(bytes, i, size);
+        rd_sha256(rd_bytes_of(bytes, size), digests[i].b);
+        assert_int_equal(0, agent_blobs_put(w->blobs, &digests[i], rd_bytes_of(bytes, size), &err));
+    }
+    for (uint8_t i = 0; i < 12; i++) {
+        rd_buf content = { 0 };
+        assert_int_equal(0, agent_blobs_get(w->blobs, &digests[i], &content, &err));
+        assert_int_equal(size, content.size);
+        assert_int_equal(i, content.data[size - 1]);
+        rd_buf_done(&content);
+    }
+    free(bytes);
+}
+
 int main(void)
 {
 #define ROW(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
     const struct CMUnitTest tests[] = {
-        ROW(test_put_and_get),
-        ROW(test_room_is_made_by_least_use),
-        ROW(test_pin_before_arrival),
-        ROW(test_reopened_and_damaged),
+        ROW(test_put_and_get),        ROW(test_room_is_made_by_least_use),
+        ROW(test_pin_before_arrival), ROW(test_reopened_and_damaged),
+        ROW(test_written_behind),     ROW(test_more_than_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -52,7 +52,7 @@ static int setup(void **state)
     rd_err err = RD_ERR_INIT;
     (void)snprintf(w->dir, sizeof w->dir, "/tmp/test-chain-XXXXXX");
     assert_non_null(mkdtemp(w->dir));
-    assert_int_equal(0, agent_blobs_open(w->dir, 1 << 20, &w->blobs, &err));
+    assert_int_equal(0, agent_blobs_open(w->dir, 1 << 20, NULL, &w->blobs, &err));
     w->chain = agent_chain_new();
     make(&w->app, &(test_app_spec){ .source = "export default 1" });
     make(&w->other, &(test_app_spec){ .source = "export default 2" });

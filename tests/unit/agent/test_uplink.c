@@ -144,9 +144,9 @@ static void start_agent(world *w)
                                            .on_failed = on_failed };
     assert_int_equal(0, agent_journal_open(w->loop, &journal, &w->journal, &err));
     (void)snprintf(path, sizeof path, "%s/blobs", w->dir);
-    assert_int_equal(0, agent_blobs_open(path, 1 << 20, &w->blobs, &err));
+    assert_int_equal(0, agent_blobs_open(path, 1 << 20, NULL, &w->blobs, &err));
     (void)snprintf(path, sizeof path, "%s/evidence", w->dir);
-    assert_int_equal(0, agent_blobs_open(path, 1 << 20, &w->evidence, &err));
+    assert_int_equal(0, agent_blobs_open(path, 1 << 20, NULL, &w->evidence, &err));
     w->ops.describe = describe;
     w->launcher.ops = &w->ops;
     const agent_instances_config instances = { .loop = w->loop,
