@@ -10,6 +10,7 @@
 #include <string.h>
 
 #define INSTANCES_MAX 65536
+#define WAITING_MAX   256 /* connections to an instance that starts */
 
 /* ---- lives ---- */
 
@@ -196,6 +197,7 @@ void agent_instances_adopt(agent_instances *all, agent_enclave *enclave)
     bool is_serving = agent_enclave_get_state(enclave) == AGENT_ENCLAVE_SERVING;
     bool is_draining = agent_enclave_get_state(enclave) == AGENT_ENCLAVE_DRAINING;
     one->state = is_serving ? LIFE_SERVING : is_draining ? LIFE_DRAINING : LIFE_STARTING;
+    one->splices.waits = one->state == LIFE_STARTING;
     rd_timer_start(one->timer, is_draining ? all->config.drain_timeout_us : LIFE_START_WAIT_US, 0);
     rd_log(RD_INFO, "instance_adopted", RD_STR("instance", one->job.instance_text), RD_U64("epoch", one->job.epoch),
            RD_STR("state", agent_enclave_state_name(agent_enclave_get_state(enclave))));
@@ -288,7 +290,8 @@ int agent_instances_route(agent_instances *all, const char *instance, uint64_t e
     if (!one || one->job.epoch != epoch || one->state == LIFE_ENDED)
         return rd_err_set(err, RD_E_EPOCH_STALE, "%.40s is not here under epoch %llu", instance,
                           (unsigned long long)epoch);
-    if (one->state != LIFE_SERVING || one->job.want != RD_WANT_RUN)
+    bool is_taking = one->state == LIFE_SERVING || (one->state == LIFE_STARTING && one->splices.count < WAITING_MAX);
+    if (!is_taking || one->job.want != RD_WANT_RUN)
         return rd_err_set(err, RD_E_DRAINING, "%s takes nothing new", instance);
     *ret_socket = agent_enclave_socket(one->enclave);
     *ret_splices = &one->splices;

@@ -55,7 +55,8 @@ void agent_instances_blob_arrived(agent_instances *instances);
 void agent_instances_needs(agent_instances *instances, json_t *array);
 /* [{"instance","epoch","phase"}] of those that have not ended. */
 void agent_instances_inventory(agent_instances *instances, json_t *array);
-/* Where bytes for a lease go. EPOCH_STALE: not the newest or unknown; DRAINING: not serving. */
+/* Where bytes for a lease go; of one that starts the splices wait. EPOCH_STALE: not the newest or unknown; DRAINING: it
+ * takes nothing new. */
 int agent_instances_route(agent_instances *instances, const char *instance, uint64_t epoch, const char **ret_socket,
                           agent_splices **ret_splices, rd_err *err) RD_NODISCARD;
 /* Fresh status evidence, to come as a report of phase serving. */

@@ -218,6 +218,7 @@ static void act_specialise(life *one)
 {
     rd_err err = RD_ERR_INIT;
     one->ticket = 0;
+    one->splices.waits = true;
     life_report(one, RD_PHASE_LAUNCHING, "", "");
     if (specialise(one, &err) == 0) {
         (void)RD_FP(AGENT_AFTER_LAUNCH);
@@ -246,6 +247,7 @@ void life_say_serving(life *one)
 static void act_serving(life *one)
 {
     rd_timer_stop(one->timer);
+    agent_splices_begin(&one->splices);
     pin_blobs(one, false); /* the enclave has its copy */
     life_say_serving(one);
 }

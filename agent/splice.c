@@ -12,7 +12,8 @@
 struct agent_splice {
     uint32_t magic;
     agent_splice *next, *previous;
-    agent_splices *list; /* NULL: cut off */
+    agent_splices *list;     /* NULL: cut off */
+    const char *socket_path; /* while it waits */
     rd_splice splice;
     uv_pipe_t socket;
     uv_connect_t connect;
@@ -96,6 +97,12 @@ static void on_connected(uv_connect_t *request, int status)
     rd_splice_start(&splice->splice);
 }
 
+static void begin(agent_splice *splice)
+{
+    const char *path = RD_TAKE(splice->socket_path);
+    uv_pipe_connect(&splice->connect, &splice->socket, path, on_connected);
+}
+
 void agent_splice_open(rd_loop *loop, rd_link_stream *stream, const char *socket_path, agent_splices *list)
 {
     agent_splice *splice = rd_alloc(sizeof *splice);
@@ -104,6 +111,7 @@ void agent_splice_open(rd_loop *loop, rd_link_stream *stream, const char *socket
         .socket = (uv_stream_t *)&splice->socket, .stream = stream, .buffer = &list->buffer, .on_end = on_end
     };
     splice->list = list;
+    splice->socket_path = socket_path;
     splice->next = list->head;
     if (list->head)
         list->head->previous = splice;
@@ -113,7 +121,19 @@ void agent_splice_open(rd_loop *loop, rd_link_stream *stream, const char *socket
     splice->socket.data = &splice->splice;
     splice->connect.data = splice;
     rd_link_on_abandoned(stream, on_abandoned, splice);
-    uv_pipe_connect(&splice->connect, &splice->socket, socket_path, on_connected);
+    if (!list->waits)
+        begin(splice);
+}
+
+void agent_splices_begin(agent_splices *list)
+{
+    agent_splice *last = list->head;
+    list->waits = false;
+    while (last && last->next)
+        last = last->next;
+    for (agent_splice *splice = last; splice; splice = splice->previous)
+        if (splice->socket_path)
+            begin(splice);
 }
 
 void agent_splices_cut(agent_splices *list)

@@ -170,19 +170,18 @@ static bool ask_again(api_agent_event *event, rd_code code, const char *text)
     return true;
 }
 
-/* The lease was live a moment ago, and the instance has proved itself: who waits for it need not wait for the disk. */
-static void offer(api_agent_event *event, const api_host_lease *lease, const api_verdict *verdict)
+bool api_events_offer(api_host_link *host, const api_host_lease *lease, int64_t valid_until_us)
 {
-    const api_agents *agents = event->host->agents;
+    const api_agents *agents = host->agents;
     if (lease->phase == RD_PHASE_SERVING || lease->want != RD_WANT_RUN || !lease->is_live)
-        return;
+        return false;
     const api_target_row row = { .instance = lease->instance,
                                  .epoch = lease->epoch,
-                                 .host = event->host->host,
+                                 .host = host->host,
                                  .replica = agents->options.replica,
                                  .release = lease->release,
-                                 .valid_until_us = verdict->valid_until_us };
-    event->is_offered = agents->options.on_proved(agents->options.context, &lease->app, &row);
+                                 .valid_until_us = valid_until_us };
+    return agents->options.on_proved(agents->options.context, &lease->app, &row);
 }
 
 static void accept_event(api_agent_event *event, api_verdict *verdict)
@@ -195,7 +194,7 @@ static void accept_event(api_agent_event *event, api_verdict *verdict)
             verdict->verified_at_us + RD_MAX((verdict->valid_until_us - verdict->verified_at_us) / 2, (int64_t)1000000);
         if (lease->phase == RD_PHASE_SERVING) /* renewed: the commit brings no change of phase that would tell */
             host->agents->options.on_app(host->agents->options.context, &lease->app);
-        offer(event, lease, verdict);
+        event->is_offered = api_events_offer(host, lease, verdict->valid_until_us);
     }
     submit(event, verdict);
 }
@@ -234,27 +233,48 @@ static void on_verdict(void *context, api_verdict *verdict, const rd_err *err)
     api_host_release(host);
 }
 
-static void judge(api_agent_event *event, rd_bytes body)
+/* bundle is taken. */
+static void judge(api_agent_event *event, rd_buf *bundle)
 {
     api_host_link *host = event->host;
     rd_digest digest;
-    rd_sha256(body, digest.b);
+    rd_sha256(rd_buf_bytes(bundle), digest.b);
     if (!rd_digest_equal(&digest, &event->evidence)) {
         const char *text = "the bytes do not have the digest that the event names";
+        rd_buf_done(bundle);
         host->evidence_in_flight--;
         refuse_event(event, verdict_without_evidence(event, RD_E_DIGEST_MISMATCH, text), RD_E_DIGEST_MISMATCH, text);
         return;
     }
-    rd_buf bundle;
-    rd_buf_init(&bundle, RD_EVIDENCE_SIZE_MAX);
-    (void)rd_buf_append_bytes(&bundle, body);
     rd_err err = RD_ERR_INIT;
     api_host_hold(host);
     if (api_believe_check(host->agents->options.believe, &host->host, &event->report.instance, event->report.epoch,
-                          &bundle, on_verdict, event, &err) < 0) {
-        rd_buf_done(&bundle);
+                          bundle, on_verdict, event, &err) < 0) {
+        rd_buf_done(bundle);
         on_verdict(event, NULL, &err);
     }
+}
+
+static void on_judging(void *context)
+{
+    api_agent_event *event = context;
+    api_host_link *host = event->host;
+    if (host->link) {
+        judge(event, &event->bundle);
+    } else {
+        rd_buf_done(&event->bundle);
+        host->evidence_in_flight--;
+    }
+    api_host_release(host);
+}
+
+/* Behind what else this turn has read: an answer that a caller waits for came with it. */
+static void judge_soon(api_agent_event *event, rd_buf *bundle)
+{
+    event->bundle = *bundle;
+    *bundle = (rd_buf){ 0 };
+    api_host_hold(event->host);
+    rd_loop_defer(event->host->agents->options.loop, on_judging, event);
 }
 
 static void on_evidence(void *context, int status, rd_bytes body, const rd_err *error)
@@ -271,7 +291,10 @@ static void on_evidence(void *context, int status, rd_bytes body, const rd_err *
             refuse_event(event, verdict_without_evidence(event, code, text), code, text);
         start_evidence(host);
     } else {
-        judge(event, body);
+        rd_buf bundle;
+        rd_buf_init(&bundle, RD_EVIDENCE_SIZE_MAX);
+        (void)rd_buf_append_bytes(&bundle, body);
+        judge(event, &bundle);
         start_evidence(host);
     }
     api_host_release(host);
@@ -410,7 +433,7 @@ static api_agent_event *event_new(api_host_link *host, const api_event_line *lin
     return event;
 }
 
-static void take_event(api_host_link *host, const api_event_line *line)
+static void take_event(api_host_link *host, api_event_line *line)
 {
     api_agent_event *event = event_new(host, line);
     if (event->report.phase != RD_PHASE_SERVING) {
@@ -430,7 +453,7 @@ static void take_event(api_host_link *host, const api_event_line *line)
         return;
     }
     begin_evidence(event);
-    judge(event, rd_buf_bytes(&line->bundle));
+    judge_soon(event, &line->bundle);
 }
 
 static bool on_line(rd_link_stream *stream, void *context, rd_bytes bytes)
@@ -478,6 +501,7 @@ void api_events_free(api_host_link *host)
     api_agent_event *next;
     for (api_agent_event *event = host->first_event; event; event = next) {
         next = event->next;
+        rd_buf_done(&event->bundle);
         free(event);
     }
 }

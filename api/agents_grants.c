@@ -17,6 +17,7 @@
 #define RETRY_MAX_S    30u
 #define TICKET_TERM_US ((int64_t)10 * 60 * 1000000)
 #define ANSWER_TRIES_S 20000000
+#define LEAD_TERM_US   ((int64_t)30 * 1000000) /* for the plane's own verdict to follow */
 
 /* What the key service is sent beside the evidence: the documents that the statement names, the sealed secrets, and the
  * newest head where it is another one, so that what was withdrawn gets nothing more. */
@@ -255,6 +256,14 @@ static void ask_for_evidence(want *w)
     api_host_release(host);
 }
 
+/* The owner's own key service has judged its evidence: who waits for it is led there beside the grant, and waits at the
+ * agent while it starts. The plane's own verdict follows, and has the last word. */
+static void lead(api_host_link *host, const api_host_lease *lease)
+{
+    if (lease)
+        (void)api_events_offer(host, lease, api_agents_wall_us(host->agents) + LEAD_TERM_US);
+}
+
 static void on_granted(void *context, rd_bytes payload, const rd_err *error)
 {
     want *w = context;
@@ -272,6 +281,7 @@ static void on_granted(void *context, rd_bytes payload, const rd_err *error)
         w->host->agents->grants++;
         if (lease)
             lease->grant_nonces = 0;
+        lead(w->host, lease);
         tell(w, "PUT", "grants", payload, true);
     } else if (error->code == RD_E_KMS_NONCE && lease && lease->grant_nonces++ < NONCES_A_LEASE) {
         ask_for_evidence(w);

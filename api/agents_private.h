@@ -69,6 +69,7 @@ typedef struct api_agent_event {
     uint64_t seq;
     bool has_evidence;
     bool is_unjudged; /* its evidence was not judged yet */
+    rd_buf bundle;    /* until it is judged */
     bool is_offered;  /* callers may have been led to the instance ahead of the commit */
     rd_digest evidence;
     api_report report;
@@ -210,6 +211,9 @@ void api_jobs_need(api_host_link *host, const rd_digest *digests, size_t count);
 void api_events_begin(api_host_link *host);
 void api_events_second(api_host_link *host);
 void api_events_free(api_host_link *host);
+/* The lease was live a moment ago, and the instance has proved itself: who waits for it need not wait for what is
+ * written of it. valid_until_us: wall clock, of what it proved. False: nobody may be led. */
+bool api_events_offer(api_host_link *host, const api_host_lease *lease, int64_t valid_until_us);
 /* POST /evidence-requests with a fresh nonce. */
 void api_events_ask(api_host_link *host, api_host_lease *lease);
 

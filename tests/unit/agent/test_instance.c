@@ -25,12 +25,18 @@ static void test_whole_life(void **state)
     put_blobs(w);
     assert_int_equal(1, enclave->specialised);
     expect(w, "launching");
+    /* While it starts, connections wait: so many and no more. */
+    assert_int_equal(0, agent_instances_route(w->all, INSTANCE, 3, &socket, &splices, &err));
+    assert_true(splices->waits);
+    splices->count = 256;
     assert_int_equal(-1, agent_instances_route(w->all, INSTANCE, 3, &socket, &splices, &err));
     assert_int_equal(RD_E_DRAINING, err.code);
+    splices->count = 0;
     serve(enclave);
     expect(w, "attesting serving");
     assert_true(w->last_has_evidence);
     assert_int_equal(0, agent_instances_route(w->all, INSTANCE, 3, &socket, &splices, &err));
+    assert_false(splices->waits);
     assert_string_equal("/run/x.sock", socket);
     assert_int_equal(-1, agent_instances_route(w->all, INSTANCE, 2, &socket, &splices, &err));
     assert_int_equal(RD_E_EPOCH_STALE, err.code);

@@ -348,15 +348,44 @@ static void test_endings(void **state)
     WAIT(w, w->has_peer_end && w->splices.count == 0);
 }
 
+/* While the instance starts, pipes wait, and what they carry with them; who leaves is forgotten, and when it does not
+ * come up they are refused as if nothing had been sent. */
+static void test_waiting_for_the_instance(void **state)
+{
+    world *w = *state;
+    rd_err err = RD_ERR_INIT;
+    w->splices.waits = true;
+    open_pipe(w);
+    assert_int_equal(0, rd_link_stream_write(w->pipe, RD_BYTES_LIT("early"), &err));
+    WAIT(w, w->splices.count == 1);
+    rd_link_stream_reset(w->pipe, true);
+    WAIT(w, w->splices.count == 0);
+
+    open_pipe(w);
+    WAIT(w, w->splices.count == 1);
+    agent_splices_cut(&w->splices);
+    WAIT(w, w->closed == 1);
+    assert_int_equal(503, w->status);
+
+    open_pipe(w);
+    assert_int_equal(0, rd_link_stream_write(w->pipe, RD_BYTES_LIT("early"), &err));
+    WAIT(w, w->splices.count == 1);
+    turns(w, 3);
+    assert_int_equal(0, w->status);
+    listen_at(w);
+    agent_splices_begin(&w->splices);
+    WAIT(w, w->status == 200 && w->heard == 5);
+    assert_false(w->splices.waits);
+}
+
 int main(void)
 {
     (void)signal(SIGPIPE, SIG_IGN); /* as the programs do: a peer that is gone is an error of its write */
 #define ROW(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
     const struct CMUnitTest tests[] = {
-        ROW(test_both_ways_and_half_close),
-        ROW(test_instance_that_does_not_read),
-        ROW(test_plane_that_does_not_read),
-        ROW(test_endings),
+        ROW(test_both_ways_and_half_close), ROW(test_instance_that_does_not_read),
+        ROW(test_plane_that_does_not_read), ROW(test_endings),
+        ROW(test_waiting_for_the_instance),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
