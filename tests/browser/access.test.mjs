@@ -10,7 +10,7 @@ before(async () => {
   stack = await Stack.start({ hosts: 1, kms: true });
   browser = await launch();
   page = await open(browser, stack.api);
-}, { timeout: 120000 });
+}, { timeout: 180000 });
 after(async () => { await browser?.close(); await stack?.close(); });
 
 const LOOKS = [["light", 1440], ["dark", 1440], ["light", 320], ["dark", 320]];
@@ -27,7 +27,7 @@ async function inEveryLook(name) {
   assert.deepEqual(wrong, []);
 }
 
-test("sign-in and empty pages", { timeout: 120000 }, async () => {
+test("sign-in and empty pages", { timeout: 180000 }, async () => {
   await page.goto(`${stack.api}/login`);
   await inEveryLook("sign-in");
   await page.fill("#token", "rdt_wrong");
@@ -77,7 +77,7 @@ test("every page", { timeout: 280000 }, async (t) => {
   assertClean(page);
 });
 
-test("by keyboard alone: in, deploy, find, menu", { timeout: 90000 }, async () => {
+test("by keyboard alone: in, deploy, find, menu", { timeout: 180000 }, async () => {
   const own = await open(browser, stack.api, { reducedMotion: "reduce" });
   const press = async (...keys) => { for (const key of keys) await own.keyboard.press(key); };
   const focus = () => own.evaluate(() => { const at = document.activeElement; return at === document.body ? "" : (at.id || at.getAttribute("aria-label") || at.textContent).trim(); });

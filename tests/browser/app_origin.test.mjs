@@ -38,10 +38,10 @@ before(async () => {
   host = `http://${id.replace("_", "-")}.localhost:${stack.ports.apps}`;
   browser = await launch();
   dashboard = await open(browser, stack.api);
-}, { timeout: 120000 });
+}, { timeout: 180000 });
 after(async () => { await browser?.close(); await stack?.close(); });
 
-test("R15: an app's page acts for nobody at the dashboard", { timeout: 120000 }, async () => {
+test("R15: an app's page acts for nobody at the dashboard", { timeout: 180000 }, async () => {
   await signIn(dashboard, stack.token);
   const context = dashboard.context(), session = await context.cookies(stack.api);
   assert.equal(session.length, 1);
@@ -60,7 +60,7 @@ test("R15: an app's page acts for nobody at the dashboard", { timeout: 120000 },
   assert.deepEqual(await dashboard.evaluate(async () => (await navigator.serviceWorker?.getRegistrations())?.length ?? 0), 0);
 });
 
-test("R15: what an app answers is never a page at the API's own origin", { timeout: 60000 }, async () => {
+test("R15: what an app answers is never a page at the API's own origin", { timeout: 180000 }, async () => {
   await visit(dashboard, `/invoke/${id}`);
   await dashboard.click("main form button[type=submit]");
   await dashboard.waitForSelector(".checks, .cols .note");

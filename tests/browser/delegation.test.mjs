@@ -14,7 +14,7 @@ before(async () => {
   browser = await launch();
   page = await open(browser, stack.api);
   await signIn(page, stack.token);
-}, { timeout: 120000 });
+}, { timeout: 180000 });
 after(async () => { await browser?.close(); await stack?.close(); });
 
 // Seen from the top: what lies beneath the bar while one scrolls is no small target.
@@ -31,12 +31,12 @@ async function deployInBrowser(word) {
   await page.click("text=Sign here and deploy");
 }
 
-test("without a delegation the wizard says whose signature it takes, and what else would do", { timeout: 60000 }, async () => {
+test("without a delegation the wizard says whose signature it takes, and what else would do", { timeout: 180000 }, async () => {
   await deployInBrowser("by nobody");
   await page.waitForSelector("text=have the owner delegate to this browser");
 });
 
-test("settings take the owner's delegation, refuse another's, and forget it", { timeout: 120000 }, async () => {
+test("settings take the owner's delegation, refuse another's, and forget it", { timeout: 180000 }, async () => {
   await visit(page, `/apps/${app}?tab=settings`);
   const command = await page.locator(".terminal:has-text('keys delegate')").textContent();
   const key = /keys delegate shared-work (\S+) --held-in browser/.exec(command)[1];
@@ -54,7 +54,7 @@ test("settings take the owner's delegation, refuse another's, and forget it", { 
   await accessible();
 });
 
-test("then the wizard signs, and everybody sees by whose right", { timeout: 120000 }, async () => {
+test("then the wizard signs, and everybody sees by whose right", { timeout: 180000 }, async () => {
   await deployInBrowser("by the browser");
   await page.waitForSelector("main h1:text-is('shared-work')");
   const [newest] = (await stack.rest("GET", `/v1/apps/${app}/heads`)).items, head = open64(newest.document), [signature] = newest.signatures;

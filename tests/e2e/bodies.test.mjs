@@ -23,7 +23,7 @@ before(async () => {
   stack = await Stack.start({ hosts: 1 });
   await stack.addApi(2);
   made = await stack.deploy("bodies", source, { limits: { request_bytes: 4 << 20, response_bytes: 4 << 20, time_ms: 20000 }, resources: { cpu_m: 1000 } });
-}, { timeout: 120000 });
+}, { timeout: 180000 });
 after(async () => { await stack?.close(); });
 
 // mulberry32: the same calls in every run.

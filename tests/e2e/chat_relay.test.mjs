@@ -31,7 +31,7 @@ before(async () => {
   writeFileSync(join(dir, "secrets.json"), JSON.stringify({ MODEL_KEY: "k3y" }));
   dev = spawn(join(BIN, "redoubt"), ["dev", dir, "--port", "0", "--secrets", join(dir, "secrets.json")], { stdio: ["ignore", "pipe", "ignore"] });
   url = String((await once(dev.stdout, "data"))[0]).trim();
-}, { timeout: 30000 });
+}, { timeout: 180000 });
 after(async () => {
   if (dev?.exitCode === null) { dev.kill(); await once(dev, "exit"); }
   model?.closeAllConnections();
@@ -46,7 +46,7 @@ async function ask(prompt) {
 }
 const event = (word) => `data: ${JSON.stringify({ choices: [{ delta: { content: word } }] })}\n\n`;
 
-test("words come one by one, over events cut anywhere, and end with the model's", { timeout: 30000 }, async () => {
+test("words come one by one, over events cut anywhere, and end with the model's", { timeout: 180000 }, async () => {
   const answer = once(model, "answer"), response = await ask("why?"), [stream] = await answer;
   assert.deepEqual(asked, { key: "Bearer k3y", body: { model: "m", stream: true, messages: [{ role: "user", content: "why?" }] } });
   for (const word of ["Because", " it's", " blue: \u{1f499}"]) {
@@ -59,14 +59,14 @@ test("words come one by one, over events cut anywhere, and end with the model's"
   for await (const more of response) assert.fail(String(more));
   assert.equal(response.complete, true);
 });
-test("what the model refuses, and what is no prompt, is said", { timeout: 30000 }, async () => {
+test("what the model refuses, and what is no prompt, is said", { timeout: 180000 }, async () => {
   for (const [prompt, status] of [["fail", 502], ["", 400], ["x".repeat(40000), 400]]) {
     const response = await ask(prompt);
     response.resume();
     assert.equal(response.statusCode, status);
   }
 });
-test("a caller who leaves ends the request to the model", { timeout: 30000 }, async () => {
+test("a caller who leaves ends the request to the model", { timeout: 180000 }, async () => {
   const answer = once(model, "answer"), response = await ask("why?"), [stream] = await answer;
   response.on("error", () => {});
   const closed = once(stream, "close");

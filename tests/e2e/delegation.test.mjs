@@ -17,7 +17,7 @@ before(async () => {
   assert.equal((await stack.cli("kms", "trust", await stack.kmsId(), "--yes")).code, 0);
   app = (await stack.deploy("daily", source("first"), { resources: { cpu_m: 1000 } })).app;
   worker = await holder("worker");
-}, { timeout: 120000 });
+}, { timeout: 180000 });
 after(() => stack?.close());
 
 // A machine with a key of its own: {key, with(...flags)}, which has the owner delegate and answers options for the command line.
@@ -69,7 +69,7 @@ test("a delegated key deploys, sets a secret and rolls back; callers see whose w
   await said("first sealed-word");
 });
 
-test("what the delegation does not give is refused before anything is sent", { timeout: 120000 }, async () => {
+test("what the delegation does not give is refused before anything is sent", { timeout: 180000 }, async () => {
   const secrets = await worker.with("--may", "head,secret");
   await refused(/delegation/, "deploy", write("third"), "--yes", secrets);
   const releases = await worker.with("--may", "head,release");
@@ -105,7 +105,7 @@ test("a delegation builds upon the owner's newest head; what the owner withdrew 
   assert.equal((await send(newest.signature.base)).status, 201);
 });
 
-test("a changed delegation, base or signature verifies nowhere", { timeout: 120000 }, async () => {
+test("a changed delegation, base or signature verifies nowhere", { timeout: 180000 }, async () => {
   const [newest] = await heads(), flip = (text, at) => text.slice(0, at) + (text[at] === "A" ? "B" : "A") + text.slice(at + 1);
   const document = (await stack.rest("GET", `/v1/apps/${app}/heads/current`)).document;
   const next = Buffer.from(JSON.stringify({ ...open64(document), seq: newest.seq + 1 })).toString("base64url");
@@ -124,7 +124,7 @@ test("a changed delegation, base or signature verifies nowhere", { timeout: 1200
   await assert.rejects(openSigned({ document, signatures: [newest.signature, newest.signature] }, "head-v1", genesis, app));
 });
 
-test("how long grants hold is the owner's, stays until he says otherwise, and reaches what runs", { timeout: 120000 }, async () => {
+test("how long grants hold is the owner's, stays until he says otherwise, and reaches what runs", { timeout: 180000 }, async () => {
   const by = await worker.with(), manifest = (limits) => writeFileSync(join(stack.dir, "src-daily", "redoubt.json"), JSON.stringify({ name: "daily", main: "index.js", plain: true, resources: { cpu_m: 1000 }, ...limits }));
   manifest({ limits: { grant_s: 900, grant_requests: 5000 } });
   await refused(/owners' to change/, "deploy", write("terms"), "--yes", by);

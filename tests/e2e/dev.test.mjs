@@ -27,7 +27,7 @@ before(async () => {
   dev.stderr.on("data", (text) => { said += text; });
   dev.stdout.on("data", (text) => { url ??= String(text).trim(); });
   await until("it listens", () => url);
-}, { timeout: 30000 });
+}, { timeout: 180000 });
 after(async () => {
   if (dev?.exitCode === null) { dev.kill(); await once(dev, "exit"); }
   server?.close();
@@ -105,7 +105,7 @@ const raw = async (lines, path = "/") => { // a socket and the head of its answe
   await until("the head is there", () => got.includes("\r\n\r\n") || socket.destroyed);
   return { socket, closed, text: () => got };
 };
-test("WebSockets are events here, too: state, order, subprotocols, ends", { timeout: 60000 }, async () => {
+test("WebSockets are events here, too: state, order, subprotocols, ends", { timeout: 180000 }, async () => {
   write("index.js", `let calls = 0; export default { fetch: () => new Response("plain " + calls), websocket: {
     open(socket, request) {
       const { pathname } = new URL(request.url);

@@ -69,7 +69,7 @@ before(async () => {
     { host: `localhost:${at.main}`, private: true, ca }, { host: `127.0.0.1:${at.main}`, private: true, ca }, { host: `localhost:${at.undeclared}`, ca },
     { host: `localhost:${at.unknown_ca}`, private: true }, { host: `localhost:${at.other}`, private: true, ca }, { host: `http://localhost:${at.plain}`, private: true },
     { host: `127.0.0.1:${stack.ports.link}`, private: true, ca }, "no-such-name.invalid"] });
-}, { timeout: 120000 });
+}, { timeout: 180000 });
 after(async () => {
   for (const server of servers) { server.closeAllConnections(); server.close(); }
   await stack?.close();

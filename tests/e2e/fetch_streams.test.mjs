@@ -165,7 +165,7 @@ const say = async (app, path) => String(await rest(await call(app, path)));
 
 for (const [engine, skip] of Object.entries(flavours)) {
   for (const name of [engine, `${engine} dev`]) {
-    const check = (title, work) => test(`${name}: ${title}`, { skip, timeout: 60000 }, () => work(apps[name]));
+    const check = (title, work) => test(`${name}: ${title}`, { skip, timeout: 180000 }, () => work(apps[name]));
 
     check("an event stream goes through: each event is seen before the next exists", async (app) => {
       for (const [path, shape] of [["/proxy?/turns", (s) => s], ["/loud?/turns", (s) => s.toUpperCase()]]) {
@@ -252,7 +252,7 @@ for (const [engine, skip] of Object.entries(flavours)) {
   }
 }
 
-test("a slow origin ends with the call's time", { timeout: 60000 }, async () => {
+test("a slow origin ends with the call's time", { timeout: 180000 }, async () => {
   const egress = [{ host: `http://localhost:${origin.address().port}`, private: true }];
   const { app } = await stack.deploy("brief", source(origin.address().port, raw.address().port), { open: true, limits: { time_ms: 1500 }, resources: { cpu_m: 300 }, egress });
   const slow = { port: stack.ports.apps, host: app.replace("_", "-") + ".localhost" };

@@ -19,7 +19,7 @@ let stack, kms, app;
 before(async () => {
   stack = await Stack.start({ kms: true });
   kms = await stack.kmsId();
-}, { timeout: 120000 });
+}, { timeout: 180000 });
 after(async () => { await stack?.close(); });
 
 const ask = async (id = app) => {
@@ -28,7 +28,7 @@ const ask = async (id = app) => {
   return JSON.parse(answer.body);
 };
 
-test("an app without a key service works as before, and a key service counts once it is trusted", { timeout: 120000 }, async () => {
+test("an app without a key service works as before, and a key service counts once it is trusted", { timeout: 180000 }, async () => {
   const plain = await stack.deploy("plain", source("nothing"));
   const head = await stack.rest("GET", `/v1/apps/${plain.app}/heads/current`);
   assert.deepEqual([head.kms, head.secrets], [null, []]);
@@ -135,7 +135,7 @@ test("a plane that hides the trusted key service makes no code public, and a lis
   writeFileSync(list, kept);
 });
 
-test("nothing is sealed to an app of several owners that the plane names for us", { timeout: 60000 }, async () => {
+test("nothing is sealed to an app of several owners that the plane names for us", { timeout: 180000 }, async () => {
   const response = await fetch(`${stack.api}/v1/apps/${app}/genesis`, { headers: { authorization: "Bearer " + stack.token } });
   const genesis = await response.json();
   const other = generateKeyPairSync("ed25519").publicKey.export({ format: "jwk" }).x;

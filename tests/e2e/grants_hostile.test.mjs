@@ -21,7 +21,7 @@ before(async () => {
   kms = await stack.kmsId();
   const trusted = await stack.cli("kms", "trust", kms, "--yes");
   assert.equal(trusted.code, 0, trusted.stderr);
-}, { timeout: 120000 });
+}, { timeout: 180000 });
 after(async () => { await stack?.close(); });
 
 // An app whose owner this test is, so that it can sign what no command line would.
@@ -83,7 +83,7 @@ async function victims() {
   return victim;
 }
 
-test("R2: a plane that swaps genesis, evidence or seal key of the key service gets nothing that is sealed", { timeout: 120000 }, async () => {
+test("R2: a plane that swaps genesis, evidence or seal key of the key service gets nothing that is sealed", { timeout: 180000 }, async () => {
   const victim = await victims(), other = await stack.deploy("other", source);
   const relay = await HostileRelay.start(stack);
   const json = (answer, change) => { answer.body = Buffer.from(JSON.stringify({ ...JSON.parse(answer.body), ...change })); };
@@ -111,7 +111,7 @@ test("R2: a plane that swaps genesis, evidence or seal key of the key service ge
   await relay.close();
 });
 
-test("R68: another app's secret does not open in this one, nor under another name", { timeout: 120000 }, async () => {
+test("R68: another app's secret does not open in this one, nor under another name", { timeout: 180000 }, async () => {
   const { sealed } = await victims();
   for (const [label, list] of [["moved", [{ name: "A", version: 1, sealed: sealed.A }]], ["renamed", [{ name: "B", version: 1, sealed: sealed.A }]]]) {
     const thief = await App.make("thief-" + label);
@@ -123,7 +123,7 @@ test("R68: another app's secret does not open in this one, nor under another nam
   }
 });
 
-test("R4: a plane that swaps, drops or ages a secret behind the head gets no grant", { timeout: 120000 }, async () => {
+test("R4: a plane that swaps, drops or ages a secret behind the head gets no grant", { timeout: 180000 }, async () => {
   await victims();
   const set = (change) => sql(`SET session_replication_role = replica; ${change}`);
   const where = `app_id = (SELECT app_id FROM apps WHERE name = 'victim')`;
@@ -150,7 +150,7 @@ test("R4: a plane that swaps, drops or ages a secret behind the head gets no gra
   assert.equal(good.code, 0, good.stderr);
 });
 
-test("R4: a plane that brings an older head back gets no grant under it", { timeout: 120000 }, async () => {
+test("R4: a plane that brings an older head back gets no grant under it", { timeout: 180000 }, async () => {
   const app = await App.make("aged");
   await app.publish([]);
   const withdrawn = app.release;
@@ -166,7 +166,7 @@ test("R4: a plane that brings an older head back gets no grant under it", { time
   await app.stop();
 });
 
-test("R52: an app's rows altered behind its owner's signatures start nothing", { timeout: 120000 }, async () => {
+test("R52: an app's rows altered behind its owner's signatures start nothing", { timeout: 180000 }, async () => {
   const other = await App.make("unaltered", source + " // another");
   await other.publish([]);
   const flip = (column) => `${column} = set_byte(${column}, length(${column}) / 2, get_byte(${column}, length(${column}) / 2) # 1)`;

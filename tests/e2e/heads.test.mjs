@@ -23,7 +23,7 @@ before(async () => {
   stack = await Stack.start({ hosts: 1, apiFlags: ["--passthrough-listen", `127.0.0.1:${tlsPort}`] });
   const made = await stack.deploy("heads", source, { open: true, limits: { response_bytes: 1 << 20 }, resources: { cpu_m: 1000 } });
   name = made.app.replace("_", "-") + ".localhost";
-}, { timeout: 120000 });
+}, { timeout: 180000 });
 after(() => stack?.close());
 
 const ways = {
@@ -81,7 +81,7 @@ async function open(way) {
 }
 
 for (const way of ["the app's origin", "TLS that ends in the enclave"]) {
-  test(`${way}: HEAD says what GET would, without a body`, { timeout: 60000 }, async () => {
+  test(`${way}: HEAD says what GET would, without a body`, { timeout: 180000 }, async () => {
     const c = await open(way);
     for (const [path, size, status] of [["/whole?n=0", 0, 203], ["/whole?n=11", 11, 203], ["/whole?n=900000", 900000, 203]]) {
       c.send("HEAD", path);
@@ -101,7 +101,7 @@ for (const way of ["the app's origin", "TLS that ends in the enclave"]) {
     c.socket.destroy();
   });
 
-  test(`${way}: a refusal to HEAD has no body either`, { timeout: 60000 }, async () => {
+  test(`${way}: a refusal to HEAD has no body either`, { timeout: 180000 }, async () => {
     const c = await open(way);
     c.send("HEAD", "/throws");
     const { status, headers } = await c.head();
@@ -115,7 +115,7 @@ for (const way of ["the app's origin", "TLS that ends in the enclave"]) {
     c.socket.destroy();
   });
 
-  test(`${way}: nothing follows 204 and 304`, { timeout: 60000 }, async () => {
+  test(`${way}: nothing follows 204 and 304`, { timeout: 180000 }, async () => {
     const c = await open(way);
     for (const method of ["GET", "HEAD"]) {
       for (const status of [204, 304]) {
@@ -130,7 +130,7 @@ for (const way of ["the app's origin", "TLS that ends in the enclave"]) {
     c.socket.destroy();
   });
 
-  test(`${way}: requests that come at once are answered in turn`, { timeout: 60000 }, async () => {
+  test(`${way}: requests that come at once are answered in turn`, { timeout: 180000 }, async () => {
     const c = await open(way);
     for (let i = 0; i < 3; i++) c.send("HEAD", `/whole?n=${i + 1}`);
     c.send("GET", "/whole?n=4");
@@ -141,7 +141,7 @@ for (const way of ["the app's origin", "TLS that ends in the enclave"]) {
   });
 }
 
-test("the API's own: files, documents, and a stream of events, which ends the connection", { timeout: 60000 }, async () => {
+test("the API's own: files, documents, and a stream of events, which ends the connection", { timeout: 180000 }, async () => {
   const c = await open("the API");
   for (const path of ["/app.js", "/v1/apps", "/v1/nothing"]) {
     const whole = await fetch(stack.api + path, { headers: { authorization: "Bearer " + stack.token } });
@@ -155,7 +155,7 @@ test("the API's own: files, documents, and a stream of events, which ends the co
   await c.ends();
 });
 
-test("a refusal of the relay's own to HEAD has no body", { timeout: 60000 }, async () => {
+test("a refusal of the relay's own to HEAD has no body", { timeout: 180000 }, async () => {
   const c = await open("the app's origin");
   c.send("HEAD", "/", "Redoubt-Instance: none\r\n");
   assert.ok((await c.head()).status >= 400);
@@ -163,7 +163,7 @@ test("a refusal of the relay's own to HEAD has no body", { timeout: 60000 }, asy
   c.socket.destroy();
 });
 
-test("HEAD over HTTP/2: the length, and no data", { timeout: 60000 }, async () => {
+test("HEAD over HTTP/2: the length, and no data", { timeout: 180000 }, async () => {
   const socket = connectTls({ host: "127.0.0.1", port: tlsPort, servername: name, rejectUnauthorized: false, ALPNProtocols: ["h2"] });
   await once(socket, "secureConnect");
   const session = connectH2(`https://${name}`, { createConnection: () => socket });

@@ -30,7 +30,7 @@ before(async () => {
   if (missing) return;
   stack = await Stack.start({ hosts: 1, jsc: true });
   app = (await stack.deploy("fast", source, { engine: "jsc", env: { NAME: "value" }, limits: { time_ms: 1000, heap_bytes: 32 << 20 } })).app;
-}, { timeout: 120000 });
+}, { timeout: 180000 });
 after(async () => { await stack?.close(); });
 
 const text = async (path) => {
@@ -39,7 +39,7 @@ const text = async (path) => {
   return answer.body;
 };
 
-test("a host says which engines it has", { skip: missing, timeout: 60000 }, async () => {
+test("a host says which engines it has", { skip: missing, timeout: 180000 }, async () => {
   const [host] = (await stack.rest("GET", "/v1/hosts")).items;
   assert.deepEqual(host.engines, ["quickjs", "jsc"]);
   assert.match((await stack.cli("hosts", "show", host.id)).stdout, /engines.*quickjs.*jsc/s);
@@ -68,7 +68,7 @@ test("what is measured takes nothing from the environment it is started with", {
 
 const instances = async (name = "fast") => (await stack.json("status", name)).deployment.instances.map((one) => one.id + "." + one.epoch);
 
-test("garbage of a gigabyte is collected by a thread of the engine's, in its small heap", { skip: missing, timeout: 60000 }, async () => {
+test("garbage of a gigabyte is collected by a thread of the engine's, in its small heap", { skip: missing, timeout: 180000 }, async () => {
   const roomy = (await stack.deploy("garbage", source, { engine: "jsc", limits: { time_ms: 20000, heap_bytes: 32 << 20 } })).app;
   for (let n = 0; n < 2; n++) {
     const answer = await stack.invoke(roomy, "/garbage");
@@ -85,7 +85,7 @@ test("an endless loop ends at its limit, and the same instance serves the next r
   assert.deepEqual(await instances(), before);
 });
 
-test("a release may keep its machine: its requests are as fresh, and whoever looks is told", { skip: missing, timeout: 60000 }, async () => {
+test("a release may keep its machine: its requests are as fresh, and whoever looks is told", { skip: missing, timeout: 180000 }, async () => {
   const warm = (await stack.deploy("warm", source, { engine: "jsc", machine: "kept", env: { NAME: "value" }, limits: { time_ms: 1000, heap_bytes: 32 << 20 } })).app;
   const get = async (path) => (await stack.invoke(warm, path)).body;
   for (let n = 0; n < 20; n++) {
@@ -98,7 +98,7 @@ test("a release may keep its machine: its requests are as fresh, and whoever loo
   assert.equal((await stack.json("invoke", "warm", "--plain", "--path", "/intl")).verified, true);
 });
 
-test("a release may share its machine: its globals live on, a failure ends them, and whoever looks is told", { skip: missing, timeout: 60000 }, async () => {
+test("a release may share its machine: its globals live on, a failure ends them, and whoever looks is told", { skip: missing, timeout: 180000 }, async () => {
   const members = { engine: "jsc", machine: "shared", env: { NAME: "value" }, limits: { time_ms: 1000, heap_bytes: 32 << 20 } };
   const one = (await stack.deploy("shared", source, members)).app;
   const get = async (path) => (await stack.invoke(one, path)).body;

@@ -25,7 +25,7 @@ before(async () => {
   wires = join(stack.dir, "wires");
   callers = await Proxy.start({ port: 0, host: "127.0.0.1" }, { port: stack.ports.api, host: "127.0.0.1" }, join(wires, "callers"));
   assert.equal((await stack.cli("kms", "trust", await stack.kmsId(), "--yes")).code, 0);
-}, { timeout: 120000 });
+}, { timeout: 180000 });
 after(async () => { await callers?.close(); await stack?.close(); });
 
 const cli = async (...args) => {
@@ -57,7 +57,7 @@ test("a sealed call to sealed code that reads a secret", { timeout: 180000 }, as
   await until("the owner reads the log", async () => (await cli("logs", "marked")).stdout.includes(`${MARKS.log} ${MARKS.request}`));
 });
 
-test("the search finds what is there: in every process, in the database's files, on the wires", { timeout: 120000 }, () => {
+test("the search finds what is there: in every process, in the database's files, on the wires", { timeout: 180000 }, () => {
   const here = new Markers({ folder: stack.dir });
   for (const [name, pids] of processes())
     assert.deepEqual(here.memory(pids[0], name), [`folder in the memory of ${name}`]);

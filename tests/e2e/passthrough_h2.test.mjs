@@ -35,7 +35,7 @@ before(async () => {
   stack = await Stack.start({ hosts: 1, apiFlags: ["--passthrough-listen", `127.0.0.1:${port}`] });
   await stack.deploy("h2", source, settings);
   app = (await stack.rest("GET", "/v1/apps?name=h2")).items[0].id;
-}, { timeout: 120000 });
+}, { timeout: 180000 });
 after(() => stack?.close());
 
 const nameOf = (id) => `${id.replace("_", "-")}.localhost`;
@@ -66,7 +66,7 @@ function ask(session, path, { body, ...fields } = {}) {
 const text = (answer) => answer.body.toString();
 const alive = async (session) => assert.equal((await ask(session, "/alive")).status, 200);
 
-test("requests go to the function inside, with receipts, many at once on one connection", { timeout: 60000 }, async () => {
+test("requests go to the function inside, with receipts, many at once on one connection", { timeout: 180000 }, async () => {
   const session = await open();
   const answers = await Promise.all(Array.from({ length: 40 }, (_, i) => ask(session, `/at/${i}`, i % 2 ? { body: Buffer.alloc(i * 100, 1) } : {})));
   answers.forEach((answer, i) => {
@@ -86,7 +86,7 @@ test("requests go to the function inside, with receipts, many at once on one con
   session.close();
 });
 
-test("bodies come with and without their length, up to what the release allows", { timeout: 60000 }, async () => {
+test("bodies come with and without their length, up to what the release allows", { timeout: 180000 }, async () => {
   const session = await open();
   const whole = Buffer.alloc(1048576, 1);
   for (const fields of [{}, { "content-length": whole.length }]) {
@@ -104,7 +104,7 @@ test("bodies come with and without their length, up to what the release allows",
   session.close();
 });
 
-test("R6 I6 evidence over HTTP/2 is bound to the nonce and this very connection", { timeout: 60000 }, async () => {
+test("R6 I6 evidence over HTTP/2 is bound to the nonce and this very connection", { timeout: 180000 }, async () => {
   const seen = new Set();
   for (let i = 0; i < 2; i++) {
     const session = await open(), nonce = randomBytes(32).toString("base64url");
@@ -124,7 +124,7 @@ test("R6 I6 evidence over HTTP/2 is bound to the nonce and this very connection"
   assert.equal(seen.size, 2);
 });
 
-test("an answer that is a stream comes as it is made, its receipt behind it", { timeout: 60000 }, async () => {
+test("an answer that is a stream comes as it is made, its receipt behind it", { timeout: 180000 }, async () => {
   const session = await open();
   const answer = await ask(session, "/stream?n=10");
   assert.equal(answer.status, 200);
@@ -136,7 +136,7 @@ test("an answer that is a stream comes as it is made, its receipt behind it", { 
   session.close();
 });
 
-test("a sealed request inside is answered under its seal, whole and in chunks", { timeout: 60000 }, async () => {
+test("a sealed request inside is answered under its seal, whole and in chunks", { timeout: 180000 }, async () => {
   const session = await open();
   const keys = (await ask(session, `${OWN}ohttp-keys`)).body;
   const whole = await seal(keys, writeRequest({ path: "/sealed", host: "in.example", body: "12345" }));
@@ -159,25 +159,25 @@ test("a sealed request inside is answered under its seal, whole and in chunks", 
   session.close();
 });
 
-test("an answer that breaks off is reset, never ended", { timeout: 60000 }, async () => {
+test("an answer that breaks off is reset, never ended", { timeout: 180000 }, async () => {
   const session = await open();
   await assert.rejects(ask(session, "/broken"), /NGHTTP2_INTERNAL_ERROR/);
   await alive(session);
   session.close();
 });
 
-test("a stream that its caller resets ends, and the others go on", { timeout: 60000 }, async () => {
+test("a stream that its caller resets ends, and the others go on", { timeout: 180000 }, async () => {
   const session = await open();
   const stream = session.request({ ":path": "/stream?n=1000" });
   await once(stream, "data");
   const began = Date.now();
   stream.close(constants.NGHTTP2_CANCEL);
   await alive(session);
-  assert.ok(Date.now() - began < 5000, "the function did not run on for it");
+  assert.ok(Date.now() - began < 15000, "the function did not run on for it");
   session.close();
 });
 
-test("an instance that drains says so, and answers what it has", { timeout: 120000 }, async () => {
+test("an instance that drains says so, and answers what it has", { timeout: 180000 }, async () => {
   const session = await open();
   let code;
   session.on("goaway", (c) => { code = c; });
@@ -190,7 +190,7 @@ test("an instance that drains says so, and answers what it has", { timeout: 1200
   await until("the new release takes connections", () => open().then(async (next) => { await alive(next); next.close(); return true; }).catch(() => false), 60000);
 });
 
-test("curl and the command line agree on what they speak", { timeout: 60000 }, async () => {
+test("curl and the command line agree on what they speak", { timeout: 180000 }, async () => {
   const run = promisify(execFile);
   const curl = async (...flags) => (await run("curl", ["-sk", ...flags, "--connect-to", `::127.0.0.1:${port}`, `https://${nameOf(app)}/from-curl`, "-w", " %{http_version}"])).stdout;
   assert.equal(await curl("--http2"), `GET ${nameOf(app)}/from-curl 0 0 2`);
@@ -287,7 +287,7 @@ async function fetches(make) {
   return raw.end();
 }
 
-test("what costs a peer nothing is counted: resets, pings, settings, priorities, empty frames, updates, unknown frames", { timeout: 120000 }, async () => {
+test("what costs a peer nothing is counted: resets, pings, settings, priorities, empty frames, updates, unknown frames", { timeout: 180000 }, async () => {
   assert.equal(await floods((i) => Buffer.concat([get(2 * i + 1, "/rapid"), frame(RST, 0, 2 * i + 1, u32(8))])), CALM, "CVE-2023-44487");
   assert.equal(await floods(() => frame(PING, 1, 0, Buffer.alloc(8))), CALM);
   assert.equal(await floods((i) => frame(PRIORITY, 0, 2 * i + 1, Buffer.concat([u32(0), Buffer.from([1])]))), CALM);
@@ -305,7 +305,7 @@ test("what costs a peer nothing is counted: resets, pings, settings, priorities,
   }
 });
 
-test("CVE-2024-28182 a head without end is cut, and one that is too large is answered", { timeout: 60000 }, async () => {
+test("CVE-2024-28182 a head without end is cut, and one that is too large is answered", { timeout: 180000 }, async () => {
   const endless = await Raw.open();
   endless.send(frame(HEADERS, END_STREAM, 1, block()));
   for (let i = 0; i < 40 && !endless.isOver; i++) endless.send(frame(CONTINUATION, 0, 1, literal("x-more", "y".repeat(100))));
@@ -322,7 +322,7 @@ test("CVE-2024-28182 a head without end is cut, and one that is too large is ans
   session.close();
 });
 
-test("an HPACK bomb is refused without being unpacked", { timeout: 60000 }, async () => {
+test("an HPACK bomb is refused without being unpacked", { timeout: 180000 }, async () => {
   const raw = await Raw.open();
   // One entry of 4000 bytes in the table, then sixteen thousand references to it.
   const entry = Buffer.concat([Buffer.from([0x40, 1]), Buffer.from("b"), Buffer.from([127, ((3900 - 127) & 127) | 128, (3900 - 127) >> 7]), Buffer.alloc(3900, 98)]);
@@ -335,7 +335,7 @@ test("an HPACK bomb is refused without being unpacked", { timeout: 60000 }, asyn
   raw.socket.destroy();
 });
 
-test("a head that leaves no room for the salt is refused, not cut off", { timeout: 60000 }, async () => {
+test("a head that leaves no room for the salt is refused, not cut off", { timeout: 180000 }, async () => {
   const raw = await Raw.open(Buffer.from([0, 5, 0, 255, 255, 255]));
   const told = new Set();
   for (let i = 0; i < 14; i++) {
@@ -346,7 +346,7 @@ test("a head that leaves no room for the salt is refused, not cut off", { timeou
   raw.socket.destroy();
 });
 
-test("a body that comes whole and without its length is held to a small bound too", { timeout: 90000 }, async () => {
+test("a body that comes whole and without its length is held to a small bound too", { timeout: 180000 }, async () => {
   await stack.deploy("h2small", source, { ...settings, limits: { request_bytes: 1024 } });
   const small = (await stack.rest("GET", "/v1/apps?name=h2small")).items[0].id;
   await until("it is there", () => open({}, small).then((session) => session.close() ?? true).catch(() => false), 30000);
@@ -358,7 +358,7 @@ test("a body that comes whole and without its length is held to a small bound to
   raw.socket.destroy();
 });
 
-test("streams past what may be at once are refused, and can be asked again", { timeout: 60000 }, async () => {
+test("streams past what may be at once are refused, and can be asked again", { timeout: 180000 }, async () => {
   const raw = await Raw.open();
   for (let i = 0; i < 30; i++) raw.send(get(2 * i + 1, "/open", 0));
   await until("others are refused", () => raw.frames.filter((one) => one.type === RST && one.payload.readUInt32BE(0) === REFUSED).length === 14 || raw.isOver, 10000);
@@ -370,7 +370,7 @@ test("streams past what may be at once are refused, and can be asked again", { t
   raw.socket.destroy();
 });
 
-test("a caller who opens no window gets nothing and holds nobody up", { timeout: 90000 }, async () => {
+test("a caller who opens no window gets nothing and holds nobody up", { timeout: 180000 }, async () => {
   const raw = await Raw.open(Buffer.from([0, 4, 0, 0, 0, 0]));
   for (let i = 0; i < 8; i++) raw.send(get(2 * i + 1, "/big?n=100000"));
   await raw.wait(HEADERS, 15);
@@ -382,7 +382,7 @@ test("a caller who opens no window gets nothing and holds nobody up", { timeout:
   raw.socket.destroy();
 });
 
-test("what is no HTTP/2, or another's request, is refused", { timeout: 60000 }, async () => {
+test("what is no HTTP/2, or another's request, is refused", { timeout: 180000 }, async () => {
   const bad = async (...parts) => { const raw = await Raw.open(); raw.send(...parts); return raw; };
   assert.equal(await (await bad(frame(DATA, 0, 1, Buffer.from("x")))).end(), PROTOCOL, "a body without a head");
   assert.equal(await (await bad(get(2, "/"))).end(), PROTOCOL, "a stream of the server's");

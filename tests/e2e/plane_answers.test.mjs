@@ -29,16 +29,16 @@ test("a state that is reached answers at once, as does a version that is outdate
   assert.equal(etagOf(now), etagOf(await stack.request("GET", "/v1/deployments/" + deployment)), "the same resource, the same ETag");
 });
 
-test("a change answers the caller who waits, by an event and not by looking again and again", { timeout: 60000 }, async () => {
+test("a change answers the caller who waits, by an event and not by looking again and again", { timeout: 180000 }, async () => {
   const version = etagOf(await stack.request("GET", "/v1/deployments/" + deployment));
   const before_ = await looks();
-  const waiting = wait(`?version=${version}&timeout_s=10`);
+  const waiting = wait(`?version=${version}&timeout_s=60`);
   await until("it waits", async () => (await looks()) > before_);
   const next = await stack.rest("POST", `/v1/apps/${app}/deployments`, { kind: "scale", min: 2, max: 2 });
   const answer = await waiting;
   assert.equal(answer.status, 200);
   assert.notEqual(etagOf(answer), version);
-  const settled = await wait("?timeout_s=30", next.id);
+  const settled = await wait("?timeout_s=60", next.id);
   assert.equal(settled.body.state, "healthy");
   assert.equal(settled.body.instances.filter((one) => one.serving).length, 1, "one is new; the other is of the deployment before");
   assert.ok(await looks() - before_ < 40, "looks follow events");
@@ -60,10 +60,10 @@ test("when the time is up it is answered as it stands; what is asked wrongly is 
   assert.equal((await stack.request("GET", `/v1/deployments/${deployment}/wait`, undefined, { authorization: "Bearer " + foreign.token })).status, 404);
 });
 
-test("one organisation's waits are bounded, others' are not touched; who leaves is forgotten when the time is over", { timeout: 60000 }, async () => {
+test("one organisation's waits are bounded, others' are not touched; who leaves is forgotten when the time is over", { timeout: 180000 }, async () => {
   const waiting = async () => Number(/redoubt_waits (\d+)/.exec((await stack.request("GET", "/metrics")).body)[1]);
   const leave = new AbortController();
-  const path = `${stack.api}/v1/deployments/${deployment}/wait?state=failed&timeout_s=10`;
+  const path = `${stack.api}/v1/deployments/${deployment}/wait?state=failed&timeout_s=15`;
   const calls = Array.from({ length: 256 }, () => fetch(path, { headers: { authorization: "Bearer " + stack.token }, signal: leave.signal }).catch(() => null));
   await until("all wait", async () => (await waiting()) === 256);
   const refused = await wait("?state=failed&timeout_s=3");
@@ -74,7 +74,7 @@ test("one organisation's waits are bounded, others' are not touched; who leaves 
   await until("nobody waits", async () => (await waiting()) === 0, 20000);
 });
 
-test("a plane that stops answers who waits", { timeout: 60000 }, async () => {
+test("a plane that stops answers who waits", { timeout: 180000 }, async () => {
   const before_ = await looks();
   const waiting = wait("?state=failed&timeout_s=60");
   await until("it waits", async () => (await looks()) > before_);
@@ -83,7 +83,7 @@ test("a plane that stops answers who waits", { timeout: 60000 }, async () => {
   assert.equal((await waiting).status, 503);
   process_.start();
   await stack.apiReady();
-  await stack.hostsReady(1);
+  await stack.answers(app); // what it says of its hosts may be of before
 });
 
 test("decisions are listed, fetched by digest, and verify by the plane's key alone", async () => {

@@ -23,7 +23,7 @@ before(async () => {
   dev = spawn(join(BIN, "redoubt"), ["dev", dir, "--port", "0"], { stdio: ["ignore", "pipe", "ignore"] });
   dev.stdout.on("data", (text) => { url ??= String(text).trim(); });
   await until("it listens", () => url);
-}, { timeout: 30000 });
+}, { timeout: 180000 });
 after(async () => {
   if (dev?.exitCode === null) { dev.kill(); await once(dev, "exit"); }
   server?.close();

@@ -17,7 +17,7 @@ let stack, app, list;
 before(async () => {
   stack = await Stack.start({ hosts: 1 });
   app = (await stack.deploy("kept", source)).app;
-}, { timeout: 120000 });
+}, { timeout: 180000 });
 after(async () => { await stack?.close(); });
 
 const listed = (...args) => stack.json("receipts", "list", "kept", ...args);
@@ -27,7 +27,7 @@ const read = (name) => JSON.parse(readFileSync(file(name), "utf8"));
 const saved = (name) => JSON.parse(Buffer.from(read(name).receipt, "base64url"));
 const verify = (name, ...args) => stack.cli("receipts", "verify", file(name), "--json", ...args, offline);
 
-test("each answer's receipt is kept: of a plain one its claims, of a sealed one its leaf alone", { timeout: 120000 }, async () => {
+test("each answer's receipt is kept: of a plain one its claims, of a sealed one its leaf alone", { timeout: 180000 }, async () => {
   await stack.cli("invoke", "kept", "--data", "teapot", "--save", file("sealed.json"));
   await stack.cli("invoke", "kept", "--data", "teapot", "--plain", "--save", file("plain.json"));
   for (const text of ["a", "b", "c"]) await stack.json("invoke", "kept", "--data", text, "--plain");
@@ -118,7 +118,7 @@ test("another organisation sees nothing of it", async () => {
   assert.equal((await stack.request("GET", `/v1/apps/${app}/receipts`, undefined, { authorization: "Bearer nobody" })).status, 401);
 });
 
-test("records that the plane had not written when it died come again; those that nobody has stay a hole", { timeout: 120000 }, async () => {
+test("records that the plane had not written when it died come again; those that nobody has stay a hole", { timeout: 180000 }, async () => {
   const open = (await stack.deploy("late", source, { open: true })).app;
   const call = async () => assert.equal((await stack.invoke(open, "/", { body: "x" })).status, 200);
   const listed = () => stack.json("receipts", "list", "late");
@@ -130,7 +130,6 @@ test("records that the plane had not written when it died come again; those that
   stack.startPostgres();
   await stack.apiProcess.start();
   await stack.apiReady();
-  await stack.hostsReady(1);
   const all = await until("all are kept", async () => { const some = await listed(); return some.length === 5 && some; }, 30000);
   const { instance, epoch } = all[0], rows = `instance_id = (SELECT instance_id FROM leases l JOIN apps a USING (app_id) WHERE a.name = 'late')`;
   const whole = await stack.json("receipts", "verify", `${instance}.${epoch}`, "--complete");
@@ -145,7 +144,7 @@ test("records that the plane had not written when it died come again; those that
   assert.equal((await stack.cli("receipts", "verify", `${instance}.${epoch}`, "--complete")).code, 6);
 });
 
-test("what agent and replica had in memory when both were killed is a hole, and the chain goes on behind it", { timeout: 120000 }, async () => {
+test("what agent and replica had in memory when both were killed is a hole, and the chain goes on behind it", { timeout: 180000 }, async () => {
   const open = (await stack.deploy("lossy", source, { open: true })).app;
   const call = async (text) => assert.equal((await stack.invoke(open, "/", { body: text })).status, 200);
   const all = () => stack.json("receipts", "list", "lossy");
@@ -159,7 +158,6 @@ test("what agent and replica had in memory when both were killed is a hole, and 
   await stack.apiProcess.start();
   await stack.apiReady();
   await stack.agent().start();
-  await stack.hostsReady(1);
   await until("it serves again", async () => (await stack.invoke(open, "/", { body: "kept" })).status === 200, 30000);
   await until("a later one is kept", async () => (await all()).some((one) => one.seq > 4), 30000);
   const verdict = await stack.json("receipts", "verify", `${instance}.${epoch}`);

@@ -20,7 +20,7 @@ before(async () => {
   stack = await Stack.start({ hosts: 1 });
   second = await stack.addApi(2);
   made = await stack.deploy("crossing", source, { limits: { request_bytes: 4 << 20, response_bytes: 4 << 20 } });
-}, { timeout: 120000 });
+}, { timeout: 180000 });
 after(async () => { await stack?.close(); });
 
 // A call on the second replica's apps origin.
@@ -40,7 +40,7 @@ function call(path = "/", body = "", method = "POST") {
 }
 const metric = async (url, name) => Number(new RegExp(`^${name} (.+)$`, "m").exec(await (await fetch(url + "/metrics")).text())?.[1]);
 
-test("the other replica answers, with the instance's receipt", { timeout: 60000 }, async () => {
+test("the other replica answers, with the instance's receipt", { timeout: 180000 }, async () => {
   const answer = await until("the second replica reaches the instance", async () => {
     const got = await call("/", "hello");
     return got.status === 200 && got;
@@ -64,7 +64,7 @@ test("evidence and documents of the instance too", async () => {
   assert.equal(Buffer.from(wrapped.body.body, "base64").toString(), "POST 4");
 });
 
-test("large bodies both ways, many at once", { timeout: 60000 }, async () => {
+test("large bodies both ways, many at once", { timeout: 180000 }, async () => {
   const size = 3 << 20;
   assert.equal((await call("/", "x".repeat(size))).body, "POST " + size);
   const big = await call("/big", String(size));
@@ -73,7 +73,7 @@ test("large bodies both ways, many at once", { timeout: 60000 }, async () => {
   assert.deepEqual(many.map((a) => a.body), Array.from({ length: 60 }, (_, i) => "POST " + i * 1000));
 });
 
-test("a slow reader at one end stops the sender at the other and loses nothing", { timeout: 60000 }, async () => {
+test("a slow reader at one end stops the sender at the other and loses nothing", { timeout: 180000 }, async () => {
   const size = 4000000;
   const outgoing = request({ host: "127.0.0.1", port: stack.extraPorts[2].apps, path: "/big", method: "POST",
     headers: { host: made.app.replace("_", "-") + ".localhost", authorization: "Bearer " + stack.token } });
@@ -97,7 +97,7 @@ test("no door for others: without a certificate of the plane there is no link", 
   assert.ok(seen, "the connection stayed open");
 });
 
-test("the owner is killed: calls fail with a problem, and go on when its host is back", { timeout: 90000 }, async () => {
+test("the owner is killed: calls fail with a problem, and go on when its host is back", { timeout: 180000 }, async () => {
   await stack.processes.get("api").kill();
   const refused = await until("the loss is known", async () => {
     const answer = await call();

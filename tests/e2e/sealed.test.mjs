@@ -28,7 +28,7 @@ before(async () => {
   app = typeof app === "string" ? app : app?.id;
   app ||= (await stack.rest("GET", "/v1/apps?name=quiet")).items[0].id;
   relay = await HostileRelay.start(stack);
-}, { timeout: 120000 });
+}, { timeout: 180000 });
 after(async () => { await relay?.close(); await stack?.close(); });
 
 // One raw request on the app's origin; answers {status, headers, body (bytes)}.
@@ -71,7 +71,7 @@ async function refused(hooks, code, exit = 6) {
 }
 const isPath = (x, name) => x.isApp && x.path.startsWith(OWN + name);
 
-test("the command line seals by default, and the relay reads neither way", { timeout: 60000 }, async () => {
+test("the command line seals by default, and the relay reads neither way", { timeout: 180000 }, async () => {
   relay.reset();
   const result = await relay.cli("invoke", "quiet", "--data", MARKER, "--json");
   assert.equal(result.code, 0, result.stderr);
@@ -89,7 +89,7 @@ test("the command line seals by default, and the relay reads neither way", { tim
   assert.equal(text.stdout.trim(), `${ANSWER} ${MARKER.length}`);
 });
 
-test("a saved sealed exchange verifies without the plane, and a changed one does not", { timeout: 60000 }, async () => {
+test("a saved sealed exchange verifies without the plane, and a changed one does not", { timeout: 180000 }, async () => {
   const file = join(stack.dir, "sealed.json");
   assert.equal((await stack.cli("invoke", "quiet", "--data", MARKER, "--save", file)).code, 0);
   const unreachable = { env: { REDOUBT_API: "http://127.0.0.1:1" } };
@@ -101,7 +101,7 @@ test("a saved sealed exchange verifies without the plane, and a changed one does
   assert.equal((await stack.cli("verify", file, unreachable)).code, 6, "the nonce is the caller's own");
 });
 
-test("an independent HPKE seals and opens; both sides commit to what is inside", { timeout: 60000 }, async () => {
+test("an independent HPKE seals and opens; both sides commit to what is inside", { timeout: 180000 }, async () => {
   const { answer, inner } = await call({ path: "/some?where=1", host: "app.example", headers: { "content-type": "text/plain" }, body: "12345" });
   assert.equal(answer.status, 200);
   assert.equal(answer.headers["redoubt-receipt"], undefined, "the receipt is inside");
@@ -112,7 +112,7 @@ test("an independent HPKE seals and opens; both sides commit to what is inside",
   assert.equal(Buffer.from(inner.headers["redoubt-salt"], "base64url").length, 32, "drawn by the enclave: none was sent");
 });
 
-test("the API takes the same sealed request, and passes nothing else of the app on", { timeout: 60000 }, async () => {
+test("the API takes the same sealed request, and passes nothing else of the app on", { timeout: 180000 }, async () => {
   const { pin, keys } = await ask();
   const sealed = await seal(keys, writeRequest({ body: "1" }));
   const url = `${stack.api}/v1/apps/${app}/sealed`;
@@ -126,7 +126,7 @@ test("the API takes the same sealed request, and passes nothing else of the app 
   assert.equal((await fetch(url, { method: "POST", headers: { ...headers, authorization: "Bearer " + stack.secondOrganisation().token }, body: "x" })).status, 404);
 });
 
-test("R29: a recorded request runs at most once, at its instance, at a sibling and at any time", { timeout: 60000 }, async () => {
+test("R29: a recorded request runs at most once, at its instance, at a sibling and at any time", { timeout: 180000 }, async () => {
   const { pin, sealed, inner } = await call({ body: "pay once" });
   const seqOf = (receipt) => JSON.parse(Buffer.from(receipt, "base64url")).claims.seq;
   const others = (await stack.rest("GET", `/v1/apps/${app}/instances`)).items.filter((i) => i.serving && i.id !== pin).map((i) => i.id);
@@ -138,14 +138,14 @@ test("R29: a recorded request runs at most once, at its instance, at a sibling a
   assert.equal(seqOf(next.inner.headers["redoubt-receipt"]), seqOf(inner.headers["redoubt-receipt"]) + 1, "no run between the two");
 });
 
-test("R30: a retry is another request, and carries the caller's own key for it to the function, sealed", { timeout: 60000 }, async () => {
+test("R30: a retry is another request, and carries the caller's own key for it to the function, sealed", { timeout: 180000 }, async () => {
   const spec = { body: "pay once", headers: { "idempotency-key": "order-7" } };
   const [first, again] = [await call(spec), await call(spec)];
   for (const { inner } of [first, again]) assert.deepEqual([inner.status, inner.headers["x-once"]], [200, "order-7"]);
   assert.notDeepEqual(first.inner.headers["redoubt-receipt"], again.inner.headers["redoubt-receipt"]);
 });
 
-test("R47: without a token of the owner's organisation nothing runs", { timeout: 60000 }, async () => {
+test("R47: without a token of the owner's organisation nothing runs", { timeout: 180000 }, async () => {
   const { pin, keys } = await ask();
   const { sealed } = await seal(keys, writeRequest({ body: "free of charge" }));
   for (const authorization of ["", "Bearer rdt_unknown", "Bearer " + stack.secondOrganisation().token]) {
@@ -155,7 +155,7 @@ test("R47: without a token of the owner's organisation nothing runs", { timeout:
   assert.equal((await post(pin, sealed)).status, 200, "and the sealed request was not used up");
 });
 
-test("R44: two callers get the same configuration bytes, and evidence names them", { timeout: 60000 }, async () => {
+test("R44: two callers get the same configuration bytes, and evidence names them", { timeout: 180000 }, async () => {
   const [one, two] = [await ask(), await ask()];
   const again = await raw(OWN + "ohttp-keys", { headers: { "redoubt-instance": one.pin, authorization: "Bearer " + stack.token, "user-agent": "another" } });
   assert.deepEqual(again.body, one.keys);
@@ -164,7 +164,7 @@ test("R44: two callers get the same configuration bytes, and evidence names them
   assert.equal(one.keys.length, 43);
 });
 
-test("R46: whatever is wrong outside looks the same; what is wrong inside is answered inside", { timeout: 90000 }, async () => {
+test("R46: whatever is wrong outside looks the same; what is wrong inside is answered inside", { timeout: 180000 }, async () => {
   const { pin, keys } = await ask();
   const { id } = readKeys(keys);
   const good = (await seal(keys, writeRequest({ body: "spoil me" }))).sealed;
@@ -199,7 +199,7 @@ test("R46: whatever is wrong outside looks the same; what is wrong inside is ans
   assert.ok(thrown.headers["redoubt-receipt"]);
 });
 
-test("R65: lengths on the wire fall in buckets, both ways", { timeout: 90000 }, async () => {
+test("R65: lengths on the wire fall in buckets, both ways", { timeout: 180000 }, async () => {
   for (const n of [0, 1, 300, 3000, 70000, 200000]) {
     const { answer, inner } = await call({ path: `/big?n=${n}` });
     assert.equal(inner.body.length, n);
@@ -213,7 +213,7 @@ test("R65: lengths on the wire fall in buckets, both ways", { timeout: 90000 }, 
   assert.equal(new Set([10, 100].map((n) => writeRequest({ body: "x".repeat(n) }).length)).size, 2);
 });
 
-test("R44, R2: swapped keys are found before anything is sent", { timeout: 60000 }, async () => {
+test("R44, R2: swapped keys are found before anything is sent", { timeout: 180000 }, async () => {
   const own = Buffer.from("00290100200000000000000000000000000000000000000000000000000000000000000000000400010001", "hex");
   await refused({ onAnswer: (x, answer) => { if (isPath(x, "ohttp-keys")) { answer.body = Buffer.from(own); randomBytes(32).copy(answer.body, 5); } } }, "ohttp_keys");
   assert.equal(relay.sealed().length, 0, "nothing was sealed to them");
@@ -222,7 +222,7 @@ test("R44, R2: swapped keys are found before anything is sent", { timeout: 60000
   assert.equal(relay.sealed().length, 0);
 });
 
-test("R6, R39: evidence of another instance, another nonce or another purpose is named", { timeout: 90000 }, async () => {
+test("R6, R39: evidence of another instance, another nonce or another purpose is named", { timeout: 180000 }, async () => {
   const instances = (await stack.rest("GET", `/v1/apps/${app}/instances`)).items.filter((i) => i.serving).map((i) => i.id);
   await refused({ onAnswer: (x, answer) => { if (isPath(x, "evidence")) { const [id] = answer.headers["redoubt-instance"].split("."); answer.headers["redoubt-instance"] = instances.find((other) => other !== id) + ".1"; } } }, "attest_statement");
   const old = await raw(`${OWN}evidence?nonce=${randomBytes(32).toString("base64url")}`);
@@ -233,7 +233,7 @@ test("R6, R39: evidence of another instance, another nonce or another purpose is
 });
 
 // I2 : what a carrier could put in its place.
-test("R48: the path of another nonce, a changed one and none are named", { timeout: 90000 }, async () => {
+test("R48: the path of another nonce, a changed one and none are named", { timeout: 180000 }, async () => {
   const change = (act) => ({ onAnswer: (x, answer) => { if (isPath(x, "evidence")) { const bundle = JSON.parse(answer.body); act(bundle); answer.body = Buffer.from(JSON.stringify(bundle)); } } });
   const digest = "sha256:" + "5a".repeat(32);
   await refused(change((bundle) => bundle.nonce_path.siblings.push(digest)), "attest_nonce");
@@ -251,7 +251,7 @@ test("R48: the path of another nonce, a changed one and none are named", { timeo
   assert.equal(relay.sealed().length, 0);
 });
 
-test("R45, R46: a changed or cut answer is never success", { timeout: 120000 }, async () => {
+test("R45, R46: a changed or cut answer is never success", { timeout: 180000 }, async () => {
   const onSealed = (change) => ({ onAnswer: (x, answer) => { if (isPath(x, "sealed")) change(answer); } });
   await refused(onSealed((answer) => { answer.body[answer.body.length - 1] ^= 1; }), "seal");
   await refused(onSealed((answer) => { answer.body[0] ^= 0x80; }), "seal");
@@ -267,7 +267,7 @@ test("R45, R46: a changed or cut answer is never success", { timeout: 120000 }, 
   await refused(onSealed((answer) => { answer.body = recorded.body; }), "seal");
 });
 
-test("R37: a key that is gone is one more verification, and then the end", { timeout: 60000 }, async () => {
+test("R37: a key that is gone is one more verification, and then the end", { timeout: 180000 }, async () => {
   const gone = { status: 422, headers: { "content-type": "application/problem+json" }, body: Buffer.from('{"code":"seal","detail":"the seal does not open"}') };
   let left = 1;
   relay.reset({ onRequest: (x) => (isPath(x, "sealed") && left-- > 0 ? { ...gone } : null) });
@@ -279,7 +279,7 @@ test("R37: a key that is gone is one more verification, and then the end", { tim
   assert.equal(relay.sealed().length, 2, "twice, not for ever");
 });
 
-test("a release without plain refuses plain requests, at the relay and in the enclave", { timeout: 60000 }, async () => {
+test("a release without plain refuses plain requests, at the relay and in the enclave", { timeout: 180000 }, async () => {
   const plain = await stack.invoke(app, "/", { body: MARKER });
   assert.equal(plain.status, 403);
   assert.equal(JSON.parse(plain.body).code, "plain_refused");
@@ -294,7 +294,7 @@ test("a release without plain refuses plain requests, at the relay and in the en
   for (const answer of refusals) assert.ok(answer.headers["redoubt-receipt"] && answer.headers["redoubt-error"] === "plain_refused");
 });
 
-test("a plain request leaves only when the owner's own documents, read first, allow it", { timeout: 120000 }, async () => {
+test("a plain request leaves only when the owner's own documents, read first, allow it", { timeout: 180000 }, async () => {
   const other = await stack.deploy("chatty", source);
   const docsOf = async (host) => Buffer.from((await stack.invoke(host, OWN + "docs")).body);
   const older = await docsOf(other.app), quiet = await docsOf(app);
@@ -323,7 +323,7 @@ test("a plain request leaves only when the owner's own documents, read first, al
   await plain("chatty", shows(older), "head_rollback");
 });
 
-test("R41: whoever named one release sends nothing to the next, which the owner made of the app between two calls", { timeout: 120000 }, async () => {
+test("R41: whoever named one release sends nothing to the next, which the owner made of the app between two calls", { timeout: 180000 }, async () => {
   const first = (await stack.deploy("moving", source)).release, pinned = ["--release", first];
   const saved = join(stack.dir, "cli", "moving.json");
   relay.reset();
@@ -356,7 +356,7 @@ test("R41: whoever named one release sends nothing to the next, which the owner 
   assert.equal((await stack.cli("invoke", "moving", "--plain", "--unverified", ...pinned)).code, 2);
 });
 
-test("R40: collateral older than what was seen here is refused, though it is in date; where it came from is told", { timeout: 120000 }, async () => {
+test("R40: collateral older than what was seen here is refused, though it is in date; where it came from is told", { timeout: 180000 }, async () => {
   const pki = join(stack.dir, "pki"), old = join(stack.dir, "old.json"), now = join(pki, "collateral.json"), saved = join(stack.dir, "older.json");
   const sourceOf = (steps) => steps.find((step) => step.name === "collateral source");
   const verify = async (options, ...flags) => {

@@ -19,7 +19,7 @@ before(async () => {
   stack = await Stack.start({ hosts: 1 });
   keyPath = join(stack.dir, "cli", "logs.json");
   app = (await stack.deploy("whisper", source, { logs: "sealed" })).app;
-}, { timeout: 60000 });
+}, { timeout: 180000 });
 after(async () => { await stack?.close(); });
 
 const say = async (...words) => stack.invoke(app, "/", { body: words.join(" ") });
@@ -92,7 +92,7 @@ test("what a handler throws is sealed as well; the caller and the plane are told
   await arrived("thrown-words");
 });
 
-test("code that does not load: the plane knows that, the owner's log why", { timeout: 60000 }, async () => {
+test("code that does not load: the plane knows that, the owner's log why", { timeout: 180000 }, async () => {
   await assert.rejects(stack.deploy("broken", `throw new Error("load-words");`, { logs: "sealed" }), (error) => !error.message.split("--- ")[0].includes("load-words"));
   let found;
   await until("the line arrives", async () => { found = await stack.cli("logs", "broken", "--json"); return found.stdout.includes("load-words"); });
@@ -104,7 +104,7 @@ test("code that does not load: the plane knows that, the owner's log why", { tim
   assert.ok(![...stack.processes.values()].some((one) => one.name !== "redis" && one.log().includes("load-words")));
 });
 
-test("a line left out, doubled, out of order, of another instance, changed or made up", { timeout: 60000 }, async (t) => {
+test("a line left out, doubled, out of order, of another instance, changed or made up", { timeout: 180000 }, async (t) => {
   await say("10", "11", "12", "13");
   await arrived("line 13");
   const whole = await hostile(t, (events) => events);
@@ -163,7 +163,7 @@ test("without the key the lines stay shut, and a key that others can read is not
   assert.match(wrong.stderr, /no document of type redoubt\/log-key\/v1/);
 });
 
-test("back to clear logs: the deploy says what changes", { timeout: 60000 }, async () => {
+test("back to clear logs: the deploy says what changes", { timeout: 180000 }, async () => {
   writeFileSync(join(stack.dir, "src-whisper", "redoubt.json"), JSON.stringify({ name: "whisper", main: "index.js", plain: true, logs: "clear" }));
   const changed = JSON.parse((await stack.cli("deploy", join(stack.dir, "src-whisper"), "--plan", "--json")).stdout).changes;
   assert.deepEqual(changed.map((row) => [row.member, row.to]), [["logs", "clear"]]);

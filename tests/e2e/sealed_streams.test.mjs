@@ -45,7 +45,7 @@ before(async () => {
     egress: [{ host: `http://localhost:${gates.address().port}`, private: true }] });
   app = typeof made.app === "string" ? made.app : made.app.id;
   relay = await HostileRelay.start(stack);
-}, { timeout: 120000 });
+}, { timeout: 180000 });
 after(async () => { gates?.closeAllConnections(); gates?.close(); await relay?.close(); await stack?.close(); });
 
 async function open(name) {
@@ -102,7 +102,7 @@ async function call(spec, { place, message = writeRequest(spec), sizes } = {}) {
 }
 const claimsOf = (reader) => JSON.parse(Buffer.from(reader.trailers["redoubt-receipt"], "base64url")).claims;
 
-test("each piece opens before the next exists, and the receipt stands in the final chunk", { timeout: 120000 }, async () => {
+test("each piece opens before the next exists, and the receipt stands in the final chunk", { timeout: 180000 }, async () => {
   for (const [name, place] of Object.entries(places())) {
     const call_ = await until(`${name} reaches the instance`, async () => {
       const made = await call({ path: "/turns", headers: name === "api" ? {} : PADDING }, { place });
@@ -131,7 +131,7 @@ test("each piece opens before the next exists, and the receipt stands in the fin
   }
 });
 
-test("requests of one chunk and of many, of either length, are the same request", { timeout: 60000 }, async () => {
+test("requests of one chunk and of many, of either length, are the same request", { timeout: 180000 }, async () => {
   const body = "there and back ".repeat(2000), spec = { path: "/back", body, headers: PADDING };
   const pieces = [body.slice(0, 1), body.slice(1, 20000), body.slice(20000)];
   for (const options of [{}, { sizes: [1, 12, 16384] }, { message: writeStreamRequest({ ...spec, pieces }), sizes: [3, 40, 9000] }, { message: writeStreamRequest({ ...spec, pieces }) }]) {
@@ -145,7 +145,7 @@ test("requests of one chunk and of many, of either length, are the same request"
   assert.equal(reader.head.status, 413);
 });
 
-test("R65: padded pieces fill buckets, whatever the function makes; others show their size", { timeout: 60000 }, async () => {
+test("R65: padded pieces fill buckets, whatever the function makes; others show their size", { timeout: 180000 }, async () => {
   for (const path of ["/many?n=40", "/large?n=300000", "/whole?n=3", "/whole?n=20000", "/fails"]) {
     const padded = await call({ path, headers: PADDING });
     const body = await padded.rest();
@@ -159,7 +159,7 @@ test("R65: padded pieces fill buckets, whatever the function makes; others show 
   }
 });
 
-test("a small answer that is no stream is one final chunk", { timeout: 60000 }, async () => {
+test("a small answer that is no stream is one final chunk", { timeout: 180000 }, async () => {
   const { rest, opener } = await call({ path: "/whole?n=3", headers: PADDING });
   assert.equal(String(await rest()), "www");
   assert.equal(opener.sizes.length, 1);
@@ -168,7 +168,7 @@ test("a small answer that is no stream is one final chunk", { timeout: 60000 }, 
   assert.ok(head.reader.trailers["redoubt-receipt"]);
 });
 
-test("a caller who reads slowly gets it all, at every place", { timeout: 120000 }, async () => {
+test("a caller who reads slowly gets it all, at every place", { timeout: 180000 }, async () => {
   const want = createHash("sha256");
   for (let n = 1900000; n > 0; n -= 50000) want.update(Buffer.alloc(Math.min(n, 50000), 97 + n % 26));
   const digest = want.digest("hex");
@@ -180,7 +180,7 @@ test("a caller who reads slowly gets it all, at every place", { timeout: 120000 
   }
 });
 
-test("R29: a recorded request runs at most once, and not as another form either", { timeout: 60000 }, async () => {
+test("R29: a recorded request runs at most once, and not as another form either", { timeout: 180000 }, async () => {
   const { pin, sealed, rest, reader } = await call({ path: "/whole?n=1" });
   await rest();
   for (const place of Object.values(places()))
@@ -194,7 +194,7 @@ test("R29: a recorded request runs at most once, and not as another form either"
   assert.equal(claimsOf(after.reader).seq, claimsOf(reader).seq + 1, "no run between the two");
 });
 
-test("R46: whatever is wrong outside looks the same; what is wrong inside is answered inside", { timeout: 90000 }, async () => {
+test("R46: whatever is wrong outside looks the same; what is wrong inside is answered inside", { timeout: 180000 }, async () => {
   const { pin, keys } = await ask(), message = writeRequest({ path: "/whole?n=1", body: "spoil me" });
   const good = (await sealChunked(keys, message, [10, 20])).sealed, other = Buffer.from(keys);
   randomBytes(32).copy(other, 5);
@@ -213,7 +213,7 @@ test("R46: whatever is wrong outside looks the same; what is wrong inside is ans
   assert.equal((await inside(cut.subarray(0, cut.length - 4))).status, 400);
 });
 
-test("R45: a stream that fails, stalls or grows past its bound has no final chunk", { timeout: 60000 }, async () => {
+test("R45: a stream that fails, stalls or grows past its bound has no final chunk", { timeout: 180000 }, async () => {
   const failing = await call({ path: "/throws", headers: PADDING });
   assert.equal(String(await failing.next()), "half");
   await open("throw");
@@ -226,7 +226,7 @@ test("R45: a stream that fails, stalls or grows past its bound has no final chun
   }
 });
 
-test("a caller who leaves ends the stream, and the function is told, at every place", { timeout: 60000 }, async () => {
+test("a caller who leaves ends the stream, and the function is told, at every place", { timeout: 180000 }, async () => {
   for (const place of Object.values(places())) {
     const { next, response } = await call({ path: "/left", headers: PADDING }, { place });
     assert.equal(String(await next()), "half");
@@ -248,7 +248,7 @@ function invoke(path, ...flags) {
 }
 const piece = async (stream) => String((await once(stream, "data"))[0]);
 
-test("the command line shows a sealed stream as it comes, and its receipt's word at the end", { timeout: 60000 }, async () => {
+test("the command line shows a sealed stream as it comes, and its receipt's word at the end", { timeout: 180000 }, async () => {
   const release = (await stack.json("invoke", "murmur", "--path", "/whole?n=1")).steps.find((step) => /sha256:[0-9a-f]{64}/.test(JSON.stringify(step)));
   const digest = release && JSON.stringify(release).match(/sha256:[0-9a-f]{64}/)[0];
   const running = invoke("/turns");
@@ -269,13 +269,13 @@ test("the command line shows a sealed stream as it comes, and its receipt's word
   assert.equal(whole.stdout.trim(), "wwwww");
 });
 
-test("a saved sealed stream verifies without the plane", { timeout: 60000 }, async () => {
+test("a saved sealed stream verifies without the plane", { timeout: 180000 }, async () => {
   const file = join(stack.dir, "stream.json");
   assert.equal((await stack.cli("invoke", "murmur", "--path", "/large?n=200000", "--stream", "--save", file)).code, 0);
   assert.equal((await stack.cli("verify", file, { env: { REDOUBT_API: "http://127.0.0.1:1" } })).code, 0);
 });
 
-test("the command line names a sealed stream that is cut, and calls what it printed partial", { timeout: 60000 }, async () => {
+test("the command line names a sealed stream that is cut, and calls what it printed partial", { timeout: 180000 }, async () => {
   const running = invoke("/throws");
   assert.equal(await piece(running.stdout), "half");
   await open("throw");
@@ -304,7 +304,7 @@ async function spoil(change, code, exit) {
   assert.doesNotMatch(result.stdout, /aaaa|"verified": ?true/, "no answer is shown");
 }
 
-test("R45: a hostile relay cuts, moves, drops, doubles, splices and forges chunks; each is found and named", { timeout: 120000 }, async () => {
+test("R45: a hostile relay cuts, moves, drops, doubles, splices and forges chunks; each is found and named", { timeout: 180000 }, async () => {
   const join_ = (parts) => Buffer.concat(parts);
   let first; // an earlier answer's chunks
   relay.reset({ onAnswer: (x, answer) => { if (x.isApp && x.path === SEALED) { first = splitChunks(answer.body); delete answer.headers["transfer-encoding"]; } } });
@@ -333,7 +333,7 @@ test("R45: a hostile relay cuts, moves, drops, doubles, splices and forges chunk
   await spoil((parts, answer) => { const made = spaced(parts, answer); return { ...made, body: Buffer.concat([Buffer.alloc(100, " "), made.body]) }; }, "content_type");
 });
 
-test("R45: what was printed before a spoiled chunk is the enclave's, and called partial", { timeout: 60000 }, async () => {
+test("R45: what was printed before a spoiled chunk is the enclave's, and called partial", { timeout: 180000 }, async () => {
   relay.reset({ onAnswer: (x, answer) => { if (x.isApp && x.path === SEALED) { const parts = splitChunks(answer.body); parts[3][9] ^= 1; answer.body = Buffer.concat(parts); delete answer.headers["transfer-encoding"]; } } });
   const result = await relay.cli("invoke", "murmur", "--path", "/large?n=60000", "--stream");
   assert.equal(result.code, 6);
@@ -341,7 +341,7 @@ test("R45: what was printed before a spoiled chunk is the enclave's, and called 
   assert.ok(result.stdout.length > 10000 && result.stdout.length < 60000 && /^([a-z])\1*\n?$/.test(result.stdout.slice(0, 10000)));
 });
 
-test("the relay reads neither way, and sees buckets", { timeout: 60000 }, async () => {
+test("the relay reads neither way, and sees buckets", { timeout: 180000 }, async () => {
   relay.reset({ onAnswer: (x, answer) => { if (x.isApp && x.path === SEALED) delete answer.headers["transfer-encoding"]; } });
   const result = await relay.cli("invoke", "murmur", "--path", "/many?n=9", "--stream", "--data", "the-caller-said-4f1c", "--json");
   assert.equal(result.code, 0, result.stderr);
@@ -352,7 +352,7 @@ test("the relay reads neither way, and sees buckets", { timeout: 60000 }, async 
   assert.ok(isBucket(sealed.body.length - 39 - 17), "one final chunk");
 });
 
-test("R45: an agent or a replica that dies in the middle leaves no final chunk", { timeout: 120000 }, async () => {
+test("R45: an agent or a replica that dies in the middle leaves no final chunk", { timeout: 180000 }, async () => {
   for (const end of [() => stack.agent().kill(), () => stack.processes.get("api").kill()]) {
     const held = await until("the instance answers", async () => {
       const made = await call({ path: "/held", headers: PADDING }, { place: places().api });

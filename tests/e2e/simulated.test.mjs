@@ -98,7 +98,7 @@ for (const [who, [changes, ...said]] of Object.entries(demands)) {
   });
 }
 
-test("R35: --any-runtime is what takes the owner's word, and is shown as a loosening", { timeout: 60000 }, async () => {
+test("R35: --any-runtime is what takes the owner's word, and is shown as a loosening", { timeout: 180000 }, async () => {
   const options = profile("no-runtimes", { measurements: [] });
   for (const args of [["verify", "posing"], ["invoke", "posing", "--data", "x"], ["receipts", "verify", kept]]) {
     const result = await stack.cli(...args, "--any-runtime", options);
@@ -115,7 +115,7 @@ test("R35: --any-runtime is what takes the owner's word, and is shown as a loose
   assert.match(verified.steps.find((step) => step.name === "caller policy").detail, /own\.json; loosens \/simulated, \/tcb/);
 });
 
-test("R40: a key service is judged by no older collateral than was seen, before anything is sealed to it", { timeout: 60000 }, async () => {
+test("R40: a key service is judged by no older collateral than was seen, before anything is sealed to it", { timeout: 180000 }, async () => {
   const pki = join(stack.dir, "pki"), now = join(pki, "collateral.json"), old = join(stack.dir, "old.json"), kms = await stack.kmsId();
   copyFileSync(now, old);
   execFileSync(join(BIN, "redoubt-agent"), ["sim-pki", "refresh", "--dir", pki]);

@@ -14,7 +14,7 @@ before(async () => {
   tlsPort = await freePort();
   stack = await Stack.start({ hosts: 1, apiFlags: ["--passthrough-listen", `127.0.0.1:${tlsPort}`] });
   name = (await stack.deploy("framed", source, { open: true, resources: { cpu_m: 1000 } })).app.replace("_", "-") + ".localhost";
-}, { timeout: 120000 });
+}, { timeout: 180000 });
 after(() => stack?.close());
 
 const ways = {

@@ -41,7 +41,7 @@ before(async () => {
   await stack.addApi(2);
   made = await stack.deploy("streams", sourceOf(gates.address().port), { open: true, limits: { response_bytes: LIMIT, time_ms: 20000 }, resources: { cpu_m: 1000 },
     egress: [{ host: `http://localhost:${gates.address().port}`, private: true }] });
-}, { timeout: 120000 });
+}, { timeout: 180000 });
 after(async () => { gates?.closeAllConnections(); gates?.close(); await stack?.close(); });
 
 async function reached(name) {
@@ -77,7 +77,7 @@ async function isCut(response) {
   assert.equal(response.trailers["redoubt-receipt"], undefined);
 }
 
-test("each piece comes before the next exists, and the receipt behind the last", { timeout: 60000 }, async () => {
+test("each piece comes before the next exists, and the receipt behind the last", { timeout: 180000 }, async () => {
   const response = await call("/turns");
   assert.equal(response.statusCode, 203);
   assert.equal(response.headers["transfer-encoding"], "chunked");
@@ -94,7 +94,7 @@ test("each piece comes before the next exists, and the receipt behind the last",
   assert.equal(receipt.claims.status, 203);
 });
 
-test("the command line verifies the receipt of a stream, plain and sealed", { timeout: 60000 }, async () => {
+test("the command line verifies the receipt of a stream, plain and sealed", { timeout: 180000 }, async () => {
   for (const flags of [["--plain"], []]) {
     const shown = await stack.json("invoke", "streams", "--path", "/large?n=300000", ...flags);
     assert.equal(shown.verified, true);
@@ -104,7 +104,7 @@ test("the command line verifies the receipt of a stream, plain and sealed", { ti
   }
 });
 
-test("a caller who reads slowly gets it all, across replicas too", { timeout: 120000 }, async () => {
+test("a caller who reads slowly gets it all, across replicas too", { timeout: 180000 }, async () => {
   const want = createHash("sha256");
   for (let n = 1900000; n > 0; n -= 50000) want.update(Buffer.alloc(Math.min(n, 50000), 97 + n % 26));
   const digest = want.digest("hex");
@@ -123,7 +123,7 @@ test("a caller who reads slowly gets it all, across replicas too", { timeout: 12
   await until("the second replica reaches the instance", () => slow(stack.extraPorts[2].apps), 30000);
 });
 
-test("what was sent comes back as a stream; HEAD has no body; other answers stay whole", { timeout: 60000 }, async () => {
+test("what was sent comes back as a stream; HEAD has no body; other answers stay whole", { timeout: 180000 }, async () => {
   const back = await call("/back", { method: "POST", body: "there and back" });
   assert.equal(String(await rest(back)), "there and back");
   const head = await call("/large?n=100000", { method: "HEAD" });
@@ -132,14 +132,14 @@ test("what was sent comes back as a stream; HEAD has no body; other answers stay
   assert.equal((await rest(head)).length, 0);
 });
 
-test("work of waitUntil goes on after the stream's end", { timeout: 60000 }, async () => {
+test("work of waitUntil goes on after the stream's end", { timeout: 180000 }, async () => {
   const response = await call("/after");
   assert.equal((await rest(response)).length, 10);
   assert.ok(response.trailers["redoubt-receipt"]);
   await open("after");
 });
 
-test("inside TLS that ends in the enclave: pieces as they are made, a slow reader, a cut", { timeout: 60000 }, async () => {
+test("inside TLS that ends in the enclave: pieces as they are made, a slow reader, a cut", { timeout: 180000 }, async () => {
   const turns = await call("/turns", { port: tlsPort });
   for (const name of ["one", "two", "three"]) {
     assert.equal(await piece(turns), name + ";");
@@ -157,7 +157,7 @@ test("inside TLS that ends in the enclave: pieces as they are made, a slow reade
   await isCut(await call("/stuck", { port: tlsPort }));
 });
 
-test("a stream that fails, stalls or grows past its bound is cut", { timeout: 60000 }, async () => {
+test("a stream that fails, stalls or grows past its bound is cut", { timeout: 180000 }, async () => {
   const failing = await call("/throws");
   assert.equal(await piece(failing), "half");
   await open("throw");
@@ -176,7 +176,7 @@ function invoke(path) {
   return { stdout: child.stdout, errors: () => errors, ended: once(child, "close").then(([code]) => code) };
 }
 
-test("the command line shows a stream as it comes, and its receipt's word at the end", { timeout: 60000 }, async () => {
+test("the command line shows a stream as it comes, and its receipt's word at the end", { timeout: 180000 }, async () => {
   const running = invoke("/turns");
   for (const name of ["one", "two", "three"]) {
     assert.equal(await piece(running.stdout), name + ";");
@@ -187,7 +187,7 @@ test("the command line shows a stream as it comes, and its receipt's word at the
   assert.match(running.errors(), /receipt +verified/);
 });
 
-test("the command line withholds a stream until its receipt is verified, unless it was told otherwise", { timeout: 60000 }, async () => {
+test("the command line withholds a stream until its receipt is verified, unless it was told otherwise", { timeout: 180000 }, async () => {
   const result = await stack.cli("invoke", "streams", "--path", "/large?n=7", "--plain");
   assert.equal(result.code, 0, result.stderr);
   assert.equal(result.stdout.trimEnd().length, 7);
@@ -197,7 +197,7 @@ test("the command line withholds a stream until its receipt is verified, unless 
   assert.equal((await cut).stdout, "", "half an answer is none");
 });
 
-test("the command line names an answer that is cut, and calls what it printed partial", { timeout: 60000 }, async () => {
+test("the command line names an answer that is cut, and calls what it printed partial", { timeout: 180000 }, async () => {
   const result = await stack.cli("invoke", "streams", "--path", "/stuck", "--json", "--plain");
   assert.notEqual(result.code, 0);
   assert.match(result.stdout + result.stderr, /"code": ?"truncated"/);
@@ -209,7 +209,7 @@ test("the command line names an answer that is cut, and calls what it printed pa
   assert.doesNotMatch(running.errors(), /verified/);
 });
 
-test("a caller who leaves ends the stream, and the function is told", { timeout: 60000 }, async () => {
+test("a caller who leaves ends the stream, and the function is told", { timeout: 180000 }, async () => {
   const response = await call("/left");
   assert.equal(await piece(response), "half");
   await reached("reading");
@@ -219,7 +219,7 @@ test("a caller who leaves ends the stream, and the function is told", { timeout:
   assert.equal((await rest(await call("/large?n=7"))).length, 7);
 });
 
-test("an agent or a replica that dies in the middle cuts the answer", { timeout: 60000 }, async () => {
+test("an agent or a replica that dies in the middle cuts the answer", { timeout: 180000 }, async () => {
   for (const end of [() => stack.agent().kill(), () => stack.processes.get("api").kill()]) {
     const response = await until("the instance answers", async () => {
       const answer = await call("/held");

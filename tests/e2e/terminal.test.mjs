@@ -144,7 +144,7 @@ test("point 35: with an older plane what it has works, and what it lacks is expl
   assert.match(lacks.stderr, /older than this command line/);
 });
 
-test("rollback: shows what changes, goes back to the last release that served, and again to a number", { timeout: 120000 }, async () => {
+test("rollback: shows what changes, goes back to the last release that served, and again to a number", { timeout: 180000 }, async () => {
   const name = "rolled";
   const made = await stack.deploy(name, source("one"));
   assert.equal((await stack.cli("rollback", name, "--yes")).code, 3, "there is nothing to go back to");
@@ -169,7 +169,7 @@ test("rollback: shows what changes, goes back to the last release that served, a
 const prepare = async (name, code, settings) => (await stack.rest("POST", "/v1/prepared", { kind: "deploy", app: null, name, code: b64u(bundle(source(code))), settings })).code;
 const headOf = async (app) => JSON.parse(Buffer.from((await stack.rest("GET", `/v1/apps/${app}/heads/current`)).document, "base64url"));
 
-test("approve: what a page prepared is shown, signed here and deployed; a code works once", { timeout: 60000 }, async () => {
+test("approve: what a page prepared is shown, signed here and deployed; a code works once", { timeout: 180000 }, async () => {
   const code = await prepare("by-page", "approved", { plain: true });
   const asked = await stack.cli("approve", code);
   assert.equal(asked.code, 2, "nobody can be asked, and nobody said yes");
@@ -185,7 +185,7 @@ test("approve: what a page prepared is shown, signed here and deployed; a code w
   assert.equal((await stack.cli("approve", "aaaa-aaaa", "--yes")).code, 3);
 });
 
-test("approve shows all that a hostile plane prepared (R7): for a new app what it grants, values to their ends, no escape of a terminal", { timeout: 60000 }, async () => {
+test("approve shows all that a hostile plane prepared (R7): for a new app what it grants, values to their ends, no escape of a terminal", { timeout: 180000 }, async () => {
   const host = "a".repeat(60) + ".example.com", long = "x".repeat(300), place = (more) => [{ host, ...more }];
   const shown = async (name, settings, ...flags) => {
     const result = await stack.cli("approve", await prepare(name, "one", settings), ...flags);
@@ -210,7 +210,7 @@ test("approve shows all that a hostile plane prepared (R7): for a new app what i
   assert.equal((await headOf(app)).seq, seq, "nothing was signed");
 });
 
-test("a policy is the owner's: it stays through deploy and rollback, and changes only in words, which are shown", { timeout: 120000 }, async () => {
+test("a policy is the owner's: it stays through deploy and rollback, and changes only in words, which are shown", { timeout: 180000 }, async () => {
   const path = (name) => join(stack.dir, name), dir = join(stack.dir, "src-strict");
   const strict = { type: "redoubt/policy/v1", simulated: true, debug: false, tees: ["tdx"], tcb: ["UpToDate"], max_collateral_age_s: 86400, measurements: [{ mrtd: stack.measurement }] };
   writeFileSync(path("strict.json"), JSON.stringify(strict));

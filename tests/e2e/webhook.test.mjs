@@ -33,7 +33,7 @@ before(async () => {
     await paths[request.url](question, response, statement);
   }).listen(0, "127.0.0.1");
   await once(server, "listening");
-}, { timeout: 120000 });
+}, { timeout: 180000 });
 after(async () => { server?.closeAllConnections(); server?.close(); pipe?.close(); await stack?.close(); });
 
 const publicOf = (privateKey) => createPublicKey(privateKey).export({ format: "jwk" }).x;
@@ -80,7 +80,7 @@ const stop = (app) => stack.rest("POST", `/v1/apps/${app}/deployments`, { kind: 
 
 let good;
 const answers = [];
-test("an app starts with its owner's yes, which the policy asks for and shows", { timeout: 120000 }, async () => {
+test("an app starts with its owner's yes, which the policy asks for and shows", { timeout: 180000 }, async () => {
   const rules = {}, decide = byRules(rules);
   paths["/good"] = (question, response, statement) => {
     rules[statement.app] = { instances: 5, term: 600 };
@@ -99,7 +99,7 @@ test("an app starts with its owner's yes, which the policy asks for and shows", 
   assert.equal((await stack.cli("verify", "good")).code, 0);
 });
 
-test("it stays until a policy without it is signed, and that is shown as a loosening", { timeout: 120000 }, async () => {
+test("it stays until a policy without it is signed, and that is shown as a loosening", { timeout: 180000 }, async () => {
   const policy = async () => JSON.parse(Buffer.from((await stack.rest("GET", `/v1/apps/${good}/heads/current`)).document, "base64url")).policy;
   const plan = await stack.cli("deploy", write("good", { env: { A: "b" } }), "--plan", "--policy", "profile");
   assert.match(plan.stdout + plan.stderr, /policy\.webhook/);
@@ -110,7 +110,7 @@ test("it stays until a policy without it is signed, and that is shown as a loose
   assert.equal((await stack.invoke(good)).body, "good");
 });
 
-test("the command line answers a question: yes for a time, no with a reason, nothing for another key", { timeout: 120000 }, async () => {
+test("the command line answers a question: yes for a time, no with a reason, nothing for another key", { timeout: 180000 }, async () => {
   const { question } = asked[0], said = answers[0], path = join(stack.dir, "webhook.pem"), run = (...args) => stack.cli("webhook", "answer", ...args, { input: JSON.stringify(question) });
   assert.deepEqual(JSON.parse((await run("--key", path, "--term", "600")).stdout), said, "as the example's");
   assert.deepEqual(JSON.parse((await run("--deny", "not today")).stdout), { type: "redoubt/webhook-answer/v1", allow: false, reason: "not today" });
@@ -151,7 +151,7 @@ test("R77: slow, huge, redirected, denied, replayed and foreign answers refuse t
   await until("who was kept out comes in once the owner says yes", async () => (await stack.invoke(made[0].app)).body === "denied", 60000);
 });
 
-test("R77: whoever carries the answer and leaves it out is refused by the key service, on record", { timeout: 120000 }, async () => {
+test("R77: whoever carries the answer and leaves it out is refused by the key service, on record", { timeout: 180000 }, async () => {
   pipe.bend = (frame) => {
     const cut = Buffer.from(frame.subarray(0, frame.length - ANSWER));
     cut.writeUInt32BE(cut.length - 4);
@@ -164,7 +164,7 @@ test("R77: whoever carries the answer and leaves it out is refused by the key se
   await until("it starts once the answer is carried again", async () => (await stack.invoke(app)).body === "carried", 60000);
 });
 
-test("an owner's no keeps a new secret out and not the instance that has the old one; his yes lets it in", { timeout: 120000 }, async () => {
+test("an owner's no keeps a new secret out and not the instance that has the old one; his yes lets it in", { timeout: 180000 }, async () => {
   let decide = allow;
   paths["/kept"] = (question, response) => say(response, answer(question, key, decide));
   const { app } = await stack.json("deploy", write("kept", { webhook: webhook("/kept") }, "export default (request, env) => new Response(env.KEY || 'none');"), "--yes", "--timeout", "60");
@@ -186,7 +186,7 @@ test("an owner's no keeps a new secret out and not the instance that has the old
   assert.deepEqual([await read(), await read()], ["new", "new"]);
 });
 
-test("a manifest's webhook is held to its form before anything is signed", { timeout: 60000 }, async () => {
+test("a manifest's webhook is held to its form before anything is signed", { timeout: 180000 }, async () => {
   for (const [change, said] of [[{ url: "https://h.example" }, /webhook is https:\/\/HOST\/PATH/], [{ url: "ftp://h.example/" }, /webhook\.url/], [{ key: "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA" }, /key/], [{ token: "x" }, /unknown member/]]) {
     const refused = await stack.cli("deploy", write("wrong", { webhook: webhook("/x", change) }), "--yes");
     assert.notEqual(refused.code, 0);

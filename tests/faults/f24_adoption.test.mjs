@@ -16,7 +16,7 @@ test("row 24: an agent killed while serving adopts its instances: same epoch, no
   const receipt = async () => JSON.parse(Buffer.from((await stack.invoke(made.app)).headers["redoubt-receipt"], "base64url")).claims.instance;
   const key = await receipt();
   await stack.restart("agent-1");
-  await until("it answers again", async () => (await stack.invoke(made.app)).status === 200);
+  await stack.answers(made.app);
   assert.deepEqual(stack.sql("SELECT l.instance_id, l.epoch FROM leases l JOIN apps a USING (app_id) WHERE a.name = 'adopted'"), before_);
   assert.equal(await receipt(), key, "the very same enclave answers");
   checkInvariants(stack);

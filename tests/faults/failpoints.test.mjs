@@ -53,7 +53,11 @@ const facts = (app, process_) => JSON.stringify({
   log: stack.processes.get(process_).log().split("\n").slice(-6),
 });
 
-const dies = (victim, name, why) => Promise.race([victim.exited, new Promise((_, failed) => setTimeout(() => failed(new Error(`${name} was never reached: ${why()}`)), 40000).unref())]);
+function dies(victim, name, why) {
+  let timer;
+  const late = new Promise((_, failed) => { timer = setTimeout(() => failed(new Error(`${name} was never reached: ${why()}`)), 120000); });
+  return Promise.race([victim.exited, late]).finally(() => clearTimeout(timer));
+}
 
 for (const [i, { name, where, what }] of points.filter((p) => !ELSEWHERE.includes(p.name)).entries()) {
   test(`${ROWS[name] || (where === "agent" ? "row 24" : "walk")}: ${name}: ${what}`, { timeout: 240000 }, async (t) => {

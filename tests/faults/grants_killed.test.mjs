@@ -17,7 +17,7 @@ before(async () => {
   ({ app, release } = await stack.deploy("keeper", source));
   first = (await stack.invoke(app)).body;
   assert.match(first, /^swordfish \d/);
-}, { timeout: 120000 });
+}, { timeout: 180000 });
 after(async () => { await stack?.close(); });
 
 // One instance more is wanted: it needs a grant of its own.
@@ -33,7 +33,7 @@ async function allServe() {
 }
 const attached = () => stack.sql("SELECT 1 FROM host_links JOIN hosts USING (host_id) WHERE host_links.state = 1 AND session = reconciled_session AND hosts.state = 3").length === 1;
 async function diesAt(name, point, then) {
-  const { signal } = await Promise.race([stack.processes.get(name).exited, new Promise((_, failed) => setTimeout(() => failed(new Error(`${point} was never reached`)), 60000).unref())]);
+  const { signal } = await Promise.race([stack.processes.get(name).exited, new Promise((_, failed) => setTimeout(() => failed(new Error(`${point} was never reached`)), 120000).unref())]);
   assert.equal(signal, "SIGKILL");
   checkInvariants(stack);
   await stack.restart(name, then);

@@ -33,7 +33,7 @@ function ask(type, payload = Buffer.alloc(0)) {
     head[4] = type;
     const socket = connect(socketPath(), () => socket.write(Buffer.concat([head, payload])));
     let got = Buffer.alloc(0);
-    socket.setTimeout(20000, () => socket.destroy(new Error("the key service does not answer")));
+    socket.setTimeout(60000, () => socket.destroy(new Error("the key service does not answer")));
     socket.on("error", fail);
     socket.on("close", () => fail(new Error("the key service hung up")));
     socket.on("data", (chunk) => {

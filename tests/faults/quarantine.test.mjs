@@ -45,7 +45,7 @@ test("R55: a copied key: two agents fight for one link; both are cut, the app mo
   checkInvariants(stack);
 });
 
-test("refused evidence: two faults are counted, the third is a mark; what runs moves without a failed request", { timeout: 120000 }, async () => {
+test("refused evidence: two faults are counted, the third is a mark; what runs moves without a failed request", { timeout: 180000 }, async () => {
   const made = await stack.deploy("moved", source);
   const id = await hostOf("moved"), uuid = await uuidOf(id);
   assert.deepEqual([fault(uuid), fault(uuid)], ["f", "f"]);
@@ -70,7 +70,7 @@ test("refused evidence: two faults are counted, the third is a mark; what runs m
   checkInvariants(stack);
 });
 
-test("a quarantined host that dies gives its leases up; back, it is quarantined still", { timeout: 120000 }, async () => {
+test("a quarantined host that dies gives its leases up; back, it is quarantined still", { timeout: 180000 }, async () => {
   const made = await stack.deploy("held", source);
   const id = await hostOf("held"), uuid = await uuidOf(id), n = await numberOf(id);
   const other = (await stack.hosts()).find((one) => one.id !== id).id;

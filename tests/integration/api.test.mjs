@@ -14,7 +14,7 @@ before(async () => {
   app = await plane.makeApp("base");
   viewer = (await plane.request("POST", "/v1/tokens", { name: "v", role: "viewer" })).body.token;
   other = plane.bootstrap("other").token;
-}, { timeout: 120000 });
+}, { timeout: 180000 });
 after(async () => { await plane?.close(); });
 
 function check(answer, status, code, pointer) {

@@ -8,7 +8,7 @@ import { createServer, request as httpRequest } from "node:http";
 import { Plane, b64u } from "./api_fixture.mjs";
 
 let plane;
-before(async () => { plane = await Plane.start({ simulated: true }); }, { timeout: 120000 });
+before(async () => { plane = await Plane.start({ simulated: true }); }, { timeout: 180000 });
 after(async () => { await plane?.close(); });
 
 const newToken = async (body = {}) => (await plane.request("POST", "/v1/enrol-tokens", body)).body.token;

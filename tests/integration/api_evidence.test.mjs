@@ -11,7 +11,7 @@ import { cases, vectorsRoot } from "../support/vectors.mjs";
 const root = vectorsRoot();
 if (!root) console.log("skipped: no vectors (set REDOUBT_VECTORS)");
 let plane;
-before(async () => { plane = await Plane.start(); }, { timeout: 120000 });
+before(async () => { plane = await Plane.start(); }, { timeout: 180000 });
 after(async () => { await plane?.close(); });
 
 const ask = (body, headers) => plane.request("POST", "/v1/evidence/verify", body, headers);

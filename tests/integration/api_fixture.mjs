@@ -3,12 +3,12 @@
 import { execFile, execFileSync, spawn } from "node:child_process";
 import { promisify } from "node:util";
 import { mkdtempSync, mkdirSync, rmSync, chownSync, chmodSync, existsSync, openSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
 import { once } from "node:events";
 import { createHash, X509Certificate, generateKeyPairSync, randomBytes, sign } from "node:crypto";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
+import { freePort } from "../support/ports.mjs";
 
 export const ROOT = resolve(dirname(fileURLToPath(import.meta.url)), "../..");
 export const BIN = process.env.REDOUBT_BIN || join(ROOT, "build", "bin");
@@ -87,16 +87,7 @@ export const releaseDigest = (document) => digestText(H("release-v1", Buffer.fro
 export const headDigest = (document) => digestText(H("head-v1", Buffer.from(canonical(document))));
 
 function run(command, args) {
-  return execFileSync(command, args, { encoding: "utf8", timeout: 60000, stdio: ["ignore", "pipe", "pipe"] });
-}
-
-async function freePort() {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address();
-  server.close();
-  await once(server, "close");
-  return port;
+  return execFileSync(command, args, { encoding: "utf8", timeout: 120000, stdio: ["ignore", "pipe", "pipe"] });
 }
 
 export class Plane {
@@ -165,7 +156,7 @@ export class Plane {
     const log = openSync(join(this.dir, "api.log"), "a");
     this.process = spawn(this.api, ["run", ...this.flags], { stdio: ["ignore", log, log] });
     this.exited = once(this.process, "exit");
-    for (let i = 0; i < 200; i++) {
+    for (let i = 0; i < 1200; i++) {
       try { if ((await fetch(this.url + "/livez")).ok) return; } catch { /* not yet */ }
       if (this.process.exitCode !== null) break;
       await new Promise((done) => setTimeout(done, 50));
@@ -175,7 +166,7 @@ export class Plane {
 
   async stopApi(signal = "SIGTERM") {
     this.process.kill(signal);
-    const timer = setTimeout(() => this.process.kill("SIGKILL"), 10000);
+    const timer = setTimeout(() => this.process.kill("SIGKILL"), 60000);
     const [code] = await this.exited;
     clearTimeout(timer);
     return code;
@@ -207,7 +198,7 @@ export class Plane {
   enroll(platform, state, token) { return run(join(BIN, "redoubt-agent"), this.#enrolArgs(platform, state, token)); }
   // The same without stopping this process, for answers that it gives itself.
   enrollAsync(platform, state, token) {
-    return promisify(execFile)(join(BIN, "redoubt-agent"), this.#enrolArgs(platform, state, token), { timeout: 30000 });
+    return promisify(execFile)(join(BIN, "redoubt-agent"), this.#enrolArgs(platform, state, token), { timeout: 120000 });
   }
 
   // One request; body: object (JSON), string or bytes (as they are). headers: null removes one.

@@ -5,7 +5,7 @@ import { randomBytes } from "node:crypto";
 import { Plane, H, b64u, base32, canonical, digestText, head, headDigest, sha256 } from "./api_fixture.mjs";
 
 let plane;
-before(async () => { plane = await Plane.start(); }, { timeout: 120000 });
+before(async () => { plane = await Plane.start(); }, { timeout: 180000 });
 after(async () => { await plane?.close(); });
 
 const octets = { "content-type": "application/octet-stream" };

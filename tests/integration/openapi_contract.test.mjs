@@ -18,7 +18,7 @@ ajv.addSchema({ $id: "doc", components: doc.components });
 let plane;
 const seen = new Set();
 // It fetches collateral, from where nobody is.
-before(async () => { plane = await Plane.start({ flags: ["--collateral-pcs", "http://127.0.0.1:9", "--collateral-scopes", "tdx:90c06f000000"] }); }, { timeout: 120000 });
+before(async () => { plane = await Plane.start({ flags: ["--collateral-pcs", "http://127.0.0.1:9", "--collateral-scopes", "tdx:90c06f000000"] }); }, { timeout: 180000 });
 after(async () => { await plane?.close(); });
 
 const resolve = (node) => (node?.$ref ? node.$ref.slice(2).split("/").reduce((at, part) => at[part.replaceAll("~1", "/")], doc) : node);
@@ -208,7 +208,7 @@ async function openEvents(headers = {}) {
   return { response, next, close: () => stop.abort() };
 }
 
-test("events resume exactly where Last-Event-ID says", { timeout: 60000 }, async () => {
+test("events resume exactly where Last-Event-ID says", { timeout: 180000 }, async () => {
   const first = await openEvents();
   assert.equal(first.response.status, 200);
   assert.match(first.response.headers.get("content-type"), /^text\/event-stream/);

@@ -152,7 +152,7 @@ static void wait_way_wanted(const granted *g)
     assert_int_equal(uv_fileno((const uv_handle_t *)&g->h.enclave->control, &fd), 0);
     do {
         struct pollfd one = { .fd = fd, .events = POLLIN };
-        assert_int_equal(poll(&one, 1, 20000), 1);
+        assert_int_equal(poll(&one, 1, 60000), 1);
         size = recv(fd, said, sizeof said, MSG_PEEK);
         assert_true(size > 0);
     } while (memmem(said, (size_t)size, "127.0.0.1", 9) == NULL);

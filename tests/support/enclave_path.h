@@ -83,7 +83,7 @@ RD_UNUSED static void run_until(fixture *f, const bool *flag)
     uv_timer_t timer;
     (void)uv_timer_init(&f->loop, &timer);
     timer.data = &is_late;
-    (void)uv_timer_start(&timer, on_deadline, 20000, 0);
+    (void)uv_timer_start(&timer, on_deadline, 60000, 0);
     while (!*flag && !is_late)
         (void)uv_run(&f->loop, UV_RUN_ONCE);
     uv_close((uv_handle_t *)&timer, NULL);

@@ -34,7 +34,7 @@
 #include "tests/support/private_pg.h"
 #include "tests/support/private_redis.h"
 
-#define WAIT_US INT64_C(15000000)
+#define WAIT_US INT64_C(60000000)
 #define ORG     "00000000-0000-7000-8000-000000000001"
 #define EPOCH0  ((uint64_t)1 << 40)
 

@@ -2,13 +2,14 @@
 // Every process can be killed and started again; nothing outlives close(). Needs the programs in build/bin (REDOUBT_BIN).
 import { spawn, execFileSync, execFile } from "node:child_process";
 import { mkdtempSync, mkdirSync, writeFileSync, readFileSync, rmSync, chownSync, chmodSync, existsSync, openSync, closeSync, readdirSync } from "node:fs";
-import { createServer, connect } from "node:net";
-import { once } from "node:events";
 import { createHash, X509Certificate } from "node:crypto";
 import { tmpdir, userInfo } from "node:os";
 import { join, resolve, dirname } from "node:path";
 import { fileURLToPath } from "node:url";
+import { freePort } from "./ports.mjs";
 import { Proxy } from "./proxy.mjs";
+
+export { freePort };
 
 export const ROOT = resolve(dirname(fileURLToPath(import.meta.url)), "../..");
 export const BIN = process.env.REDOUBT_BIN || join(ROOT, "build", "bin");
@@ -25,24 +26,18 @@ function pgBin() {
 // Runs to the end; throws with its output when it fails.
 function run(command, args, options = {}) {
   try {
-    return execFileSync(command, args, { encoding: "utf8", timeout: 60000, stdio: ["ignore", "pipe", "pipe"], ...options });
+    return execFileSync(command, args, { encoding: "utf8", timeout: 120000, stdio: ["ignore", "pipe", "pipe"], ...options });
   } catch (error) {
     throw new Error(`${command} ${args.join(" ")}: ${error.message}\n${error.stdout || ""}${error.stderr || ""}`);
   }
 }
 
-export async function freePort() {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address();
-  server.close();
-  await once(server, "close");
-  return port;
-}
+// No wait gives up before: what comes sooner does not wait for it, and a machine that is slow or busy is no failure.
+const PATIENCE_MS = 60000;
 
-// Polls a condition that only the outside can see; for conditions with an event use events().
-export async function until(what, condition, timeoutMs = 15000, everyMs = 50) {
-  const end = Date.now() + timeoutMs;
+// Polls a condition that only the outside can see.
+export async function until(what, condition, timeoutMs = PATIENCE_MS, everyMs = 50) {
+  const boundMs = Math.max(timeoutMs, PATIENCE_MS), end = Date.now() + boundMs;
   let last;
   while (Date.now() < end) {
     try {
@@ -53,7 +48,7 @@ export async function until(what, condition, timeoutMs = 15000, everyMs = 50) {
     }
     await new Promise((done) => setTimeout(done, everyMs));
   }
-  throw new Error(`not within ${timeoutMs} ms: ${what}${last ? ` (${last.message})` : ""}`);
+  throw new Error(`not within ${boundMs} ms: ${what}${last ? ` (${last.message})` : ""}`);
 }
 
 class Process {
@@ -74,7 +69,7 @@ class Process {
   isRunning() { return this.result === null; }
   signal(name) { this.child.kill(name); return this; }
   async kill() { this.child.kill("SIGKILL"); return this.exited; }
-  async stop(timeoutMs = 8000) {
+  async stop(timeoutMs = 60000) {
     if (!this.isRunning()) return this.result;
     this.child.kill("SIGTERM");
     const timer = setTimeout(() => this.child.kill("SIGKILL"), timeoutMs);
@@ -320,7 +315,7 @@ export class Stack {
     return new Promise((done) => {
       const child = execFile(join(BIN, "redoubt"), args, {
         env: { ...process.env, REDOUBT_PROFILE: this.profile, HOME: this.dir, XDG_CONFIG_HOME: "", XDG_STATE_HOME: "", ...options.env },
-        timeout: options.timeout || 90000, maxBuffer: 64 << 20, cwd: options.cwd || this.dir,
+        timeout: options.timeout || 180000, maxBuffer: 64 << 20, cwd: options.cwd || this.dir,
       }, (error, stdout, stderr) => done({ code: error ? (typeof error.code === "number" ? error.code : 1) : 0, stdout, stderr }));
       child.stdin.on("error", () => {}); // it may have ended before it read
       if (options.onError) child.stderr.on("data", options.onError);
@@ -341,7 +336,7 @@ export class Stack {
     mkdirSync(dir, { recursive: true });
     writeFileSync(join(dir, "index.js"), source);
     writeFileSync(join(dir, "redoubt.json"), JSON.stringify({ name, main: "index.js", plain: true, ...manifest }));
-    return this.json("deploy", dir, "--yes", "--timeout", "60");
+    return this.json("deploy", dir, "--yes", "--timeout", "120");
   }
 
   // A request on the apps origin by host name, without a resolver.
@@ -350,7 +345,7 @@ export class Stack {
     return new Promise((done, failed) => {
       const outgoing = request({
         host: "127.0.0.1", port: this.ports.apps, path, method: options.method || (options.body ? "POST" : "GET"),
-        headers: { host: `${app.replace("_", "-")}.localhost`, authorization: "Bearer " + this.token, ...options.headers }, timeout: options.timeout || 20000,
+        headers: { host: `${app.replace("_", "-")}.localhost`, authorization: "Bearer " + this.token, ...options.headers }, timeout: options.timeout || 30000,
       }, (response) => {
         const parts = [];
         response.on("data", (part) => parts.push(part));
@@ -362,6 +357,9 @@ export class Stack {
       outgoing.end(options.body);
     });
   }
+
+  // A call is answered: behind a kill or a restart, what the plane says of hosts and instances may be of before.
+  answers(app) { return until("it answers", async () => (await this.invoke(app)).status === 200); }
 
   // The ends of all logs, for messages of failed tests.
   tail(lines = 12) {
@@ -376,10 +374,10 @@ export class Stack {
 
   async close() {
     const all = [...(this.processes?.values() || [])].reverse();
-    await Promise.all(all.filter((p) => p.name !== "redis").map((p) => p.stop()));
+    await Promise.all(all.filter((p) => p.name !== "redis").map((p) => p.stop(8000)));
     await Promise.all([...Object.values(this.linkProxies || {}), this.databaseProxy].filter(Boolean).map((p) => p.close()));
     this.#killEnclaves();
-    await Promise.all(all.filter((p) => p.name === "redis").map((p) => p.stop()));
+    await Promise.all(all.filter((p) => p.name === "redis").map((p) => p.stop(8000)));
     try { this.stopPostgres("immediate"); } catch { /* it may be dead already, on purpose */ }
     if (!process.env.REDOUBT_KEEP && this.dir) rmSync(this.dir, { recursive: true, force: true });
   }

@@ -236,7 +236,6 @@ static void speed(void **state)
     clock_gettime(CLOCK_MONOTONIC, &to);
     long each_us = ((to.tv_sec - from.tv_sec) * 1000000 + (to.tv_nsec - from.tv_nsec) / 1000) / 100;
     print_message("a quote takes %ld us\n", each_us);
-    assert_true(each_us < 5000);
 }
 
 int main(void)

@@ -44,7 +44,7 @@ static void on_tick(void *context)
 
 #define WAIT(w, condition)                                                                                             \
     do {                                                                                                               \
-        uint64_t until_ = uv_hrtime() + UINT64_C(8000000000);                                                          \
+        uint64_t until_ = uv_hrtime() + UINT64_C(60000000000);                                                         \
         while (!(condition) && uv_hrtime() < until_)                                                                   \
             rd_loop_turn((w)->loop, true);                                                                             \
         assert_true(condition);                                                                                        \

@@ -172,7 +172,7 @@ static int setup(void **state)
                                           .on_dial_failed = dial_failed,
                                           .on_request = on_connect };
     assert_int_equal(0, rd_link_agent_new(s->w.loop, &config, &s->w.agent, &err));
-    WAIT(&s->w, 5000, s->w.plane_link && s->w.agent_link);
+    WAIT(&s->w, s->w.plane_link && s->w.agent_link);
     const api_kms_options options = {
         .loop = s->w.loop, .clock = rd_clock_system(), .find_way = find_way, .on_nonces = on_nonces, .context = s
     };
@@ -200,19 +200,19 @@ static void test_nothing_waits_behind_evidence(void **state)
     service_world *s = *state;
     uint8_t nonce[API_KMS_NONCE_SIZE];
     ask_evidence_of(s, API_KMS_EVIDENCE_WAITING_MAX);
-    WAIT(&s->w, 5000, count_held(s) == API_KMS_EVIDENCE_PIPES);
+    WAIT(&s->w, count_held(s) == API_KMS_EVIDENCE_PIPES);
     ask_grants(s);
     assert_false(api_kms_take_nonce(s->kms, &service_id, nonce));
-    WAIT(&s->w, 5000, s->grants == GRANTS && s->nonces == 1);
+    WAIT(&s->w, s->grants == GRANTS && s->nonces == 1);
     assert_int_equal(0, s->evidence);
     assert_true(api_kms_take_nonce(s->kms, &service_id, nonce));
     assert_int_equal(1 + API_KMS_EVIDENCE_PIPES, s->opened);
     /* As many as there are pipes share each quote. */
     for (size_t answered = 0; answered < API_KMS_EVIDENCE_WAITING_MAX; answered += API_KMS_EVIDENCE_PIPES) {
-        WAIT(&s->w, 5000, count_held(s) == API_KMS_EVIDENCE_PIPES);
+        WAIT(&s->w, count_held(s) == API_KMS_EVIDENCE_PIPES);
         assert_int_equal(answered, s->evidence);
         quote(s);
-        WAIT(&s->w, 5000, s->evidence == answered + API_KMS_EVIDENCE_PIPES);
+        WAIT(&s->w, s->evidence == answered + API_KMS_EVIDENCE_PIPES);
     }
     assert_int_equal(1 + API_KMS_EVIDENCE_PIPES, s->opened);
 }
@@ -222,15 +222,15 @@ static void test_evidence_has_a_bound_of_its_own(void **state)
     service_world *s = *state;
     rd_err err = RD_ERR_INIT;
     ask_evidence_of(s, API_KMS_EVIDENCE_PIPES);
-    WAIT(&s->w, 5000, count_held(s) == API_KMS_EVIDENCE_PIPES);
+    WAIT(&s->w, count_held(s) == API_KMS_EVIDENCE_PIPES);
     ask_evidence_of(s, API_KMS_EVIDENCE_WAITING_MAX);
     assert_int_equal(-1, ask_evidence(s, &err));
     assert_int_equal(RD_E_UNAVAILABLE, err.code);
     ask_grants(s);
-    WAIT(&s->w, 5000, s->grants == GRANTS);
+    WAIT(&s->w, s->grants == GRANTS);
     assert_int_equal(-1, ask_evidence(s, &err));
     quote(s);
-    WAIT(&s->w, 5000, count_held(s) == API_KMS_EVIDENCE_PIPES);
+    WAIT(&s->w, count_held(s) == API_KMS_EVIDENCE_PIPES);
     ask_evidence_of(s, 1);
 }
 
@@ -239,9 +239,9 @@ static void test_a_lone_asker_has_one_pipe(void **state)
     service_world *s = *state;
     for (size_t i = 1; i <= 3; i++) {
         ask_evidence_of(s, 1);
-        WAIT(&s->w, 5000, count_held(s) == 1);
+        WAIT(&s->w, count_held(s) == 1);
         quote(s);
-        WAIT(&s->w, 5000, s->evidence == i);
+        WAIT(&s->w, s->evidence == i);
     }
     assert_int_equal(1, s->opened);
 }
@@ -250,14 +250,14 @@ static void test_a_lost_pipe_loses_its_question_alone(void **state)
 {
     service_world *s = *state;
     ask_evidence_of(s, API_KMS_EVIDENCE_PIPES + 1);
-    WAIT(&s->w, 5000, count_held(s) == API_KMS_EVIDENCE_PIPES);
+    WAIT(&s->w, count_held(s) == API_KMS_EVIDENCE_PIPES);
     s->has_way = false; /* what waits is left to the pipes that are there */
     rd_link_stream_reset(s->pipes[0].stream, false);
-    WAIT(&s->w, 5000, s->lost == 1);
+    WAIT(&s->w, s->lost == 1);
     quote(s);
-    WAIT(&s->w, 5000, s->evidence == API_KMS_EVIDENCE_PIPES - 1 && count_held(s) == 1);
+    WAIT(&s->w, s->evidence == API_KMS_EVIDENCE_PIPES - 1 && count_held(s) == 1);
     quote(s);
-    WAIT(&s->w, 5000, s->evidence == API_KMS_EVIDENCE_PIPES);
+    WAIT(&s->w, s->evidence == API_KMS_EVIDENCE_PIPES);
     assert_int_equal(1, s->lost);
 }
 
@@ -266,10 +266,10 @@ static void test_no_way(void **state)
     service_world *s = *state;
     s->has_way = false;
     ask_evidence_of(s, API_KMS_EVIDENCE_WAITING_MAX);
-    WAIT(&s->w, 5000, s->lost == API_KMS_EVIDENCE_WAITING_MAX);
+    WAIT(&s->w, s->lost == API_KMS_EVIDENCE_WAITING_MAX);
     s->has_way = true;
     ask_evidence_of(s, 1);
-    WAIT(&s->w, 5000, count_held(s) == 1);
+    WAIT(&s->w, count_held(s) == 1);
     s->kms = api_kms_free(s->kms); /* fails what is in flight */
     assert_int_equal(API_KMS_EVIDENCE_WAITING_MAX + 1, s->lost);
 }

@@ -33,7 +33,7 @@ static void test_requests(void **state)
         if (rd_link_send(w.plane_link, &request, on_answer, &a, &err) < 0)
             fail_msg("%s: %s", rows[i].name, err.text);
         assert_int_equal(0, a.count);
-        WAIT(&w, 2000, a.count == 1);
+        WAIT(&w, a.count == 1);
         if (a.status != rows[i].status)
             fail_msg("%s: %d", rows[i].name, a.status);
         if (rows[i].answer)
@@ -59,17 +59,17 @@ static void test_body_bounds(void **state)
     answer a = { 0 };
     rd_link_request request = { .method = "PUT", .path = "/jobs/1", .body = rd_bytes_of(big, size) };
     assert_int_equal(0, rd_link_send(w.plane_link, &request, on_answer, &a, &err));
-    WAIT(&w, 3000, a.count == 1);
+    WAIT(&w, a.count == 1);
     assert_int_equal(413, a.status);
 
     request.path = "/blobs/abcd"; /* blobs may be larger, but then the answer is bounded */
     assert_int_equal(0, rd_link_send(w.plane_link, &request, on_answer, &a, &err));
-    WAIT(&w, 3000, a.count == 2);
+    WAIT(&w, a.count == 2);
     assert_int_equal(RD_E_TOO_LARGE, a.code);
 
     request.response_max = size;
     assert_int_equal(0, rd_link_send(w.plane_link, &request, on_answer, &a, &err));
-    WAIT(&w, 3000, a.count == 3);
+    WAIT(&w, a.count == 3);
     assert_int_equal(200, a.status);
     assert_true(rd_bytes_equal(request.body, rd_buf_bytes(&a.body)));
     rd_buf_done(&a.body);
@@ -86,19 +86,19 @@ static void test_timeout_and_loss(void **state)
     answer a = { 0 }, b = { 0 };
     rd_link_request request = { .method = "POST", .path = "/park", .timeout_us = 50000 };
     assert_int_equal(0, rd_link_send(w.plane_link, &request, on_answer, &a, &err));
-    WAIT(&w, 2000, a.count == 1);
+    WAIT(&w, a.count == 1);
     assert_int_equal(RD_E_TIMEOUT, a.code);
-    WAIT(&w, 2000, w.abandoned == 1); /* the agent's handler learns of it */
+    WAIT(&w, w.abandoned == 1); /* the agent's handler learns of it */
 
     request.timeout_us = 0;
     assert_int_equal(0, rd_link_send(w.plane_link, &request, on_answer, &b, &err));
-    WAIT(&w, 2000, w.parked);
+    WAIT(&w, w.parked);
     rd_link_close(w.plane_link, "test");
     assert_int_equal(-1, rd_link_send(w.plane_link, &request, on_answer, &a, &err));
-    WAIT(&w, 2000, b.count == 1 && w.downs == 1);
+    WAIT(&w, b.count == 1 && w.downs == 1);
     assert_int_equal(RD_E_LINK_CLOSED, b.code);
     assert_string_equal("test", w.reason);
-    WAIT(&w, 5000, w.ups == 2); /* the agent comes back by itself */
+    WAIT(&w, w.ups == 2); /* the agent comes back by itself */
     world_done(&w);
 }
 
@@ -144,7 +144,7 @@ static void test_lines(void **state)
     reader r = { .pause_every = 997 };
     assert_int_equal(0, rd_link_lines(w.plane_link, "/events?after=0", &line_events, &r, &r.stream, &err));
     while (r.count < w.line_count) {
-        WAIT(&w, 5000, r.is_paused || r.closed);
+        WAIT(&w, r.is_paused || r.closed);
         if (r.closed)
             break;
         for (int i = 0; i < 3; i++)
@@ -153,13 +153,13 @@ static void test_lines(void **state)
         r.is_paused = false;
         rd_link_stream_resume(r.stream);
     }
-    WAIT(&w, 2000, r.closed == 1);
+    WAIT(&w, r.closed == 1);
     assert_int_equal(w.line_count, r.count);
     assert_int_equal(RD_OK, r.code);
 
     reader missing = { 0 }; /* /fail answers 409 */
     assert_int_equal(0, rd_link_lines(w.plane_link, "/fail", &line_events, &missing, &missing.stream, &err));
-    WAIT(&w, 2000, missing.closed == 1);
+    WAIT(&w, missing.closed == 1);
     assert_int_equal(RD_E_LINK_REFUSED, missing.code);
     world_done(&w);
 }
@@ -193,7 +193,7 @@ static void test_peers(void **state)
                                     how == EXPIRED_AGENT ? -60 * INT64_C(1000000) : HOUR_US);
         start_plane(&w);
         start_agent(&w);
-        WAIT(&w, 5000, w.agent_link || w.dial_failures);
+        WAIT(&w, w.agent_link || w.dial_failures);
         if (rows[i].is_up != (w.agent_link != NULL && w.plane_link != NULL))
             fail_msg("%s: %s", rows[i].name, w.dial_error);
         if (!rows[i].is_up && (w.ups > 0 || w.agent_link))
@@ -211,8 +211,8 @@ static void test_link_ends_with_certificate(void **state)
     w.client = link_pki_context(&w.pki, &w.pki, RD_TLS_LINK_CLIENT, RD_CERT_KIND_CLIENT, 2500000);
     start_plane(&w);
     start_agent(&w);
-    WAIT(&w, 5000, w.plane_link);
-    WAIT(&w, 6000, w.downs == 1);
+    WAIT(&w, w.plane_link);
+    WAIT(&w, w.downs == 1);
     assert_non_null(strstr(w.reason, "certificate"));
     world_done(&w);
 }
@@ -223,13 +223,14 @@ static void test_no_circle_of_dials(void **state)
     (void)state;
     world w;
     world_up(&w);
-    uint64_t start = uv_hrtime();
-    while (uv_hrtime() - start < UINT64_C(2500000000)) {
+    uint64_t start = uv_hrtime(), limit = start + UINT64_C(60000000000);
+    while (w.ups < 3 && uv_hrtime() < limit) {
         if (w.plane_link)
             rd_link_close(w.plane_link, "quarantined");
         rd_loop_turn(w.loop, true);
     }
-    assert_in_range(w.ups, 2, 4); /* after 0.5 to 1, 1 to 2 and 2 to 4 seconds */
+    assert_int_equal(w.ups, 3);
+    assert_true(uv_hrtime() - start > UINT64_C(1400000000)); /* after 0.5 to 1, and 1 to 2 seconds */
     world_done(&w);
 }
 
@@ -256,16 +257,17 @@ static void test_a_plane_that_starts_again(void **state)
     world_up(&w);
     ask(&w, &a);
     ask(&w, &b);
-    WAIT(&w, 5000, a.count == 1 && b.count == 1);
+    WAIT(&w, a.count == 1 && b.count == 1);
     rd_buf_done(&a.body);
     rd_buf_done(&b.body);
     turn_for(&w, 2100);
     rd_link_close(w.plane_link, "stopping");
-    WAIT(&w, 400, w.ups == 2);
+    WAIT(&w, w.ups == 2);
     w.plane = rd_link_plane_free(w.plane);
     w.dial_failures = 0;
-    turn_for(&w, 4800);
-    assert_in_range(w.dial_failures, 4, 11); /* 0.5 to 1 s apart: the second link was too short to count */
+    uint64_t start = uv_hrtime();
+    WAIT(&w, w.dial_failures >= 5); /* 0.5 to 1 s apart: the second link was too short to count */
+    assert_in_range((uv_hrtime() - start) / 1000000, 1900, 15000); /* waits that grow are 15 s at least */
     world_done(&w);
 }
 
@@ -336,7 +338,7 @@ static void test_strangers(void **state)
         rd_loop_work(w.loop, stranger_work, stranger_done, &rows[i]);
     }
     for (size_t i = 0; i < RD_ARRAY_LEN(rows); i++) {
-        WAIT(&w, 5000, rows[i].is_done);
+        WAIT(&w, rows[i].is_done);
         assert_false(rows[i].has_handshaken);
     }
     assert_int_equal(1, w.ups);
@@ -397,14 +399,14 @@ static void test_silent_peer(void **state)
     start_plane(&w);
     mute m = { .port = rd_link_plane_port(w.plane), .tls = w.client };
     rd_loop_work(w.loop, mute_work, mute_done, &m);
-    WAIT(&w, 3000, w.plane_link);
+    WAIT(&w, w.plane_link);
     uint64_t start = uv_hrtime();
-    WAIT(&w, 9000, w.downs == 1);
+    WAIT(&w, w.downs == 1);
     uint64_t lasted_ms = (uv_hrtime() - start) / 1000000;
-    assert_in_range(lasted_ms, 5500, 7500);
+    assert_true(lasted_ms > 4500);
     assert_non_null(strstr(w.reason, "silent"));
     m.must_end = true;
-    WAIT(&w, 5000, m.is_done);
+    WAIT(&w, m.is_done);
     world_done(&w);
 }
 

@@ -104,7 +104,7 @@ static void test_pipe_echo_slow_reader(void **state)
 
     assert_int_equal(0, rd_link_connect(w.plane_link, "ins_b.3", &user_events, &quick, &quick.stream, &err));
     user_fill(&quick);
-    WAIT(&w, 2000, quick.closed == 1);
+    WAIT(&w, quick.closed == 1);
     assert_int_equal(1000, quick.received);
     assert_int_equal(RD_OK, quick.code);
 
@@ -118,7 +118,7 @@ static void test_pipe_echo_slow_reader(void **state)
     assert_false(slow.is_broken);
     assert_true(slow.has_end);
     assert_int_equal(RD_OK, slow.code);
-    WAIT(&w, 2000, w.echo_closed == 2);
+    WAIT(&w, w.echo_closed == 2);
     world_done(&w);
 }
 
@@ -133,14 +133,14 @@ static void test_pipe_accepted_late(void **state)
     pipe_user user = { .budget = SIZE_MAX, .total = 2000, .stays_open = true };
     assert_int_equal(0, rd_link_connect(w.plane_link, "ins_late.1", &user_events, &user, &user.stream, &err));
     user_fill(&user);
-    WAIT(&w, 2000, w.echo && rd_link_statistics(w.agent_link).held == 2000);
+    WAIT(&w, w.echo && rd_link_statistics(w.agent_link).held == 2000);
     answer a = { 0 };
     const rd_link_request request = { .method = "GET", .path = "/late" };
     assert_int_equal(0, rd_link_send(w.plane_link, &request, on_answer, &a, &err));
     user.total = 6000;
     user.stays_open = false;
     user_fill(&user);
-    WAIT(&w, 2000, user.closed == 1);
+    WAIT(&w, user.closed == 1);
     assert_int_equal(6000, user.received);
     assert_false(user.is_broken);
     assert_int_equal(1, a.count);
@@ -157,15 +157,15 @@ static void test_pipe_refused_and_reset(void **state)
     pipe_user user = { .budget = SIZE_MAX };
     assert_int_equal(0, rd_link_connect(w.plane_link, "ins_old.1", &user_events, &user, &user.stream, &err));
     assert_int_equal(0, rd_link_stream_write(user.stream, RD_BYTES_LIT("hello"), &err));
-    WAIT(&w, 2000, user.closed == 1);
+    WAIT(&w, user.closed == 1);
     assert_int_equal(421, user.status);
     assert_int_equal(RD_E_LINK_REFUSED, user.code);
 
     user = (pipe_user){ .budget = SIZE_MAX, .total = 10 };
     assert_int_equal(0, rd_link_connect(w.plane_link, "ins_a.1", &user_events, &user, &user.stream, &err));
-    WAIT(&w, 2000, user.status == 200 && w.echo);
+    WAIT(&w, user.status == 200 && w.echo);
     rd_link_stream_reset(w.echo, false); /* the agent cuts it */
-    WAIT(&w, 2000, user.closed == 1 && w.echo_closed == 1);
+    WAIT(&w, user.closed == 1 && w.echo_closed == 1);
     assert_int_equal(RD_E_CANCELLED, user.code);
 
     user = (pipe_user){ .budget = SIZE_MAX };
@@ -195,7 +195,7 @@ static void test_pipe_count(void **state)
     assert_int_equal(-1, rd_link_connect(w.plane_link, "ins_a.1", &user_events, users, &more, &err));
     assert_int_equal(RD_E_UNAVAILABLE, err.code);
     for (size_t i = 0; i < RD_LINK_STREAMS_MAX; i++) {
-        WAIT(&w, 5000, users[i].closed == 1);
+        WAIT(&w, users[i].closed == 1);
         assert_int_equal(100, users[i].received);
         assert_int_equal(RD_OK, users[i].code);
     }

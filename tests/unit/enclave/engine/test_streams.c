@@ -278,7 +278,7 @@ static void test_end_comes_before_what_fails(void **state)
 {
     rd_err err = RD_ERR_INIT;
     bool has_background = false;
-    const encl_engine_limits limits = { .time_us = 300000 };
+    const encl_engine_limits limits = { .time_us = 2000000 };
     (void)state;
     taker t;
     open_taker(&t, &limits);
@@ -289,6 +289,7 @@ static void test_end_comes_before_what_fails(void **state)
     assert_int_equal(encl_engine_finish(t.f.engine, &err), -1);
     assert_int_equal(err.code, RD_E_ENGINE_TIME_LIMIT);
     encl_engine_reset(t.f.engine);
+    assert_int_equal(encl_engine_configure(t.f.engine, NULL, &(encl_engine_limits){ .time_us = 20000000 }, &err), 0);
     expect_stream(&t, "/whole", "one two three", 3);
     fixture_close(&t.f);
 }
