@@ -10,7 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TRIES 2
+#define TRIES      2
+#define TRIES_HEAD 4 /* while instances are being replaced, the relay leads to older ones, too */
 
 /* One try: the instance that answered first, and what it was sealed to. */
 typedef struct sealed_try {
@@ -258,6 +259,12 @@ static bool is_gone(const rd_err *err, const json_t *steps)
     return is_code && !is_of_answer;
 }
 
+/* Its instance began under an older head than one seen here, so nothing was sealed to it; the next one may be newer. */
+static bool is_older(const rd_err *err, const cli_exchange *exchange)
+{
+    return err->code == RD_E_HEAD_ROLLBACK && !exchange->is_sent;
+}
+
 int cli_exchange_sealed(cli_context *context, cli_client *client, const char *url, cli_exchange *exchange,
                         json_t *steps, bool *ret_simulated, rd_err *err)
 {
@@ -265,7 +272,7 @@ int cli_exchange_sealed(cli_context *context, cli_client *client, const char *ur
     while (url_size && url[url_size - 1] == '/')
         url_size--;
     exchange->is_sealed = true;
-    for (int left = TRIES - 1;; left--) {
+    for (int tries = 1;; tries++) {
         sealed_try try = { .client = client, .exchange = exchange, .url = url, .url_size = (int)url_size };
         rd_release_init(&try.docs.release);
         rd_buf_init(&try.keys, 4096);
@@ -279,7 +286,8 @@ int cli_exchange_sealed(cli_context *context, cli_client *client, const char *ur
         free(try.pin);
         if (status == 0)
             return 0;
-        if (left == 0 || exchange->is_streamed || !is_gone(&failure, steps)) {
+        bool is_again = is_older(&failure, exchange) ? tries < TRIES_HEAD : tries < TRIES && is_gone(&failure, steps);
+        if (exchange->is_streamed || !is_again) {
             *err = failure;
             return -1;
         }
