@@ -101,7 +101,13 @@ static json_t *kms_of(const cli_changed *version)
     return version->kms ? rd_json_new_kms_id(version->kms) : json_null();
 }
 
-/* A first head's policy has nothing to be compared with: what it loosens is said beside the rows (terms.h). */
+/* A first head's policy has nothing to be compared with: what it loosens is said beside the rows (terms.h). Its webhook
+ * loosens nothing, and is the owner's to see all the same: it says who is asked, and by whose word keys are given. */
+static void add_first_webhook(json_t *list, const rd_webhook *webhook)
+{
+    add(list, "policy.webhook", json_null(), webhook->is_set ? rd_webhook_to_json(webhook) : json_null());
+}
+
 static void compare_terms(json_t *list, const cli_changed *before, const cli_changed *after)
 {
     const cli_terms none = { .grant_s = 0 };
@@ -110,6 +116,8 @@ static void compare_terms(json_t *list, const cli_changed *before, const cli_cha
         return;
     if (before->terms)
         compare_policy(list, &from->policy, &after->terms->policy);
+    else
+        add_first_webhook(list, &after->terms->policy.webhook);
     add(list, "kms", kms_of(before), kms_of(after));
     add(list, "limits.grant_s", number(from->grant_s), number(after->terms->grant_s));
     add(list, "limits.grant_requests", number(from->grant_requests), number(after->terms->grant_requests));

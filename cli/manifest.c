@@ -65,6 +65,17 @@ static int read_policy(const json_t *value, void *into, const char *pointer, rd_
     return rd_err_at(err, pointer);
 }
 
+/* null is a word, too: none any more. */
+static int read_webhook(const json_t *value, void *into, const char *pointer, rd_err *err)
+{
+    cli_manifest *manifest = into;
+    manifest->has_no_webhook = json_is_null(value);
+    if (manifest->has_no_webhook)
+        return 0;
+    manifest->webhook.is_set = true;
+    return rd_json_read(value, rd_webhook_fields, RD_UNKNOWN_REFUSED, pointer, &manifest->webhook, err);
+}
+
 /* Of a request, in the release; of grants, in the head. */
 static const rd_json_field limit_fields[] = {
     { "grant_s", RD_JSON_U32, AT(grant_s), RD_OPTIONAL, RD_HEAD_GRANT_S_MIN, RD_HEAD_GRANT_S_MAX },
@@ -111,8 +122,7 @@ static const rd_json_field manifest_fields[] = {
     { "policy", RD_JSON_CUSTOM, 0, RD_OPTIONAL, .parse = read_policy },
     { "resources", RD_JSON_OBJECT, AT(release.resources), RD_OPTIONAL, .fields = resource_fields },
     { "instances", RD_JSON_OBJECT, 0, RD_OPTIONAL, .fields = instance_fields },
-    { "webhook", RD_JSON_OBJECT, AT(webhook), RD_OPTIONAL, .fields = rd_webhook_fields,
-      .has = RD_HAS(cli_manifest, webhook.is_set) },
+    { "webhook", RD_JSON_CUSTOM, 0, RD_OPTIONAL, .fields = rd_webhook_fields, .parse = read_webhook },
     RD_JSON_END,
 };
 
@@ -147,6 +157,25 @@ static void explain_unknown(rd_err *err)
     (void)rd_err_at(err, pointer);
 }
 
+/* YAML reads a member without a value as null, and one whose lines were commented out as well: nobody said so. */
+static int check_spoken(const cli_manifest *manifest, rd_bytes text, rd_err *err)
+{
+    unsigned line = cli_yaml_line(text, "/webhook");
+    const char *at = (const char *)text.data, *end = at + text.size;
+    for (unsigned i = 1; i < line && at < end; i++) {
+        const char *next = memchr(at, '\n', (size_t)(end - at));
+        at = next ? next + 1 : end;
+    }
+    RD_CLEANUP(rd_free_p) char *said = rd_strndup(at, (size_t)(end - at));
+    said[strcspn(said, "\n#")] = '\0';
+    if (strstr(said, "null") || strchr(said, '~'))
+        return 0;
+    return rd_err_set(err, RD_E_CLI_MANIFEST,
+                      "%s:%u: webhook is empty; leave it out to keep the one that is set, or write webhook: null when "
+                      "there is to be none any more",
+                      manifest->path, line);
+}
+
 static int read_manifest(cli_manifest *manifest, rd_err *err)
 {
     RD_CLEANUP(rd_free_p) uint8_t *data = NULL;
@@ -166,7 +195,7 @@ static int read_manifest(cli_manifest *manifest, rd_err *err)
         err->code = RD_E_CLI_MANIFEST;
         return rd_err_wrap(err, "%s:%u", manifest->path, cli_yaml_line(rd_bytes_of(data, size), err->pointer));
     }
-    return 0;
+    return manifest->has_no_webhook && !is_json ? check_spoken(manifest, rd_bytes_of(data, size), err) : 0;
 }
 
 /* What the manifest leaves out depends on the engine. */
@@ -194,7 +223,7 @@ static int check_webhook(const cli_manifest *manifest, rd_err *err)
 {
     rd_egress_entry place;
     rd_bytes target;
-    if (manifest->webhook.is_set && manifest->is_prepared)
+    if ((manifest->webhook.is_set || manifest->has_no_webhook) && manifest->is_prepared)
         return rd_err_set(err, RD_E_CLI_MANIFEST, "a webhook is set by redoubt deploy, from a manifest of its owner's");
     if (!manifest->webhook.is_set || rd_webhook_place(&manifest->webhook, true, &place, &target, err) == 0)
         return 0;

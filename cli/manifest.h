@@ -26,7 +26,8 @@ typedef struct cli_manifest {
     uint64_t grant_requests;          /* likewise */
     bool is_prepared;                 /* by somebody else: it names no file of this machine */
     uint64_t idle_s;                  /* with instances_min 0: how long one runs on without a call */
-    rd_webhook webhook;               /* of the next head's policy; not set: unsaid */
+    rd_webhook webhook;               /* of the next head's policy; not set: unsaid, or none */
+    bool has_no_webhook;              /* it says that there is none any more */
     rd_release release;               /* what callers may, env, egress, limits and resources only */
 } cli_manifest;
 

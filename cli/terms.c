@@ -70,6 +70,8 @@ int cli_terms_settle(const cli_profile *profile, const cli_current *current, rd_
         return -1;
     if (manifest && manifest->webhook.is_set)
         ret->policy.webhook = manifest->webhook;
+    if (manifest && manifest->has_no_webhook)
+        ret->policy.webhook = (rd_webhook){ .is_set = false };
     return 0;
 }
 

@@ -99,11 +99,20 @@ test("an app starts with its owner's yes, which the policy asks for and shows", 
   assert.equal((await stack.cli("verify", "good")).code, 0);
 });
 
+test("the webhook of a first deploy stands among its changes, before anything is signed", { timeout: 180000 }, async () => {
+  const row = async (manifest) => JSON.parse((await stack.cli("deploy", write("planned", manifest), "--plan", "--json")).stdout).changes.find((one) => one.member === "policy.webhook");
+  assert.deepEqual(await row({ webhook: webhook("/planned") }), { member: "policy.webhook", from: null, to: webhook("/planned") });
+  assert.equal(await row({ webhook: null }), undefined);
+  assert.match((await stack.cli("deploy", write("planned", { webhook: webhook("/planned") }), "--plan")).stderr, /policy\.webhook  null -> \{"key":/);
+});
+
 test("it stays until a policy without it is signed, and that is shown as a loosening", { timeout: 180000 }, async () => {
   const policy = async () => JSON.parse(Buffer.from((await stack.rest("GET", `/v1/apps/${good}/heads/current`)).document, "base64url")).policy;
-  const plan = await stack.cli("deploy", write("good", { env: { A: "b" } }), "--plan", "--policy", "profile");
-  assert.match(plan.stdout + plan.stderr, /policy\.webhook/);
-  assert.match(plan.stdout + plan.stderr, /loosens +\/webhook\/key/);
+  for (const [manifest, ...flags] of [[{}, "--policy", "profile"], [{ webhook: null }]]) {
+    const plan = await stack.cli("deploy", write("good", { env: { A: "b" }, ...manifest }), "--plan", ...flags);
+    assert.match(plan.stdout + plan.stderr, /policy\.webhook  \{.*\} -> null/);
+    assert.match(plan.stdout + plan.stderr, /loosens +\/webhook\/key/);
+  }
   assert.equal((await stack.cli("deploy", write("good", { env: { A: "b" } }), "--yes", "--timeout", "60")).code, 0);
   assert.equal((await stack.cli("rollback", "good", "--yes")).code, 0);
   assert.deepEqual((await policy()).webhook, webhook("/good"));
@@ -189,6 +198,17 @@ test("an owner's no keeps a new secret out and not the instance that has the old
   decide = allow;
   await until("the deployment is healthy again", () => stack.sql("SELECT 1 FROM rollouts r JOIN apps a USING (app_id) WHERE a.name = 'kept' AND r.state = 2 AND r.reason IS NULL").length === 1, 60000);
   assert.deepEqual([await read(), await read()], ["new", "new"]);
+});
+
+test("webhook: null in the manifest takes it out of the next head's policy, and nobody is asked any more", { timeout: 180000 }, async () => {
+  const before = asked.length;
+  const made = await stack.cli("deploy", write("good", { webhook: null, env: { A: "c" } }), "--yes", "--timeout", "60");
+  assert.equal(made.code, 0, made.stderr);
+  assert.match(made.stderr, /loosens +\/webhook\/key/);
+  const { document } = await stack.rest("GET", `/v1/apps/${good}/heads/current`);
+  assert.equal(JSON.parse(Buffer.from(document, "base64url")).policy.webhook, undefined);
+  assert.equal((await stack.invoke(good)).body, "good");
+  assert.deepEqual(asked.slice(before).filter((one) => one.statement.app === good), []);
 });
 
 test("a manifest's webhook is held to its form before anything is signed", { timeout: 180000 }, async () => {

@@ -105,6 +105,11 @@ static void test_manifest_rows(void **state RD_UNUSED)
           "/webhook/key" },
         { "webhook with more", "name: a\nwebhook: {url: https://h.example/a, key: " KEY ", privat: true}\n",
           "did you mean private?" },
+        { "no webhook any more", "name: a\nwebhook: null\n", NULL },
+        { "the same, in one line", "{name: a, webhook: ~}\n", NULL },
+        { "webhook without a word", "name: a\nwebhook:\nmain: x.js # null\n", "redoubt.yaml:2: webhook is empty" },
+        { "webhook commented out", "name: a\nwebhook: # null\n#  url: https://h.example/a\n", "webhook is empty" },
+        { "webhook of another kind", "name: a\nwebhook: none\n", "/webhook" },
         { "min over max", "name: a\ninstances: {min: 3, max: 2}\n", "above" },
     };
     for (size_t i = 0; i < RD_ARRAY_LEN(rows); i++) {

@@ -111,6 +111,16 @@ static void test_webhook(void **state)
     assert_int_equal(settle(f, NULL, terms), RD_OK);
     assert_true(terms->policy.webhook.is_set);
     assert_true(cli_terms_are_kept(terms, &f->current));
+    const cli_manifest none = { .has_no_webhook = true };
+    assert_int_equal(settle(f, &none, terms), RD_OK);
+    assert_false(terms->policy.webhook.is_set);
+    assert_false(cli_terms_are_kept(terms, &f->current));
+    RD_CLEANUP(rd_json_free_p) json_t *notes = cli_terms_notes(&f->current.head.policy, &terms->policy);
+    bool is_loosening = false;
+    for (size_t i = 0; i < json_array_size(notes); i++)
+        is_loosening |= strcmp(cli_text(json_array_get(notes, i), "effect"), "loosens") == 0 &&
+                        strcmp(cli_text(json_array_get(notes, i), "member"), "/webhook/key") == 0;
+    assert_true(is_loosening);
     cli_manifest anew = { .policy = rd_strdup(CLI_POLICY_PROFILE) };
     assert_int_equal(settle(f, &anew, terms), RD_OK);
     assert_false(terms->policy.webhook.is_set);
