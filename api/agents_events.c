@@ -170,7 +170,7 @@ static bool ask_again(api_agent_event *event, rd_code code, const char *text)
     return true;
 }
 
-bool api_events_offer(api_host_link *host, const api_host_lease *lease, int64_t valid_until_us)
+bool api_events_offer(api_host_link *host, const api_host_lease *lease, int64_t valid_until_us, bool is_starting)
 {
     const api_agents *agents = host->agents;
     if (lease->phase == RD_PHASE_SERVING || lease->want != RD_WANT_RUN || !lease->is_live)
@@ -180,7 +180,8 @@ bool api_events_offer(api_host_link *host, const api_host_lease *lease, int64_t 
                                  .host = host->host,
                                  .replica = agents->options.replica,
                                  .release = lease->release,
-                                 .valid_until_us = valid_until_us };
+                                 .valid_until_us = valid_until_us,
+                                 .is_starting = is_starting };
     return agents->options.on_proved(agents->options.context, &lease->app, &row);
 }
 
@@ -194,7 +195,7 @@ static void accept_event(api_agent_event *event, api_verdict *verdict)
             verdict->verified_at_us + RD_MAX((verdict->valid_until_us - verdict->verified_at_us) / 2, (int64_t)1000000);
         if (lease->phase == RD_PHASE_SERVING) /* renewed: the commit brings no change of phase that would tell */
             host->agents->options.on_app(host->agents->options.context, &lease->app);
-        event->is_offered = api_events_offer(host, lease, verdict->valid_until_us);
+        event->is_offered = api_events_offer(host, lease, verdict->valid_until_us, false);
     }
     submit(event, verdict);
 }

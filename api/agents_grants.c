@@ -261,7 +261,7 @@ static void ask_for_evidence(want *w)
 static void lead(api_host_link *host, const api_host_lease *lease)
 {
     if (lease)
-        (void)api_events_offer(host, lease, api_agents_wall_us(host->agents) + LEAD_TERM_US);
+        (void)api_events_offer(host, lease, api_agents_wall_us(host->agents) + LEAD_TERM_US, true);
 }
 
 static void on_granted(void *context, rd_bytes payload, const rd_err *error)

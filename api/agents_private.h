@@ -212,8 +212,9 @@ void api_events_begin(api_host_link *host);
 void api_events_second(api_host_link *host);
 void api_events_free(api_host_link *host);
 /* The lease was live a moment ago, and the instance has proved itself: who waits for it need not wait for what is
- * written of it. valid_until_us: wall clock, of what it proved. False: nobody may be led. */
-bool api_events_offer(api_host_link *host, const api_host_lease *lease, int64_t valid_until_us);
+ * written of it. valid_until_us: wall clock, of what it proved. is_starting: it will serve in a moment. False: nobody
+ * may be led. */
+bool api_events_offer(api_host_link *host, const api_host_lease *lease, int64_t valid_until_us, bool is_starting);
 /* POST /evidence-requests with a fresh nonce. */
 void api_events_ask(api_host_link *host, api_host_lease *lease);
 

@@ -190,7 +190,7 @@ bool api_targets_offer(api_targets *targets, const rd_app_id *id, const api_targ
 {
     api_app *app = rd_table_get(targets->apps, app_key(id));
     if (!app || app->is_paused || !app->has_limits || !rd_digest_equal(&app->release, &given->release) ||
-        app->count >= API_TARGETS_PER_APP_MAX)
+        app->count >= API_TARGETS_PER_APP_MAX || (given->is_starting && app->count > 0))
         return false;
     api_target_row row = *given;
     row.limits = app->limits;

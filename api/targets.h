@@ -75,6 +75,7 @@ typedef struct api_target_row {
     rd_digest release;
     int64_t valid_until_us;
     api_target_limits limits;
+    bool is_starting; /* of an offer: it does not serve yet, and is for who would wait otherwise */
 } api_target_row;
 
 typedef struct api_app_row {
@@ -92,7 +93,7 @@ void api_targets_replace(api_targets *targets, uint64_t version, const api_app_r
                          size_t count);
 /* An instance whose evidence was accepted a moment ago and whose status is on its way to PostgreSQL: callers who wait
  * are led to it now, and the next load has the last word. limits of the row are not read. False: the app's last
- * instance was of another release, or nobody may be led. */
+ * instance was of another release, nobody may be led, or one that starts is not needed beside those that serve. */
 bool api_targets_offer(api_targets *targets, const rd_app_id *app, const api_target_row *row);
 api_app *api_targets_app(const api_targets *targets, const rd_app_id *app);
 /* The target of an instance with its newest epoch, or NULL. */

@@ -215,7 +215,11 @@ static void what_is_offered_lasts_until_the_next_load(void **state)
     assert_true(api_targets_offer(targets, &app_a.id, &two));
     api_targets_replace(targets, 6, &asleep, NULL, 0); /* it was not */
     assert_null(api_targets_instance(targets, &two.instance));
-    api_targets_replace(targets, 7, &paused, NULL, 0);
+    two.is_starting = true; /* it is for who would wait, and for nobody else */
+    assert_true(api_targets_offer(targets, &app_a.id, &two));
+    api_targets_replace(targets, 7, &asleep, &one, 1);
+    assert_false(api_targets_offer(targets, &app_a.id, &two));
+    api_targets_replace(targets, 8, &paused, NULL, 0);
     assert_false(api_targets_offer(targets, &app_a.id, &two));
     api_targets_free(targets);
 }
