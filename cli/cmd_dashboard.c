@@ -12,6 +12,7 @@
 #include "common/model/json.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -423,9 +424,18 @@ static void print_address(const cli_context *context, const dashboard *d)
         d->api);
 }
 
+static void wipe_and_free(void *memory)
+{
+    if (memory)
+        rd_wipe(memory, malloc_usable_size(memory));
+    free(memory);
+}
+
 static int run_dashboard(cli_context *context, const cli_args *args, rd_err *err)
 {
     uint16_t port;
+    /* The page's bodies may hold a secret, of which the parser makes copies of its own. */
+    json_set_alloc_funcs(malloc, wipe_and_free);
     if (cli_args_expect(args, 0, 0, "", err) < 0 || read_port(args, &port, err) < 0)
         return -1;
     dashboard d = { .args = args,

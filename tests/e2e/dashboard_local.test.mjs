@@ -6,6 +6,7 @@ import { request } from "node:http";
 import { connect } from "node:net";
 import { readFileSync, mkdtempSync, cpSync, appendFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { Markers } from "../support/markers.mjs";
 import { BIN, ROOT, Stack, until } from "../support/stack.mjs";
 
 let stack, dashboard, origin, way, cookie, key, app;
@@ -160,6 +161,14 @@ test("verify, invoke and deploy are the command line's own", async () => {
   await stack.deploy("made-here", "export default { fetch() { return new Response('y'); } }", { policy: "../strict.json" });
   assert.equal(JSON.parse((await change("/local/deploy", { manifest, source: "export default { fetch() { return new Response('z'); } }", plan: false })).text).exit, 0);
   assert.deepEqual(await policyOf(), strict, "the owner's policy stays");
+});
+
+test("a secret's value stays in no memory of the program once its verb has run", async () => {
+  const value = "a value that " + Math.random().toString(36).slice(2) + " is nowhere else";
+  const markers = new Markers({ secret: value });
+  const done = JSON.parse((await change("/local/secret", { action: "set", app, name: "TOKEN", value: "x".repeat(9000) + value + "\u00e9".repeat(4000) })).text);
+  assert.notEqual(done.exit, undefined); // this plane has no key service: what the verb said is no matter
+  assert.deepEqual(markers.memory(dashboard.pid, "the dashboard"), []);
 });
 
 test("what the page sends never becomes a flag of a verb", async () => {
