@@ -82,7 +82,7 @@ int cli_kms_records_read(rd_bytes bundle, const rd_kms_genesis *genesis, const r
         int status = is_first ? rd_kms_certificate_accept(envelope, genesis, kms, now_us, &r.certificate, err)
                               : take(&r, envelope, rows, err);
         if (status < 0)
-            return rd_err_wrap(err, "records of the replica");
+            return rd_err_wrap(err, "the replica has its root, but its records do not hold");
     }
     *ret = RD_TAKE(rows);
     return 0;
