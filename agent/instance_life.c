@@ -9,8 +9,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#define BLOB_WAIT_US 120000000 /* documents and code, after the job */
-#define STOP_WAIT_US 5000000   /* from stop to the end; the launcher kills after one second */
+#define BLOB_WAIT_US  120000000 /* documents and code, after the job */
+#define STOP_WAIT_US  5000000   /* from stop to the end; the launcher kills after one second */
+#define LAST_WORDS_US 10000000  /* what an instance said last, to who reads it, behind its end */
 
 /* ---- reporting ---- */
 
@@ -106,8 +107,9 @@ static void drop_enclave(life *one)
 static void on_ended_life(life *one)
 {
     agent_instances *all = one->owner;
-    rd_timer_stop(one->timer);
-    agent_splices_cut(&one->splices);
+    /* Its last words may be in the sockets still: a good-bye, the end of an answer. */
+    agent_splices_finish(&one->splices);
+    rd_timer_start(one->timer, LAST_WORDS_US, 0);
     if (one->ticket)
         agent_pool_cancel(one->pool, one->ticket);
     one->ticket = 0;
@@ -259,6 +261,11 @@ static void act_drain(life *one)
     agent_enclave_drain(one->enclave);
 }
 
+static void act_cut(life *one)
+{
+    agent_splices_cut(&one->splices);
+}
+
 static void act_stop(life *one)
 {
     life_report(one, RD_PHASE_STOPPING, "stop", "");
@@ -361,6 +368,7 @@ static const transition table[LIFE_STATES][LIFE_EVENTS] = {
                         [EV_WANT_STOP] = { act_stop, LIFE_STOPPING },
                         [EV_TIMEOUT] = { act_stop, LIFE_STOPPING } },
     [LIFE_STOPPING] = { [EV_GONE] = { act_end_stopped, LIFE_ENDED }, [EV_TIMEOUT] = { act_kill, LIFE_STOPPING } },
+    [LIFE_ENDED] = { [EV_TIMEOUT] = { act_cut, LIFE_ENDED } },
 };
 
 void life_feed(life *one, life_event event)

@@ -136,6 +136,15 @@ void agent_splices_begin(agent_splices *list)
             begin(splice);
 }
 
+void agent_splices_finish(agent_splices *list)
+{
+    for (agent_splice *splice = list->head, *next; splice; splice = next) {
+        next = splice->next;
+        if (!splice->is_accepted)
+            refuse(splice, "it has ended");
+    }
+}
+
 void agent_splices_cut(agent_splices *list)
 {
     while (list->head) {

@@ -21,6 +21,9 @@ typedef struct agent_splices {
 void agent_splice_open(rd_loop *loop, rd_link_stream *stream, const char *socket_path, agent_splices *list);
 /* The instance takes connections now: those that wait connect, in the order they came. */
 void agent_splices_begin(agent_splices *list);
+/* The instance has ended: what nobody took is refused; the others go on until they have passed on what it said last,
+ * and end with it. Who does not read is for agent_splices_cut(), later. */
+void agent_splices_finish(agent_splices *list);
 /* Ends all of them and frees what they shared; the list is empty afterwards. */
 void agent_splices_cut(agent_splices *list);
 

@@ -378,6 +378,36 @@ static void test_waiting_for_the_instance(void **state)
     assert_false(w->splices.waits);
 }
 
+/* The instance says its last words and ends, and its owner hears of the end first: the words arrive, and the end behind
+ * them; who is not connected yet is refused. */
+static void test_last_words(void **state)
+{
+    world *w = *state;
+    listen_at(w);
+    open_pipe(w);
+    WAIT(w, w->has_peer && w->status == 200);
+    w->to_say = 100000;
+    peer_says(w);
+    size_t said = 100000 - w->to_say;
+    assert_true(said > 0);
+    uv_close((uv_handle_t *)&w->peer, NULL);
+    agent_splices_finish(&w->splices);
+    WAIT(w, w->has_end);
+    assert_int_equal(said, w->received);
+    assert_int_equal(0, w->closed); /* the caller may have something to say, to nobody */
+    agent_splices_cut(&w->splices);
+    WAIT(w, w->closed == 1 && w->splices.count == 0);
+
+    w->has_peer = false;
+    open_pipe(w);
+    while (w->splices.count == 0)
+        rd_loop_turn(w->loop, true);
+    agent_splices_finish(&w->splices);
+    WAIT(w, w->closed == 1);
+    assert_int_equal(503, w->status);
+    assert_int_equal(0, w->splices.count);
+}
+
 int main(void)
 {
     (void)signal(SIGPIPE, SIG_IGN); /* as the programs do: a peer that is gone is an error of its write */
@@ -385,7 +415,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         ROW(test_both_ways_and_half_close), ROW(test_instance_that_does_not_read),
         ROW(test_plane_that_does_not_read), ROW(test_endings),
-        ROW(test_waiting_for_the_instance),
+        ROW(test_waiting_for_the_instance), ROW(test_last_words),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
