@@ -147,8 +147,8 @@ static const char world[] =
     "live AND want = 1"
     "  ON CONFLICT DO NOTHING;"
     " INSERT INTO lease_status (instance_id, epoch, incarnation, seq, phase, verdict_epoch)"
-    "  SELECT instance_id, epoch, 1, 1, 4, epoch FROM leases WHERE app_id = t_app(n) AND live AND want = 1 ON CONFLICT "
-    "DO NOTHING;"
+    "  SELECT instance_id, epoch, 1, 1, 4, epoch FROM leases JOIN lease_verdicts USING (instance_id, epoch)"
+    "  WHERE app_id = t_app(n) AND live AND want = 1 ON CONFLICT DO NOTHING;" /* not of one granted a moment ago */
     " SELECT evaluate(0, 1::smallint, t_app(n), 'status') $$;"
     /* Every held lease of an app in this want reports a final phase. */
     "CREATE FUNCTION t_final(n int, awant int, aphase int) RETURNS void LANGUAGE sql AS $$"
