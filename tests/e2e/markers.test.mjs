@@ -48,9 +48,13 @@ test("a sealed call to sealed code that reads a secret", { timeout: 180000 }, as
   const set = await cli("secrets", "set", "marked", "API_KEY", { input: MARKS.secret });
   assert.equal(set.code, 0, set.text);
   await stack.deploy("marked", source, { plain: false, logs: "sealed" });
-  const call = await cli("invoke", "marked", "--path", "/" + MARKS.path, "--data", MARKS.secret);
-  assert.equal(call.code, 0, call.text);
-  assert.deepEqual([JSON.parse(call.stdout).read, JSON.parse(call.stdout).answer], [true, MARKS.answer]);
+  // Behind a deployment the instance from before may answer a little longer.
+  const call = await until("the secret is read", async () => {
+    const made = await cli("invoke", "marked", "--path", "/" + MARKS.path, "--data", MARKS.secret);
+    assert.equal(made.code, 0, made.text);
+    return JSON.parse(made.stdout).read && made;
+  });
+  assert.equal(JSON.parse(call.stdout).answer, MARKS.answer);
   const other = await cli("invoke", "marked", "--data", MARKS.request);
   assert.equal(JSON.parse(other.stdout).read, false, other.text);
   assert.notEqual((await cli("invoke", "marked", "--path", "/throw", "--data", MARKS.request)).code, 0);
