@@ -56,6 +56,7 @@ struct rd_spool {
     bool is_job_undone; /* the failed write was cut off again */
     int job_fd;         /* of the compacted file */
     uint64_t job_last_seq;
+    spool_header job_header; /* of the compacted file */
     /* compaction asked for */
     rd_spool_collect_fn collect;
     rd_spool_done_fn compacted;
@@ -113,6 +114,7 @@ static int lock_journal(rd_spool *spool, rd_err *err)
 
 static int create_journal(rd_spool *spool, rd_err *err)
 {
+    spool->header.version = SPOOL_VERSION;
     if (RAND_bytes(spool->header.id, sizeof spool->header.id) != 1)
         return rd_err_set(err, RD_E_IO, "no randomness for the journal's id");
     RD_CLEANUP(rd_buf_done) rd_buf out = { 0 };
@@ -323,7 +325,7 @@ static void finish_compaction(rd_spool *spool)
         spool->fd = spool->job_fd;
         spool->size = spool->batch.size;
         spool->last_seq = spool->job_last_seq;
-        spool->header.generation++;
+        spool->header = spool->job_header;
     } else {
         if (spool->job_fd >= 0)
             close(spool->job_fd);
@@ -358,7 +360,9 @@ static void on_work_done(void *context, bool is_cancelled)
 static void begin_compaction(rd_spool *spool)
 {
     spool_header header = spool->header;
+    header.version = SPOOL_VERSION;
     header.generation++;
+    spool->job_header = header;
     rd_buf_clear(&spool->batch);
     spool_header_write(&header, &spool->batch);
     rd_spool_writer writer = { .header = header, .out = &spool->batch, .seq = spool->last_seq };

@@ -15,7 +15,8 @@
  * (magic, length, type, CRC32C from the header's on over head and payload, sequence, up to which offset the file was
  * known to be durable when the record was written, inverse of the length) and the payload. Integers are big-endian.
  * A bad record ends recovery as a torn tail when nothing valid behind it claims that it had been durable; otherwise the
- * file is corrupt and refused. */
+ * file is corrupt and refused. Version 1 (magic "redoubt-spool/1\n", records' CRC32C from 0 on) is read and appended to
+ * as such, until compaction makes a file of version 2 of it. */
 typedef struct rd_spool rd_spool;
 
 typedef struct rd_spool_record {

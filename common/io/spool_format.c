@@ -4,13 +4,27 @@
 
 #include <string.h>
 
-static const uint8_t file_magic[16] = "redoubt-spool/2\n";
+#define MAGIC_SIZE 16
+
 static const uint8_t record_magic[4] = { 0xd7, 'R', 'D', 'J' };
+
+static const uint8_t *magic_of(uint8_t version)
+{
+    return (const uint8_t *)(version == 1 ? "redoubt-spool/1\n" : "redoubt-spool/2\n");
+}
+
+static bool read_version(rd_bytes magic, uint8_t *ret)
+{
+    for (*ret = 1; *ret <= SPOOL_VERSION; ++*ret)
+        if (rd_bytes_equal(magic, rd_bytes_of(magic_of(*ret), MAGIC_SIZE)))
+            return true;
+    return false;
+}
 
 void spool_header_write(const spool_header *header, rd_buf *out)
 {
     size_t start = out->size;
-    (void)rd_buf_append(out, file_magic, sizeof file_magic);
+    (void)rd_buf_append(out, magic_of(header->version), MAGIC_SIZE);
     (void)rd_buf_append(out, header->id, sizeof header->id);
     (void)rd_buf_append_u64be(out, header->generation);
     (void)rd_buf_append_u32be(out, 0);
@@ -18,8 +32,11 @@ void spool_header_write(const spool_header *header, rd_buf *out)
     (void)rd_buf_append_u32be(out, crc);
 }
 
+/* Where the checksums of a file's records begin. */
 static uint32_t header_crc(const spool_header *header)
 {
+    if (header->version == 1)
+        return 0;
     uint8_t bytes[SPOOL_HEADER_SIZE + 1]; /* rd_buf keeps one byte behind its content */
     rd_buf view = { .data = bytes, .capacity = sizeof bytes, .size_max = SPOOL_HEADER_SIZE };
     spool_header_write(header, &view);
@@ -29,7 +46,7 @@ static uint32_t header_crc(const spool_header *header)
 int spool_header_read(rd_bytes file, spool_header *ret, rd_err *err)
 {
     rd_cursor cursor = rd_cursor_of(file);
-    rd_bytes magic = rd_cursor_take(&cursor, sizeof file_magic);
+    rd_bytes magic = rd_cursor_take(&cursor, MAGIC_SIZE);
     spool_header header;
     rd_cursor_copy(&cursor, header.id, sizeof header.id);
     header.generation = rd_cursor_u64be(&cursor);
@@ -37,8 +54,8 @@ int spool_header_read(rd_bytes file, spool_header *ret, rd_err *err)
     uint32_t crc = rd_cursor_u32be(&cursor);
     if (!rd_cursor_is_ok(&cursor))
         return rd_err_set(err, RD_E_SPOOL_CORRUPT, "the file ends inside its header");
-    if (!rd_bytes_equal(magic, RD_BYTES_ARRAY(file_magic)))
-        return rd_err_set(err, RD_E_SPOOL_CORRUPT, "not a journal of this version");
+    if (!read_version(magic, &header.version))
+        return rd_err_set(err, RD_E_SPOOL_CORRUPT, "not a journal of a version that this build reads");
     if (reserved != 0 || crc != rd_crc32c(0, rd_bytes_of(file.data, SPOOL_HEADER_SIZE - 4)))
         return rd_err_set(err, RD_E_SPOOL_CORRUPT, "the header's checksum does not fit");
     *ret = header;

@@ -11,17 +11,21 @@
 #define SPOOL_HEAD_SIZE   36
 #define SPOOL_TYPE_CLOSED 0xffffu /* closing mark: everything before it was durable */
 
+#define SPOOL_VERSION 2 /* of files that are made now; version 1 is read and appended to */
+
 typedef struct spool_header {
+    uint8_t version; /* 1 or 2: the file's */
     uint8_t id[RD_SPOOL_ID_SIZE];
     uint64_t generation; /* files that compaction has made before this one */
 } spool_header;
 
+/* Writes and reads the version that the header has. SPOOL_CORRUPT: neither 1 nor 2, or damaged. */
 void spool_header_write(const spool_header *header, rd_buf *out);
 int spool_header_read(rd_bytes file, spool_header *ret, rd_err *err) RD_NODISCARD;
 
-/* header: of the file that the record is for; its checksum begins there, so that no payload, chosen by whomever, holds
- * what passes for a record of this file. durable_to: offset up to which the file was known to be on disk. False past
- * out's cap. */
+/* header: of the file that the record is for; from version 2 on its checksum begins there, so that no payload, chosen
+ * by whomever, holds what passes for a record of this file. durable_to: offset up to which the file was known to be on
+ * disk. False past out's cap. */
 bool spool_record_write(const spool_header *header, uint16_t type, uint64_t seq, uint64_t durable_to, rd_bytes payload,
                         rd_buf *out);
 

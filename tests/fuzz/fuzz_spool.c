@@ -9,15 +9,17 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* Another one for each input: nobody who chooses payloads knows what a journal's id will be. */
-static spool_header header = { .generation = 1 };
+static spool_header header = { .version = SPOOL_VERSION, .generation = 1 };
 
-/* Any bytes behind a good header: recovery ends, with a size inside the file. */
-static void recover_anything(rd_bytes bytes)
+/* Any bytes behind a good header of either version: recovery ends, with a size inside the file. */
+static void recover_anything(uint8_t version, rd_bytes bytes)
 {
+    spool_header any = header;
+    any.version = version;
     rd_buf file = { 0 };
     rd_err err = RD_ERR_INIT;
     spool_scan scan = { 0 };
-    spool_header_write(&header, &file);
+    spool_header_write(&any, &file);
     rd_buf_append_bytes(&file, bytes);
     if (spool_recover(rd_buf_bytes(&file), NULL, NULL, &scan, &err) == 0)
         assert(scan.valid_size + scan.torn_size == file.size);
@@ -57,7 +59,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     memcpy(header.id, digest, sizeof header.id);
     rd_bytes rest = rd_bytes_of(data + 2, size - 2);
     if (data[0] & 1)
-        recover_anything(rest);
+        recover_anything(data[0] & 2 ? 1 : 2, rest);
     else
         cut_a_good_file(data[1], rest);
     return 0;

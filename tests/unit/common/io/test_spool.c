@@ -197,7 +197,7 @@ static void test_record_in_a_payload(void **state)
 {
     world *w = *state;
     rd_err err = RD_ERR_INIT;
-    const spool_header guessed = { .generation = 0 };
+    const spool_header guessed = { .version = SPOOL_VERSION };
     rd_buf payload = { 0 };
     assert_true(spool_record_write(&guessed, 7, 100, UINT32_MAX, rd_bytes_str("a record"), &payload));
     assert_int_equal(0, open_spool(w, 0, &err));
@@ -364,6 +364,79 @@ static void test_compaction(void **state)
     assert_int_equal(4, w->count);
 }
 
+static void put_version_1(const world *w)
+{
+    const spool_header header = { .version = 1, .id = { 5 }, .generation = 3 };
+    rd_buf file = { 0 };
+    spool_header_write(&header, &file);
+    assert_memory_equal("redoubt-spool/1\n", file.data, 16);
+    assert_true(spool_record_write(&header, 7, 1, file.size, rd_bytes_str("one"), &file));
+    assert_true(spool_record_write(&header, 7, 2, file.size, rd_bytes_str("two"), &file));
+    const uint8_t *record = file.data + SPOOL_HEADER_SIZE;
+    uint32_t crc = rd_crc32c(rd_crc32c(0, rd_bytes_of(record + 4, 8)), rd_bytes_of(record + 16, 16));
+    crc = rd_crc32c(crc, rd_bytes_str("one"));
+    const uint8_t expected[] = { (uint8_t)(crc >> 24), (uint8_t)(crc >> 16), (uint8_t)(crc >> 8), (uint8_t)crc };
+    assert_memory_equal(expected, record + 12, sizeof expected);
+    put_file(w, rd_buf_bytes(&file));
+    rd_buf_done(&file);
+}
+
+static void check_version(const world *w, char version)
+{
+    rd_buf file = snapshot(w);
+    assert_int_equal(version, file.data[14]);
+    rd_buf_done(&file);
+}
+
+/* What an older build left is read and gone on with as it is; compaction makes today's version of it. */
+static void test_version_1(void **state)
+{
+    world *w = *state;
+    rd_err err = RD_ERR_INIT;
+    put_version_1(w);
+    assert_int_equal(0, open_spool(w, 0, &err));
+    assert_string_equal("one\ntwo\n", rd_buf_text(&w->seen));
+    append(w, "three");
+    run_until(w, 1);
+    reopen(w);
+    assert_string_equal("one\ntwo\nthree\n", rd_buf_text(&w->seen));
+    assert_int_equal(0, rd_spool_torn_bytes(w->spool));
+    check_version(w, '1');
+    append(w, "waiting while it is asked for");
+    assert_int_equal(0, rd_spool_compact(w->spool, collect, on_compacted, w, &err));
+    append(w, "after");
+    for (int i = 0; i < 1000 && w->compacted <= 0; i++)
+        rd_loop_turn(w->loop, true);
+    run_until(w, 3);
+    assert_int_equal(1, w->compacted);
+    check_version(w, '2');
+    reopen(w);
+    append(w, "more");
+    run_until(w, 4);
+    reopen(w);
+    assert_string_equal("live\nwaiting while it is asked for\nafter\nmore\n", rd_buf_text(&w->seen));
+    assert_int_equal(5, rd_spool_id(w->spool)[0]);
+    assert_int_equal(0, rd_spool_torn_bytes(w->spool));
+    check_version(w, '2');
+}
+
+/* Damage of what was durable is found there as well. */
+static void test_flipped_byte_in_version_1(void **state)
+{
+    world *w = *state;
+    rd_err err = RD_ERR_INIT;
+    put_version_1(w);
+    rd_buf file = snapshot(w);
+    for (size_t at = 0; at < SPOOL_HEADER_SIZE + SPOOL_HEAD_SIZE + 3; at++) {
+        file.data[at] ^= 3; /* makes the one version's magic the other's as well */
+        put_file(w, rd_buf_bytes(&file));
+        assert_int_equal(-1, open_spool(w, 0, &err));
+        assert_int_equal(RD_E_SPOOL_CORRUPT, err.code);
+        file.data[at] ^= 3;
+    }
+    rd_buf_done(&file);
+}
+
 /* A damaged byte in what compaction wrote is found although nothing was appended since. */
 static void test_flipped_byte_after_compaction(void **state)
 {
@@ -458,6 +531,8 @@ int main(void)
         ROW(test_group_that_never_became_durable),
         ROW(test_refusals),
         ROW(test_compaction),
+        ROW(test_version_1),
+        ROW(test_flipped_byte_in_version_1),
         ROW(test_flipped_byte_after_compaction),
         ROW(test_failed_write_is_final),
         ROW(test_replay_may_refuse),
