@@ -62,3 +62,14 @@ int kms_joined_read(const char *dir, const uint8_t state_key[32], rd_buf *ret_se
     rd_cursor_copy(&cursor, ret_end->record, sizeof(ret_end->record));
     return rd_buf_append_bytes(ret_sealed, sealed) ? 0 : rd_err_set(err, RD_E_TOO_LARGE, "root");
 }
+
+int kms_joined_is_taken(const char *dir, rd_bytes sealed, const kms_told_record *end, uint64_t record_number,
+                        bool *ret_taken, rd_err *err)
+{
+    bool has_root = false;
+    RD_CLEANUP(rd_buf_done) rd_buf root = { 0 };
+    if (kms_store_read(dir, KMS_FILE_ROOT, KMS_ROOT_FILE_MAX, &root, &has_root, err) < 0)
+        return -1;
+    *ret_taken = has_root && rd_bytes_equal(rd_buf_bytes(&root), sealed) && record_number >= end->record_number;
+    return 0;
+}

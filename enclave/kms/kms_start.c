@@ -258,15 +258,20 @@ static int check_folder(const start *self, bool has_root, bool has_state, rd_err
 static int adopt_joined(start *self, rd_err *err)
 {
     kms_told_record end;
-    bool has_joined = false;
+    bool has_joined = false, is_taken = false;
+    const char *dir = self->options->dir;
     RD_CLEANUP(rd_buf_done) rd_buf sealed = { 0 };
-    if (kms_joined_read(self->options->dir, self->front.state_key, &sealed, &end, &has_joined, err) < 0)
+    if (kms_joined_read(dir, self->front.state_key, &sealed, &end, &has_joined, err) < 0)
         return -1;
     if (!has_joined)
         return 0;
+    if (kms_joined_is_taken(dir, rd_buf_bytes(&sealed), &end, self->front.state.record_number, &is_taken, err) < 0)
+        return -1;
+    if (is_taken)
+        return kms_store_drop_joined(dir, err);
     return kms_front_save(&self->front, end.record_number, end.record, err) < 0
                ? -1
-               : kms_store_adopt_joined(self->options->dir, rd_buf_bytes(&sealed), err);
+               : kms_store_adopt_joined(dir, rd_buf_bytes(&sealed), err);
 }
 
 static int take_piece(void *state, uint64_t index, rd_bytes piece, rd_err *err)

@@ -345,8 +345,13 @@ int kms_store_read_joined(const char *dir, rd_buf *ret, bool *ret_there, rd_err 
 
 int kms_store_adopt_joined(const char *dir, rd_bytes sealed, rd_err *err)
 {
-    RD_CLEANUP(rd_free_p) char *joined = rd_asprintf("%s/" KMS_FILE_JOINED, dir);
-    if (kms_store_write(dir, KMS_FILE_ROOT, 0600, sealed, err) < 0)
-        return -1;
-    return unlink(joined) < 0 ? rd_err_set_errno(err, RD_E_IO, errno, "%s", joined) : 0;
+    return kms_store_write(dir, KMS_FILE_ROOT, 0600, sealed, err) < 0 ? -1 : kms_store_drop_joined(dir, err);
+}
+
+int kms_store_drop_joined(const char *dir, rd_err *err)
+{
+    RD_CLEANUP(rd_close_p) int folder = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (folder < 0 || unlinkat(folder, KMS_FILE_JOINED, 0) < 0 || fsync(folder) < 0)
+        return rd_err_set_errno(err, RD_E_IO, errno, "%s/" KMS_FILE_JOINED, dir);
+    return 0;
 }

@@ -66,7 +66,9 @@ int kms_store_open_joined(const char *dir, int *ret_fd, rd_err *err) RD_NODISCAR
 int kms_store_write_joined(int fd, rd_bytes sealed, rd_err *err) RD_NODISCARD;
 /* What was written whole; what was cut off was never acknowledged and is nothing. */
 int kms_store_read_joined(const char *dir, rd_buf *ret, bool *ret_there, rd_err *err) RD_NODISCARD;
-/* It takes its place as KMS_FILE_ROOT. */
+/* It takes its place as KMS_FILE_ROOT, and is dropped. */
 int kms_store_adopt_joined(const char *dir, rd_bytes sealed, rd_err *err) RD_NODISCARD;
+/* Removes KMS_FILE_JOINED, durably: it does not come back after a power failure. */
+int kms_store_drop_joined(const char *dir, rd_err *err) RD_NODISCARD;
 
 #endif

@@ -65,8 +65,54 @@ static void test_root_and_end(void **state RD_UNUSED)
     (void)!system(command);
 }
 
+static bool is_taken(const char *dir, const char *root, uint64_t record_number)
+{
+    bool taken = !record_number;
+    assert_int_equal(kms_joined_is_taken(dir, rd_bytes_str(root), &end, record_number, &taken, NULL), 0);
+    return taken;
+}
+
+/* A root that a power failure brought back after it was taken sets no chain back: it is known by its bytes and by where
+ * the chain has got to, and only goes. */
+static void test_taken_once(void **state RD_UNUSED)
+{
+    char dir[] = "/tmp/redoubt-joined-XXXXXX";
+    RD_CLEANUP(rd_buf_done) rd_buf sealed = { 0 };
+    RD_CLEANUP(rd_buf_done) rd_buf file = { 0 };
+    kms_told_record told;
+    rd_err err = RD_ERR_INIT;
+    bool is_there = false;
+    int fd = -1;
+    assert_non_null(mkdtemp(dir));
+    assert_false(is_taken(dir, "the root", 17)); /* there is none */
+    assert_int_equal(kms_store_write(dir, KMS_FILE_ROOT, 0600, RD_BYTES_LIT("an older root"), NULL), 0);
+    for (int round = 0; round < 2; round++) {
+        assert_int_equal(kms_store_open_joined(dir, &fd, NULL), 0);
+        assert_int_equal(kms_joined_write(fd, key, RD_BYTES_LIT("the root"), &end, NULL), 0);
+        (void)close(fd);
+        assert_int_equal(read_with(dir, key, &sealed, &told, &is_there), RD_OK);
+        assert_true(is_there);
+        assert_int_equal(is_taken(dir, "the root", 17), round == 1);
+        assert_int_equal(is_taken(dir, "the root", 18), round == 1);
+        assert_false(is_taken(dir, "the root", 16)); /* a state from before */
+        if (round == 0)
+            assert_int_equal(kms_store_adopt_joined(dir, rd_buf_bytes(&sealed), NULL), 0);
+        else
+            assert_int_equal(kms_store_drop_joined(dir, NULL), 0);
+        assert_int_equal(read_with(dir, key, &sealed, &told, &is_there), RD_OK);
+        assert_false(is_there);
+        rd_buf_clear(&file);
+        assert_int_equal(kms_store_read(dir, KMS_FILE_ROOT, KMS_ROOT_FILE_MAX, &file, &is_there, NULL), 0);
+        assert_true(rd_bytes_equal(rd_buf_bytes(&file), RD_BYTES_LIT("the root")));
+    }
+    assert_int_equal(kms_store_drop_joined(dir, &err), -1);
+    assert_int_equal(err.code, RD_E_IO);
+    RD_CLEANUP(rd_free_p) char *command = rd_asprintf("rm -rf %s", dir);
+    (void)!system(command);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(test_root_and_end) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_root_and_end), cmocka_unit_test(test_taken_once) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
