@@ -6,6 +6,7 @@
 #include "common/base/text.h"
 #include "common/io/config.h"
 
+#include <assert.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -70,16 +71,29 @@ static blob *find_or_add(agent_blobs *blobs, const rd_digest *digest)
 
 /* ---- what is in memory ---- */
 
+/* Never what is being written: its content is lent to the thread that does. */
 static void cool(agent_blobs *blobs, blob *one)
 {
     if (!one->is_hot)
         return;
+    assert(one->is_written);
     *(one->hotter ? &one->hotter->colder : &blobs->hottest) = one->colder;
     *(one->colder ? &one->colder->hotter : &blobs->coldest) = one->hotter;
     one->hotter = one->colder = NULL;
     one->is_hot = false;
     blobs->hot_size -= one->content.size;
     rd_buf_done(&one->content);
+}
+
+/* What is being written stays, and does not keep what is colder or hotter than it from going. */
+static void cool_surplus(agent_blobs *blobs)
+{
+    for (blob *one = blobs->coldest; one && blobs->hot_size > HOT_SIZE;) {
+        blob *hotter = one->hotter;
+        if (one->is_written)
+            cool(blobs, one);
+        one = hotter;
+    }
 }
 
 static void warm(agent_blobs *blobs, blob *one, rd_bytes content)
@@ -95,8 +109,7 @@ static void warm(agent_blobs *blobs, blob *one, rd_bytes content)
     *(one->colder ? &one->colder->hotter : &blobs->coldest) = one;
     blobs->hottest = one;
     blobs->hot_size += content.size;
-    while (blobs->hot_size > HOT_SIZE && blobs->coldest->is_written)
-        cool(blobs, blobs->coldest);
+    cool_surplus(blobs);
 }
 
 /* ---- files ---- */
@@ -130,7 +143,7 @@ static blob *least_used(const agent_blobs *blobs)
     void *value = NULL;
     while (rd_table_next(blobs->table, &at, &key, &value)) {
         blob *one = value;
-        if (one->is_here && one->pins == 0 && (!oldest || one->used < oldest->used))
+        if (one->is_here && one->is_written && one->pins == 0 && (!oldest || one->used < oldest->used))
             oldest = one;
     }
     return oldest;
@@ -234,7 +247,7 @@ typedef struct writing {
     agent_blobs *blobs;
     rd_digest digest;
     char *path;
-    rd_buf content;
+    rd_bytes content; /* the blob's: hot until it is written */
     int outcome;
     rd_err err;
 } writing;
@@ -242,7 +255,7 @@ typedef struct writing {
 static void on_write(void *context)
 {
     writing *job = context;
-    job->outcome = write_file(job->path, rd_buf_bytes(&job->content), &job->err);
+    job->outcome = write_file(job->path, job->content, &job->err);
 }
 
 /* What could not be written is served from memory for a while, and then is missing. */
@@ -253,19 +266,22 @@ static void on_written(void *context, bool is_cancelled)
         rd_log(RD_WARN, "blob_not_kept", RD_ERR(&job->err));
     job->blobs->writes--;
     find(job->blobs, &job->digest)->is_written = true;
+    cool_surplus(job->blobs);
     agent_blobs_unpin(job->blobs, &job->digest);
     free(job->path);
-    rd_buf_done(&job->content);
     free(job);
 }
 
 /* Pinned meanwhile, so that no file comes back that was removed for room. */
-static void write_behind(agent_blobs *blobs, const rd_digest *digest, const char *path, rd_bytes content)
+static void write_behind(agent_blobs *blobs, const blob *one, const char *path)
 {
     writing *job = rd_alloc(sizeof *job);
-    *job = (writing){ .blobs = blobs, .digest = *digest, .path = rd_strdup(path), .err = RD_ERR_INIT };
-    (void)rd_buf_append_bytes(&job->content, content);
-    agent_blobs_pin(blobs, digest);
+    *job = (writing){ .blobs = blobs,
+                      .digest = one->digest,
+                      .path = rd_strdup(path),
+                      .content = rd_buf_bytes(&one->content),
+                      .err = RD_ERR_INIT };
+    agent_blobs_pin(blobs, &one->digest);
     blobs->writes++;
     rd_loop_work(blobs->loop, on_write, on_written, job);
 }
@@ -297,7 +313,7 @@ int agent_blobs_put(agent_blobs *blobs, const rd_digest *digest, rd_bytes conten
     blobs->size += content.size;
     warm(blobs, one, content);
     if (is_behind)
-        write_behind(blobs, digest, path, content);
+        write_behind(blobs, one, path);
     return 0;
 }
 

@@ -1,7 +1,8 @@
 /* blobs: a folder of files named by the SHA-256 of their content, with a size cap.
  * Used for what jobs need (documents, code) and for evidence that the plane may fetch.
  * Verified when written and when read; unpinned files go, least recently used first, when room is needed. What was used
- * of late is kept in memory as well, at most 2 MiB. */
+ * of late is kept in memory as well, once, with what is being written: at most 2 MiB in all, or as much as is being
+ * written when that alone is more (64 files of at most 256 KiB: 16 MiB). */
 #ifndef AGENT_BLOBS_H
 #define AGENT_BLOBS_H
 

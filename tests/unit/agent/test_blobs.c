@@ -175,6 +175,14 @@ static void test_written_behind(void **state)
     assert_int_equal(-1, agent_blobs_get(w->blobs, &a, &content, &err));
 }
 
+static void remove_from_disk(const world *w, const rd_digest *digest)
+{
+    char hex[65], path[160];
+    rd_hex_encode(RD_BYTES_ARRAY(digest->b), hex);
+    (void)snprintf(path, sizeof path, "%s/%s", w->dir, hex);
+    assert_int_equal(0, unlink(path));
+}
+
 /* More than memory holds: read from their files, whole. */
 static void test_more_than_memory(void **state)
 {
@@ -200,13 +208,50 @@ static void test_more_than_memory(void **state)
     free(bytes);
 }
 
+/* Memory is what is being written, or what it holds at most: nothing on top of the former, and the latter once all of
+ * it is written. */
+static void test_memory_while_written(void **state)
+{
+    enum { WRITES = 64, COUNT = WRITES + 2, KEPT = 8 };
+    world *w = *state;
+    rd_err err = RD_ERR_INIT;
+    rd_buf content = { 0 };
+    rd_loop *loop = NULL;
+    rd_digest digests[COUNT];
+    size_t size = (size_t)256 << 10, kept = 0;
+    uint8_t *bytes = rd_alloc(size);
+    agent_blobs_free(w->blobs);
+    assert_int_equal(0, rd_loop_new(&loop, &err));
+    assert_int_equal(0, agent_blobs_open(w->dir, size * COUNT, loop, &w->blobs, &err));
+    for (uint8_t i = 0; i < COUNT; i++) {
+        memset(bytes, i, size);
+        rd_sha256(rd_bytes_of(bytes, size), digests[i].b);
+        assert_int_equal(0, agent_blobs_put(w->blobs, &digests[i], rd_bytes_of(bytes, size), &err));
+    }
+    free(bytes);
+    for (uint8_t i = 0; i < COUNT; i++) {
+        if (i >= WRITES)
+            remove_from_disk(w, &digests[i]); /* written before put returned, and not in memory */
+        assert_int_equal(i < WRITES ? 0 : -1, agent_blobs_get(w->blobs, &digests[i], &content, &err));
+        rd_buf_done(&content);
+    }
+    rd_loop_free(loop);
+    for (uint8_t i = 0; i < WRITES; i++) {
+        remove_from_disk(w, &digests[i]);
+        kept += agent_blobs_get(w->blobs, &digests[i], &content, &err) == 0;
+        rd_buf_done(&content);
+    }
+    assert_int_equal(KEPT, kept);
+}
+
 int main(void)
 {
 #define ROW(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
     const struct CMUnitTest tests[] = {
-        ROW(test_put_and_get),        ROW(test_room_is_made_by_least_use),
-        ROW(test_pin_before_arrival), ROW(test_reopened_and_damaged),
-        ROW(test_written_behind),     ROW(test_more_than_memory),
+        ROW(test_put_and_get),          ROW(test_room_is_made_by_least_use),
+        ROW(test_pin_before_arrival),   ROW(test_reopened_and_damaged),
+        ROW(test_written_behind),       ROW(test_more_than_memory),
+        ROW(test_memory_while_written),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
