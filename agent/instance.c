@@ -10,7 +10,7 @@
 #include <string.h>
 
 #define INSTANCES_MAX 65536
-#define WAITING_MAX   256 /* connections to an instance that starts */
+#define WAITING_MAX   256 /* connections to instances that start */
 
 /* ---- lives ---- */
 
@@ -283,6 +283,14 @@ void agent_instances_inventory(agent_instances *all, json_t *array)
     }
 }
 
+static size_t waiting(const agent_instances *all)
+{
+    size_t count = 0;
+    for (const life *one = all->lives; one; one = one->next)
+        count += one->splices.waits ? one->splices.count : 0;
+    return count;
+}
+
 int agent_instances_route(agent_instances *all, const char *instance, uint64_t epoch, const char **ret_socket,
                           agent_splices **ret_splices, rd_err *err)
 {
@@ -290,7 +298,7 @@ int agent_instances_route(agent_instances *all, const char *instance, uint64_t e
     if (!one || one->job.epoch != epoch || one->state == LIFE_ENDED)
         return rd_err_set(err, RD_E_EPOCH_STALE, "%.40s is not here under epoch %llu", instance,
                           (unsigned long long)epoch);
-    bool is_taking = one->state == LIFE_SERVING || (one->state == LIFE_STARTING && one->splices.count < WAITING_MAX);
+    bool is_taking = one->state == LIFE_SERVING || (one->state == LIFE_STARTING && waiting(all) < WAITING_MAX);
     if (!is_taking || one->job.want != RD_WANT_RUN)
         return rd_err_set(err, RD_E_DRAINING, "%s takes nothing new", instance);
     *ret_socket = agent_enclave_socket(one->enclave);

@@ -173,7 +173,8 @@ static bool ask_again(api_agent_event *event, rd_code code, const char *text)
 bool api_events_offer(api_host_link *host, const api_host_lease *lease, int64_t valid_until_us, bool is_starting)
 {
     const api_agents *agents = host->agents;
-    if (lease->phase == RD_PHASE_SERVING || lease->want != RD_WANT_RUN || !lease->is_live)
+    bool is_over = is_starting && lease->phase > RD_PHASE_SERVING;
+    if (is_over || lease->phase == RD_PHASE_SERVING || lease->want != RD_WANT_RUN || !lease->is_live)
         return false;
     const api_target_row row = { .instance = lease->instance,
                                  .epoch = lease->epoch,

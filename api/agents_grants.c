@@ -1,4 +1,5 @@
 #include "api/agents_private.h"
+#include "api/grant_proof.h"
 
 #include "common/base/failpoint.h"
 #include "common/model/envelope.h"
@@ -24,10 +25,10 @@
 static const rd_pg_stmt stmts[] = {
     { "grants_documents",
       "SELECT a.genesis, h.envelope, r.envelope, (SELECT n.envelope FROM heads n WHERE n.app_id = a.app_id"
-      " AND n.seq > h.seq ORDER BY n.seq DESC LIMIT 1) FROM apps a JOIN heads h ON h.app_id = a.app_id AND h.digest = "
-      "$2"
+      " AND n.seq > h.seq ORDER BY n.seq DESC LIMIT 1), (SELECT k.genesis FROM kms k WHERE k.kms_id = $4)"
+      " FROM apps a JOIN heads h ON h.app_id = a.app_id AND h.digest = $2"
       " JOIN releases r ON r.org_id = a.org_id AND r.app_id = a.app_id AND r.digest = $3 WHERE a.app_id = $1",
-      3 },
+      4 },
     { "grants_secrets",
       "SELECT s.name, s.version, s.sealed FROM heads h JOIN head_secrets x ON x.org_id = h.org_id"
       " AND x.app_id = h.app_id AND x.seq = h.seq JOIN secrets s ON s.org_id = x.org_id AND s.app_id = x.app_id"
@@ -60,6 +61,8 @@ struct api_grant_want {
     grant_wish wish, wish_next;
     bool has_next; /* it has asked again meanwhile: what comes for the old question is dropped */
     rd_kms_id kms;
+    rd_digest statement;               /* of the evidence that asks */
+    rd_buf kms_genesis;                /* as stored */
     uint8_t nonce[API_KMS_NONCE_SIZE]; /* on its way to the instance */
     unsigned tries;
     int64_t retry_us; /* boot time */
@@ -80,6 +83,7 @@ static void want_free(want *w)
 {
     rd_buf_done(&w->wish.bundle);
     rd_buf_done(&w->wish_next.bundle);
+    rd_buf_done(&w->kms_genesis);
     free(w);
 }
 
@@ -256,12 +260,60 @@ static void ask_for_evidence(want *w)
     api_host_release(host);
 }
 
-/* The owner's own key service has judged its evidence: who waits for it is led there beside the grant, and waits at the
- * agent while it starts. The plane's own verdict follows, and has the last word. */
-static void lead(api_host_link *host, const api_host_lease *lease)
+/* ---- callers who wait ---- */
+
+/* A grant on its way to the instance, whose proof is looked at meanwhile. */
+typedef struct proof {
+    api_host_link *host;
+    rd_buf genesis, answer;
+    api_grant_claim claim;
+    bool holds;
+    rd_err err;
+} proof;
+
+static void check_proof(void *context)
 {
-    if (lease)
-        (void)api_events_offer(host, lease, api_agents_wall_us(host->agents) + LEAD_TERM_US, true);
+    proof *p = context;
+    p->holds = api_grant_proof_check(rd_buf_bytes(&p->answer), &p->claim, &p->err) == 0;
+}
+
+/* The owner's own key service has judged its evidence: who waits for it is led there, and waits at the agent while it
+ * starts. The plane's own verdict follows, and has the last word. */
+static void on_proof(void *context, bool is_cancelled)
+{
+    proof *p = context;
+    api_host_link *host = p->host;
+    const api_host_lease *lease =
+        host->link && !is_cancelled ? api_host_lease_of(host, &p->claim.instance, p->claim.epoch) : NULL;
+    if (lease && p->holds)
+        (void)api_events_offer(host, lease, p->claim.now_us + LEAD_TERM_US, true);
+    else if (lease)
+        rd_log(RD_WARN, "grant_unproven", RD_STR("host", host->name), RD_ERR(&p->err));
+    rd_buf_done(&p->genesis);
+    rd_buf_done(&p->answer);
+    free(p);
+    api_host_release(host);
+}
+
+static void prove(const want *w, const api_host_lease *lease, rd_bytes answer)
+{
+    if (!lease || lease->phase >= RD_PHASE_SERVING || !lease->has_kms || !rd_kms_id_equal(&w->kms, &lease->kms))
+        return;
+    proof *p = rd_alloc(sizeof *p);
+    *p = (proof){ .host = w->host,
+                  .claim = { .kms = lease->kms,
+                             .app = lease->app,
+                             .release = lease->release,
+                             .instance = w->instance,
+                             .epoch = w->epoch,
+                             .statement = w->statement,
+                             .now_us = api_agents_wall_us(w->host->agents) },
+                  .err = RD_ERR_INIT };
+    (void)rd_buf_append_bytes(&p->genesis, rd_buf_bytes(&w->kms_genesis));
+    (void)rd_buf_append_bytes(&p->answer, answer);
+    p->claim.kms_genesis = rd_buf_bytes(&p->genesis);
+    api_host_hold(p->host);
+    rd_loop_work(p->host->agents->options.loop, check_proof, on_proof, p);
 }
 
 static void on_granted(void *context, rd_bytes payload, const rd_err *error)
@@ -281,7 +333,7 @@ static void on_granted(void *context, rd_bytes payload, const rd_err *error)
         w->host->agents->grants++;
         if (lease)
             lease->grant_nonces = 0;
-        lead(w->host, lease);
+        prove(w, lease, payload);
         tell(w, "PUT", "grants", payload, true);
     } else if (error->code == RD_E_KMS_NONCE && lease && lease->grant_nonces++ < NONCES_A_LEASE) {
         ask_for_evidence(w);
@@ -322,6 +374,8 @@ static int ask_kms(want *w, rd_pg_result **results, rd_err *err)
     RD_CLEANUP(rd_buf_done) rd_buf message = { 0 };
     if (!lease || rd_pg_rows(results[0]) == 0)
         return rd_err_set(err, RD_E_NOT_FOUND, "the documents that the evidence names are not stored here");
+    rd_buf_clear(&w->kms_genesis);
+    (void)rd_buf_append_bytes(&w->kms_genesis, rd_pg_get_bytes(results[0], 0, 4));
     if (put_secrets(results[1], &secrets, err) < 0 || sign_ticket(w, lease, &ticket, err) < 0)
         return -1;
     const rd_kms_grant_message parts = { .evidence = rd_buf_bytes(&w->wish.bundle),
@@ -365,6 +419,7 @@ static int read_bundle(want *w, rd_digest *ret_head, rd_err *err)
     if (outcome == 0) {
         *ret_head = evidence.statement.head;
         w->kms = evidence.statement.kms[0];
+        rd_statement_digest(rd_buf_bytes(&evidence.statement_bytes), &w->statement);
     }
     rd_evidence_done(&evidence);
     return outcome;
@@ -381,7 +436,8 @@ static void load(want *w, const api_host_lease *lease)
     }
     rd_pg_value app = rd_pg_bytes(RD_BYTES_ARRAY(lease->app.b)), digest = rd_pg_bytes(RD_BYTES_ARRAY(head.b));
     rd_pg_batch *batch = rd_pg_batch_new(NULL);
-    rd_pg_batch_call(batch, "grants_documents", app, digest, rd_pg_bytes(RD_BYTES_ARRAY(lease->release.b)));
+    rd_pg_batch_call(batch, "grants_documents", app, digest, rd_pg_bytes(RD_BYTES_ARRAY(lease->release.b)),
+                     rd_pg_bytes(RD_BYTES_ARRAY(w->kms.b)));
     rd_pg_batch_call(batch, "grants_secrets", app, digest);
     if (rd_pg_async_submit(w->host->agents->options.pg, batch, on_loaded, w, &err) < 0)
         give_up_for_now(w, &err);

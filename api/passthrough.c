@@ -258,7 +258,7 @@ static bool ask(pass *p, api_target *target)
     target->passed++;
     target->app->was_used = true;
     p->state = PASS_OPENING;
-    p->until_us = boot_us(p->owner) + API_PASSTHROUGH_HELLO_US;
+    p->until_us = boot_us(p->owner) + (target->is_starting ? API_RELAY_WAKE_US : API_PASSTHROUGH_HELLO_US);
     /* The queue of a new stream has room for a hello. */
     if (rd_link_stream_write(p->splice.stream, rd_buf_bytes(&p->hello), &err) == 0)
         return true;

@@ -19,6 +19,7 @@
 #define METHOD_MAX      32
 #define FIXED_SIZE      96 /* of a head: what is the same in all */
 #define WRITE_PIECE     ((size_t)128 << 10)
+#define EARLY_MAX       ((size_t)16 << 10) /* of a call to an instance that starts, before it takes it */
 #define LATENCY_BUCKETS 14
 
 static const int64_t latency_bounds_us[LATENCY_BUCKETS] = { 250,   500,   1000,   2000,   4000,    8000,    16000,
@@ -41,7 +42,9 @@ struct api_call {
     api_http_response response;
     bool has_head; /* of an answer: on_head was called */
     bool has_bytes;
-    bool has_failed; /* on_done is due with err */
+    bool awaits_start; /* it was led to an instance that does not serve yet */
+    bool has_begun;    /* to be sent */
+    bool has_failed;   /* on_done is due with err */
     rd_err err;
     int64_t started_us;
     int64_t ready_us; /* the release's time counts from here: waking is not the function's */
@@ -65,6 +68,7 @@ struct api_relay {
 
 static void on_granted(api_pipe_user *user, api_pipe *pipe);
 static size_t on_data(api_pipe_user *user, rd_bytes bytes);
+static void on_open(api_pipe_user *user);
 static void on_room(api_pipe_user *user);
 static void on_lost(api_pipe_user *user, api_pipe_loss loss, bool was_open);
 
@@ -187,18 +191,38 @@ static uint64_t answer_bound(const api_call *call, bool is_chunked)
     return is_chunked ? rd_ohttp_chunked_answer_max(limit) : rd_ohttp_sealed_max(limit);
 }
 
-static void begin_on_pipe(api_call *call, api_pipe *pipe)
+static void begin_to_send(api_call *call)
 {
-    call->pipe = pipe;
-    call->body_sent = 0;
-    call->has_bytes = false;
-    api_http_response_begin(&call->response, call->is_head_request, answer_bound(call, false));
     rd_err err = RD_ERR_INIT;
-    if (rd_link_stream_write(api_pipe_stream(pipe), rd_buf_bytes(&call->head), &err) < 0) {
+    call->has_begun = true;
+    if (rd_link_stream_write(api_pipe_stream(call->pipe), rd_buf_bytes(&call->head), &err) < 0) {
         fail_later(call, &err); /* an empty queue has room for a head; whoever says no is closing */
         return;
     }
     send_body(call);
+}
+
+/* The release's time counts from here: starting is not the function's, either. */
+static void note_start(api_call *call)
+{
+    if (!call->awaits_start)
+        return;
+    call->awaits_start = false;
+    call->ready_us = boot_us(call->relay);
+    call->deadline_us = call->ready_us + call->target->limits.time_us + TIME_MARGIN_US;
+}
+
+/* What is large waits here and not on the link until the instance takes it. */
+static void begin_on_pipe(api_call *call, api_pipe *pipe)
+{
+    call->pipe = pipe;
+    call->body_sent = 0;
+    call->has_bytes = call->has_begun = false;
+    api_http_response_begin(&call->response, call->is_head_request, answer_bound(call, false));
+    if (api_pipe_is_open(pipe))
+        note_start(call);
+    if (!call->awaits_start || call->head.size + call->body.size <= EARLY_MAX)
+        begin_to_send(call);
 }
 
 /* One try after another until a pipe is had or waited for, or the call waits for the app to wake. */
@@ -226,7 +250,9 @@ static int attempt(api_call *call, rd_err *err)
         api_target_hold(target);
         target->in_flight++;
         target->app->was_used = true;
-        call->deadline_us = call->ready_us + target->limits.time_us + TIME_MARGIN_US;
+        call->awaits_start = target->is_starting;
+        call->deadline_us = call->awaits_start ? call->started_us + API_RELAY_WAKE_US
+                                               : call->ready_us + target->limits.time_us + TIME_MARGIN_US;
         rd_link *link = api_seekers_link(relay->seekers, target);
         api_pipe *pipe = NULL;
         rd_err reason = RD_ERR_INIT;
@@ -276,9 +302,19 @@ static void on_granted(api_pipe_user *user, api_pipe *pipe)
     begin_on_pipe(call_of(user), pipe);
 }
 
+static void on_open(api_pipe_user *user)
+{
+    api_call *call = call_of(user);
+    note_start(call);
+    if (!call->has_begun)
+        begin_to_send(call);
+}
+
 static void on_room(api_pipe_user *user)
 {
-    send_body(call_of(user));
+    api_call *call = call_of(user);
+    if (call->has_begun)
+        send_body(call);
 }
 
 static void on_lost(api_pipe_user *user, api_pipe_loss loss, bool was_open)
@@ -423,8 +459,9 @@ static api_call *call_new(api_relay *relay, const api_call_spec *spec, const api
     api_call *call = rd_alloc(sizeof *call);
     call->magic = CALL_MAGIC;
     call->relay = relay;
-    call->user =
-        (api_pipe_user){ .on_granted = on_granted, .on_data = on_data, .on_room = on_room, .on_lost = on_lost };
+    call->user = (api_pipe_user){
+        .on_granted = on_granted, .on_open = on_open, .on_data = on_data, .on_room = on_room, .on_lost = on_lost
+    };
     call->events = *events;
     call->context = context;
     call->seek = (api_seek){ .app = *spec->app, .has_instance = spec->instance != NULL, .on_woken = on_woken };
@@ -467,7 +504,7 @@ static void fail_when_late(api_call *call, int64_t now_us)
     if (call->has_failed || now_us < call->deadline_us)
         return;
     call->relay->timed_out++;
-    if (call->seek.held.hold)
+    if (call->seek.held.hold || call->awaits_start)
         (void)rd_err_set(&err, RD_E_NO_INSTANCE, "no instance of the app came up within %d s",
                          API_RELAY_WAKE_US / 1000000);
     else

@@ -62,6 +62,11 @@ rd_link_stream *api_pipe_stream(const api_pipe *pipe)
     return pipe->stream;
 }
 
+bool api_pipe_is_open(const api_pipe *pipe)
+{
+    return pipe->is_open;
+}
+
 static api_pipe_pool *pool_of(api_pools *pools, api_target *target)
 {
     api_pipe_pool *pool = target->pool;
@@ -144,10 +149,13 @@ static void on_response(rd_link_stream *stream, void *context, int status)
 {
     (void)stream;
     api_pipe *pipe = context;
-    if (status == 200)
-        pipe->is_open = true;
-    else
+    if (status != 200) {
         pipe->refused = status;
+        return;
+    }
+    pipe->is_open = true;
+    if (pipe->user && pipe->user->on_open)
+        pipe->user->on_open(pipe->user);
 }
 
 static size_t on_data(rd_link_stream *stream, void *context, rd_bytes bytes)

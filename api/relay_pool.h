@@ -25,6 +25,7 @@ typedef enum api_pipe_loss {
 typedef struct api_pipe_user api_pipe_user;
 struct api_pipe_user {
     void (*on_granted)(api_pipe_user *user, api_pipe *pipe); /* after waiting */
+    void (*on_open)(api_pipe_user *user);                    /* the agent has connected it; may be NULL */
     size_t (*on_data)(api_pipe_user *user, rd_bytes bytes);  /* as rd_link_stream_events.on_data */
     void (*on_room)(api_pipe_user *user);
     /* The pipe is gone (or none could be had); it must not be touched. was_open: bytes may have reached the instance.
@@ -51,6 +52,7 @@ void api_pools_leave(api_pipe_user *user);
 /* Gives a pipe back; without is_reusable it is closed. The user is not called any more. */
 void api_pipe_return(api_pipe *pipe, bool is_reusable, int64_t now_us);
 rd_link_stream *api_pipe_stream(const api_pipe *pipe);
+bool api_pipe_is_open(const api_pipe *pipe);
 
 /* Closes pipes that were idle too long; call every few seconds. */
 void api_pools_sweep(api_pools *pools, int64_t now_us);

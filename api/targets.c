@@ -109,6 +109,7 @@ static void target_refresh(api_target *target, const api_target_row *row)
     target->release = row->release;
     target->valid_until_us = row->valid_until_us;
     target->limits = row->limits;
+    target->is_starting = row->is_starting;
     target->app->has_limits = true;
     target->app->release = row->release;
     target->app->limits = row->limits;
@@ -196,6 +197,9 @@ bool api_targets_offer(api_targets *targets, const rd_app_id *id, const api_targ
     row.limits = app->limits;
     app->targets = rd_realloc(app->targets, (app->count + 1) * sizeof(api_target *));
     add_row(targets, app, &row);
+    api_target *target = rd_table_get(targets->instances, instance_key(&row.instance));
+    if (target && !row.is_starting)
+        target->avoid_until_us = 0; /* what it refused a moment ago it refused because it had not started */
     note_settled(targets, app);
     return true;
 }

@@ -32,6 +32,7 @@ typedef struct api_target {
     uint32_t in_flight;
     uint32_t passed;        /* of these: connections that are passed through */
     int64_t avoid_until_us; /* wall clock: it, or its agent, refused calls a moment ago */
+    bool is_starting;       /* offered before it serves: calls wait at its agent */
     bool is_gone;           /* left out of the table; freed with the last holder */
     uint32_t holders;
     uint64_t version; /* of the last load that named it */

@@ -288,6 +288,9 @@ test("R1: an answer that the key service did not seal for this very instance is 
     await bent.fails("grant_signature");
     await bent.stop();
   }
+  // Nor does the plane lead a caller by what is not the key service's own record of that very grant.
+  const unproven = stack.processes.get("api").log().split("\n").filter((line) => line.includes("grant_unproven"));
+  assert.deepEqual(new Set(unproven.map((line) => /grant_mismatch|grant_signature/.exec(line)?.[0])), new Set(["grant_mismatch", "grant_signature"]), "sibling and forged");
   const last = await serve("unbent", (frame) => frame);
   await last.serves();
   await last.stop();
