@@ -148,12 +148,13 @@ static void on_status(void *context)
                           : agent_journal_is_healthy(self->journal) ? "ok"
                                                                     : "failed: no new work";
     json_t *document = json_pack(
-        "{s:s, s:s, s:s, s:b, s:I, s:I, s:I, s:I, s:s, s:s, s:s, s:s, s:s, s:s?, s:i}", "host", self->state.host,
+        "{s:s, s:s, s:s, s:b, s:I, s:I, s:I, s:I, s:s, s:s, s:s, s:s, s:s, s:s, s:s?, s:i}", "host", self->state.host,
         "journal", journal, "link", self->uplink ? agent_uplink_state(self->uplink) : "starting", "connected",
         self->uplink && agent_uplink_is_up(self->uplink), "instances",
         (json_int_t)agent_instances_count(self->instances), "slots_used", (json_int_t)used.slots, "slots",
-        (json_int_t)self->capacity.slots, "blanks", (json_int_t)agent_pool_ready_count(self->pools[0]), "launcher",
-        info->name, "class", info->class_, "mrtd", info->mrtd, "not_enforced", info->limits, "kms",
+        (json_int_t)self->capacity.slots, "blanks", (json_int_t)agent_pool_ready_count(self->pools[0]), "blank_refused",
+        agent_pool_trouble(self->pools[0]), "launcher", info->name, "class", info->class_, "mrtd", info->mrtd,
+        "not_enforced", info->limits, "kms",
         !self->kms.dir         ? "none"
         : self->kms.is_ready   ? "serving"
         : self->kms.is_waiting ? "waiting for its root (redoubt kms join)"

@@ -21,6 +21,7 @@
 #define STOP_MS    1000
 #define HOW_MS     200
 #define SHARE_MS   1000
+#define ATTEST_MS  15000 /* more than an enclave waits for its quote: it says itself what is wrong */
 #define QUEUED_MAX ((size_t)16 << 20)
 
 enum {
@@ -45,15 +46,9 @@ enum {
     FROM_STATE,
     FROM_EGRESS,
     FROM_GRANT_WANTED,
-    FROM_RECEIPTS
+    FROM_RECEIPTS,
+    FROM_ATTESTED
 };
-
-const char *agent_enclave_state_name(agent_enclave_state state)
-{
-    static const char *const names[] = { "starting", "blank",    "launching", "attesting",
-                                         "serving",  "draining", "failed",    "ended" };
-    return (unsigned)state < RD_ARRAY_LEN(names) ? names[state] : "";
-}
 
 /* --- life of the handles ---------------------------------------------------------------------------------------- */
 
@@ -193,6 +188,14 @@ static void give_share(agent_enclave *enclave)
     enclave->cpu_m = 0;
 }
 
+static void give_up_blank(agent_enclave *enclave)
+{
+    if (enclave->events != NULL && enclave->events->on_phase != NULL)
+        enclave->events->on_phase(enclave->context, enclave, "failed", rd_code_describe(RD_E_TEE_UNAVAILABLE)->name,
+                                  "a blank that did not send its evidence in time");
+    agent_enclave_kill(enclave);
+}
+
 static void on_timer(uv_timer_t *timer)
 {
     agent_enclave *enclave = timer->data;
@@ -202,6 +205,9 @@ static void on_timer(uv_timer_t *timer)
         break;
     case AGENT_TIMER_HOW:
         agent_enclave_end(enclave, "killed");
+        break;
+    case AGENT_TIMER_ATTEST:
+        give_up_blank(enclave);
         break;
     case AGENT_TIMER_START:
         if (enclave->pid == 0) {
@@ -368,9 +374,24 @@ static int hear_blank(agent_enclave *enclave, rd_bytes payload, rd_err *err)
     if (enclave->state != AGENT_ENCLAVE_STARTING)
         return rd_err_set(err, RD_E_CONTROL_ORDER, "blank in state %s", agent_enclave_state_name(enclave->state));
     enclave->state = AGENT_ENCLAVE_BLANK;
-    agent_enclave_arm(enclave, AGENT_TIMER_NONE, 0);
+    agent_enclave_arm(enclave, AGENT_TIMER_ATTEST, ATTEST_MS);
     if (enclave->events != NULL && enclave->events->on_blank != NULL)
         enclave->events->on_blank(enclave->context, enclave, payload);
+    return 0;
+}
+
+/* Once. Who took the blank meanwhile has no use for it: the evidence of the order proves more. */
+static int hear_attested(agent_enclave *enclave, rd_bytes payload, rd_err *err)
+{
+    if (enclave->state == AGENT_ENCLAVE_STARTING || enclave->is_attested)
+        return rd_err_set(err, RD_E_CONTROL_ORDER, "evidence of a blank in state %s",
+                          agent_enclave_state_name(enclave->state));
+    enclave->is_attested = true;
+    if (enclave->state != AGENT_ENCLAVE_BLANK)
+        return 0;
+    agent_enclave_arm(enclave, AGENT_TIMER_NONE, 0);
+    if (enclave->events != NULL && enclave->events->on_attested != NULL)
+        enclave->events->on_attested(enclave->context, enclave, payload);
     return 0;
 }
 
@@ -423,6 +444,8 @@ static int hear(agent_enclave *enclave, uint8_t type, rd_bytes payload, rd_err *
         return hear_grant_wanted(enclave, payload, err);
     case FROM_RECEIPTS:
         return hear_receipts(enclave, payload, err);
+    case FROM_ATTESTED:
+        return hear_attested(enclave, payload, err);
     default:
         return rd_err_set(err, RD_E_CONTROL_FRAME, "control frame of unknown type %u", type);
     }
@@ -588,6 +611,7 @@ int agent_enclave_specialise(agent_enclave *enclave, const agent_specialise *wit
     put_start(&message->bytes, with);
     if (send_frames(enclave, message, err) < 0)
         return -1;
+    agent_enclave_arm(enclave, AGENT_TIMER_NONE, 0); /* its evidence as a blank is not waited for any more */
     enclave->state = AGENT_ENCLAVE_LAUNCHING;
     (void)snprintf(enclave->instance, sizeof(enclave->instance), "%s", with->instance);
     enclave->epoch = with->epoch;
@@ -657,12 +681,6 @@ void agent_enclave_stop(agent_enclave *enclave)
         return;
     }
     agent_enclave_arm(enclave, AGENT_TIMER_STOP, STOP_MS);
-}
-
-void agent_enclave_kill(agent_enclave *enclave)
-{
-    if (!enclave->is_ended)
-        enclave->launcher->ops->kill(enclave);
 }
 
 void agent_enclave_forget(agent_enclave *enclave)

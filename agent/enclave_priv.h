@@ -12,11 +12,12 @@
 
 typedef enum agent_enclave_timer {
     AGENT_TIMER_NONE,
-    AGENT_TIMER_START, /* must become blank */
-    AGENT_TIMER_ADOPT, /* must say its state */
-    AGENT_TIMER_STOP,  /* was asked to exit */
-    AGENT_TIMER_HOW,   /* has exited; the cause may still come */
-    AGENT_TIMER_SHARE, /* serves; its own share of the processor comes after its first calls */
+    AGENT_TIMER_START,  /* must become blank */
+    AGENT_TIMER_ATTEST, /* is blank and must send its evidence, unless an order comes first */
+    AGENT_TIMER_ADOPT,  /* must say its state */
+    AGENT_TIMER_STOP,   /* was asked to exit */
+    AGENT_TIMER_HOW,    /* has exited; the cause may still come */
+    AGENT_TIMER_SHARE,  /* serves; its own share of the processor comes after its first calls */
 } agent_enclave_timer;
 
 struct agent_enclave {
@@ -40,7 +41,8 @@ struct agent_enclave {
     int pidfd;
     pid_t pid;
     bool has_watch, has_exited, has_how, is_closing, is_forgotten, is_ended;
-    bool is_left; /* runs on without this agent: its files stay */
+    bool is_attested; /* its evidence as a blank has come */
+    bool is_left;     /* runs on without this agent: its files stay */
     char how[128];
     unsigned handles_open;
     agent_adopted_fn adopted;      /* the launcher's, while it is being adopted */

@@ -1,12 +1,25 @@
-/* What is known of an enclave, and the call that makes one. */
+/* What is known of an enclave, and the calls that make and end one. */
 #include "agent/enclave_priv.h"
 
 #include <poll.h>
+
+const char *agent_enclave_state_name(agent_enclave_state state)
+{
+    static const char *const names[] = { "starting", "blank",    "launching", "attesting",
+                                         "serving",  "draining", "failed",    "ended" };
+    return (unsigned)state < RD_ARRAY_LEN(names) ? names[state] : "";
+}
 
 int agent_launch(agent_launcher *launcher, const agent_enclave_events *events, void *context, agent_enclave **ret,
                  rd_err *err)
 {
     return launcher->ops->launch(launcher, events, context, ret, err);
+}
+
+void agent_enclave_kill(agent_enclave *enclave)
+{
+    if (!enclave->is_ended)
+        enclave->launcher->ops->kill(enclave);
 }
 
 void agent_enclave_set_events(agent_enclave *enclave, const agent_enclave_events *events, void *context)

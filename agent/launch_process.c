@@ -13,12 +13,15 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "agent/blank.h"
 #include "agent/cgroup.h"
 #include "agent/measure.h"
 #include "agent/packet.h"
 #include "agent/run_dir.h"
+#include "agent/sim_files.h"
 #include "agent/sim_kms.h"
 #include "agent/sim_tee.h"
+#include "common/base/clock.h"
 #include "common/base/cursor.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
@@ -33,6 +36,7 @@
 #define PIDS_DEFAULT   4
 #define MEMORY_DEFAULT (UINT64_C(128) << 20)
 #define COUNT_DEFAULT  1024
+#define CACHE_SIZE     ((size_t)256 << 10)
 
 typedef struct process_launcher {
     agent_launcher base;
@@ -45,6 +49,7 @@ typedef struct process_launcher {
     void (*on_kms)(void *context, bool is_ready, const char *why);
     agent_cgroup *cgroup;
     agent_launcher_info info;
+    agent_blank_rules blank;
     char limits[320];
     agent_enclave *first;
     size_t count;
@@ -94,6 +99,7 @@ static void free_when_closed(process_launcher *self)
     void (*closed)(void *) = self->closed;
     void *context = self->closed_context;
     agent_cgroup_free(self->cgroup);
+    rd_attest_cache_free(self->blank.cache);
     free(self->run_dir);
     free(self->enclave_path);
     free(self->platform_dir);
@@ -233,7 +239,10 @@ static void hear_hello(process_launcher *self, rd_cursor *cursor)
 {
     hello said = { .mrtd = "" };
     rd_err err = RD_ERR_INIT;
-    if (rd_json_load(rd_cursor_rest(cursor), NULL, hello_fields, RD_UNKNOWN_IGNORED, &said, &err) < 0) {
+    int outcome = rd_json_load(rd_cursor_rest(cursor), NULL, hello_fields, RD_UNKNOWN_IGNORED, &said, &err);
+    if (outcome == 0 && rd_hex_decode(said.mrtd, 96, self->blank.mrtd, sizeof(self->blank.mrtd)) < 0)
+        outcome = rd_err_set(&err, RD_E_ENCODING, "mrtd is not hexadecimal");
+    if (outcome < 0) {
         rd_log(RD_ERROR, "tee_hello", RD_ERR(&err));
         return;
     }
@@ -595,6 +604,18 @@ static int process_dial(agent_enclave *enclave)
     return enclave->is_ended ? -1 : agent_run_dir_dial(launcher_of(enclave)->run_dir, enclave->tag_text);
 }
 
+/* The simulation root is the one that this host's own platform folder names, seen once; nobody's word can add another.
+ */
+static int process_check_blank(agent_launcher *base, rd_bytes bundle, rd_err *err)
+{
+    process_launcher *self = (process_launcher *)base;
+    uint8_t root[32];
+    if (self->blank.anchors.count == 0 && (agent_sim_read_root(self->platform_dir, root, err) < 0 ||
+                                           rd_anchors_add_simulated(&self->blank.anchors, root, err) < 0))
+        return -1;
+    return agent_blank_check(&self->blank, bundle, rd_clock_wall_us(rd_clock_system()), err);
+}
+
 static const agent_launcher_ops process_ops = { .probe = process_probe,
                                                 .launch = process_launch,
                                                 .gone = process_gone,
@@ -602,6 +623,7 @@ static const agent_launcher_ops process_ops = { .probe = process_probe,
                                                 .limit = process_limit,
                                                 .adopt = process_adopt,
                                                 .describe = process_describe,
+                                                .check_blank = process_check_blank,
                                                 .dial = process_dial,
                                                 .close = process_close };
 
@@ -640,6 +662,7 @@ int agent_launch_process_new(uv_loop_t *loop, const agent_process_options *optio
     }
     self->cgroup =
         agent_cgroup_new(options->cgroup != NULL ? options->cgroup : "auto", "/sys/fs/cgroup", "/proc/self/cgroup");
+    self->blank = (agent_blank_rules){ .class = RD_CLASS_SIMULATED, .cache = rd_attest_cache_new(CACHE_SIZE) };
     self->tee_fd = -1;
     self->retry_ms = RETRY_MS;
     (void)uv_timer_init(loop, &self->retry);

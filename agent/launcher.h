@@ -32,6 +32,8 @@ const char *agent_enclave_state_name(agent_enclave_state state);
 typedef struct agent_enclave_events {
     /* Ready to be specialised; report is the JSON of its confinement ({"sandbox":{…},"missing":[…]}). */
     void (*on_blank)(void *context, agent_enclave *enclave, rd_bytes report);
+    /* Evidence of purpose blank, soon after on_blank; not once the enclave has its order. */
+    void (*on_attested)(void *context, agent_enclave *enclave, rd_bytes bundle);
     /* Phase "launching", "attesting", "serving" or "failed"; reason is a code of err_codes.def or "". */
     void (*on_phase)(void *context, agent_enclave *enclave, const char *phase, const char *reason, const char *detail);
     /* An evidence bundle (formats.md): after START, and for each agent_enclave_renew. */
@@ -100,6 +102,8 @@ typedef struct agent_launcher_ops {
     int (*adopt)(agent_launcher *launcher, const agent_enclave_events *events, void *context, agent_adopted_fn adopted,
                  agent_adopt_done_fn done, rd_err *err);
     const agent_launcher_info *(*describe)(agent_launcher *launcher);
+    /* Whether this evidence is that of a blank which this launcher started, and fit to be given out (blank.h). */
+    int (*check_blank)(agent_launcher *launcher, rd_bytes bundle, rd_err *err);
     /* A connection to the enclave's control listener, for an outgoing request of its function; -1 when it is gone. */
     int (*dial)(agent_enclave *enclave);
     /* stops_enclaves false: everything keeps running, to be adopted (an update of the agent). Drops all handles. closed

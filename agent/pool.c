@@ -1,10 +1,12 @@
 #include "agent/pool.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/base/log.h"
 #include "common/base/mem.h"
+#include "common/base/text.h"
 #include "common/model/json.h"
 
 #define SIZE_MAX_BLANKS 64
@@ -31,7 +33,9 @@ struct agent_pool {
     uint64_t last_ticket;
     uv_timer_t timer;
     int64_t backoff_us;
-    char missing[256]; /* what the last blank's sandbox lacked */
+    bool is_backing_off; /* the timer waits after a failure: nothing else sets it meanwhile */
+    char trouble[320];   /* why the last blank did not get ready */
+    char missing[256];   /* what the last blank's sandbox lacked */
     bool has_reported;
     bool is_closing;
     void (*closed)(void *context);
@@ -94,29 +98,81 @@ static void log_sandbox(agent_pool *pool, rd_bytes report)
     rd_log(said.missing[0] != '\0' ? RD_WARN : RD_INFO, "sandbox", RD_STR("not_applied", said.missing));
 }
 
+/* An enclave's words may be cut within a character, which status could not tell. */
+static void note_trouble(agent_pool *pool, const char *reason, const char *detail)
+{
+    (void)snprintf(pool->trouble, sizeof(pool->trouble), "%s: %s", reason, detail);
+    if (!rd_is_utf8(rd_bytes_str(pool->trouble)))
+        (void)snprintf(pool->trouble, sizeof(pool->trouble), "%s", reason);
+}
+
+static void back_off(agent_pool *pool)
+{
+    arm(pool, pool->backoff_us);
+    pool->is_backing_off = uv_is_active((uv_handle_t *)&pool->timer) != 0;
+    pool->backoff_us = RD_MIN(pool->backoff_us * 2, pool->options.backoff_us_max);
+}
+
+/* One is gone that did not get ready, or did not stay so. Those who wait learn it; the background tries again. */
+static void lose(agent_pool *pool, const char *how)
+{
+    rd_err err = RD_ERR_INIT;
+    pool_waiter waiter;
+    if (pool->waiting_count > pool->starting_count && take_waiter(pool, &waiter)) {
+        (void)rd_err_set(&err, RD_E_UNAVAILABLE, "a blank enclave ended: %s", how);
+        waiter.taken(waiter.context, NULL, &err);
+    }
+    back_off(pool);
+}
+
 static void on_blank(void *context, agent_enclave *enclave, rd_bytes report)
 {
     agent_pool *pool = context;
     log_sandbox(pool, report);
     pool_waiter waiter;
-    (void)remove_from(pool->starting, &pool->starting_count, enclave);
-    pool->backoff_us = BACKOFF_US;
     if (take_waiter(pool, &waiter)) {
+        (void)remove_from(pool->starting, &pool->starting_count, enclave);
         agent_enclave_set_events(enclave, NULL, NULL);
         waiter.taken(waiter.context, enclave, NULL);
-    } else if (pool->ready_count < pool->options.size) {
-        pool->ready[pool->ready_count++] = enclave;
-    } else {
+        arm(pool, 0);
+    } else if (pool->ready_count >= pool->options.size) {
+        (void)remove_from(pool->starting, &pool->starting_count, enclave);
         agent_enclave_forget(enclave);
     }
+}
+
+static void on_attested(void *context, agent_enclave *enclave, rd_bytes bundle)
+{
+    agent_pool *pool = context;
+    rd_err err = RD_ERR_INIT;
+    (void)remove_from(pool->starting, &pool->starting_count, enclave);
+    if (pool->launcher->ops->check_blank(pool->launcher, bundle, &err) < 0) {
+        rd_log(RD_ERROR, "blank_unattested", RD_ERR(&err));
+        note_trouble(pool, rd_code_describe(err.code)->name, err.text);
+        agent_enclave_forget(enclave);
+        lose(pool, "its evidence does not hold");
+        return;
+    }
+    pool->backoff_us = BACKOFF_US;
+    pool->is_backing_off = false;
+    pool->trouble[0] = '\0';
+    if (pool->ready_count < pool->options.size)
+        pool->ready[pool->ready_count++] = enclave;
+    else
+        agent_enclave_forget(enclave);
     arm(pool, 0);
 }
 
-/* A blank's only phase: it could not be confined, and will not run without. */
+/* A blank's only phase: it could not be confined, and will not run without; or it got no quote. */
 static void on_phase(void *context, agent_enclave *enclave, const char *phase, const char *reason, const char *detail)
 {
-    (void)context, (void)enclave;
+    agent_pool *pool = context;
     rd_log(RD_ERROR, "blank_failed", RD_STR("phase", phase), RD_STR("reason", reason), RD_STR("detail", detail));
+    note_trouble(pool, reason, detail);
+    (void)remove_from(pool->ready, &pool->ready_count, enclave);
+    (void)remove_from(pool->starting, &pool->starting_count, enclave);
+    agent_enclave_forget(enclave);
+    lose(pool, pool->trouble);
 }
 
 static void on_ended(void *context, agent_enclave *enclave, const char *how)
@@ -128,18 +184,12 @@ static void on_ended(void *context, agent_enclave *enclave, const char *how)
     if (pool->is_closing)
         return;
     rd_log(RD_WARN, "blank_ended", RD_STR("how", how));
-    rd_err err = RD_ERR_INIT;
-    pool_waiter waiter;
-    /* Those who wait learn it; the background tries again, later and later. */
-    if (pool->waiting_count > pool->starting_count && take_waiter(pool, &waiter)) {
-        (void)rd_err_set(&err, RD_E_UNAVAILABLE, "a blank enclave ended: %s", how);
-        waiter.taken(waiter.context, NULL, &err);
-    }
-    arm(pool, pool->backoff_us);
-    pool->backoff_us = RD_MIN(pool->backoff_us * 2, pool->options.backoff_us_max);
+    lose(pool, how);
 }
 
-static const agent_enclave_events pool_events = { .on_blank = on_blank, .on_phase = on_phase, .on_ended = on_ended };
+static const agent_enclave_events pool_events = {
+    .on_blank = on_blank, .on_attested = on_attested, .on_phase = on_phase, .on_ended = on_ended
+};
 
 static int launch_one(agent_pool *pool, rd_err *err)
 {
@@ -158,19 +208,19 @@ static void on_timer(uv_timer_t *timer)
 {
     agent_pool *pool = timer->data;
     rd_err err = RD_ERR_INIT;
+    pool->is_backing_off = false;
     /* One at a time: a launch on demand must not queue behind a whole refill. */
     if (pool->starting_count > 0 || pool->ready_count >= pool->options.size)
         return;
     if (launch_one(pool, &err) == 0)
         return;
     rd_log(RD_WARN, "pool_refill", RD_ERR(&err));
-    arm(pool, pool->backoff_us);
-    pool->backoff_us = RD_MIN(pool->backoff_us * 2, pool->options.backoff_us_max);
+    back_off(pool);
 }
 
 static void arm(agent_pool *pool, int64_t delay_us)
 {
-    if (!pool->is_closing && pool->ready_count < pool->options.size)
+    if (!pool->is_closing && !pool->is_backing_off && pool->ready_count < pool->options.size)
         (void)uv_timer_start(&pool->timer, on_timer, (uint64_t)(delay_us / 1000), 0);
 }
 
@@ -195,13 +245,20 @@ agent_pool *agent_pool_new(agent_launcher *launcher, const agent_pool_options *o
 /* --- taking ----------------------------------------------------------------------------------------------------- */
 
 /* One that has died just now is not given out: its on_ended is on the way. */
-static agent_enclave *oldest_alive(const agent_pool *pool)
+static agent_enclave *oldest_alive(agent_enclave *const *list, size_t count)
 {
-    for (size_t i = 0; i < pool->ready_count; i++) {
-        if (agent_enclave_is_alive(pool->ready[i]))
-            return pool->ready[i];
+    for (size_t i = 0; i < count; i++) {
+        if (agent_enclave_get_state(list[i]) == AGENT_ENCLAVE_BLANK && agent_enclave_is_alive(list[i]))
+            return list[i];
     }
     return NULL;
+}
+
+/* A ready one, or else one whose evidence is on the way. */
+static agent_enclave *find_blank(const agent_pool *pool)
+{
+    agent_enclave *enclave = oldest_alive(pool->ready, pool->ready_count);
+    return enclave != NULL ? enclave : oldest_alive(pool->starting, pool->starting_count);
 }
 
 int agent_pool_take(agent_pool *pool, agent_pool_taken_fn taken, void *context, uint64_t *ret_ticket, rd_err *err)
@@ -210,9 +267,10 @@ int agent_pool_take(agent_pool *pool, agent_pool_taken_fn taken, void *context, 
         *ret_ticket = 0;
     if (pool->is_closing)
         return rd_err_set(err, RD_E_CANCELLED, "the pool is closing");
-    agent_enclave *enclave = oldest_alive(pool);
+    agent_enclave *enclave = find_blank(pool);
     if (enclave != NULL) {
-        (void)remove_from(pool->ready, &pool->ready_count, enclave);
+        if (!remove_from(pool->ready, &pool->ready_count, enclave))
+            (void)remove_from(pool->starting, &pool->starting_count, enclave);
         agent_enclave_set_events(enclave, NULL, NULL);
         arm(pool, pool->options.refill_delay_us);
         taken(context, enclave, NULL);
@@ -240,6 +298,11 @@ void agent_pool_cancel(agent_pool *pool, uint64_t ticket)
 size_t agent_pool_ready_count(const agent_pool *pool)
 {
     return pool->ready_count;
+}
+
+const char *agent_pool_trouble(const agent_pool *pool)
+{
+    return pool->trouble;
 }
 
 /* --- the end ---------------------------------------------------------------------------------------------------- */

@@ -66,6 +66,19 @@ static int sync_folder(const char *dir)
     return folder < 0 ? -1 : fsync(folder);
 }
 
+int agent_sim_read_root(const char *platform_dir, uint8_t ret[32], rd_err *err)
+{
+    RD_CLEANUP(rd_buf_done) rd_buf pem = { 0 };
+    RD_CLEANUP(rd_certs_done) rd_certs certs = { 0 };
+    if (agent_sim_read(platform_dir, "pck-chain.pem", &pem, err) < 0 ||
+        rd_certs_parse_pem(rd_buf_bytes(&pem), 3, &certs, err) < 0)
+        return -1;
+    if (certs.count == 0)
+        return rd_err_set(err, RD_E_KEY_FORMAT, "%s/pck-chain.pem holds no certificate", platform_dir);
+    rd_cert_fingerprint(certs.items[certs.count - 1], ret);
+    return 0;
+}
+
 int agent_sim_write(const char *dir, const char *name, unsigned mode, rd_bytes bytes, rd_err *err)
 {
     RD_CLEANUP(rd_free_p) char *path = rd_asprintf("%s/%s", dir, name);

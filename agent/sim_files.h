@@ -11,6 +11,9 @@ int agent_sim_read(const char *dir, const char *name, rd_buf *out, rd_err *err) 
 int agent_sim_read_key(const char *dir, const char *name, rd_p256_key **ret, rd_err *err) RD_NODISCARD;
 int agent_sim_read_cert(const char *dir, const char *name, rd_cert **ret, rd_err *err) RD_NODISCARD;
 
+/* SHA-256 of the simulation root that a platform folder's certificates end in. */
+int agent_sim_read_root(const char *platform_dir, uint8_t ret[32], rd_err *err) RD_NODISCARD;
+
 int agent_sim_write(const char *dir, const char *name, unsigned mode, rd_bytes bytes, rd_err *err) RD_NODISCARD;
 int agent_sim_write_key(const char *dir, const char *name, const rd_p256_key *key, rd_err *err) RD_NODISCARD;
 int agent_sim_write_cert(const char *dir, const char *name, const rd_cert *cert, rd_err *err) RD_NODISCARD;

@@ -555,16 +555,11 @@ static int open_socket(const char *run_dir, int *ret, rd_err *err)
     return 0;
 }
 
-/* The simulation root that this platform's certificates end in. */
 static int find_sim_root(sim_tee *tee, rd_err *err)
 {
     uint8_t fingerprint[32];
-    RD_CLEANUP(rd_buf_done) rd_buf pem = { 0 };
-    RD_CLEANUP(rd_certs_done) rd_certs certs = { 0 };
-    if (agent_sim_read(tee->options->platform_dir, "pck-chain.pem", &pem, err) < 0 ||
-        rd_certs_parse_pem(rd_buf_bytes(&pem), 3, &certs, err) < 0)
+    if (agent_sim_read_root(tee->options->platform_dir, fingerprint, err) < 0)
         return -1;
-    rd_cert_fingerprint(certs.items[certs.count - 1], fingerprint);
     rd_hex_encode(RD_BYTES_ARRAY(fingerprint), tee->sim_root);
     return 0;
 }

@@ -32,6 +32,7 @@ typedef enum encl_control_type {
     ENCL_CONTROL_EGRESS = 0x87,
     ENCL_CONTROL_GRANT_WANTED = 0x88,
     ENCL_CONTROL_RECEIPTS = 0x89,
+    ENCL_CONTROL_ATTESTED = 0x8a,
 } encl_control_type;
 
 typedef enum encl_control_state {

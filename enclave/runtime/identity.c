@@ -27,6 +27,29 @@ int encl_identity_measure(encl_platform *platform, const uint8_t header[RD_LAUNC
     return 0;
 }
 
+int encl_identity_begin_blank(encl_platform *platform, rd_buf *ret_statement, rd_err *err)
+{
+    uint8_t report_data[RD_REPORT_DATA_SIZE];
+    rd_statement statement = { .purpose = RD_PURPOSE_BLANK };
+    if (!rd_class_parse(encl_platform_class(platform), &statement.class))
+        return rd_err_set(err, RD_E_CLASS_MISMATCH, "the platform has no class");
+    if (encl_platform_random(platform, statement.nonce, RD_NONCE_SIZE, err) < 0 ||
+        rd_statement_encode(&statement, ret_statement, err) < 0)
+        return -1;
+    rd_statement_report_data(rd_buf_bytes(ret_statement), report_data);
+    return encl_platform_begin_quote(platform, report_data, err);
+}
+
+int encl_identity_blank_evidence(encl_platform *platform, rd_bytes statement, rd_buf *ret, rd_err *err)
+{
+    uint8_t report_data[RD_REPORT_DATA_SIZE];
+    RD_CLEANUP(rd_buf_done) rd_buf quote = { 0 };
+    rd_statement_report_data(statement, report_data);
+    if (encl_platform_quote(platform, report_data, &quote, err) < 0)
+        return -1;
+    return rd_evidence_encode(rd_buf_bytes(&quote), statement, NULL, NULL, ret, err);
+}
+
 static int draw_key(encl_platform *platform, rd_signing_key **ret, rd_err *err)
 {
     uint8_t seed[RD_SEED_SIZE];

@@ -18,6 +18,12 @@ typedef struct encl_identity encl_identity;
 int encl_identity_measure(encl_platform *platform, const uint8_t header[RD_LAUNCH_HEADER_SIZE],
                           rd_err *err) RD_NODISCARD;
 
+/* Evidence of purpose blank, before any header: which runtime this is, with nothing in register 3, over a nonce of its
+ * own. begin appends the canonical statement and has its quote made meanwhile; the other appends the bundle. Neither
+ * changes or closes the register. Errors: TEE_UNAVAILABLE, TEE_REFUSED. */
+int encl_identity_begin_blank(encl_platform *platform, rd_buf *ret_statement, rd_err *err) RD_NODISCARD;
+int encl_identity_blank_evidence(encl_platform *platform, rd_bytes statement, rd_buf *ret, rd_err *err) RD_NODISCARD;
+
 /* Draws the receipt key. platform and seal, whose keys evidence names, are borrowed; app's facts are copied. */
 int encl_identity_new(encl_platform *platform, encl_seal *seal, const uint8_t header[RD_LAUNCH_HEADER_SIZE],
                       const encl_app *app, const rd_id *instance, uint64_t epoch, encl_identity **ret,

@@ -11,6 +11,7 @@
 #include <jansson.h>
 
 #include "common/base/mem.h"
+#include "enclave/runtime/blank.h"
 #include "enclave/runtime/grant.h"
 #include "enclave/runtime/hook.h"
 #include "enclave/world/app_keys.h"
@@ -125,18 +126,6 @@ static void function_turn(void *context, encl_egress *egress)
 static int function_evidence(void *context, const uint8_t user[32], rd_buf *ret, rd_err *err)
 {
     return encl_identity_app_evidence(((encl_instance *)context)->identity, user, ret, err);
-}
-
-static void send_blank(encl_instance *instance, const encl_confine_report *report)
-{
-    RD_CLEANUP(rd_buf_done) rd_buf text = { 0 };
-    rd_buf_printf(&text,
-                  "{\"missing\":\"%s\",\"sandbox\":{\"empty_root\":%s,\"landlock\":%s,\"namespaces\":%s,\"own_uid\":%s,"
-                  "\"seccomp\":%s},\"version\":\"" REDOUBT_VERSION "\"}",
-                  report->missing, report->has_empty_root ? "true" : "false", report->has_landlock ? "true" : "false",
-                  report->has_namespaces ? "true" : "false", report->has_own_uid ? "true" : "false",
-                  report->has_seccomp ? "true" : "false");
-    encl_uplink_send(&instance->uplink, ENCL_CONTROL_BLANK, rd_buf_bytes(&text));
 }
 
 static void send_state(encl_instance *instance)
@@ -651,16 +640,6 @@ static void seed_json(encl_platform *platform)
         json_object_seed(seed | 1);
 }
 
-/* What a blank does ahead of its order; then it says that it is there. */
-static void prepare(encl_instance *instance, const encl_confine_report *report)
-{
-    rd_err ignored = RD_ERR_INIT; /* what fails here fails when it is needed, with somebody to tell */
-    (void)!encl_engine_unshare(instance->engine, &ignored);
-    (void)!encl_rehearse_crypto(&ignored);
-    encl_rehearse_memory();
-    send_blank(instance, report);
-}
-
 int encl_instance_run(const encl_instance_parts *parts)
 {
     seed_json(parts->platform);
@@ -674,8 +653,8 @@ int encl_instance_run(const encl_instance_parts *parts)
     rd_err err = RD_ERR_INIT;
     if (encl_uplink_init(&instance->uplink, parts->epoll_fd, parts->control_fd, parts->control_listen_fd, &err) < 0)
         end(instance, 1);
-    else
-        prepare(instance, parts->report);
+    else if (encl_blank_prepare(instance->platform, instance->engine, parts->report, &instance->uplink, &err) < 0)
+        fail(instance, &err);
     encl_lines_init(&instance->lines, &instance->uplink);
     while (instance->phase != PHASE_ENDED)
         turn(instance);

@@ -7,7 +7,8 @@
 
 #include "common/base/err.h"
 
-/* Every kind of cryptography that an instance uses, once. Errors: INTERNAL. */
+/* Every kind of cryptography that an instance uses, once; of quotes a blank makes its own (blank.h). Errors: INTERNAL.
+ */
 int encl_rehearse_crypto(rd_err *err) RD_NODISCARD;
 /* All code, and the stack and the heap that starting takes. Nothing of it is given back before encl_rehearse_done. */
 void encl_rehearse_memory(void);

@@ -1,6 +1,8 @@
 // Enclaves, their zygote and their simulated TEE die, alone and together: every app comes back by itself, under a new epoch.
 import { test, before, after } from "node:test";
 import assert from "node:assert/strict";
+import { appendFileSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { Stack, until } from "../support/stack.mjs";
 import { checkInvariants, serving } from "../support/invariants.mjs";
 
@@ -54,5 +56,23 @@ test("the zygote alone harms nothing that serves", async () => {
   await until("another zygote runs", () => stack.zygotePids().some((pid) => !zygotes.includes(pid)), BOUND_MS);
   await stack.deploy("third", source);
   assert.deepEqual([epochs("first"), epochs("second")], old);
+  checkInvariants(stack);
+});
+
+// What the quoting enclave makes is no evidence any more: noticed at the refill, before any caller asks, and named.
+test("a simulated TEE whose quoter is broken makes no blank ready, and log and status say why", async () => {
+  const chain = join(stack.dir, "agents", "1", "platform", "pck-chain.pem"), good = readFileSync(chain);
+  const status = () => JSON.parse(readFileSync(join(stack.dir, "agents", "1", "status.json"), "utf8"));
+  await until("blanks are ready", () => status().blanks > 0 && status().blank_refused === "");
+  const restart = () => kill([...stack.simulatorPids(), ...stack.zygotePids()]);
+  appendFileSync(chain, "\n".repeat(16 << 10)); // a quote carries it, and is too large then
+  restart();
+  await until("the status says it", () => status().blanks === 0 && status().blank_refused.startsWith("too_large: evidence of a blank: quote of "));
+  assert.match(stack.agent(1).log(), /"event":"blank_failed".*"reason":"too_large"/);
+  for (const { app } of made) await stack.answers(app); // what serves goes on
+  writeFileSync(chain, good);
+  restart();
+  await until("blanks are ready again", () => status().blanks > 0 && status().blank_refused === "");
+  await stack.deploy("fourth", source);
   checkInvariants(stack);
 });

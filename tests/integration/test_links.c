@@ -129,6 +129,13 @@ static void spoil_purpose(rd_statement *s, uint8_t mrtd[48])
     (void)mrtd;
     s->purpose = RD_PURPOSE_CLIENT;
 }
+static void spoil_blank(rd_statement *s, uint8_t mrtd[48])
+{
+    (void)mrtd;
+    rd_statement blank = { .purpose = RD_PURPOSE_BLANK, .class = s->class };
+    memcpy(blank.nonce, s->nonce, sizeof(blank.nonce));
+    *s = blank;
+}
 static void spoil_class(rd_statement *s, uint8_t mrtd[48])
 {
     (void)mrtd;
@@ -150,7 +157,8 @@ static const struct {
     { "a head that is none of the app's", spoil_head, "attest_statement" },
     { "another instance", spoil_instance, "attest_statement" },
     { "an older epoch", spoil_epoch, "attest_statement" },
-    { "another purpose", spoil_purpose, "purpose" },
+    { "another purpose", spoil_purpose, "purpose" }, /* R6 */
+    { "evidence of a blank", spoil_blank, "purpose" },
     { "the other class", spoil_class, "class_mismatch" },
     { "another measurement", spoil_measurement, "attest_measurement" },
 };

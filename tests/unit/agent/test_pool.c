@@ -24,6 +24,7 @@ typedef struct script {
     agent_enclave *launched[LAUNCHES_MAX];
     size_t count, gone_count;
     bool refuses;
+    unsigned checked;
 } script;
 
 static int fake_launch(agent_launcher *launcher, const agent_enclave_events *events, void *context, agent_enclave **ret,
@@ -47,12 +48,34 @@ static void fake_kill(agent_enclave *enclave)
     agent_enclave_end(enclave, "killed");
 }
 
-static const agent_launcher_ops fake_ops = { .launch = fake_launch, .gone = fake_gone, .kill = fake_kill };
+/* "good" holds. */
+static int fake_check(agent_launcher *launcher, rd_bytes bundle, rd_err *err)
+{
+    ((script *)launcher)->checked++;
+    if (rd_bytes_equal(bundle, RD_BYTES_LIT("good")))
+        return 0;
+    return rd_err_set(err, RD_E_RTMR, "wrong on script");
+}
+
+static const agent_launcher_ops fake_ops = {
+    .launch = fake_launch, .gone = fake_gone, .kill = fake_kill, .check_blank = fake_check
+};
 
 static void become_blank(agent_enclave *enclave)
 {
     enclave->state = AGENT_ENCLAVE_BLANK;
     enclave->events->on_blank(enclave->context, enclave, RD_BYTES_NULL);
+}
+
+static void attest(agent_enclave *enclave, const char *bundle)
+{
+    enclave->events->on_attested(enclave->context, enclave, rd_bytes_str(bundle));
+}
+
+static void become_ready(agent_enclave *enclave)
+{
+    become_blank(enclave);
+    attest(enclave, "good");
 }
 
 static void turn_until(script *s, size_t count)
@@ -107,8 +130,13 @@ static void test_refill(void **state)
     (void)uv_run(&s->loop, UV_RUN_NOWAIT);
     assert_int_equal(s->count, 1); /* one at a time */
     become_blank(s->launched[0]);
+    assert_int_equal(agent_pool_ready_count(pool), 0); /* nothing was proved yet */
+    (void)uv_run(&s->loop, UV_RUN_NOWAIT);
+    assert_int_equal(s->count, 1);
+    attest(s->launched[0], "good");
+    assert_int_equal(agent_pool_ready_count(pool), 1);
     turn_until(s, 2);
-    become_blank(s->launched[1]);
+    become_ready(s->launched[1]);
     assert_int_equal(agent_pool_ready_count(pool), 2);
     (void)uv_run(&s->loop, UV_RUN_NOWAIT);
     assert_int_equal(s->count, 2); /* full */
@@ -152,7 +180,7 @@ static void test_failures(void **state)
     taken waits = { .calls = 0 }, late = { .calls = 0 };
     agent_pool *pool = agent_pool_new(&s->base, &(agent_pool_options){ .size = 1 });
     turn_until(s, 1);
-    become_blank(s->launched[0]);
+    become_ready(s->launched[0]);
     agent_enclave_end(s->launched[0], "signal 9 (SIGKILL)"); /* a blank that dies leaves the pool */
     assert_int_equal(agent_pool_ready_count(pool), 0);
     assert_int_equal(agent_pool_take(pool, on_taken, &waits, NULL, &err), 0);
@@ -169,6 +197,98 @@ static void test_failures(void **state)
     agent_pool_close(pool, NULL, NULL);
     assert_int_equal(late.calls, 1);
     assert_int_equal(late.code, RD_E_CANCELLED);
+}
+
+/* Wrong evidence, an enclave that says why it has none, one that ends without: none is ever ready, each is followed by
+ * another, and status says why. */
+static void test_unattested_are_never_ready(void **state)
+{
+    script *s = *state;
+    agent_pool *pool = agent_pool_new(&s->base, &(agent_pool_options){ .size = 2, .backoff_us_max = 1000 });
+    turn_until(s, 1);
+    become_blank(s->launched[0]);
+    attest(s->launched[0], "bad");
+    assert_int_equal(s->gone_count, 1);
+    assert_int_equal(agent_pool_ready_count(pool), 0);
+    assert_string_equal(agent_pool_trouble(pool), "attest_rtmr: wrong on script");
+
+    turn_until(s, 2);
+    become_blank(s->launched[1]);
+    s->launched[1]->events->on_phase(s->launched[1]->context, s->launched[1], "failed", "tee_refused", "no quote");
+    assert_int_equal(s->gone_count, 2);
+    assert_string_equal(agent_pool_trouble(pool), "tee_refused: no quote");
+
+    turn_until(s, 3);
+    become_blank(s->launched[2]);
+    agent_enclave_end(s->launched[2], "exit 0");
+    assert_int_equal(agent_pool_ready_count(pool), 0);
+
+    turn_until(s, 4);
+    become_ready(s->launched[3]);
+    assert_int_equal(agent_pool_ready_count(pool), 1);
+    assert_string_equal(agent_pool_trouble(pool), "");
+    agent_pool_close(pool, NULL, NULL);
+}
+
+static void test_silence_has_an_end(void **state)
+{
+    script *s = *state;
+    agent_pool *pool = agent_pool_new(&s->base, &(agent_pool_options){ .size = 1, .backoff_us_max = 1000 });
+    turn_until(s, 1);
+    become_blank(s->launched[0]);
+    agent_enclave_arm(s->launched[0], AGENT_TIMER_ATTEST, 0); /* in place of its own, which is long */
+    turn_until(s, 2);
+    assert_int_equal(s->gone_count, 1);
+    assert_non_null(strstr(agent_pool_trouble(pool), "did not send its evidence"));
+    agent_pool_close(pool, NULL, NULL);
+}
+
+/* A failure behind a full pool must not keep it from being filled again later. */
+static void test_a_loss_while_full(void **state)
+{
+    script *s = *state;
+    rd_err err = RD_ERR_INIT;
+    taken first = { .calls = 0 }, second = { .calls = 0 };
+    agent_pool *pool =
+        agent_pool_new(&s->base, &(agent_pool_options){ .size = 1, .refill_delay_us = 1000, .backoff_us_max = 1000 });
+    assert_int_equal(agent_pool_take(pool, on_taken, &first, NULL, &err), 0);
+    assert_int_equal(agent_pool_take(pool, on_taken, &second, NULL, &err), 0);
+    become_blank(s->launched[0]);
+    turn_until(s, 2);
+    become_blank(s->launched[1]);
+    turn_until(s, 3);
+    become_ready(s->launched[2]);
+    agent_enclave_forget(first.enclave);
+    agent_enclave_forget(second.enclave);
+    taken third = { .calls = 0 }, fourth = { .calls = 0 };
+    assert_int_equal(agent_pool_take(pool, on_taken, &third, NULL, &err), 0);
+    assert_int_equal(agent_pool_take(pool, on_taken, &fourth, NULL, &err), 0);
+    agent_enclave_end(s->launched[3], "exit 1");
+    assert_int_equal(fourth.code, RD_E_UNAVAILABLE);
+    turn_until(s, 5);
+    agent_enclave_forget(third.enclave);
+    agent_pool_close(pool, NULL, NULL);
+}
+
+/* Who waits gets a blank as soon as it is one, and who comes while its evidence is on the way, too. */
+static void test_on_demand_waits_for_no_evidence(void **state)
+{
+    script *s = *state;
+    rd_err err = RD_ERR_INIT;
+    taken waits = { .calls = 0 }, comes = { .calls = 0 };
+    agent_pool *pool = agent_pool_new(&s->base, &(agent_pool_options){ .size = 1, .refill_delay_us = 1000 });
+    turn_until(s, 1);
+    assert_int_equal(agent_pool_take(pool, on_taken, &waits, NULL, &err), 0);
+    become_blank(s->launched[0]);
+    assert_ptr_equal(waits.enclave, s->launched[0]);
+    turn_until(s, 2);
+    become_blank(s->launched[1]);
+    assert_int_equal(agent_pool_take(pool, on_taken, &comes, NULL, &err), 0);
+    assert_ptr_equal(comes.enclave, s->launched[1]);
+    assert_int_equal(s->checked, 0);
+    agent_enclave_forget(waits.enclave);
+    agent_enclave_forget(comes.enclave);
+    agent_pool_close(pool, NULL, NULL);
 }
 
 /* Of a dead child; what is watched is seen to have exited. */
@@ -191,7 +311,7 @@ static void test_the_dead_are_not_given_out(void **state)
     taken t = { .calls = 0 };
     agent_pool *pool = agent_pool_new(&s->base, &(agent_pool_options){ .size = 1 });
     turn_until(s, 1);
-    become_blank(s->launched[0]);
+    become_ready(s->launched[0]);
     watch_dead(s, s->launched[0]);
     assert_int_equal(agent_pool_ready_count(pool), 1);
     assert_int_equal(agent_pool_take(pool, on_taken, &t, NULL, &err), 0);
@@ -224,6 +344,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_refill, setup, teardown),
         cmocka_unit_test_setup_teardown(test_on_demand, setup, teardown),
         cmocka_unit_test_setup_teardown(test_failures, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_unattested_are_never_ready, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_silence_has_an_end, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_loss_while_full, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_on_demand_waits_for_no_evidence, setup, teardown),
         cmocka_unit_test_setup_teardown(test_the_dead_are_not_given_out, setup, teardown),
         cmocka_unit_test_setup_teardown(test_an_exit_without_cause_is_an_end, setup, teardown),
     };

@@ -236,6 +236,13 @@ static void enrol(ev_builder *b)
     b->has_log = false;
 }
 
+static void blank(ev_builder *b)
+{
+    enrol(b);
+    b->statement.purpose = RD_PURPOSE_BLANK;
+    b->statement.has_tls = false;
+}
+
 static void enrol_check(ev_builder *b)
 {
     b->check.expect = (rd_expect){ .purpose = RD_PURPOSE_ENROL, .nonce = b->statement.nonce, .tls = b->statement.tls };
@@ -435,6 +442,8 @@ static void enrolment(void **state)
     if (code != RD_OK)
         print_message("%s\n", report.refusal.text);
     assert_int_equal(code, RD_OK);
+    /* A blank's is for the agent beside it, and for no other question. */
+    assert_int_equal(run(EV_PLATFORM, blank, enrol_check, &report), RD_E_PURPOSE);
 }
 
 int main(void)
