@@ -113,7 +113,7 @@ static const char handler[] =
     "  if (name in whole) return new Response(await whole[name]());\n"
     "  if (name === 'hand') return request.body.getReader().read().then(({ value }) => new Response(value));\n"
     "  if (name === 'back') return new Response(request.body);\n"
-    "  if (name === 'after') ctx.waitUntil(sleep(100).then(() => console.log('after')));\n"
+    "  if (name === 'after') ctx.waitUntil(sleep(4000).then(() => console.log('after')));\n"
     "  if (name === 'crunch') ctx.waitUntil(sleep(0).then(() => { for (;;); }));\n"
     "  return new Response(cases[name === 'after' || name === 'crunch' ? 'whole' : name](), { headers: { "
     "'content-type': 'text/plain' } "
