@@ -48,7 +48,9 @@ struct encl_guest {
     wasm_rt_funcref_t *image_table;
 };
 
-/* The signal handlers' view of the one guest of the process. */
+/* The signal handlers' view of the one guest of the process. Who ends guest code sets is_inside to 0 ahead of the call:
+ * the address sanitizer puts work of its own before a call that does not return, under a lock that the next alarm must
+ * not want a second time. */
 static struct {
     sigjmp_buf jump;
     encl_guest *guest;
@@ -98,8 +100,10 @@ static void on_fault(int signal, siginfo_t *info, void *ucontext)
         errno = kept;
         return;
     }
-    if (door.is_inside)
+    if (door.is_inside) {
+        door.is_inside = 0;
         encl_guest_on_trap(info->si_code == SEGV_ACCERR ? WASM_RT_TRAP_OOB : WASM_RT_TRAP_EXHAUSTION);
+    }
     (void)sigaction(signal, &(struct sigaction){ .sa_handler = SIG_DFL }, NULL);
 }
 
@@ -132,8 +136,10 @@ static void on_alarm(int signal)
     if (!door.has_expired)
         arm(ALARM_REPEAT_US, ALARM_REPEAT_US);
     door.has_expired = 1;
-    if (door.is_inside)
+    if (door.is_inside) {
+        door.is_inside = 0;
         encl_guest_on_trap(EXPIRED);
+    }
     errno = kept;
 }
 
@@ -163,8 +169,10 @@ static encl_guest *leave(struct Z_env_instance_t *env)
 static void enter(void)
 {
     door.is_inside = 1;
-    if (door.has_expired)
+    if (door.has_expired) {
+        door.is_inside = 0;
         encl_guest_on_trap(EXPIRED);
+    }
 }
 
 /* What a system call is to write must be writable: the kernel does not fault, it fails. */
