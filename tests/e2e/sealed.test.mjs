@@ -7,6 +7,7 @@ import { createHash, randomBytes } from "node:crypto";
 import { copyFileSync, existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { request as httpRequest } from "node:http";
 import { join } from "node:path";
+import { BHttpDecoder, BHttpEncoder } from "bhttp-js";
 import { BIN, Stack, until } from "../support/stack.mjs";
 import { HostileRelay } from "../support/hostile_relay.mjs";
 import { Pccs, answersOf } from "../support/pccs.mjs";
@@ -110,6 +111,21 @@ test("an independent HPKE seals and opens; both sides commit to what is inside",
   assert.equal(inner.headers["x-path"], "/some");
   assert.ok(inner.headers["redoubt-receipt"]);
   assert.equal(Buffer.from(inner.headers["redoubt-salt"], "base64url").length, 32, "drawn by the enclave: none was sent");
+});
+
+test("an independent binary HTTP (RFC 9292) is read and answered", { timeout: 180000 }, async () => {
+  const { pin, keys } = await ask();
+  const request = new Request("https://app.example/from-afar", { method: "POST", headers: { "content-type": "text/plain", "idempotency-key": "k-" + "9".repeat(70) }, body: "x".repeat(300) });
+  const sealed = await seal(keys, Buffer.from(await new BHttpEncoder().encodeRequest(request)));
+  const answer = await post(pin, sealed.sealed);
+  const response = new BHttpDecoder().decodeResponse(new Uint8Array(await sealed.open(answer.body)));
+  assert.equal(response.status, 200);
+  assert.equal(await response.text(), `${ANSWER} 300`);
+  assert.equal(response.headers.get("x-path"), "/from-afar");
+  assert.equal(response.headers.get("x-once"), "k-" + "9".repeat(70));
+  assert.ok(response.headers.get("redoubt-receipt"));
+  const back = new BHttpDecoder().decodeRequest(new Uint8Array(writeRequest({ path: "/p?q=1", host: "app.example", headers: { "content-type": "text/plain" }, body: MARKER })));
+  assert.deepEqual([back.method, back.url, await back.text()], ["POST", "https://app.example/p?q=1", MARKER], "what the other tests write is binary HTTP as well");
 });
 
 test("the API takes the same sealed request, and passes nothing else of the app on", { timeout: 180000 }, async () => {
