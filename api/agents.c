@@ -471,9 +471,11 @@ void api_agents_metrics(void *context, rd_buf *out)
         "redoubt_certificates_renewed_total %" PRIu64 "\n"
         "# TYPE redoubt_grants_total counter\nredoubt_grants_total{result=\"given\"} %" PRIu64 "\n"
         "redoubt_grants_total{result=\"refused\"} %" PRIu64 "\n"
+        "# HELP redoubt_grants_led_total Instances that callers were led to by a grant, ahead of the plane's verdict.\n"
+        "# TYPE redoubt_grants_led_total counter\nredoubt_grants_led_total %" PRIu64 "\n"
         "# TYPE redoubt_receipt_records_total counter\nredoubt_receipt_records_total{result=\"kept\"} %" PRIu64 "\n"
         "redoubt_receipt_records_total{result=\"malformed\"} %" PRIu64 "\n",
         agents->count, open, agents->attached, agents->refused, agents->jobs_sent, agents->jobs_failed,
         agents->events_taken, agents->blobs_sent, agents->strays_unknown, agents->renewed, agents->grants,
-        agents->grants_refused, agents->receipts_kept, agents->receipts_malformed);
+        agents->grants_refused, agents->grants_led, agents->receipts_kept, agents->receipts_malformed);
 }

@@ -286,7 +286,7 @@ static void on_proof(void *context, bool is_cancelled)
     const api_host_lease *lease =
         host->link && !is_cancelled ? api_host_lease_of(host, &p->claim.instance, p->claim.epoch) : NULL;
     if (lease && p->holds)
-        (void)api_events_offer(host, lease, p->claim.now_us + LEAD_TERM_US, true);
+        host->agents->grants_led += api_events_offer(host, lease, p->claim.now_us + LEAD_TERM_US, true);
     else if (lease)
         rd_log(RD_WARN, "grant_unproven", RD_STR("host", host->name), RD_ERR(&p->err));
     rd_buf_done(&p->genesis);

@@ -160,7 +160,7 @@ struct api_agents {
     bool is_receipts_armed; /* the one before */
     unsigned seconds;
     uint64_t attached, refused, jobs_sent, jobs_failed, events_taken, blobs_sent, strays_unknown, renewed, grants,
-        grants_refused, receipts_kept, receipts_malformed;
+        grants_refused, grants_led, receipts_kept, receipts_malformed;
 };
 
 typedef struct api_lease_key {
