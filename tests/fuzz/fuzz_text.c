@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define TEXT_MAX 4096 /* no decoder writes more bytes than it reads digits */
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void same(const char *text, size_t size, const char *written)
@@ -17,7 +19,7 @@ static void same(const char *text, size_t size, const char *written)
 
 static void check_base64(const char *text, size_t size)
 {
-    uint8_t raw[4096];
+    uint8_t raw[TEXT_MAX];
     rd_buf written;
     rd_buf_init(&written, 0);
     ssize_t raw_size = rd_base64url_decode(text, size, raw, sizeof(raw));
@@ -58,12 +60,12 @@ static void check_names(const char *text, size_t size)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     const char *text = (const char *)data;
-    if (size > 4096)
+    if (size > TEXT_MAX)
         return 0;
     check_base64(text, size);
     check_names(text, size);
-    uint8_t raw[2048];
-    char written[4100];
+    uint8_t raw[TEXT_MAX];
+    char written[TEXT_MAX + 1];
     if (size > 0 && rd_base32_size(size * 5 / 8) == size && rd_base32_decode(text, size, raw, size * 5 / 8) == 0) {
         rd_base32_encode(rd_bytes_of(raw, size * 5 / 8), written);
         same(text, size, written);
