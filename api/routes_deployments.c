@@ -114,6 +114,7 @@ static json_t *instance_json(const rd_pg_result *row, size_t r)
         rd_json_set(instance, "verdict", verdict_json(row, r));
     rd_json_set_bool(instance, "serving", rd_pg_get_bool(row, r, 23));
     set_time(instance, "granted_at", row, r, 8);
+    rd_json_set_int(instance, "head", rd_pg_get_i64(row, r, 26));
     return instance;
 }
 

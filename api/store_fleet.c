@@ -6,7 +6,7 @@
     "v.tcb_status,"                                                                                                    \
     " v.simulated, v.verified_at, v.valid_until, v.evidence_digest, v.collateral_eval,"                                \
     " coalesce(l.live AND l.want = 1 AND s.phase = 4 AND v.result = 1 AND v.valid_until > clock_timestamp(), false),"  \
-    " v.reason, i.name"
+    " v.reason, i.name, l.head_seq"
 #define INSTANCE_JOINS                                                                                                 \
     " LEFT JOIN lease_status s ON s.instance_id = l.instance_id AND s.epoch = l.epoch"                                 \
     " LEFT JOIN lease_verdicts v ON v.instance_id = l.instance_id AND v.epoch = l.epoch"                               \

@@ -255,7 +255,7 @@ static void secret(dashboard *d, cli_exchange_http *x, const json_t *body)
         return;
     }
     const char *const words[CLI_VERB_WORDS_MAX] = {
-        "secrets", action, "--yes", "--", text_in(body, "app"), text_in(body, "name")
+        "secrets", action, "--yes", "--detach", "--", text_in(body, "app"), text_in(body, "name")
     };
     RD_CLEANUP(rd_buf_wipe) rd_buf input = { 0 };
     (void)rd_buf_reserve(&input, strlen(text_in(body, "value")) + 2); /* never moved: no copy stays behind */

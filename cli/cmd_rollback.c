@@ -182,7 +182,7 @@ static int publish_head(rollback *r, rd_err *err)
         .kms = r->current.head.kms_count > 0 ? &r->current.head.kms[0] : NULL,
         .secrets = list,
     };
-    return cli_head_publish(r->context, r->client, &request, err);
+    return cli_head_publish(r->context, r->client, &request, NULL, err);
 }
 
 static int carry_out(rollback *r, bool is_detached, rd_err *err)

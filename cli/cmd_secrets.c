@@ -6,6 +6,7 @@
 #include "cli/signer.h"
 #include "cli/secrets.h"
 #include "cli/signals.h"
+#include "cli/successor.h"
 #include "common/base/mem.h"
 #include "common/base/text.h"
 
@@ -16,6 +17,8 @@
 #include <termios.h>
 #include <unistd.h>
 
+#define SUCCESSOR_WAIT_US (60 * INT64_C(1000000)) /* unless --timeout says else */
+
 typedef struct work {
     cli_context *context;
     cli_client *client;
@@ -25,6 +28,8 @@ typedef struct work {
     cli_current current;
     cli_secret_list list;
     cli_kms kms;
+    uint64_t head_seq; /* of the head that was published */
+    char serving[40];  /* the instance that has the change; "" when none does */
 } work;
 
 static void work_done(work *w)
@@ -147,29 +152,66 @@ static int publish(work *w, rd_err *err)
                                        .keeps_releases = true,
                                        .kms = &w->kms.id,
                                        .secrets = &w->list };
-    return cli_head_publish(w->context, w->client, &request, err);
+    return cli_head_publish(w->context, w->client, &request, &w->head_seq, err);
+}
+
+/* What was signed, said at once: what follows may take its time. */
+static void note_signed(const work *w, const char *name, uint64_t version)
+{
+    const cli_out *out = &w->context->out;
+    if (version > 0)
+        cli_note(out, "%s, version %llu: sealed here for %.12s…, signed into head %llu.", name,
+                 (unsigned long long)version, w->kms.text, (unsigned long long)w->head_seq);
+    else
+        cli_note(out, "%s is gone from head %llu and from the plane.", name, (unsigned long long)w->head_seq);
+}
+
+/* Instances read secrets at their start: the plane replaces those that run, new ones first. Until one of them serves
+ * this machine, which knows the newer head, could call nothing. */
+static int await_successor(work *w, rd_err *err)
+{
+    cli_context *context = w->context;
+    const cli_out *out = &context->out;
+    cli_successor successor = { .context = context, .app = w->id, .head_seq = w->head_seq };
+    int64_t start_us = rd_clock_boot_us(context->clock);
+    cli_interrupt_say("It is signed, and the plane goes on. Watch: %s instances list %s", context->program,
+                      cli_text(w->app, "name"));
+    if (cli_successor_await(&successor, context->timeout_us ? context->timeout_us : SUCCESSOR_WAIT_US, err) < 0) {
+        cli_note(out,
+                 "It is signed and stored; those that run serve on with what they have read, until their grant ends. "
+                 "This machine, which knows the newer head, refuses what they answer (head_rollback).");
+        return -1;
+    }
+    (void)snprintf(w->serving, sizeof w->serving, "%s", successor.instance);
+    if (w->serving[0])
+        cli_note(out, "  serving after %.1f ms: %s; those from before drain.",
+                 (double)(rd_clock_boot_us(context->clock) - start_us) / 1000, w->serving);
+    else
+        cli_note(out, "No instance runs; the next that starts has it so.");
+    return 0;
 }
 
 static void print_done(const work *w, const char *name, uint64_t version)
 {
-    const cli_out *out = &w->context->out;
-    if (out->form == CLI_JSON) {
-        RD_CLEANUP(rd_json_free_p)
-        json_t *document = json_pack("{s:s, s:s, s:I, s:s, s:I}", "app", w->id, "name", name, "version",
-                                     (json_int_t)version, "kms", w->kms.text, "secrets", (json_int_t)w->list.count);
-        cli_print_json(out, document);
+    if (w->context->out.form != CLI_JSON)
         return;
-    }
-    if (version > 0)
-        cli_note(out, "%s, version %llu: sealed here for %.12s…, signed into the head.", name,
-                 (unsigned long long)version, w->kms.text);
-    else
-        cli_note(out, "%s is gone from the head and from the plane.", name);
-    cli_note(
-        out,
-        "Instances read secrets at their start: the plane replaces those that run, new ones first. Until they are gone "
-        "this machine, which knows the newer head, refuses what they answer (head_rollback); one that the plane kept "
-        "would end with its grant (limits.grant_s, six hours unless the head says else).");
+    RD_CLEANUP(rd_json_free_p)
+    json_t *document = json_pack("{s:s, s:s, s:I, s:s, s:I, s:I, s:s?}", "app", w->id, "name", name, "version",
+                                 (json_int_t)version, "kms", w->kms.text, "secrets", (json_int_t)w->list.count, "head",
+                                 (json_int_t)w->head_seq, "serving", w->serving[0] ? w->serving : NULL);
+    cli_print_json(&w->context->out, document);
+}
+
+/* version 0: it is gone. */
+static int finish(work *w, const cli_args *args, const char *name, uint64_t version, rd_err *err)
+{
+    note_signed(w, name, version);
+    if (cli_args_has(args, "detach"))
+        cli_note(&w->context->out, "The plane replaces the instances that run, new ones first.");
+    else if (await_successor(w, err) < 0)
+        return -1;
+    print_done(w, name, version);
+    return 0;
 }
 
 /* ---- verbs ---- */
@@ -205,8 +247,7 @@ static int set_secret(work *w, const cli_args *args, bool must_exist, rd_err *er
     if (cli_secrets_seal(w->client, &w->kms, &w->current.app, name, version, rd_buf_bytes(&value), &w->list, err) < 0 ||
         publish(w, err) < 0)
         return -1;
-    print_done(w, name, version);
-    return 0;
+    return finish(w, args, name, version, err);
 }
 
 static int run_change(cli_context *context, const cli_args *args, bool must_exist, rd_err *err)
@@ -246,8 +287,7 @@ static int unset_secret(work *w, const cli_args *args, rd_err *err)
     RD_CLEANUP(rd_free_p) char *path = rd_asprintf("/v1/apps/%s/secrets/%s", w->id, name);
     if (cli_client_delete_any(w->client, path, err) < 0)
         return -1;
-    print_done(w, name, 0);
-    return 0;
+    return finish(w, args, name, 0, err);
 }
 
 static int run_unset(cli_context *context, const cli_args *args, rd_err *err)
@@ -307,8 +347,21 @@ static int run_list(cli_context *context, const cli_args *args, rd_err *err)
     return status;
 }
 
+#define DETACH                                                                                                         \
+    {                                                                                                                  \
+        "detach", 'd', NULL,                                                                                           \
+            "return once it is signed and stored (default: wait until an instance serves with it, where one runs; "    \
+            "--timeout, 60 s, bounds the wait)"                                                                        \
+    }
+
 static const cli_flag value_flags[] = {
     { "file", 'f', "PATH", "read the value from this file, as it is (default: standard input, or typed unseen)" },
+    DETACH,
+    { NULL, 0, NULL, NULL },
+};
+
+static const cli_flag unset_flags[] = {
+    DETACH,
     { NULL, 0, NULL, NULL },
 };
 
@@ -336,6 +389,7 @@ const cli_command cli_secrets_commands[] = {
       .purpose = "take a secret out of the head, and its ciphertext off the plane",
       .arguments = "APP NAME",
       .examples = "redoubt secrets unset private-score API_KEY",
+      .flags = unset_flags,
       .run = run_unset },
     { .name = NULL },
 };

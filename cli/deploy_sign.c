@@ -149,7 +149,8 @@ int cli_head_sign(cli_context *context, const cli_head_request *request, cli_sig
     return 0;
 }
 
-int cli_head_publish(cli_context *context, cli_client *client, const cli_head_request *request, rd_err *err)
+int cli_head_publish(cli_context *context, cli_client *client, const cli_head_request *request, uint64_t *ret_seq,
+                     rd_err *err)
 {
     const rd_app_id *app = &request->current->app;
     char id[RD_APP_ID_TEXT_SIZE];
@@ -164,6 +165,8 @@ int cli_head_publish(cli_context *context, cli_client *client, const cli_head_re
         status = cli_post_once(client, path, rd_buf_bytes(&body), NULL, err);
     if (status == 0)
         status = cli_head_remember(cli_profile_get(context->profile, CLI_SET_STATE_DIR), app, &head.known, err);
+    if (status == 0 && ret_seq)
+        *ret_seq = head.known.seq;
     rd_buf_done(&head.envelope);
     return status;
 }

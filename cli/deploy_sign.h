@@ -50,8 +50,9 @@ typedef struct cli_deploy_request {
 int cli_release_number_next(cli_client *client, const rd_app_id *app, uint32_t *ret, rd_err *err) RD_NODISCARD;
 int cli_head_sign(cli_context *context, const cli_head_request *request, cli_signed_head *ret,
                   rd_err *err) RD_NODISCARD;
-/* Signs the head, hands it to the plane with the list of its secrets, and remembers that it was the newest. */
-int cli_head_publish(cli_context *context, cli_client *client, const cli_head_request *request,
+/* Signs the head, hands it to the plane with the list of its secrets, and remembers that it was the newest. ret_seq
+ * (may be NULL): its number. */
+int cli_head_publish(cli_context *context, cli_client *client, const cli_head_request *request, uint64_t *ret_seq,
                      rd_err *err) RD_NODISCARD;
 int cli_deploy_sign(cli_context *context, const cli_deploy_request *request, cli_signed_deploy *ret,
                     rd_err *err) RD_NODISCARD;

@@ -77,7 +77,7 @@ function rows(given) {
     ["secrets set", ["keeper", "KEY"], null, { input: "value" }],
     ["secrets list", ["keeper"], null],
     ["secrets rotate", ["keeper", "KEY"], null, { input: "another" }],
-    ["secrets unset", ["keeper", "KEY"], null],
+    ["secrets unset", ["keeper", "KEY", "--detach"], null],
     ["hosts list", [], "[Host]"],
     ["hosts show", [given.host], "Host"],
     ["hosts drain", [given.host, "--yes"], "Host"],

@@ -184,8 +184,9 @@ test("an owner's no keeps a new secret out and not the instance that has the old
   };
   assert.equal(await read(), "none");
   decide = () => ({ allow: false, reason: "not now" });
-  const set = await stack.cli("secrets", "set", "kept", "KEY", { input: "new" });
-  assert.equal(set.code, 0, set.stderr);
+  const set = await stack.cli("secrets", "set", "kept", "KEY", "--timeout", "4", { input: "new" });
+  assert.equal(set.code, 7, set.stderr);
+  assert.match(set.stderr, /KEY, version 1: sealed here[^]*It is signed and stored; those that run serve on/);
   const serving = () => stack.sql("SELECT l.head_seq FROM leases l JOIN lease_status s USING (instance_id, epoch) JOIN apps a USING (app_id) WHERE a.name = 'kept' AND l.live AND l.want = 1 AND s.phase = 4 ORDER BY 1").join();
   const reason = () => stack.sql("SELECT r.reason->>'summary' FROM rollouts r JOIN apps a USING (app_id) WHERE a.name = 'kept' AND r.reason IS NOT NULL");
   await until("the deployment says why", async () => (assert.equal(await read(), "none"), reason().some(([said]) => /webhook_refused.*trying again/.test(said))), 60000);
