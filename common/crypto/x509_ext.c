@@ -74,7 +74,7 @@ static bool is_other_name(rd_bytes in)
     rd_bytes oid, box, value;
     uint8_t tag;
     return rd_der_take(&in, RD_DER_OID, &oid) && rd_der_is_oid(oid) && rd_der_take(&in, RD_DER_PART_BOX(0), &box) &&
-           in.size == 0 && rd_der_next(&box, &tag, &value) && box.size == 0;
+           in.size == 0 && rd_der_next(&box, &tag, &value) && box.size == 0 && rd_x509_is_value(tag, value);
 }
 
 static bool is_directory_name(rd_bytes in)
@@ -244,17 +244,20 @@ static bool read_authority_key_id(rd_cert *cert, rd_bytes in)
     return parts.size == 0;
 }
 
-/* RFC 5280, 4.2.1.13: [0] {[0] full name}, [1] reasons, [2] issuer. A name relative to the issuer is none of ours. */
+/* RFC 5280, 4.2.1.13: [0] {[0] full name}, [1] reasons, [2] issuer; the first or the last is there. A name relative to
+ * the issuer is none of ours. */
 static bool read_distribution_point(rd_cert *cert, rd_bytes in)
 {
     rd_bytes part, names;
     unsigned unused = 0;
-    if (rd_der_is_next(in, RD_DER_PART_BOX(0)) &&
-        (!rd_der_take(&in, RD_DER_PART_BOX(0), &part) || !rd_der_take(&part, RD_DER_PART_BOX(0), &names) ||
-         part.size != 0 || !read_names(cert, names, ignore_name)))
+    bool is_named = rd_der_is_next(in, RD_DER_PART_BOX(0));
+    if (is_named && (!rd_der_take(&in, RD_DER_PART_BOX(0), &part) || !rd_der_take(&part, RD_DER_PART_BOX(0), &names) ||
+                     part.size != 0 || !read_names(cert, names, ignore_name)))
         return false;
     if (rd_der_is_next(in, RD_DER_PART(1)) &&
         (!rd_der_take(&in, RD_DER_PART(1), &part) || !rd_der_bits(part, &unused, &part)))
+        return false;
+    if (!is_named && !rd_der_is_next(in, RD_DER_PART_BOX(2)))
         return false;
     if (rd_der_is_next(in, RD_DER_PART_BOX(2)) &&
         (!rd_der_take(&in, RD_DER_PART_BOX(2), &part) || !read_names(cert, part, ignore_name)))

@@ -24,7 +24,10 @@ typedef struct rd_x509_signed {
 
 /* Leaves inside to whoever reads the contents. False unless der is exactly that. */
 bool rd_x509_signed_read(rd_bytes der, rd_x509_signed *ret);
-/* Takes an AlgorithmIdentifier: an OID and at most one element behind it. */
+/* Whether an element that nothing here reads has a form that every reader takes: a SEQUENCE, an OID, NULL, text or
+ * bytes. */
+bool rd_x509_is_value(uint8_t tag, rd_bytes value);
+/* Takes an AlgorithmIdentifier: an OID and at most one such element behind it. */
 bool rd_x509_algorithm_take(rd_bytes *in, rd_bytes *ret);
 rd_x509_alg rd_x509_algorithm_of(rd_bytes algorithm);
 

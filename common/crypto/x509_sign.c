@@ -17,6 +17,24 @@ static const uint8_t oid_pss[] = { 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x0
 static const uint8_t oid_mgf1[] = { 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x08 };
 static const uint8_t oid_sha384[] = { 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x02 };
 
+bool rd_x509_is_value(uint8_t tag, rd_bytes value)
+{
+    switch (tag) {
+    case RD_DER_NULL:
+        return value.size == 0;
+    case RD_DER_OID:
+        return rd_der_is_oid(value);
+    case RD_DER_SEQUENCE:
+    case RD_DER_OCTET_STRING:
+    case RD_DER_UTF8:
+    case RD_DER_PRINTABLE:
+    case RD_DER_IA5:
+        return true;
+    default:
+        return false;
+    }
+}
+
 bool rd_x509_algorithm_take(rd_bytes *in, rd_bytes *ret)
 {
     rd_bytes rest, oid, parameters;
@@ -26,7 +44,8 @@ bool rd_x509_algorithm_take(rd_bytes *in, rd_bytes *ret)
     rest = *ret;
     if (!rd_der_take(&rest, RD_DER_OID, &oid) || !rd_der_is_oid(oid))
         return false;
-    return rest.size == 0 || (rd_der_next(&rest, &tag, &parameters) && rest.size == 0);
+    return rest.size == 0 ||
+           (rd_der_next(&rest, &tag, &parameters) && rest.size == 0 && rd_x509_is_value(tag, parameters));
 }
 
 static bool take_oid(rd_bytes *in, const uint8_t *oid, size_t size)
