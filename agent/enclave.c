@@ -492,6 +492,8 @@ static void on_read(uv_stream_t *stream, ssize_t got, const uv_buf_t *buf)
         enclave->handles_open--;
         if (outcome < 0) {
             rd_log(RD_WARN, "enclave_control", RD_STR("enclave", enclave->tag_text), RD_ERR(&err));
+            if (enclave->has_watch)
+                (void)uv_read_stop(stream); /* what follows says nothing, and its end is seen without */
             agent_enclave_kill(enclave);
         }
         free_when_done(enclave);

@@ -146,7 +146,7 @@ int agent_job_record_write(uint64_t job_seq, rd_bytes body, rd_buf *out, rd_err 
 
 int agent_job_record_read(rd_bytes record, agent_job *ret, rd_err *err)
 {
-    static const rd_json_limits limits = { .size_max = BODY_MAX + 64 };
+    static const rd_json_limits limits = { .size_max = BODY_MAX + 64, .depth_max = RD_JSON_DEPTH_MAX + 1 };
     RD_CLEANUP(rd_json_free_p) json_t *object = NULL;
     if (rd_json_parse(record, &limits, &object, err) < 0)
         return -1;

@@ -143,6 +143,14 @@ static void test_parse(void **state)
           RD_E_JSON_MISSING },
         { "twice", "{\"era\":0,\"era\":1,\"prev\":1,\"instance\":\"" INSTANCE "\",\"epoch\":3,\"want\":\"stop\"}", 2,
           RD_E_JSON_DUPLICATE },
+        { "as deep as a body may be",
+          "{\"era\":0,\"prev\":1,\"instance\":\"" INSTANCE
+          "\",\"epoch\":3,\"want\":\"stop\",\"x\":[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]}",
+          2, RD_OK },
+        { "deeper",
+          "{\"era\":0,\"prev\":1,\"instance\":\"" INSTANCE
+          "\",\"epoch\":3,\"want\":\"stop\",\"x\":[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]}",
+          2, RD_E_JSON_DEPTH },
         { "not an object", "[1]", 2, RD_E_JSON_TYPE },
         { "not JSON", "{]", 2, RD_E_JSON_SYNTAX },
         { "half of it", "{", 2, RD_E_TRUNCATED },
