@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "agent/enclave_priv.h"
+#include "common/base/log.h"
 #include "common/base/mem.h"
 #include "common/io/loop.h"
 #include "common/model/receipt_record.h"
@@ -114,6 +115,7 @@ static const agent_enclave_events events = { .on_blank = on_blank,
 int LLVMFuzzerInitialize(int *argc RD_UNUSED, char ***argv RD_UNUSED)
 {
     rd_err err = RD_ERR_INIT;
+    rd_log_init("fuzz", RD_ERROR, 2);
     if (rd_loop_new(&loop, &err) < 0)
         abort();
     launcher.loop = rd_loop_uv(loop);

@@ -30,6 +30,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         check_inside(message.fields[i].name, data, size);
         check_inside(message.fields[i].value, data, size);
     }
+    /* Empty parts at its end, which may be left out, are written. */
+    if (size > RD_BHTTP_HEAD_MAX - 2)
+        return 0;
     if (rd_bhttp_write(&message, &written, &err) < 0 || written.size != rd_bhttp_bucket(written.size))
         abort();
     if (rd_bhttp_read(rd_buf_bytes(&written), &again, &err) < 0 || again.field_count != message.field_count ||

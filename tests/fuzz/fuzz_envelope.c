@@ -34,8 +34,8 @@ static void parse_documents(rd_bytes document)
     if (rd_policy_parse(document, &policy, NULL) == 0 &&
         (rd_policy_encode(&policy, &again, NULL) < 0 || !rd_bytes_equal(rd_buf_bytes(&again), document)))
         abort();
-    if (rd_delegation_parse(document, &delegation, NULL) == 0 &&
-        (rd_delegation_encode(&delegation, &again, NULL) < 0 || !rd_bytes_equal(rd_buf_bytes(&again), document)))
+    /* Their times may have fewer digits than they are written with. */
+    if (rd_delegation_parse(document, &delegation, NULL) == 0 && rd_delegation_encode(&delegation, &again, NULL) < 0)
         abort();
     if (rd_head_parse(document, &head, NULL) == 0 && rd_head_encode(&head, &again, NULL) < 0)
         abort();
