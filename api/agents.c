@@ -30,6 +30,13 @@ int64_t api_agents_wall_us(const api_agents *agents)
 
 /* ---- life of a host link ---- */
 
+static void agents_end(api_agents *agents)
+{
+    rd_table_free(agents->hosts);
+    api_replica_certificates_done(&agents->certificates);
+    free(agents);
+}
+
 static void host_free(api_host_link *host)
 {
     api_agents *agents = host->agents;
@@ -48,10 +55,8 @@ static void host_free(api_host_link *host)
     agents->count--;
     host->magic = 0;
     free(host);
-    if (agents->is_closing && !agents->first) {
-        rd_table_free(agents->hosts);
-        free(agents);
-    }
+    if (agents->is_closing && !agents->first)
+        agents_end(agents);
 }
 
 void api_host_hold(api_host_link *host)
@@ -443,10 +448,8 @@ api_agents *api_agents_free(api_agents *agents)
     while (rd_table_next(agents->marks, &iterator, NULL, &mark))
         free(mark);
     rd_table_free(agents->marks);
-    if (!agents->first) {
-        rd_table_free(agents->hosts);
-        free(agents);
-    }
+    if (!agents->first)
+        agents_end(agents);
     return NULL;
 }
 
@@ -474,8 +477,13 @@ void api_agents_metrics(void *context, rd_buf *out)
         "# HELP redoubt_grants_led_total Instances that callers were led to by a grant, ahead of the plane's verdict.\n"
         "# TYPE redoubt_grants_led_total counter\nredoubt_grants_led_total %" PRIu64 "\n"
         "# TYPE redoubt_receipt_records_total counter\nredoubt_receipt_records_total{result=\"kept\"} %" PRIu64 "\n"
-        "redoubt_receipt_records_total{result=\"malformed\"} %" PRIu64 "\n",
+        "redoubt_receipt_records_total{result=\"malformed\"} %" PRIu64 "\n"
+        "# HELP redoubt_grant_records_total Records of key services: kept, not what they were said to be, no room.\n"
+        "# TYPE redoubt_grant_records_total counter\nredoubt_grant_records_total{result=\"kept\"} %" PRIu64 "\n"
+        "redoubt_grant_records_total{result=\"unproven\"} %" PRIu64 "\n"
+        "redoubt_grant_records_total{result=\"dropped\"} %" PRIu64 "\n",
         agents->count, open, agents->attached, agents->refused, agents->jobs_sent, agents->jobs_failed,
         agents->events_taken, agents->blobs_sent, agents->strays_unknown, agents->renewed, agents->grants,
-        agents->grants_refused, agents->grants_led, agents->receipts_kept, agents->receipts_malformed);
+        agents->grants_refused, agents->grants_led, agents->receipts_kept, agents->receipts_malformed,
+        agents->grant_records_kept, agents->grant_records_unproven, agents->grant_records_dropped);
 }

@@ -29,7 +29,7 @@ typedef struct api_agents_options {
     rd_loop *loop;
     const rd_clock *clock;
     rd_pg_async *pg;          /* with api_attach_stmts and api_jobs_stmts prepared */
-    rd_pg_async *receipts_pg; /* with api_receipts_stmts */
+    rd_pg_async *receipts_pg; /* with api_receipts_stmts and api_grant_log_stmts: what nobody waits for */
     rd_redis *redis;          /* may be NULL */
     api_ingest *ingest;
     api_believe *believe;
@@ -56,6 +56,7 @@ extern const rd_pg_stmts api_attach_stmts;
 extern const rd_pg_stmts api_jobs_stmts;
 extern const rd_pg_stmts api_grants_stmts;
 extern const rd_pg_stmts api_receipts_stmts;
+extern const rd_pg_stmts api_grant_log_stmts;
 
 int api_agents_new(const api_agents_options *options, api_agents **ret, rd_err *err) RD_NODISCARD;
 /* Says closing, ends the links and notes them down in PostgreSQL (submitted; the connection sends it before it ends).

@@ -1,5 +1,4 @@
 #include "api/agents_private.h"
-#include "api/grant_proof.h"
 
 #include "common/base/failpoint.h"
 #include "common/model/envelope.h"
@@ -18,7 +17,6 @@
 #define RETRY_MAX_S    30u
 #define TICKET_TERM_US ((int64_t)10 * 60 * 1000000)
 #define ANSWER_TRIES_S 20000000
-#define LEAD_TERM_US   ((int64_t)30 * 1000000) /* for the plane's own verdict to follow */
 
 /* What the key service is sent beside the evidence: the documents that the statement names, the sealed secrets, and the
  * newest head where it is another one, so that what was withdrawn gets nothing more. */
@@ -61,6 +59,8 @@ struct api_grant_want {
     grant_wish wish, wish_next;
     bool has_next; /* it has asked again meanwhile: what comes for the old question is dropped */
     rd_kms_id kms;
+    rd_app_id app; /* of the lease */
+    rd_digest release;
     rd_digest statement;               /* of the evidence that asks */
     rd_buf kms_genesis;                /* as stored */
     uint8_t nonce[API_KMS_NONCE_SIZE]; /* on its way to the instance */
@@ -260,65 +260,35 @@ static void ask_for_evidence(want *w)
     api_host_release(host);
 }
 
-/* ---- callers who wait ---- */
-
-/* A grant on its way to the instance, whose proof is looked at meanwhile. */
-typedef struct proof {
-    api_host_link *host;
-    rd_buf genesis, answer;
-    api_grant_claim claim;
-    bool holds;
-    rd_err err;
-} proof;
-
-static void check_proof(void *context)
+/* Does it get this grant, to start with, of the key service that its app's head names? */
+static bool may_lead(const want *w, const api_host_lease *lease)
 {
-    proof *p = context;
-    p->holds = api_grant_proof_check(rd_buf_bytes(&p->answer), &p->claim, &p->err) == 0;
+    return !w->has_next && lease && lease->phase < RD_PHASE_SERVING && lease->has_kms &&
+           rd_kms_id_equal(&w->kms, &lease->kms);
 }
 
-/* The owner's own key service has judged its evidence: who waits for it is led there, and waits at the agent while it
- * starts. The plane's own verdict follows, and has the last word. */
-static void on_proof(void *context, bool is_cancelled)
+/* What it answered goes on record, whatever becomes of the instance. payload: the grant, or a refusal's record. */
+static void put_on_record(const want *w, const api_host_lease *lease, rd_bytes payload, const rd_err *error)
 {
-    proof *p = context;
-    api_host_link *host = p->host;
-    const api_host_lease *lease =
-        host->link && !is_cancelled ? api_host_lease_of(host, &p->claim.instance, p->claim.epoch) : NULL;
-    if (lease && p->holds)
-        host->agents->grants_led += api_events_offer(host, lease, p->claim.now_us + LEAD_TERM_US, true);
-    else if (lease)
-        rd_log(RD_WARN, "grant_unproven", RD_STR("host", host->name), RD_ERR(&p->err));
-    rd_buf_done(&p->genesis);
-    rd_buf_done(&p->answer);
-    free(p);
-    api_host_release(host);
-}
-
-static void prove(const want *w, const api_host_lease *lease, rd_bytes answer)
-{
-    if (!lease || lease->phase >= RD_PHASE_SERVING || !lease->has_kms || !rd_kms_id_equal(&w->kms, &lease->kms))
-        return;
-    proof *p = rd_alloc(sizeof *p);
-    *p = (proof){ .host = w->host,
-                  .claim = { .kms = lease->kms,
-                             .app = lease->app,
-                             .release = lease->release,
-                             .instance = w->instance,
-                             .epoch = w->epoch,
-                             .statement = w->statement,
-                             .now_us = api_agents_wall_us(w->host->agents) },
-                  .err = RD_ERR_INIT };
-    (void)rd_buf_append_bytes(&p->genesis, rd_buf_bytes(&w->kms_genesis));
-    (void)rd_buf_append_bytes(&p->answer, answer);
-    p->claim.kms_genesis = rd_buf_bytes(&p->genesis);
-    api_host_hold(p->host);
-    rd_loop_work(p->host->agents->options.loop, check_proof, on_proof, p);
+    const api_grant_claim claim = { .kms_genesis = rd_buf_bytes(&w->kms_genesis),
+                                    .kms = w->kms,
+                                    .app = w->app,
+                                    .release = w->release,
+                                    .instance = w->instance,
+                                    .epoch = w->epoch,
+                                    .statement = w->statement,
+                                    .now_us = api_agents_wall_us(w->host->agents) };
+    if (!error)
+        api_grant_log_answer(w->host, &claim, may_lead(w, lease), payload);
+    else if (payload.size > 0)
+        api_grant_log_refusal(w->host, &claim, payload);
 }
 
 static void on_granted(void *context, rd_bytes payload, const rd_err *error)
 {
     want *w = context;
+    api_host_lease *lease = api_host_lease_of(w->host, &w->instance, w->epoch);
+    put_on_record(w, lease, payload, error);
     if (!w->host->link || w->has_next) {
         api_host_link *host = w->host;
         (void)end_work(w);
@@ -327,13 +297,11 @@ static void on_granted(void *context, rd_bytes payload, const rd_err *error)
         api_host_release(host);
         return;
     }
-    api_host_lease *lease = api_host_lease_of(w->host, &w->instance, w->epoch);
     if (!error) {
         (void)RD_FP(GRANT_GIVEN);
         w->host->agents->grants++;
         if (lease)
             lease->grant_nonces = 0;
-        prove(w, lease, payload);
         tell(w, "PUT", "grants", payload, true);
     } else if (error->code == RD_E_KMS_NONCE && lease && lease->grant_nonces++ < NONCES_A_LEASE) {
         ask_for_evidence(w);
@@ -429,6 +397,8 @@ static void load(want *w, const api_host_lease *lease)
 {
     rd_err err = RD_ERR_INIT;
     rd_digest head;
+    w->app = lease->app;
+    w->release = lease->release;
     begin_work(w);
     if (read_bundle(w, &head, &err) < 0) {
         tell_refusal(w, &err);
@@ -481,6 +451,7 @@ static void work(api_host_link *host)
 void api_grants_second(api_host_link *host)
 {
     int64_t now_us = boot_us(host);
+    api_grant_log_second(host);
     for (want *w = host->wants; w; w = w->next)
         if (w->state == WANT_LATER && w->retry_us <= now_us)
             w->state = WANT_WAITING;
@@ -558,6 +529,7 @@ static const rd_link_line_events stream_events = { on_line, on_closed };
 void api_grants_begin(api_host_link *host)
 {
     rd_err err = RD_ERR_INIT;
+    api_grant_log_begin(host);
     if (!host->link || rd_link_lines(host->link, "/grants", &stream_events, host, &host->grants, &err) < 0)
         return;
     api_host_hold(host);

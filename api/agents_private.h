@@ -1,6 +1,6 @@
 /* agents_private: one host's link and the parts that work on it: agents.c (life), agents_attach.c, agents_jobs.c,
- * agents_events.c (events and evidence), agents_grants.c (grants of key services), agents_receipts.c (receipts to be
- * kept), agents_renew.c (certificate, logs).
+ * agents_events.c (events and evidence), agents_grants.c (grants of key services), agents_grant_log.c (their records),
+ * agents_receipts.c (receipts to be kept), agents_renew.c (certificate, logs).
  * Nobody else includes this.
  * A host link is freed when its link is down and the last callback that holds it has come. */
 #ifndef API_AGENTS_PRIVATE_H
@@ -8,9 +8,11 @@
 
 #include "api/agents.h"
 #include "api/agents_words.h"
+#include "api/grant_proof.h"
 #include "api/kms.h"
 #include "api/lease_job.h"
 #include "api/peers.h"
+#include "api/replica_certificates.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
 #include "common/base/table.h"
@@ -122,6 +124,7 @@ struct api_host_link {
     size_t want_count;
     unsigned grants_working;
     bool is_grants_paused;
+    unsigned refusal_tokens; /* records of refusals that may be kept now */
     /* receipts */
     rd_link_stream *receipts;
     struct api_receipts_waiting *first_receipts, *last_receipts;
@@ -160,7 +163,10 @@ struct api_agents {
     bool is_receipts_armed; /* the one before */
     unsigned seconds;
     uint64_t attached, refused, jobs_sent, jobs_failed, events_taken, blobs_sent, strays_unknown, renewed, grants,
-        grants_refused, grants_led, receipts_kept, receipts_malformed;
+        grants_refused, grants_led, receipts_kept, receipts_malformed, grant_records_kept, grant_records_dropped,
+        grant_records_unproven;
+    size_t grant_records_working;
+    api_replica_certificates certificates;
 };
 
 typedef struct api_lease_key {
@@ -222,6 +228,15 @@ void api_events_ask(api_host_link *host, api_host_lease *lease);
 void api_grants_begin(api_host_link *host);
 void api_grants_second(api_host_link *host);
 void api_grants_free(api_host_link *host);
+
+/* agents_grant_log.c */
+/* Of what a key service answered to this host's instance; everything is copied. Looked at on a worker and put into
+ * PostgreSQL behind that: nothing waits for it, and what finds no room is counted and lost. may_lead: callers who wait
+ * for the instance are led to it when the grant is proved to be one. */
+void api_grant_log_answer(api_host_link *host, const api_grant_claim *claim, bool may_lead, rd_bytes answer);
+void api_grant_log_refusal(api_host_link *host, const api_grant_claim *claim, rd_bytes record);
+void api_grant_log_begin(api_host_link *host);
+void api_grant_log_second(api_host_link *host);
 
 /* agents_receipts.c */
 void api_receipts_begin(api_host_link *host);

@@ -204,18 +204,19 @@ static void write_on(kms_pipe *p)
     }
 }
 
-/* Code and sentence of a refusal; a code that this build does not know stands in the sentence. */
-static void read_refusal(rd_bytes payload, rd_err *err)
+/* Code and sentence of a refusal, and its record; a code that this build does not know stands in the sentence. */
+static rd_bytes read_refusal(rd_bytes payload, rd_err *err)
 {
     rd_kms_refusal refusal;
     char name[CODE_NAME_MAX + 1];
     if (rd_kms_refusal_parse(payload, &refusal, err) < 0)
-        return;
+        return RD_BYTES_NULL;
     snprintf(name, sizeof name, "%.*s", (int)refusal.code.size, (const char *)refusal.code.data);
     rd_code code = rd_code_by_name(name);
     (void)rd_err_set(err, code != RD_OK ? code : RD_E_LINK_PROTOCOL, "%s%s%.*s", code != RD_OK ? "" : name,
                      code != RD_OK ? "" : ": ", (int)RD_MIN(refusal.detail.size, (size_t)REFUSAL_DETAIL),
                      (const char *)refusal.detail.data);
+    return refusal.record;
 }
 
 static void take_answer(kms_pipe *p, uint8_t type, rd_bytes payload)
@@ -226,8 +227,8 @@ static void take_answer(kms_pipe *p, uint8_t type, rd_bytes payload)
     rd_timer_stop(p->timer);
     if (type == RD_KMS_REFUSAL) {
         p->service->all->refused++;
-        read_refusal(payload, &err);
-        ask_end(one, payload, &err);
+        rd_bytes record = read_refusal(payload, &err);
+        ask_end(one, record, &err);
         return;
     }
     ask_end(one, payload, NULL);

@@ -36,7 +36,8 @@ api_kms *api_kms_new(const api_kms_options *options);
 api_kms *api_kms_free(api_kms *all);
 
 /* payload is borrowed for the call. error NULL: the answer of the question's type. A refusal of the service is an error
- * with the service's own code and sentence; UNAVAILABLE, TIMEOUT, CANCELLED: it was not reached. */
+ * with the service's own code and sentence, and payload is then the envelope of its record, or empty; UNAVAILABLE,
+ * TIMEOUT, CANCELLED: it was not reached. */
 typedef void (*api_kms_fn)(void *context, rd_bytes payload, const rd_err *error);
 /* Copies the payload. fn is called once, never before it returns; -1: not at all. */
 int api_kms_ask(api_kms *all, const rd_kms_id *kms, rd_kms_type type, rd_bytes payload, api_kms_fn fn, void *context,

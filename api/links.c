@@ -387,7 +387,10 @@ static void start_connections(api_links *links)
     links->control = connect_pg(links, "redoubt-api-links", links->control_tables, RD_ARRAY_LEN(control));
     links->writer = connect_pg(links, "redoubt-api-ingest", &api_ingest_stmts, 1);
     links->follower = connect_pg(links, "redoubt-api-tail", &api_tail_stmts, 1);
-    links->receipts = connect_pg(links, "redoubt-api-receipts", &api_receipts_stmts, 1);
+    links->receipts_tables[0] = api_receipts_stmts;
+    links->receipts_tables[1] = api_grant_log_stmts;
+    links->receipts =
+        connect_pg(links, "redoubt-api-receipts", links->receipts_tables, RD_ARRAY_LEN(links->receipts_tables));
 }
 
 static void start_redis(api_links *links)

@@ -24,8 +24,8 @@ struct api_links {
     rd_pg_async *control;  /* attach, jobs, evidence look-ups, routes, beat */
     rd_pg_async *writer;   /* ingest alone */
     rd_pg_async *follower; /* event tail alone */
-    rd_pg_async *receipts; /* receipts of hosts alone: many bytes, which nobody waits for */
-    rd_pg_stmts control_tables[9];
+    rd_pg_async *receipts; /* receipts of hosts, and records of grants: many bytes, which nobody waits for */
+    rd_pg_stmts control_tables[9], receipts_tables[2];
     rd_redis *redis;
     rd_redis_reader *jobs; /* jobs:{replica} */
     char jobs_key[48];

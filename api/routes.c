@@ -73,6 +73,7 @@ const api_route api_routes[] = {
       .flags = API_BODY_JSON | API_SAFE_POST },
     { "GET", "/v1/evidence/by-digest/{digest}", WORK(VIEWER, api_evidence_by_digest) },
     { "GET", "/v1/apps/{app}/records", WORK(VIEWER, api_records_list) },
+    { "GET", "/v1/apps/{app}/grants", WORK(VIEWER, api_grants_list) },
     { "GET", "/v1/records/{digest}", WORK(VIEWER, api_records_get) },
     { "GET", "/v1/apps/{app}/receipts", WORK(VIEWER, api_receipts_list) },
     { "GET", "/v1/instances/{ins}/receipts", WORK(VIEWER, api_receipts_chain) },

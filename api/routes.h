@@ -49,6 +49,7 @@ API_HANDLER(api_audit_list);
 API_HANDLER(api_evidence_verify);
 API_HANDLER(api_evidence_by_digest);
 API_HANDLER(api_records_list);
+API_HANDLER(api_grants_list);
 API_HANDLER(api_records_get);
 /* routes_receipts.c */
 API_HANDLER(api_receipts_list);

@@ -107,7 +107,9 @@ static void put_number(int64_t number, uint8_t out[8])
         out[i] = (uint8_t)((uint64_t)number >> (56 - 8 * i));
 }
 
-int api_records_list(api_request *request, api_worker *worker, rd_err *err)
+/* A page of a log of the app's; its statement gives time and number of the row first. */
+static int reply_list(api_request *request, api_worker *worker, const char *stmt,
+                      json_t *(*row_json)(const rd_pg_result *row, size_t r), rd_err *err)
 {
     RD_CLEANUP(rd_pg_result_free_p) rd_pg_result *known = NULL;
     RD_CLEANUP(rd_pg_result_free_p) rd_pg_result *rows = NULL;
@@ -121,15 +123,14 @@ int api_records_list(api_request *request, api_worker *worker, rd_err *err)
         api_cursor_read(request, 8, &cursor, err) < 0 || read_instance(request, &instance, &has_instance, err) < 0 ||
         api_store_get(worker, p->org_id, "app_genesis", &known, err, rd_pg_bytes(RD_BYTES_ARRAY(app.b))) < 0 ||
         api_store_need(known, "app", err) < 0 ||
-        api_store_get(worker, p->org_id, "record_list", &rows, err, rd_pg_uuid(p->org_id),
-                      rd_pg_bytes(RD_BYTES_ARRAY(app.b)), api_cursor_at(&cursor),
-                      cursor.is_set ? rd_pg_i64(cursor_number(&cursor)) : rd_pg_null(), rd_pg_i64((int64_t)limit),
-                      has_instance ? rd_pg_uuid(instance.b) : rd_pg_null()) < 0)
+        api_store_get(worker, p->org_id, stmt, &rows, err, rd_pg_uuid(p->org_id), rd_pg_bytes(RD_BYTES_ARRAY(app.b)),
+                      api_cursor_at(&cursor), cursor.is_set ? rd_pg_i64(cursor_number(&cursor)) : rd_pg_null(),
+                      rd_pg_i64((int64_t)limit), has_instance ? rd_pg_uuid(instance.b) : rd_pg_null()) < 0)
         return -1;
     json_t *items = json_array();
     size_t count = rd_pg_rows(rows);
     for (size_t i = 0; i < count; i++)
-        (void)json_array_append_new(items, record_json(rows, i));
+        (void)json_array_append_new(items, row_json(rows, i));
     uint8_t last[8] = { 0 };
     if (count)
         put_number(rd_pg_get_i64(rows, count - 1, 1), last);
@@ -137,4 +138,41 @@ int api_records_list(api_request *request, api_worker *worker, rd_err *err)
                        api_list_new(items, limit, count ? rd_pg_get_time(rows, count - 1, 0) : 0, RD_BYTES_ARRAY(last)),
                        0);
     return 0;
+}
+
+int api_records_list(api_request *request, api_worker *worker, rd_err *err)
+{
+    return reply_list(request, worker, "record_list", record_json, err);
+}
+
+static json_t *grant_json(const rd_pg_result *row, size_t r)
+{
+    json_t *grant = json_object();
+    rd_kms_id kms = { { 0 } };
+    rd_id instance = { { 0 } };
+    rd_pg_get_fixed(row, r, 2, kms.b, sizeof kms.b);
+    rd_pg_get_fixed(row, r, 6, instance.b, sizeof instance.b);
+    rd_json_set_time(grant, "at", rd_pg_get_time(row, r, 0));
+    rd_json_set_kms_id(grant, "kms", &kms);
+    rd_json_set_b64(grant, "replica", rd_pg_get_bytes(row, r, 3));
+    rd_json_set_int(grant, "number", rd_pg_get_i64(row, r, 4));
+    rd_json_set_str(grant, "kind", rd_pg_get_bool(row, r, 5) ? "grant" : "refusal");
+    rd_json_set_id(grant, "instance", RD_PREFIX_INSTANCE, &instance);
+    rd_json_set_int(grant, "epoch", rd_pg_get_i64(row, r, 7));
+    rd_json_set_str(grant, "reason", rd_pg_is_null(row, r, 8) ? NULL : rd_pg_get_text(row, r, 8));
+    if (rd_pg_is_null(row, r, 9))
+        rd_json_set_null(grant, "until");
+    else
+        rd_json_set_time(grant, "until", rd_pg_get_time(row, r, 9));
+    if (rd_pg_is_null(row, r, 10))
+        rd_json_set_null(grant, "certificate");
+    else
+        rd_json_set_b64(grant, "certificate", rd_pg_get_bytes(row, r, 10));
+    rd_json_set_b64(grant, "record", rd_pg_get_bytes(row, r, 11));
+    return grant;
+}
+
+int api_grants_list(api_request *request, api_worker *worker, rd_err *err)
+{
+    return reply_list(request, worker, "grant_list", grant_json, err);
 }

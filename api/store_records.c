@@ -7,6 +7,12 @@ static const rd_pg_stmt stmts[] = {
       " AND ($3::timestamptz IS NULL OR (at, id) < ($3, $4::bigint)) AND ($6::uuid IS NULL OR instance_id = $6)"
       " ORDER BY at DESC, id DESC LIMIT $5",
       6 },
+    { "grant_list",
+      "SELECT at, id, kms_id, replica, number, is_grant, instance_id, epoch, reason, until, certificate, record"
+      " FROM grant_log WHERE org_id = $1 AND app_id = $2"
+      " AND ($3::timestamptz IS NULL OR (at, id) < ($3, $4::bigint)) AND ($6::uuid IS NULL OR instance_id = $6)"
+      " ORDER BY at DESC, id DESC LIMIT $5",
+      6 },
     { "record_get", "SELECT record FROM verdict_log WHERE record_digest = $1 AND org_id = $2 LIMIT 1", 2 },
     /* By the bundle's own digest, or by that of the statement in it, which is what receipts name: then only what was
      * accepted, as refused bytes may carry anybody's statement. */

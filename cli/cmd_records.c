@@ -1,6 +1,8 @@
 #include "cli/cmd.h"
 
 #include "cli/client.h"
+#include "cli/grant_records.h"
+#include "cli/kms.h"
 #include "cli/kms_records.h"
 #include "cli/steps.h"
 #include "common/base/mem.h"
@@ -52,6 +54,134 @@ static int run_list(cli_context *context, const cli_args *args, rd_err *err)
             cells[i * COLUMNS + c] = cli_text(json_array_get(items, i), members[c]);
     }
     return cli_print_table(&context->out, header, COLUMNS, cells, count, err);
+}
+
+/* --- what key services put on record --- */
+
+#define GRANTS_MAX    10000
+#define SERVICES_MAX  16 /* of one app, one after the other */
+#define GRANT_COLUMNS 6
+
+/* The key services that records name, as far as they were fetched. */
+typedef struct services {
+    cli_client *client;
+    cli_kms items[SERVICES_MAX];
+    size_t count;
+} services;
+
+static const rd_kms_genesis *genesis_of(void *context, const rd_kms_id *kms, rd_err *err)
+{
+    services *known = context;
+    for (size_t i = 0; i < known->count; i++)
+        if (rd_kms_id_equal(&known->items[i].id, kms))
+            return &known->items[i].genesis;
+    if (known->count == SERVICES_MAX) {
+        (void)rd_err_set(err, RD_E_TOO_LARGE, "records of more than %d key services", SERVICES_MAX);
+        return NULL;
+    }
+    cli_kms *one = &known->items[known->count];
+    if (cli_kms_fetch(known->client, kms, one, err) < 0)
+        return NULL;
+    known->count++;
+    return &one->genesis;
+}
+
+/* "trusted" of each row: whoever makes a key service of his own can have it sign anything. */
+static int mark_trusted(const cli_context *context, const services *known, json_t *rows, rd_err *err)
+{
+    RD_CLEANUP(rd_json_free_p) json_t *trusted = NULL;
+    size_t i;
+    json_t *row;
+    if (cli_kms_trusted(context, &trusted, err) < 0)
+        return -1;
+    json_array_foreach(rows, i, row)
+    {
+        const char *text = cli_text(row, "kms");
+        rd_kms_id id;
+        rd_json_set_bool(row, "trusted",
+                         text && rd_kms_id_parse(text, strlen(text), &id, NULL) == 0 && cli_kms_is_in(trusted, &id));
+    }
+    for (i = 0; i < known->count; i++)
+        if (!cli_kms_is_in(trusted, &known->items[i].id))
+            cli_note(&context->out, "%s is not trusted on this machine: its records say what whoever made it wants.",
+                     known->items[i].text);
+    return 0;
+}
+
+static const char *standing(const json_t *row)
+{
+    bool is_stranger = json_is_true(json_object_get(row, "verified")) && json_is_false(json_object_get(row, "trusted"));
+    return is_stranger ? "not trusted" : cli_text(row, "verification");
+}
+
+static int print_grants(const cli_out *out, const char *app, const json_t *rows, rd_err *err)
+{
+    static const char *const header[] = { "AT", "KIND", "INSTANCE", "NUMBER", "REASON", "VERIFIED" };
+    size_t count = json_array_size(rows);
+    if (out->form == CLI_JSON) {
+        cli_print_json(out, rows);
+        return 0;
+    }
+    if (count == 0 && out->form == CLI_TABLE) {
+        cli_note(out,
+                 "No key service has put anything on record about %s yet: it does when an instance asks for its keys.",
+                 app);
+        return 0;
+    }
+    RD_CLEANUP(rd_free_p) const char **cells = rd_alloc_array(count * GRANT_COLUMNS + 1, sizeof *cells);
+    RD_CLEANUP(rd_free_p) char(*numbers)[24] = rd_alloc_array(count + 1, sizeof *numbers);
+    for (size_t i = 0; i < count; i++) {
+        static const char *const members[] = { "at", "kind", "instance", NULL, "reason", NULL };
+        const json_t *row = json_array_get(rows, i);
+        for (size_t c = 0; c < GRANT_COLUMNS; c++)
+            cells[i * GRANT_COLUMNS + c] = members[c] ? cli_text(row, members[c]) : NULL;
+        cells[i * GRANT_COLUMNS + 3] = numbers[i];
+        cells[i * GRANT_COLUMNS + 5] = standing(row);
+        (void)snprintf(numbers[i], sizeof numbers[i], "%lld",
+                       (long long)json_integer_value(json_object_get(row, "number")));
+    }
+    return cli_print_table(out, header, GRANT_COLUMNS, cells, count, err);
+}
+
+static int judge_grants(const cli_out *out, const cli_grant_findings *found, rd_err *err)
+{
+    if (found->equivocations > 0)
+        cli_note_styled(out, CLI_RED,
+                        "EQUIVOCATION: a replica of the key service signed two records with one number. Keep both "
+                        "(--json): its key signs what its chain does not hold, or the key is in other hands.");
+    if (found->unknown > 0)
+        cli_note(out, "%zu signed by keys that no certificate is shown for (unknown): whose they are is open.",
+                 found->unknown);
+    if (found->failed == 0)
+        return 0;
+    return rd_err_set(err, RD_E_CLI_VERIFY, "%zu of %zu records do not hold; the first: %s", found->failed,
+                      found->failed + found->unknown + found->verified, found->first);
+}
+
+static int run_grants(cli_context *context, const cli_args *args, rd_err *err)
+{
+    if (cli_args_expect(args, 1, 1, "APP", err) < 0)
+        return -1;
+    cli_client *client = cli_context_client(context, err);
+    RD_CLEANUP(rd_json_free_p) json_t *app = NULL;
+    RD_CLEANUP(rd_json_free_p) json_t *items = NULL;
+    rd_app_id id;
+    if (!client || cli_client_find_app(client, args->positional[0], &app, err) < 0)
+        return -1;
+    const char *text = cli_text(app, "id"), *instance = cli_args_value(args, "instance");
+    RD_CLEANUP(rd_free_p) char *escaped = cli_url_escape(instance ? instance : "");
+    RD_CLEANUP(rd_free_p)
+    char *path = rd_asprintf("/v1/apps/%s/grants%s%s", text ? text : "", instance ? "?instance=" : "", escaped);
+    if (rd_app_id_parse(text ? text : "", text ? strlen(text) : 0, &id, err) < 0 ||
+        cli_client_list(client, path, GRANTS_MAX, &items, err) < 0)
+        return -1;
+    RD_CLEANUP(rd_free_p) services *known = rd_alloc(sizeof *known);
+    known->client = client;
+    cli_grant_findings found;
+    RD_CLEANUP(rd_json_free_p) json_t *rows = cli_grant_records_read(items, &id, genesis_of, known, &found);
+    if (mark_trusted(context, known, rows, err) < 0 || print_grants(&context->out, args->positional[0], rows, err) < 0)
+        return -1;
+    return judge_grants(&context->out, &found, err);
 }
 
 /* --- one record --- */
@@ -239,6 +369,13 @@ const cli_command cli_records_commands[] = {
       .examples = "redoubt records list private-score\nredoubt records list private-score --json | jq .[].reason",
       .flags = list_flags,
       .run = run_list },
+    { .name = "records grants",
+      .purpose = "what key services put on record: who was given an app's keys, who was refused",
+      .arguments = "APP",
+      .examples = "redoubt records grants private-score\n"
+                  "redoubt records grants private-score --json | jq '.[] | select(.kind == \"grant\") | .instance'",
+      .flags = list_flags,
+      .run = run_grants },
     { .name = "records show",
       .purpose = "one decision record, or one of a key service; verifies its signature",
       .arguments = "DIGEST|FILE",

@@ -138,6 +138,44 @@ test("a call that wakes an app is led there by the grant, and a large one comes 
   assert.ok((await led()) > before, "callers were led by a grant");
 });
 
+test("R25 what the key service put on record about an app is kept and verified; what was changed in the database is noticed", { timeout: 180000 }, async () => {
+  const of = (name) => `app_id = (SELECT app_id FROM apps WHERE name = '${name}')`, show = (...words) => stack.cli("records", "grants", "private", ...words);
+  const leases = stack.sql(`SELECT DISTINCT instance_id, epoch FROM leases WHERE ${of("private")} AND held`);
+  await until("each instance's grant is kept", () => leases.every(([instance, epoch]) => stack.sql(`SELECT 1 FROM grant_log WHERE instance_id = '${instance}' AND epoch = ${epoch}`).length));
+  const rows = await stack.json("records", "grants", "private");
+  assert.ok(rows.length >= 4 && rows.every((one) => one.verified && one.trusted && one.kind === "grant" && one.kms === kms && one.problem === null), JSON.stringify(rows));
+  const numbers = rows.map((one) => one.number);
+  assert.deepEqual(numbers, [...new Set(numbers)].sort((a, b) => b - a), "newest first, no number twice");
+  assert.deepEqual((await stack.json("records", "grants", "private", "--instance", rows[0].instance)).map((one) => one.instance).filter((id) => id !== rows[0].instance), []);
+  const table = await show();
+  assert.match(table.stdout, /^AT +KIND +INSTANCE +NUMBER +REASON +VERIFIED\n/);
+  assert.match(table.stdout, new RegExp(`grant +${rows[0].instance} +${rows[0].number} +- +verified\n`));
+  assert.match((await stack.cli("records", "grants", "plain")).stderr, /No key service has put anything on record about plain yet/);
+  const list = join(stack.dir, "cli", "state", "kms.json"), trusted = readFileSync(list, "utf8");
+  writeFileSync(list, JSON.stringify({ trusted: ["kms_" + "a".repeat(52)] }));
+  const stranger = await show();
+  assert.match(stranger.stdout, / not trusted\n/);
+  assert.match(stranger.stderr, new RegExp(`${kms} is not trusted on this machine`));
+  writeFileSync(list, trusted);
+  // What the plane says beside a record is not what is shown.
+  stack.sql(`UPDATE grant_log SET is_grant = false, reason = 'tcb_status' WHERE ${of("private")}`);
+  assert.equal((await show()).stdout, table.stdout);
+  stack.sql(`UPDATE grant_log SET is_grant = true, reason = NULL WHERE ${of("private")}`);
+  const one = `${of("private")} AND number = ${rows[1].number}`;
+  for (const [what, change, back] of [
+    ["a bit of it", ...Array(2).fill("record = set_byte(record, 400, get_byte(record, 400) # 1)")],
+    ["another app's in its place", `record = (SELECT record FROM grant_log WHERE ${of("woken")} LIMIT 1)`, `record = decode('${Buffer.from(rows[1].record, "base64url").toString("hex")}', 'hex')`],
+  ]) {
+    stack.sql(`UPDATE grant_log SET ${change} WHERE ${one}`);
+    const noticed = await show("--json");
+    assert.equal(noticed.code, 6, `${what}: ${noticed.stderr}`);
+    assert.match(noticed.stderr, new RegExp(`1 of ${rows.length} records do not hold`), what);
+    assert.deepEqual(JSON.parse(noticed.stdout).map((row) => row.verification), rows.map((_, i) => (i === 1 ? "failed" : "verified")), what);
+    stack.sql(`UPDATE grant_log SET ${back} WHERE ${one}`);
+  }
+  assert.deepEqual(await stack.json("records", "grants", "private"), rows);
+});
+
 test("a plane that hides the trusted key service makes no code public, and a list that cannot be read trusts nobody", { timeout: 180000 }, async () => {
   const list = join(stack.dir, "cli", "state", "kms.json"), kept = readFileSync(list, "utf8");
   writeFileSync(list, JSON.stringify({ trusted: ["kms_" + "a".repeat(52)] }));

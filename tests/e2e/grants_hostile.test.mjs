@@ -71,6 +71,9 @@ function base32Bytes(id) {
 const sql = (text) => stack.sql(text);
 const raw = (app) => "\\x" + base32Bytes(app.id).toString("hex");
 
+// The records of an app's grants and refusals, when one is there that is looked for.
+const onRecord = (app, is) => until("a record is kept", async () => { const rows = await stack.json("records", "grants", app.id); return rows.some(is) && rows; });
+
 // A secret sealed by the real command line for an app of its own owner, so that there is a true ciphertext to abuse.
 let victim;
 async function victims() {
@@ -164,6 +167,10 @@ test("R4: a plane that brings an older head back gets no grant under it", { time
   await app.deploy();
   await app.fails("head_rollback");
   await app.stop();
+  // Grant and refusal are the key service's word, and the owner reads both.
+  const shown = await onRecord(app, (row) => row.reason === "head_rollback");
+  assert.ok(shown.every((row) => row.verified) && shown.some((row) => row.kind === "grant"), JSON.stringify(shown));
+  assert.match(shown.find((row) => row.reason === "head_rollback").words, /^a grant was refused \(head_rollback\)/);
 });
 
 test("R52: an app's rows altered behind its owner's signatures start nothing", { timeout: 180000 }, async () => {
@@ -246,11 +253,13 @@ function parts(frame) {
 const u16 = (n) => { const b = Buffer.alloc(2); b.writeUInt16BE(n); return b; };
 const u32 = (n) => { const b = Buffer.alloc(4); b.writeUInt32BE(n); return b; };
 
+// Of a frame that asks for a grant.
+const statementOf = (request) => Buffer.from(JSON.parse(request.subarray(9, 9 + request.readUInt32BE(5))).statement, "base64url");
+
 // What somebody on the way who has keys of his own makes of it: another message, signed over the very statement that asked, with a certificate in the key service's name.
 function forge(frame, request) {
   const thief = new Owner(), root = new Owner(), record = frame.subarray(parts(frame).rest);
-  const evidence = JSON.parse(request.subarray(9, 9 + request.readUInt32BE(5)));
-  const statement = Buffer.from(evidence.statement, "base64url");
+  const statement = statementOf(request);
   const true_ = JSON.parse(frame.subarray(9 + parts(frame).sealed.length + 64 + 2, parts(frame).rest));
   const certificate = Buffer.from(canonical(root.envelope({ ...JSON.parse(Buffer.from(true_.document, "base64url")), key: thief.key }, "kms-replica-v1")));
   const sealed = randomBytes(parts(frame).sealed.length);
@@ -260,16 +269,26 @@ function forge(frame, request) {
   return Buffer.concat([u32(body.length), body]);
 }
 
+// A refusal in the place of a grant, on record under a key of whoever carries the key service.
+function refuse(frame) {
+  const thief = new Owner(), grant = JSON.parse(frame.subarray(parts(frame).rest)), code = Buffer.from("tcb_status");
+  const document = { ...JSON.parse(Buffer.from(grant.document, "base64url")), replica: thief.key, number: 1, prev: null, kind: "refusal", reason: "tcb_status", until: null };
+  const body = Buffer.concat([Buffer.from([0xff]), u16(code.length), code, u16(0), Buffer.from(canonical(thief.envelope(document, "record-v1")))]);
+  return Buffer.concat([u32(body.length), body]);
+}
+
 test("R1: an answer that the key service did not seal for this very instance is refused by the enclave", { timeout: 180000 }, async () => {
   // From here on the way leads past this test: the socket is bent first, then the agent links anew.
   const pipe = await between();
   await stack.linkAnew(1);
   let recorded = null;
+  const told = {};
   const flip = (frame, part) => { parts(frame)[part][3] ^= 1; return frame; };
   const serve = async (name, bend) => {
     const app = await App.make(name);
     await app.publish([]);
-    pipe.bend = bend;
+    told[app.id] = bend; // also of one that is tried again later
+    pipe.bend = (frame) => told[JSON.parse(statementOf(pipe.request)).app](frame);
     await app.deploy();
     return app;
   };
@@ -283,14 +302,23 @@ test("R1: an answer that the key service did not seal for this very instance is 
     "signature": (frame) => flip(frame, "signature"),
     "forged": (frame) => forge(frame, pipe.request),
   };
+  const apps = {};
   for (const [what, bend] of Object.entries(bends)) {
-    const bent = await serve("bent-" + what, bend);
+    const bent = (apps[what] = await serve("bent-" + what, bend));
     await bent.fails("grant_signature");
     await bent.stop();
   }
   // Nor does the plane lead a caller by what is not the key service's own record of that very grant.
   const unproven = stack.processes.get("api").log().split("\n").filter((line) => line.includes("grant_unproven"));
   assert.deepEqual(new Set(unproven.map((line) => /grant_mismatch|grant_signature/.exec(line)?.[0])), new Set(["grant_mismatch", "grant_signature"]), "sibling and forged");
+  const refused = await serve("refused", refuse);
+  await refused.fails("tcb_status");
+  await refused.stop();
+  const shown = await onRecord(refused, (row) => row.reason === "tcb_status");
+  assert.deepEqual([...new Set(shown.map((row) => row.verification))], ["unknown"], "nobody certified the key that refused");
+  // What was no grant of this question is not kept; one that was only spoiled on its way was given.
+  const kept = (what) => sql(`SELECT 1 FROM grant_log WHERE app_id = '${raw(apps[what])}'`).length > 0;
+  assert.deepEqual(Object.keys(bends).map((what) => [what, kept(what)]), [["sibling", false], ["ciphertext", true], ["signature", true], ["forged", false]]);
   const last = await serve("unbent", (frame) => frame);
   await last.serves();
   await last.stop();

@@ -55,6 +55,7 @@ function rows(given) {
     ["receipts get", [given.receipt, "--save", join(stack.dir, "kept.json")], null],
     ["receipts verify", [given.receipt], null],
     ["records list", ["echo"], "[Record]"],
+    ["records grants", ["keeper"], null],
     ["records show", [given.record], null],
     ["policy check", [given.policy], null],
     ["policy explain", [given.policy], null],

@@ -218,7 +218,7 @@ test("another organisation's objects do not exist", async (t) => {
   const foreign = { authorization: "Bearer " + other };
   for (const [method, path, body] of [
     ["GET", `/v1/apps/${app.app}`], ["GET", `/v1/apps/${app.app}/genesis`], ["GET", `/v1/apps/${app.app}/deployments`],
-    ["GET", `/v1/apps/${app.app}/instances`], ["GET", `/v1/apps/${app.app}/heads/current`], ["GET", `/v1/apps/${app.app}/releases/${app.release}`],
+    ["GET", `/v1/apps/${app.app}/instances`], ["GET", `/v1/apps/${app.app}/grants`], ["GET", `/v1/apps/${app.app}/heads/current`], ["GET", `/v1/apps/${app.app}/releases/${app.release}`],
     ["GET", `/v1/deployments/${mine.body.id}`], ["GET", "/v1/blobs/" + sha256(app.code).toString("hex")],
     ["POST", `/v1/apps/${app.app}/deployments`, { release: app.release }], ["POST", `/v1/apps/${app.app}/heads`, app.owner.envelope(app.head, "head-v1")],
     ["PATCH", `/v1/apps/${app.app}`, { paused: true }], ["DELETE", `/v1/apps/${app.app}`],

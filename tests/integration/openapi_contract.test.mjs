@@ -120,7 +120,7 @@ test("answers are as described", async (t) => {
     ["POST", base + "/invoke", "{}"], ["POST", base + "/sealed", "x", { "content-type": "message/ohttp-req" }], ["GET", "/v1/blobs/" + hex], ["GET", "/v1/hosts"], ["GET", "/v1/hosts/hst_" + "a".repeat(26)],
     ["POST", `/v1/hosts/hst_${"a".repeat(26)}/drain`, {}], ["POST", `/v1/hosts/hst_${"a".repeat(26)}/undrain`], ["POST", `/v1/hosts/hst_${"a".repeat(26)}/cordon`],
     ["POST", `/v1/hosts/hst_${"a".repeat(26)}/release`], ["GET", `/v1/deployments/${deployed.body.id}/wait?state=accepted`], ["GET", `/v1/deployments/${deployed.body.id}/wait?version=x&timeout_s=1`],
-    ["GET", base + "/records"], ["GET", base + "/records?limit=1"], ["GET", "/v1/records/sha256:" + "0".repeat(64)], ["GET", "/v1/evidence/by-digest/sha256:" + "0".repeat(64)],
+    ["GET", base + "/records"], ["GET", base + "/records?limit=1"], ["GET", base + "/grants"], ["GET", `${base}/grants?limit=1&instance=ins_${"a".repeat(26)}`], ["GET", "/v1/records/sha256:" + "0".repeat(64)], ["GET", "/v1/evidence/by-digest/sha256:" + "0".repeat(64)],
     ["GET", base + "/receipts"], ["GET", base + "/receipts?limit=1&since=2026-01-01T00:00:00Z"], ["GET", `/v1/instances/ins_${"a".repeat(26)}/receipts?epoch=1&from=2`],
     ["DELETE", "/v1/hosts/hst_" + "a".repeat(26), undefined, { "if-match": "*" }], ["POST", "/v1/enrol-tokens", { uses: 2, labels: { a: "b" } }],
     ["POST", "/v1/enroll", { token: "x" }, { authorization: null }], ["GET", "/v1/tokens"], ["GET", "/v1/audit"],

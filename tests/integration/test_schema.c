@@ -150,6 +150,22 @@ static void test_rd_api_sees_one_organisation(void **state)
     private_sql_close(api);
 }
 
+static void test_records_of_grants_are_the_organisations_own(void **state)
+{
+    (void)state;
+    private_sql *ingest = private_sql_open(private_pg_as(&server, "rd_ingest"));
+    private_sql_run(ingest, "INSERT INTO grant_log (org_id, app_id, instance_id, epoch, kms_id, replica, number, "
+                            "is_grant, reason, record) VALUES (" ORG1 ", " APP1 ", " INS ", 10, " D32 ", " D32
+                            ", 1, false, 'kms_nonce', 'r')");
+    private_sql_close(ingest);
+    private_sql *api = private_sql_open(private_pg_as(&server, "rd_api"));
+    private_sql_run(api, "BEGIN; SELECT set_config('rd.org', " ORG1 ", true)");
+    assert_int_equal(private_sql_number(api, "SELECT count(*) FROM grant_log"), 1);
+    private_sql_run(api, "COMMIT; BEGIN; SELECT set_config('rd.org', " ORG2 ", true)");
+    assert_int_equal(private_sql_number(api, "SELECT count(*) FROM grant_log"), 0);
+    private_sql_close(api);
+}
+
 static void test_roles_write_only_what_is_theirs(void **state)
 {
     (void)state;
@@ -167,6 +183,9 @@ static void test_roles_write_only_what_is_theirs(void **state)
         { "rd_ingest", "SELECT hash FROM sessions" },
         { "rd_ingest", "UPDATE leases SET live = false" },
         { "rd_ingest", "UPDATE events SET kind = 'app'" },
+        { "rd_api", "DELETE FROM grant_log" },
+        { "rd_ingest", "UPDATE grant_log SET number = 1" },
+        { "rd_sched", "SELECT record FROM grant_log" },
         { "rd_sched", "UPDATE lease_status SET phase = 4" },
         { "rd_sched", "INSERT INTO lease_verdicts (instance_id, epoch) VALUES (NULL, 1)" },
         { "rd_sched", "UPDATE org_quota SET inst_used = 0" },
@@ -249,6 +268,14 @@ static void test_refusals(void **state)
           "INSERT INTO host_links (host_id, session, reconciled_session) VALUES (" HOST ", 1, 2)" },
         { "an event body too long", "23514",
           "INSERT INTO events (kind, subject, body) VALUES ('app', '', jsonb_build_object('x', repeat('x', 5000)))" },
+        { "a grant's record without a certificate", "23514",
+          "INSERT INTO grant_log (org_id, app_id, instance_id, epoch, kms_id, replica, number, is_grant, record) "
+          "VALUES "
+          "(" ORG1 ", " APP1 ", " INS ", 10, " D32 ", " D32 ", 1, true, 'r')" },
+        { "a refusal's record without a reason", "23514",
+          "INSERT INTO grant_log (org_id, app_id, instance_id, epoch, kms_id, replica, number, is_grant, record) "
+          "VALUES "
+          "(" ORG1 ", " APP1 ", " INS ", 10, " D32 ", " D32 ", 1, false, 'r')" },
         { "a token's uses below zero", "23514",
           "INSERT INTO enrol_tokens (hash, org_id, uses_left, expires_at) VALUES (" D32 ", " ORG1 ", -1, now())" },
     };
@@ -395,6 +422,7 @@ int main(void)
         cmocka_unit_test(test_unique_keys_start_with_the_organisation),
         cmocka_unit_test(test_foreign_keys_carry_the_organisation),
         cmocka_unit_test(test_rd_api_sees_one_organisation),
+        cmocka_unit_test(test_records_of_grants_are_the_organisations_own),
         cmocka_unit_test(test_roles_write_only_what_is_theirs),
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_facts_never_change),

@@ -1,6 +1,5 @@
 #include "api/grant_proof.h"
 
-#include "common/model/kms_replica.h"
 #include "tests/unit/common/model/samples_kms.h"
 
 /* A key service, the grant it gave, and what the plane knows of the lease that asked. */
@@ -80,10 +79,29 @@ static void fixture_done(fixture *f)
     (void)rd_signing_key_free(f->replica);
 }
 
-static rd_code check(const fixture *f)
+static rd_code check_bytes(const fixture *f, rd_bytes bytes)
 {
     rd_err err = RD_ERR_INIT;
-    (void)!api_grant_proof_check(rd_buf_bytes(&f->answer), &f->claim, &err);
+    rd_grant_answer answer;
+    rd_kms_record record;
+    if (rd_grant_answer_parse(bytes, &answer, &err) == 0 &&
+        api_grant_proof_check(&answer, &f->claim, &record, &err) == 0)
+        assert_true(record.number == f->record.number && record.until_us == f->record.until_us);
+    return err.code;
+}
+
+static rd_code check(const fixture *f)
+{
+    return check_bytes(f, rd_buf_bytes(&f->answer));
+}
+
+static rd_code refuse(fixture *f, const rd_kms_record *record, const rd_signing_key *by)
+{
+    rd_err err = RD_ERR_INIT;
+    rd_kms_record said;
+    record_as(f, record, by);
+    if (api_grant_refusal_check(rd_buf_bytes(&f->record_envelope), &f->claim, &said, &err) == 0)
+        assert_string_equal(said.reason, record->reason);
     return err.code;
 }
 
@@ -147,10 +165,8 @@ static void what_a_hostile_carrier_makes_up(void **state RD_UNUSED)
     f.answer.data[f.answer.size - 20] ^= 1;
     assert_int_not_equal(check(&f), RD_OK);
     f.answer.data[f.answer.size - 20] ^= 1;
-    for (size_t size = 0; size < f.answer.size; size += 7) {
-        rd_err err = RD_ERR_INIT;
-        assert_int_equal(api_grant_proof_check(rd_bytes_of(f.answer.data, size), &f.claim, &err), -1);
-    }
+    for (size_t size = 0; size < f.answer.size; size += 7)
+        assert_int_not_equal(check_bytes(&f, rd_bytes_of(f.answer.data, size)), RD_OK);
     rd_signing_key *other = sample_key(0x77);
     rd_kms_record own = f.record;
     own.replica = *rd_signing_key_public(other);
@@ -159,12 +175,59 @@ static void what_a_hostile_carrier_makes_up(void **state RD_UNUSED)
     (void)rd_signing_key_free(other);
 }
 
+/* What the refusal of this question may say: of this app, or of what it could not establish nothing. */
+static void the_record_of_a_refusal(void **state RD_UNUSED)
+{
+    RD_CLEANUP(fixture_done) fixture f;
+    fixture_init(&f);
+    rd_kms_record refusal = f.record, bare = { .kms = f.claim.kms,
+                                               .replica = f.record.replica,
+                                               .number = 9,
+                                               .has_prev = true,
+                                               .kind = RD_KMS_RECORD_REFUSAL,
+                                               .at_us = SAMPLE_TIME,
+                                               .reason = "kms_nonce" };
+    refusal.kind = RD_KMS_RECORD_REFUSAL;
+    refusal.has_until = false;
+    memcpy(refusal.reason, "tcb_status", 11);
+    assert_int_equal(refuse(&f, &refusal, f.replica), RD_OK);
+    assert_int_equal(refuse(&f, &bare, f.replica), RD_OK);
+    for (int row = 0; row < 7; row++) {
+        rd_kms_record changed = refusal;
+        uint8_t *const flipped[] = { changed.app.b, changed.release.b, changed.instance.b, changed.statement.b,
+                                     changed.kms.b };
+        if (row < 5)
+            flipped[row][0] ^= 1;
+        changed.epoch += row == 5;
+        if (row == 6)
+            changed = f.record; /* a grant is no refusal */
+        if (refuse(&f, &changed, f.replica) != RD_E_GRANT_MISMATCH)
+            fail_msg("row %d: another question's", row);
+    }
+    assert_int_equal(refuse(&f, &refusal, f.root), RD_E_SIGNATURE); /* by another key than it names */
+    (void)refuse(&f, &refusal, f.replica);
+    for (size_t at = 0; at < f.record_envelope.size; at += 5) {
+        rd_err err = RD_ERR_INIT;
+        rd_kms_record said;
+        f.record_envelope.data[at] ^= 1;
+        assert_int_equal(api_grant_refusal_check(rd_buf_bytes(&f.record_envelope), &f.claim, &said, &err), -1);
+        f.record_envelope.data[at] ^= 1;
+        assert_int_equal(api_grant_refusal_check(rd_bytes_of(f.record_envelope.data, at), &f.claim, &said, &err), -1);
+    }
+    static const uint8_t large[RD_KMS_DOCUMENT_SIZE_MAX + 1];
+    rd_err err = RD_ERR_INIT;
+    rd_kms_record said;
+    assert_int_equal(api_grant_refusal_check(RD_BYTES_ARRAY(large), &f.claim, &said, &err), -1);
+    assert_int_equal(err.code, RD_E_TOO_LARGE);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_word_of_the_apps_own_key_service),
         cmocka_unit_test(the_record_of_this_very_grant),
         cmocka_unit_test(what_a_hostile_carrier_makes_up),
+        cmocka_unit_test(the_record_of_a_refusal),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
