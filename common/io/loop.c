@@ -18,6 +18,7 @@ struct rd_loop {
     uv_prepare_t prepare;
     rd_flusher *flushers, *last_flushers;
     bool is_flushing;
+    struct job *jobs, **jobs_end; /* of this turn, for the thread pool */
 };
 
 int rd_loop_new(rd_loop **ret, rd_err *err)
@@ -29,6 +30,7 @@ int rd_loop_new(rd_loop **ret, rd_err *err)
         return rd_err_set(err, RD_E_IO, "event loop: %s", uv_strerror(rc));
     }
     loop->uv.data = loop;
+    loop->jobs_end = &loop->jobs;
     (void)uv_prepare_init(&loop->uv, &loop->prepare);
     loop->prepare.data = loop;
     uv_unref((uv_handle_t *)&loop->prepare);
@@ -297,6 +299,43 @@ rd_watch *rd_watch_free(rd_watch *watch)
     return NULL;
 }
 
+/* ---- thread pool ---- */
+
+typedef struct job {
+    uv_work_t uv;
+    rd_loop_fn work;
+    rd_work_done_fn done;
+    void *context;
+    struct job *next;
+} job;
+
+static void on_work(uv_work_t *request)
+{
+    job *work = request->data;
+    work->work(work->context);
+}
+
+static void on_work_done(uv_work_t *request, int status)
+{
+    job *work = request->data;
+    rd_work_done_fn done = work->done;
+    void *context = work->context;
+    free(work);
+    done(context, status == UV_ECANCELED);
+}
+
+static void hand_out_jobs(rd_loop *loop)
+{
+    for (job *one = loop->jobs, *next; one; one = next) {
+        next = one->next;
+        if (uv_queue_work(&loop->uv, &one->uv, on_work, on_work_done) < 0)
+            abort(); /* only a missing callback makes it fail */
+    }
+    loop->jobs = NULL;
+    loop->jobs_end = &loop->jobs;
+    uv_unref((uv_handle_t *)&loop->prepare);
+}
+
 /* ---- end of turn ---- */
 
 struct rd_flusher {
@@ -340,6 +379,24 @@ static void on_prepare(uv_prepare_t *handle)
     call_all(loop->last_flushers);
     loop->is_flushing = false;
     drop_all_given_up(loop);
+    hand_out_jobs(loop);
+}
+
+static void want_end_of_turn(rd_loop *loop)
+{
+    if (!uv_is_active((uv_handle_t *)&loop->prepare))
+        (void)uv_prepare_start(&loop->prepare, on_prepare);
+}
+
+/* A thread that is woken may take the processor of the one that woke it: what the turn has to send leaves first. */
+void rd_loop_work(rd_loop *loop, rd_loop_fn work, rd_work_done_fn done, void *context)
+{
+    job *request = rd_alloc(sizeof *request);
+    *request = (job){ .uv = { .data = request }, .work = work, .done = done, .context = context };
+    *loop->jobs_end = request;
+    loop->jobs_end = &request->next;
+    want_end_of_turn(loop);
+    uv_ref((uv_handle_t *)&loop->prepare); /* until it is handed out, it keeps the loop alive */
 }
 
 static rd_flusher *flusher_new(rd_loop *loop, rd_flusher **first, rd_loop_fn fn, void *context)
@@ -347,8 +404,7 @@ static rd_flusher *flusher_new(rd_loop *loop, rd_flusher **first, rd_loop_fn fn,
     rd_flusher *flusher = rd_alloc(sizeof *flusher);
     *flusher = (rd_flusher){ .next = *first, .loop = loop, .fn = fn, .context = context };
     *first = flusher;
-    if (!uv_is_active((uv_handle_t *)&loop->prepare))
-        (void)uv_prepare_start(&loop->prepare, on_prepare);
+    want_end_of_turn(loop);
     return flusher;
 }
 
@@ -370,39 +426,4 @@ rd_flusher *rd_flusher_free(rd_flusher *flusher)
     if (!flusher->loop->is_flushing)
         drop_all_given_up(flusher->loop);
     return NULL;
-}
-
-/* ---- thread pool ---- */
-
-typedef struct job {
-    uv_work_t uv;
-    rd_loop_fn work;
-    rd_work_done_fn done;
-    void *context;
-} job;
-
-static void on_work(uv_work_t *request)
-{
-    job *work = request->data;
-    work->work(work->context);
-}
-
-static void on_work_done(uv_work_t *request, int status)
-{
-    job *work = request->data;
-    rd_work_done_fn done = work->done;
-    void *context = work->context;
-    free(work);
-    done(context, status == UV_ECANCELED);
-}
-
-void rd_loop_work(rd_loop *loop, rd_loop_fn work, rd_work_done_fn done, void *context)
-{
-    job *request = rd_alloc(sizeof *request);
-    request->uv.data = request;
-    request->work = work;
-    request->done = done;
-    request->context = context;
-    if (uv_queue_work(&loop->uv, &request->uv, on_work, on_work_done) < 0)
-        abort(); /* only a missing callback makes it fail */
 }

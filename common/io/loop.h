@@ -66,7 +66,8 @@ rd_flusher *rd_flusher_new(rd_loop *loop, rd_loop_fn fn, void *context);
 rd_flusher *rd_flusher_new_last(rd_loop *loop, rd_loop_fn fn, void *context);
 rd_flusher *rd_flusher_free(rd_flusher *flusher);
 
-/* Runs work on the thread pool, then done on the loop (with is_cancelled when the loop ended first). */
+/* Runs work on the thread pool, from the end of this turn on, so that what was to be flushed has left by then; then
+ * done on the loop (with is_cancelled when the loop ended first). */
 typedef void (*rd_work_done_fn)(void *context, bool is_cancelled);
 void rd_loop_work(rd_loop *loop, rd_loop_fn work, rd_work_done_fn done, void *context);
 

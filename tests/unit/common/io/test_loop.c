@@ -13,6 +13,8 @@ typedef struct flushers {
     char order[16];
     size_t count;
     rd_flusher *one, *other, *last;
+    rd_loop *loop;
+    bool is_done; /* the job: until then its thread writes here */
 } flushers;
 
 static void note(flushers *f, char who)
@@ -114,11 +116,69 @@ static void test_freed_in_a_turn(void **state)
     f.last = rd_flusher_free(f.last);
 }
 
+static void work_first(void *context)
+{
+    note(context, '1');
+}
+
+static void work_second(void *context)
+{
+    note(context, '2');
+}
+
+static void work_done(void *context, bool is_cancelled)
+{
+    assert_false(is_cancelled);
+    flushers *f = context;
+    note(f, 'd');
+    f->is_done = true;
+}
+
+/* What a job finds has been flushed before it began, and one that a flush asks for still belongs to that turn. */
+static void flush_and_ask(void *context)
+{
+    flushers *f = context;
+    if (f->count == 0)
+        rd_loop_work(f->loop, work_second, work_done, f);
+    note(f, 'a');
+}
+
+static void test_jobs_follow_what_is_flushed(void **state)
+{
+    (void)state;
+    RD_CLEANUP(rd_loop_free_p) rd_loop *loop = loop_new();
+    RD_CLEANUP(timer_done) rd_timer *timer = keep_alive(loop);
+    flushers f = { .loop = loop };
+    f.last = rd_flusher_new_last(loop, flush_and_ask, &f);
+    rd_loop_turn(loop, false);
+    f.last = rd_flusher_free(f.last);
+    while (!f.is_done)
+        rd_loop_turn(loop, true);
+    assert_string_equal(f.order, "a2d");
+}
+
+/* Without anything else to wait for, and asked behind the last turn: it is done before the loop ends. */
+static void test_a_job_alone(void **state)
+{
+    (void)state;
+    rd_loop *loop = loop_new();
+    rd_err err = RD_ERR_INIT;
+    flushers f = { .loop = loop };
+    rd_loop_work(loop, work_first, work_done, &f);
+    assert_int_equal(rd_loop_run(loop, &err), 0);
+    assert_string_equal(f.order, "1d");
+    rd_loop_work(loop, work_second, work_done, &f);
+    loop = rd_loop_free(loop);
+    assert_string_equal(f.order, "1d2d");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_last_is_last),
         cmocka_unit_test(test_freed_in_a_turn),
+        cmocka_unit_test(test_jobs_follow_what_is_flushed),
+        cmocka_unit_test(test_a_job_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
