@@ -57,6 +57,7 @@ test("every page", { timeout: 280000 }, async (t) => {
   for (const path of paths) {
     await t.test(path, async () => {
       await visit(page, path);
+      if (path.endsWith("tab=secrets")) assert.match(await page.locator("[aria-label=Grants] tbody tr").first().textContent(), /keys given, until .*number \d+/);
       await inEveryLook(path);
     });
   }

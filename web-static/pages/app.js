@@ -7,6 +7,7 @@ import * as f from "../formats.js";
 import { giveUp, standing, take } from "../sign.js";
 import { timeline, tookText, why, title as deploymentTitle, facts as deploymentFacts } from "../deployment.js";
 import { logViewer } from "../logs.js";
+import { grantsPanel, SHOWN } from "../grants.js";
 import { setSecret, unsetSecret } from "../here.js";
 
 const NEEDS_DEVELOPER = "This needs the developer role. Ask an owner of your organisation";
@@ -74,7 +75,7 @@ function releasesPart(app, releases, head, running) {
 }
 
 // What the plane stores of secrets: names, versions and ciphertexts; the key of sealed code is one of them. Values are sealed where the owner's key is.
-function secretsPart(app, secrets, head) {
+function secretsPart(app, secrets, head, grants) {
   const document = head ? JSON.parse(f.text(f.unb64u(head.document))) : null, kms = document?.kms[0];
   const done = async (change, words) => { try { if (await change()) { toast(words); go.refresh(); } } catch (problem) { toastProblem(problem); } };
   const button = (tag, words, name, change, say) => h(tag, { type: "button", onclick: () => done(change, say) }, icon(name), words);
@@ -86,7 +87,7 @@ function secretsPart(app, secrets, head) {
     ? table("Secrets", ["Name", "Version", "Standing", ["Size", "hide-s"], ["Sealed", "hide-s"], ...(isLocal() ? [["Action", "right"]] : [])], named.map((secret) => h("tr", {}, h("th", { scope: "row" }, h("code", {}, secret.name)), h("td.num", {}, secret.version),
       h("td", {}, secret.current ? "in the current head" : "not in the current head"), h("td.hide-s.num", {}, sizeText(secret.size_bytes)), h("td.hide-s", {}, age(secret.created_at)), isLocal() ? actions(secret) : null)))
     : h("p.none", {}, "None yet."), h("footer", {}, h("dl.facts", {}, h("dt", {}, "Key service"), h("dd", {}, idCode(kms)), h("dt", {}, "Code"), h("dd", {}, keys.some((key) => key.current) ? "sealed" : "public")))),
-  isLocal() ? null : set];
+  isLocal() ? null : set, grantsPanel(grants), terminal(`redoubt records grants ${app.name}`, "Check them without us")];
 }
 
 // An owner's key stays where it is; this browser's may sign for some days what the owner lets it.
@@ -138,7 +139,7 @@ export async function appPage({ id, query }) {
     instances: () => [instances.length ? panel("Instances", marks(instances.map(verdictOf)), instanceTable(instances, hostOf)) : panel("Instances", null, h("p.none", {}, "None. Deploy a release to get one.")), terminal(`redoubt verify ${app.name}`, "Check them without us")],
     deployments: () => [current, latest ? why(latest, hosts.length) : null, panel("Deployments", null, deployments.length ? deploymentTable(deployments, numbers) : h("p.none", {}, "None yet.")), terminal(`redoubt deployments list ${app.name}`)],
     releases: async () => [panel("Releases", null, releasesPart(app, releases, app.head ? await get(`${base}/heads/current`) : null, app.deployment?.release)), terminal(`redoubt apps show ${app.name}`)],
-    secrets: async () => secretsPart(app, await list(`${base}/secrets`), app.head ? await get(`${base}/heads/current`) : null),
+    secrets: async () => secretsPart(app, await list(`${base}/secrets`), app.head ? await get(`${base}/heads/current`) : null, (await get(`${base}/grants?limit=${SHOWN}`)).items),
     logs: () => { logs = logViewer(app); return [logs.content, terminal(`redoubt logs ${app.name} --follow`)]; },
     settings: () => settings(app, latest),
   };
