@@ -3,8 +3,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define WORKING_MAX      256                     /* of all hosts: being verified, or with PostgreSQL */
-#define REFUSALS_AT_ONCE 64                      /* of one host; one a second more */
+#define WORKING_MAX      256 /* of all hosts: being verified, or with PostgreSQL */
+#define WORKING_A_HOST   64
+#define GRANTS_AT_ONCE   1024u                   /* of one host */
+#define GRANTS_A_SECOND  8u                      /* more */
+#define REFUSALS_AT_ONCE 64u                     /* of one host; one a second more */
 #define LEAD_TERM_US     ((int64_t)30 * 1000000) /* for the plane's own verdict to follow */
 
 /* Of leases that are or were this host's. The same record told again within a day is one. */
@@ -18,7 +21,8 @@ static const rd_pg_stmt stmts[] = {
       " AND x.host_id = $1 UNION ALL SELECT y.org_id, y.app_id FROM lease_history y WHERE y.instance_id = $2::uuid"
       " AND y.epoch = $3::bigint AND y.host_id = $1 LIMIT 1) l"
       " WHERE NOT EXISTS (SELECT 1 FROM grant_log g WHERE g.replica = $5::bytea AND g.number = $6::bigint"
-      " AND g.app_id = l.app_id AND g.record = $11::bytea AND g.at > now() - interval '1 day')",
+      " AND g.app_id = l.app_id AND g.record = $11::bytea AND g.at > now() - interval '1 day'"
+      " AND g.at < now() + interval '1 day')",
       11 },
 };
 const rd_pg_stmts api_grant_log_stmts = { stmts, RD_ARRAY_LEN(stmts) };
@@ -51,6 +55,7 @@ static void job_free(job *j)
 {
     api_host_link *host = j->host;
     host->agents->grant_records_working -= j->is_kept;
+    host->grant_records_working -= j->is_kept;
     rd_buf_done(&j->genesis);
     rd_buf_done(&j->certificate);
     rd_buf_done(&j->record);
@@ -66,11 +71,11 @@ static void note_dropped(const api_host_link *host, const rd_err *err)
         rd_log(RD_WARN, "grant_record_dropped", RD_STR("host", host->name), RD_U64("count", count), RD_ERR(err));
 }
 
-/* Of refusals at doublings: whoever carries a key service may send any number. */
-static void note_unproven(const api_host_link *host, bool is_grant, const rd_err *err)
+/* Of what leads nobody at doublings: whoever carries a key service may send any number. */
+static void note_unproven(const api_host_link *host, bool is_grant, bool may_lead, const rd_err *err)
 {
     uint64_t count = ++host->agents->grant_records_unproven;
-    if (is_grant || (count & (count - 1)) == 0)
+    if (may_lead || (count & (count - 1)) == 0)
         rd_log(RD_WARN, is_grant ? "grant_unproven" : "refusal_unproven", RD_STR("host", host->name), RD_ERR(err));
 }
 
@@ -138,7 +143,7 @@ static void on_checked(void *context, bool is_cancelled)
     api_agents *agents = j->host->agents;
     bool is_over = is_cancelled || agents->is_closing; /* PostgreSQL may be gone by now */
     if (!is_over && !j->holds)
-        note_unproven(j->host, j->is_grant, &j->err);
+        note_unproven(j->host, j->is_grant, j->may_lead, &j->err);
     if (!is_over && j->holds && j->may_lead)
         lead(j);
     if (!is_over && j->holds && j->is_kept)
@@ -150,21 +155,22 @@ static void on_checked(void *context, bool is_cancelled)
 static void begin(job *j)
 {
     j->host->agents->grant_records_working += j->is_kept;
+    j->host->grant_records_working += j->is_kept;
     rd_loop_work(j->host->agents->options.loop, check, on_checked, j);
 }
 
 static int find_room(const api_host_link *host, rd_err *err)
 {
-    if (host->agents->grant_records_working < WORKING_MAX)
+    if (host->agents->grant_records_working < WORKING_MAX && host->grant_records_working < WORKING_A_HOST)
         return 0;
-    return rd_err_set(err, RD_E_UNAVAILABLE, "%d records are being looked at", WORKING_MAX);
+    return rd_err_set(err, RD_E_UNAVAILABLE, "as many records are being looked at as may be at once");
 }
 
-static int take_token(api_host_link *host, rd_err *err)
+static int take_token(unsigned *tokens, rd_err *err)
 {
-    if (host->refusal_tokens == 0)
-        return rd_err_set(err, RD_E_RATE_LIMITED, "more refusals than are kept of one host");
-    host->refusal_tokens--;
+    if (*tokens == 0)
+        return rd_err_set(err, RD_E_RATE_LIMITED, "more records than are kept of one host");
+    (*tokens)--;
     return 0;
 }
 
@@ -173,10 +179,10 @@ void api_grant_log_answer(api_host_link *host, const api_grant_claim *claim, boo
     rd_grant_answer answer;
     rd_err err = RD_ERR_INIT;
     if (rd_grant_answer_parse(bytes, &answer, &err) < 0) {
-        note_unproven(host, true, &err);
+        note_unproven(host, true, may_lead, &err);
         return;
     }
-    bool is_kept = find_room(host, &err) == 0;
+    bool is_kept = find_room(host, &err) == 0 && take_token(&host->grant_tokens, &err) == 0;
     if (!is_kept)
         note_dropped(host, &err);
     if (!is_kept && !may_lead)
@@ -192,7 +198,7 @@ void api_grant_log_answer(api_host_link *host, const api_grant_claim *claim, boo
 void api_grant_log_refusal(api_host_link *host, const api_grant_claim *claim, rd_bytes record)
 {
     rd_err err = RD_ERR_INIT;
-    if (take_token(host, &err) < 0 || find_room(host, &err) < 0) {
+    if (find_room(host, &err) < 0 || take_token(&host->refusal_tokens, &err) < 0) {
         note_dropped(host, &err);
         return;
     }
@@ -203,11 +209,12 @@ void api_grant_log_refusal(api_host_link *host, const api_grant_claim *claim, rd
 
 void api_grant_log_begin(api_host_link *host)
 {
+    host->grant_tokens = GRANTS_AT_ONCE;
     host->refusal_tokens = REFUSALS_AT_ONCE;
 }
 
 void api_grant_log_second(api_host_link *host)
 {
-    if (host->refusal_tokens < REFUSALS_AT_ONCE)
-        host->refusal_tokens++;
+    host->grant_tokens = RD_MIN(host->grant_tokens + GRANTS_A_SECOND, GRANTS_AT_ONCE);
+    host->refusal_tokens = RD_MIN(host->refusal_tokens + 1, REFUSALS_AT_ONCE);
 }

@@ -59,7 +59,8 @@ struct api_grant_want {
     grant_wish wish, wish_next;
     bool has_next; /* it has asked again meanwhile: what comes for the old question is dropped */
     rd_kms_id kms;
-    rd_app_id app; /* of the lease */
+    bool is_of_kms; /* the one that the head of its lease names */
+    rd_app_id app;  /* of the lease */
     rd_digest release;
     rd_digest statement;               /* of the evidence that asks */
     rd_buf kms_genesis;                /* as stored */
@@ -260,16 +261,18 @@ static void ask_for_evidence(want *w)
     api_host_release(host);
 }
 
-/* Does it get this grant, to start with, of the key service that its app's head names? */
+/* Does it get this grant to start with? */
 static bool may_lead(const want *w, const api_host_lease *lease)
 {
-    return !w->has_next && lease && lease->phase < RD_PHASE_SERVING && lease->has_kms &&
-           rd_kms_id_equal(&w->kms, &lease->kms);
+    return !w->has_next && lease && lease->phase < RD_PHASE_SERVING && w->is_of_kms;
 }
 
-/* What it answered goes on record, whatever becomes of the instance. payload: the grant, or a refusal's record. */
+/* What it answered goes on record, whatever becomes of the instance. payload: the grant, or a refusal's record. Of
+ * another key service than the app's head names, which the host may have brought along, nothing does. */
 static void put_on_record(const want *w, const api_host_lease *lease, rd_bytes payload, const rd_err *error)
 {
+    if (!w->is_of_kms)
+        return;
     const api_grant_claim claim = { .kms_genesis = rd_buf_bytes(&w->kms_genesis),
                                     .kms = w->kms,
                                     .app = w->app,
@@ -404,6 +407,7 @@ static void load(want *w, const api_host_lease *lease)
         tell_refusal(w, &err);
         return;
     }
+    w->is_of_kms = lease->has_kms && rd_kms_id_equal(&w->kms, &lease->kms);
     rd_pg_value app = rd_pg_bytes(RD_BYTES_ARRAY(lease->app.b)), digest = rd_pg_bytes(RD_BYTES_ARRAY(head.b));
     rd_pg_batch *batch = rd_pg_batch_new(NULL);
     rd_pg_batch_call(batch, "grants_documents", app, digest, rd_pg_bytes(RD_BYTES_ARRAY(lease->release.b)),

@@ -124,7 +124,8 @@ struct api_host_link {
     size_t want_count;
     unsigned grants_working;
     bool is_grants_paused;
-    unsigned refusal_tokens; /* records of refusals that may be kept now */
+    unsigned grant_tokens, refusal_tokens; /* records that may be kept now */
+    size_t grant_records_working;
     /* receipts */
     rd_link_stream *receipts;
     struct api_receipts_waiting *first_receipts, *last_receipts;

@@ -12,6 +12,7 @@
 #include <strings.h>
 
 #define HEADERS_MAX 100
+#define RETRY_US    200000 /* before a stream is opened again; doubled with each failure */
 
 struct cli_client {
     CURL *curl;
@@ -474,6 +475,14 @@ static int stream_result(const cli_client *client, CURLcode status, int failures
     return 0;
 }
 
+/* Before it is tried again: longer each time, and not beyond the deadline. */
+static void pause_before_retry(int failures, int64_t left_us)
+{
+    int64_t pause_us = (int64_t)RETRY_US << RD_MIN(failures, 4);
+    if (failures > 0)
+        (void)cli_pause(left_us > 0 ? RD_MIN(pause_us, left_us) : pause_us);
+}
+
 int cli_client_events(cli_client *client, const char *path, const cli_event_handlers *handlers, int64_t deadline_us,
                       rd_err *err)
 {
@@ -492,6 +501,8 @@ int cli_client_events(cli_client *client, const char *path, const cli_event_hand
             result = -1;
         else if (!stream.has_ended)
             result = stream_result(client, status, failures, err);
+        if (result == 0 && !stream.has_ended)
+            pause_before_retry(failures, left_us);
     }
     cli_sse_done(&stream.sse);
     return result;

@@ -206,12 +206,15 @@ static void print_done(const work *w, const char *name, uint64_t version)
 static int finish(work *w, const cli_args *args, const char *name, uint64_t version, rd_err *err)
 {
     note_signed(w, name, version);
+    int status = 0;
     if (cli_args_has(args, "detach"))
         cli_note(&w->context->out, "The plane replaces the instances that run, new ones first.");
-    else if (await_successor(w, err) < 0)
-        return -1;
-    print_done(w, name, version);
-    return 0;
+    else if (json_is_true(json_object_get(w->app, "paused")))
+        cli_note(&w->context->out, "The app is paused: the plane replaces what runs once it is resumed.");
+    else
+        status = await_successor(w, err);
+    print_done(w, name, version); /* also where nothing serves with it yet: it is signed and stored */
+    return status;
 }
 
 /* ---- verbs ---- */

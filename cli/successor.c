@@ -38,13 +38,23 @@ static int judge(cli_successor *successor, const json_t *instances)
     return is_one_older || is_one_coming;
 }
 
+/* A plane that is away for a moment says nothing: the stream, when it is back, has it looked at again. */
+static bool may_come_back(rd_code code)
+{
+    return code == RD_E_CLI_UNREACHABLE || code == RD_E_UNAVAILABLE || code == RD_E_TIMEOUT;
+}
+
 static int look(waiting *at)
 {
     RD_CLEANUP(rd_free_p) char *path = rd_asprintf("/v1/apps/%s/instances", at->successor->app);
     RD_CLEANUP(rd_json_free_p) json_t *instances = NULL;
-    if (cli_client_list(at->asker, path, INSTANCES_MAX, &instances, at->err) < 0)
-        return -1;
-    return judge(at->successor, instances);
+    rd_err err = RD_ERR_INIT;
+    if (cli_client_list(at->asker, path, INSTANCES_MAX, &instances, &err) == 0)
+        return judge(at->successor, instances);
+    if (may_come_back(err.code))
+        return 1;
+    *at->err = err;
+    return -1;
 }
 
 static int on_open(void *context, rd_err *err RD_UNUSED)

@@ -184,9 +184,11 @@ test("an owner's no keeps a new secret out and not the instance that has the old
   };
   assert.equal(await read(), "none");
   decide = () => ({ allow: false, reason: "not now" });
-  const set = await stack.cli("secrets", "set", "kept", "KEY", "--timeout", "4", { input: "new" });
+  const set = await stack.cli("secrets", "set", "kept", "KEY", "--timeout", "4", "--json", { input: "new" });
   assert.equal(set.code, 7, set.stderr);
   assert.match(set.stderr, /KEY, version 1: sealed here[^]*It is signed and stored; those that run serve on/);
+  const told = JSON.parse(set.stdout);
+  assert.deepEqual([told.version, told.head, told.serving], [1, 2, null]);
   const serving = () => stack.sql("SELECT l.head_seq FROM leases l JOIN lease_status s USING (instance_id, epoch) JOIN apps a USING (app_id) WHERE a.name = 'kept' AND l.live AND l.want = 1 AND s.phase = 4 ORDER BY 1").join();
   const reason = () => stack.sql("SELECT r.reason->>'summary' FROM rollouts r JOIN apps a USING (app_id) WHERE a.name = 'kept' AND r.reason IS NOT NULL");
   await until("the deployment says why", async () => (assert.equal(await read(), "none"), reason().some(([said]) => /webhook_refused.*trying again/.test(said))), 60000);
@@ -199,6 +201,13 @@ test("an owner's no keeps a new secret out and not the instance that has the old
   decide = allow;
   await until("the deployment is healthy again", () => stack.sql("SELECT 1 FROM rollouts r JOIN apps a USING (app_id) WHERE a.name = 'kept' AND r.state = 2 AND r.reason IS NULL").length === 1, 60000);
   assert.deepEqual([await read(), await read()], ["new", "new"]);
+  const pause = async (paused) => stack.rest("PATCH", `/v1/apps/${app}`, { paused }, { "if-match": (await stack.request("GET", `/v1/apps/${app}`)).headers.get("etag") });
+  await pause(true);
+  const later = await stack.cli("secrets", "set", "kept", "KEY", { input: "newer" });
+  assert.equal(later.code, 0, later.stderr);
+  assert.match(later.stderr, /The app is paused/);
+  await pause(false);
+  await until("those that ran while it was paused are replaced", async () => (await read()) === "newer", 60000);
 });
 
 test("webhook: null in the manifest takes it out of the next head's policy, and nobody is asked any more", { timeout: 180000 }, async () => {
