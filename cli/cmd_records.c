@@ -59,52 +59,24 @@ static int run_list(cli_context *context, const cli_args *args, rd_err *err)
 /* --- what key services put on record --- */
 
 #define GRANTS_MAX    10000
-#define SERVICES_MAX  16 /* of one app, one after the other */
 #define GRANT_COLUMNS 6
 
-/* The key services that records name, as far as they were fetched. */
-typedef struct services {
+typedef struct asker {
+    cli_context *context;
     cli_client *client;
-    cli_kms items[SERVICES_MAX];
-    size_t count;
-} services;
+    const json_t *trusted;
+} asker;
 
-static const rd_kms_genesis *genesis_of(void *context, const rd_kms_id *kms, rd_err *err)
+static int genesis_of(void *context, const rd_kms_id *kms, rd_kms_genesis *ret, rd_err *err)
 {
-    services *known = context;
-    for (size_t i = 0; i < known->count; i++)
-        if (rd_kms_id_equal(&known->items[i].id, kms))
-            return &known->items[i].genesis;
-    if (known->count == SERVICES_MAX) {
-        (void)rd_err_set(err, RD_E_TOO_LARGE, "records of more than %d key services", SERVICES_MAX);
-        return NULL;
-    }
-    cli_kms *one = &known->items[known->count];
-    if (cli_kms_fetch(known->client, kms, one, err) < 0)
-        return NULL;
-    known->count++;
-    return &one->genesis;
-}
-
-/* "trusted" of each row: whoever makes a key service of his own can have it sign anything. */
-static int mark_trusted(const cli_context *context, const services *known, json_t *rows, rd_err *err)
-{
-    RD_CLEANUP(rd_json_free_p) json_t *trusted = NULL;
-    size_t i;
-    json_t *row;
-    if (cli_kms_trusted(context, &trusted, err) < 0)
+    const asker *a = context;
+    RD_CLEANUP(rd_free_p) cli_kms *one = rd_alloc(sizeof *one);
+    if (cli_kms_fetch(a->client, kms, one, err) < 0)
         return -1;
-    json_array_foreach(rows, i, row)
-    {
-        const char *text = cli_text(row, "kms");
-        rd_kms_id id;
-        rd_json_set_bool(row, "trusted",
-                         text && rd_kms_id_parse(text, strlen(text), &id, NULL) == 0 && cli_kms_is_in(trusted, &id));
-    }
-    for (i = 0; i < known->count; i++)
-        if (!cli_kms_is_in(trusted, &known->items[i].id))
-            cli_note(&context->out, "%s is not trusted on this machine: its records say what whoever made it wants.",
-                     known->items[i].text);
+    *ret = one->genesis;
+    if (!cli_kms_is_in(a->trusted, kms))
+        cli_note(&a->context->out, "%s is not trusted on this machine: its records say what whoever made it wants.",
+                 one->text);
     return 0;
 }
 
@@ -135,27 +107,51 @@ static int print_grants(const cli_out *out, const char *app, const json_t *rows,
         const json_t *row = json_array_get(rows, i);
         for (size_t c = 0; c < GRANT_COLUMNS; c++)
             cells[i * GRANT_COLUMNS + c] = members[c] ? cli_text(row, members[c]) : NULL;
-        cells[i * GRANT_COLUMNS + 3] = numbers[i];
+        const json_t *number = json_object_get(row, "number");
+        (void)snprintf(numbers[i], sizeof numbers[i], "%lld", (long long)json_integer_value(number));
+        cells[i * GRANT_COLUMNS + 3] = json_is_integer(number) ? numbers[i] : NULL;
         cells[i * GRANT_COLUMNS + 5] = standing(row);
-        (void)snprintf(numbers[i], sizeof numbers[i], "%lld",
-                       (long long)json_integer_value(json_object_get(row, "number")));
     }
     return cli_print_table(out, header, GRANT_COLUMNS, cells, count, err);
 }
 
 static int judge_grants(const cli_out *out, const cli_grant_findings *found, rd_err *err)
 {
+    size_t all = found->verified + found->unknown + found->failed + found->strangers_failed;
+    if (all >= GRANTS_MAX)
+        cli_note(out, "These are the newest %zu: no more are read. Older ones may be there: narrow it by --instance.",
+                 all);
     if (found->equivocations > 0)
         cli_note_styled(out, CLI_RED,
-                        "EQUIVOCATION: a replica of the key service signed two records with one number. Keep both "
+                        "EQUIVOCATION: a replica of a key service that is trusted here signed two records with one "
+                        "number. Keep both "
                         "(--json): its key signs what its chain does not hold, or the key is in other hands.");
     if (found->unknown > 0)
-        cli_note(out, "%zu signed by keys that no certificate is shown for (unknown): whose they are is open.",
+        cli_note(out,
+                 "%zu unknown: refusals that name no app, or signed by keys that no certificate is shown for. Whose "
+                 "they are is open.",
                  found->unknown);
+    if (found->strangers_failed > 0)
+        cli_note(out, "%zu of key services that are not trusted on this machine do not hold: they prove nothing here.",
+                 found->strangers_failed);
     if (found->failed == 0)
         return 0;
-    return rd_err_set(err, RD_E_CLI_VERIFY, "%zu of %zu records do not hold; the first: %s", found->failed,
-                      found->failed + found->unknown + found->verified, found->first);
+    return rd_err_set(err, RD_E_CLI_VERIFY, "%zu of %zu records do not hold; the first: %s", found->failed, all,
+                      found->first);
+}
+
+static int list_grants(cli_client *client, const cli_args *args, rd_app_id *ret, json_t **ret_items, rd_err *err)
+{
+    RD_CLEANUP(rd_json_free_p) json_t *app = NULL;
+    if (cli_client_find_app(client, args->positional[0], &app, err) < 0)
+        return -1;
+    const char *text = cli_text(app, "id"), *instance = cli_args_value(args, "instance");
+    if (rd_app_id_parse(text ? text : "", text ? strlen(text) : 0, ret, err) < 0)
+        return -1;
+    RD_CLEANUP(rd_free_p) char *escaped = cli_url_escape(instance ? instance : "");
+    RD_CLEANUP(rd_free_p)
+    char *path = rd_asprintf("/v1/apps/%s/grants%s%s", text, instance ? "?instance=" : "", escaped);
+    return cli_client_list(client, path, GRANTS_MAX, ret_items, err);
 }
 
 static int run_grants(cli_context *context, const cli_args *args, rd_err *err)
@@ -163,23 +159,17 @@ static int run_grants(cli_context *context, const cli_args *args, rd_err *err)
     if (cli_args_expect(args, 1, 1, "APP", err) < 0)
         return -1;
     cli_client *client = cli_context_client(context, err);
-    RD_CLEANUP(rd_json_free_p) json_t *app = NULL;
     RD_CLEANUP(rd_json_free_p) json_t *items = NULL;
+    RD_CLEANUP(rd_json_free_p) json_t *trusted = NULL;
+    RD_CLEANUP(rd_json_free_p) json_t *rows = NULL;
     rd_app_id id;
-    if (!client || cli_client_find_app(client, args->positional[0], &app, err) < 0)
+    if (!client || cli_kms_trusted(context, &trusted, err) < 0 || list_grants(client, args, &id, &items, err) < 0)
         return -1;
-    const char *text = cli_text(app, "id"), *instance = cli_args_value(args, "instance");
-    RD_CLEANUP(rd_free_p) char *escaped = cli_url_escape(instance ? instance : "");
-    RD_CLEANUP(rd_free_p)
-    char *path = rd_asprintf("/v1/apps/%s/grants%s%s", text ? text : "", instance ? "?instance=" : "", escaped);
-    if (rd_app_id_parse(text ? text : "", text ? strlen(text) : 0, &id, err) < 0 ||
-        cli_client_list(client, path, GRANTS_MAX, &items, err) < 0)
-        return -1;
-    RD_CLEANUP(rd_free_p) services *known = rd_alloc(sizeof *known);
-    known->client = client;
+    asker a = { .context = context, .client = client, .trusted = trusted };
+    const cli_grant_services from = { .genesis_of = genesis_of, .context = &a, .trusted = trusted };
     cli_grant_findings found;
-    RD_CLEANUP(rd_json_free_p) json_t *rows = cli_grant_records_read(items, &id, genesis_of, known, &found);
-    if (mark_trusted(context, known, rows, err) < 0 || print_grants(&context->out, args->positional[0], rows, err) < 0)
+    if (cli_grant_records_read(items, &id, &from, &rows, &found, err) < 0 ||
+        print_grants(&context->out, args->positional[0], rows, err) < 0)
         return -1;
     return judge_grants(&context->out, &found, err);
 }

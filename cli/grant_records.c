@@ -1,5 +1,6 @@
 #include "cli/grant_records.h"
 
+#include "cli/kms.h"
 #include "cli/kms_records.h"
 #include "cli/steps.h"
 #include "common/base/mem.h"
@@ -18,16 +19,30 @@ typedef enum entry_state { ENTRY_UNREAD, ENTRY_FAILED, ENTRY_UNKNOWN, ENTRY_VERI
 typedef struct entry {
     json_t *row;
     entry_state state;
-    rd_kms_record record; /* signed by the key that it names, unless the state is FAILED */
+    rd_kms_record record; /* signed by the key that it names, if is_read */
     rd_digest digest;
-    rd_buf certificate; /* empty: none came with it */
+    rd_buf certificate;   /* empty: none came with it */
+    int64_t not_after_us; /* of the certificate, once it is accepted */
+    bool is_read;
+    bool is_trusted;   /* its key service is, on this machine */
+    bool is_certified; /* its key was, at the time of the record */
+    bool is_unasked;   /* its key service was not looked up: one stranger too many */
 } entry;
+
+/* What became of looking a key service up: once, whatever it was. */
+typedef struct service {
+    rd_kms_id id;
+    bool is_there;
+    rd_kms_genesis genesis;
+    rd_err err; /* why it is not */
+} service;
 
 typedef struct reader {
     const rd_app_id *app;
-    cli_grant_genesis_fn genesis_of;
-    void *context;
-    rd_table *certified; /* kms ‖ replica → something */
+    const cli_grant_services *from;
+    service **services;
+    size_t services_count, strangers_count;
+    rd_table *certified; /* kms ‖ replica → the entry whose certificate runs longest */
     cli_grant_findings *findings;
 } reader;
 
@@ -43,13 +58,19 @@ static key_name name_of(const rd_kms_record *record)
     return name;
 }
 
+/* Whoever makes a key service can have it sign what does not hold. What cannot be read is nobody's but the plane's. */
+static bool counts(const entry *e)
+{
+    return e->is_trusted || !e->is_read;
+}
+
 static void fail(reader *r, entry *e, const rd_err *err)
 {
     if (e->state == ENTRY_FAILED)
         return;
     e->state = ENTRY_FAILED;
     rd_json_set_str(e->row, "problem", err->text);
-    if (r->findings->first[0] == '\0')
+    if (counts(e) && r->findings->first[0] == '\0')
         (void)snprintf(r->findings->first, sizeof r->findings->first, "%s", err->text);
 }
 
@@ -105,79 +126,144 @@ static int read_entry(entry *e, const json_t *item, rd_err *err)
          cli_json_b64(item, "certificate", RD_KMS_DOCUMENT_SIZE_MAX, &e->certificate, err) < 0) ||
         open_record(rd_buf_bytes(&bytes), &e->record, &e->digest, err) < 0)
         return -1;
+    e->is_read = true;
     put_record(e->row, &e->record);
     return 0;
 }
 
-/* What stays as it is where no record can be read. */
-static json_t *row_of_plane(const json_t *item)
+/* Null until it is read from what was signed; the envelopes are the plane's, and when it kept them. */
+static json_t *row_of(const json_t *item)
 {
-    static const char *const names[] = { "at",    "kms",    "replica", "number",      "kind",  "instance",
-                                         "epoch", "reason", "until",   "certificate", "record" };
+    static const char *const of_plane[] = { "certificate", "record" };
+    static const char *const of_record[] = { "at",    "kms",    "replica", "number",  "kind", "instance",
+                                             "epoch", "reason", "until",   "release", "head", "problem" };
     json_t *row = json_object();
-    for (size_t i = 0; i < RD_ARRAY_LEN(names); i++) {
-        json_t *value = json_object_get(item, names[i]);
-        (void)json_object_set_new(row, names[i], value ? json_incref(value) : json_null());
+    for (size_t i = 0; i < RD_ARRAY_LEN(of_plane); i++) {
+        json_t *value = json_object_get(item, of_plane[i]);
+        (void)json_object_set_new(row, of_plane[i], value ? json_incref(value) : json_null());
     }
+    for (size_t i = 0; i < RD_ARRAY_LEN(of_record); i++)
+        rd_json_set_null(row, of_record[i]);
     rd_json_set_str(row, "kept_at", cli_text(item, "at"));
-    rd_json_set_null(row, "release");
-    rd_json_set_null(row, "head");
+    rd_json_set_str(row, "words", "it cannot be read");
     return row;
 }
 
 static void begin_entry(reader *r, entry *e, const json_t *item)
 {
     rd_err err = RD_ERR_INIT;
-    e->row = row_of_plane(item);
-    rd_json_set_null(e->row, "problem");
-    rd_json_set_str(e->row, "words", "it cannot be read");
+    e->row = row_of(item);
     if (read_entry(e, item, &err) < 0)
         fail(r, e, &err);
+    else
+        e->is_trusted = cli_kms_is_in(r->from->trusted, &e->record.kms);
+    rd_json_set_bool(e->row, "trusted", e->is_trusted);
 }
 
 /* ---- whose it is ---- */
 
-/* A certificate is out of date within a month: it is judged at the time of the grant that it came with. The one beside
- * a refusal came with a grant before it, and tells whose key it is alone. */
-static int certify(reader *r, const entry *e, rd_err *err)
+/* The plane did not answer, or not this caller: that says nothing about a record. */
+static bool is_no_answer(rd_code code)
 {
-    const rd_kms_record *record = &e->record;
-    int64_t at_us = record->kind == RD_KMS_RECORD_GRANT ? record->at_us : 0;
+    const rd_code_info *info = rd_code_describe(code);
+    bool is_of_caller = info->exit_code == 4 || code == RD_E_CLI_REFUSED;
+    return info->is_retryable || is_of_caller || info->exit_code >= 7 || code == RD_E_TRUNCATED;
+}
+
+/* Looks it up at its first record. -1 when the plane does not answer; *ret is NULL for one stranger too many. */
+static int find_service(reader *r, const entry *e, const service **ret, rd_err *err)
+{
+    const rd_kms_id *id = &e->record.kms;
+    *ret = NULL;
+    for (size_t i = 0; i < r->services_count && !*ret; i++)
+        if (rd_kms_id_equal(&r->services[i]->id, id))
+            *ret = r->services[i];
+    if (*ret || (!e->is_trusted && r->strangers_count == CLI_GRANT_STRANGERS_MAX))
+        return 0;
+    service *made = r->services[r->services_count++] = rd_alloc(sizeof *made);
+    r->strangers_count += !e->is_trusted;
+    *made = (service){ .id = *id, .err = RD_ERR_INIT };
+    made->is_there = r->from->genesis_of(r->from->context, id, &made->genesis, &made->err) == 0;
+    *ret = made;
+    if (made->is_there || !is_no_answer(made->err.code))
+        return 0;
+    *err = made->err;
+    return -1;
+}
+
+/* A certificate is out of date within a month, and no word of when its key was new: it serves what its key signed until
+ * then. It is kept by its end, and each record judged by its own time. */
+static int certify(reader *r, entry *e, const service *of, rd_err *err)
+{
     rd_kms_certificate certificate;
-    const rd_kms_genesis *genesis = r->genesis_of(r->context, &record->kms, err);
-    if (!genesis ||
-        rd_kms_certificate_accept(rd_buf_bytes(&e->certificate), genesis, &record->kms, at_us, &certificate, err) < 0)
+    if (!of->is_there) {
+        *err = of->err;
         return -1;
-    if (!rd_public_key_equal(&certificate.key, &record->replica))
+    }
+    if (rd_kms_certificate_accept(rd_buf_bytes(&e->certificate), &of->genesis, &of->id, 0, &certificate, err) < 0)
+        return -1;
+    if (!rd_public_key_equal(&certificate.key, &e->record.replica))
         return rd_err_set(err, RD_E_GRANT_SIGNATURE, "the certificate beside the record is of another key");
-    key_name name = name_of(record);
-    (void)rd_table_set(r->certified, RD_BYTES_ARRAY(name.b), r, NULL);
+    key_name name = name_of(&e->record);
+    const entry *longest = rd_table_get(r->certified, RD_BYTES_ARRAY(name.b));
+    e->not_after_us = certificate.not_after_us;
+    if (!longest || longest->not_after_us < e->not_after_us)
+        (void)rd_table_set(r->certified, RD_BYTES_ARRAY(name.b), e, NULL);
     return 0;
 }
 
-static void certify_entry(reader *r, entry *e)
+/* -1 when the plane does not answer. */
+static int certify_entry(reader *r, entry *e, rd_err *err)
 {
-    rd_err err = RD_ERR_INIT;
-    if (e->state == ENTRY_UNREAD && e->certificate.size > 0 && certify(r, e, &err) < 0)
-        fail(r, e, &err);
+    const service *of = NULL;
+    rd_err why = RD_ERR_INIT;
+    if (e->state != ENTRY_UNREAD || e->certificate.size == 0)
+        return 0;
+    if (find_service(r, e, &of, err) < 0)
+        return -1;
+    e->is_unasked = !of;
+    if (of && certify(r, e, of, &why) < 0)
+        fail(r, e, &why);
+    return 0;
 }
 
-static int judge(const reader *r, entry *e, rd_err *err)
+/* A grant never comes without its certificate; a refusal may. */
+static int judge_key(const reader *r, entry *e, rd_err *err)
 {
     const rd_kms_record *record = &e->record;
     key_name name = name_of(record);
+    const entry *by = rd_table_get(r->certified, RD_BYTES_ARRAY(name.b));
+    e->is_certified = by && record->at_us < by->not_after_us;
+    if (e->is_certified || e->is_unasked || record->kind != RD_KMS_RECORD_GRANT)
+        return 0;
+    if (by)
+        return rd_err_set(err, RD_E_GRANT_SIGNATURE,
+                          "record %" PRIu64 " was signed after its replica's certificate had ended", record->number);
+    return rd_err_set(err, RD_E_GRANT_SIGNATURE, "record %" PRIu64 " came without its replica's certificate",
+                      record->number);
+}
+
+/* A refusal that names no app may be of anybody's question, whoever signed it. */
+static int judge(const reader *r, entry *e, rd_err *err)
+{
+    const rd_kms_record *record = &e->record;
     bool is_grant = record->kind == RD_KMS_RECORD_GRANT;
     if (!is_grant && record->kind != RD_KMS_RECORD_REFUSAL)
         return rd_err_set(err, RD_E_GRANT_MISMATCH, "record %" PRIu64 " is neither a grant nor a refusal",
                           record->number);
     if (record->has_app ? !rd_app_id_equal(&record->app, r->app) : is_grant)
         return rd_err_set(err, RD_E_GRANT_MISMATCH, "record %" PRIu64 " is of another app", record->number);
-    bool is_certified = rd_table_get(r->certified, RD_BYTES_ARRAY(name.b)) != NULL;
-    if (is_grant && !is_certified)
-        return rd_err_set(err, RD_E_GRANT_SIGNATURE, "record %" PRIu64 " came without its replica's certificate",
-                          record->number);
-    e->state = is_certified ? ENTRY_VERIFIED : ENTRY_UNKNOWN;
+    if (judge_key(r, e, err) < 0)
+        return -1;
+    e->state = e->is_certified && record->has_app ? ENTRY_VERIFIED : ENTRY_UNKNOWN;
     return 0;
+}
+
+static void judge_entry(reader *r, entry *e)
+{
+    rd_err err = RD_ERR_INIT;
+    if (e->state == ENTRY_UNREAD && judge(r, e, &err) < 0)
+        fail(r, e, &err);
 }
 
 /* ---- its replica's chain ---- */
@@ -200,7 +286,7 @@ static void link_pair(reader *r, entry *before, entry *after)
                          number);
         fail(r, before, &err);
         fail(r, after, &err);
-        r->findings->equivocations++;
+        r->findings->equivocations += counts(after);
     } else if (before->record.number + 1 == number && !rd_digest_equal(&after->record.prev, &before->digest)) {
         (void)rd_err_set(&err, RD_E_SIGNATURE, "record %" PRIu64 " does not follow record %" PRIu64 " of its replica",
                          number, number - 1);
@@ -213,7 +299,7 @@ static void check_chains(reader *r, entry *entries, size_t count)
     RD_CLEANUP(rd_free_p) entry **order = rd_alloc_array(count + 1, sizeof(entry *));
     size_t ordered = 0;
     for (size_t i = 0; i < count; i++)
-        if (entries[i].state == ENTRY_VERIFIED)
+        if (entries[i].state != ENTRY_FAILED && entries[i].is_certified)
             order[ordered++] = &entries[i];
     qsort(order, ordered, sizeof(entry *), compare);
     for (size_t i = 1; i < ordered; i++) {
@@ -225,41 +311,51 @@ static void check_chains(reader *r, entry *entries, size_t count)
 
 /* ---- all of them ---- */
 
-static json_t *end_entry(cli_grant_findings *findings, entry *e)
+static json_t *end_entry(cli_grant_findings *findings, const entry *e)
 {
-    bool is_verified = e->state == ENTRY_VERIFIED;
+    bool is_verified = e->state == ENTRY_VERIFIED, is_failed = e->state == ENTRY_FAILED;
     findings->verified += is_verified;
     findings->unknown += e->state == ENTRY_UNKNOWN;
-    findings->failed += e->state == ENTRY_FAILED;
+    findings->failed += is_failed && counts(e);
+    findings->strangers_failed += is_failed && !counts(e);
     rd_json_set_bool(e->row, "verified", is_verified);
-    rd_json_set_str(e->row, "verification",
-                    is_verified                 ? "verified"
-                    : e->state == ENTRY_UNKNOWN ? "unknown"
-                                                : "failed");
-    rd_buf_done(&e->certificate);
-    return e->row;
+    rd_json_set_str(e->row, "verification", is_verified ? "verified" : is_failed ? "failed" : "unknown");
+    return json_incref(e->row);
 }
 
-json_t *cli_grant_records_read(const json_t *items, const rd_app_id *app, cli_grant_genesis_fn genesis_of,
-                               void *context, cli_grant_findings *ret)
+static int read_all(reader *r, const json_t *items, entry *entries, json_t **ret, rd_err *err)
+{
+    size_t count = json_array_size(items);
+    for (size_t i = 0; i < count; i++)
+        begin_entry(r, &entries[i], json_array_get(items, i));
+    for (size_t i = 0; i < count; i++)
+        if (certify_entry(r, &entries[i], err) < 0)
+            return -1;
+    for (size_t i = 0; i < count; i++)
+        judge_entry(r, &entries[i]);
+    check_chains(r, entries, count);
+    *ret = json_array();
+    for (size_t i = 0; i < count; i++)
+        (void)json_array_append_new(*ret, end_entry(r->findings, &entries[i]));
+    return 0;
+}
+
+int cli_grant_records_read(const json_t *items, const rd_app_id *app, const cli_grant_services *from, json_t **ret_rows,
+                           cli_grant_findings *ret, rd_err *err)
 {
     size_t count = json_array_size(items);
     RD_CLEANUP(rd_free_p) entry *entries = rd_alloc_array(count + 1, sizeof *entries);
+    RD_CLEANUP(rd_free_p) service **services = rd_alloc_array(count + 1, sizeof(service *));
     RD_CLEANUP(rd_table_free_p) rd_table *certified = rd_table_new(0);
-    reader r = { app, genesis_of, context, certified, ret };
+    reader r = { .app = app, .from = from, .services = services, .certified = certified, .findings = ret };
     *ret = (cli_grant_findings){ .verified = 0 };
-    for (size_t i = 0; i < count; i++)
-        begin_entry(&r, &entries[i], json_array_get(items, i));
-    for (size_t i = 0; i < count; i++)
-        certify_entry(&r, &entries[i]);
+    *ret_rows = NULL;
+    int status = read_all(&r, items, entries, ret_rows, err);
     for (size_t i = 0; i < count; i++) {
-        rd_err err = RD_ERR_INIT;
-        if (entries[i].state == ENTRY_UNREAD && judge(&r, &entries[i], &err) < 0)
-            fail(&r, &entries[i], &err);
+        rd_buf_done(&entries[i].certificate);
+        json_decref(entries[i].row);
     }
-    check_chains(&r, entries, count);
-    json_t *rows = json_array();
-    for (size_t i = 0; i < count; i++)
-        (void)json_array_append_new(rows, end_entry(ret, &entries[i]));
-    return rows;
+    for (size_t i = 0; i < r.services_count; i++)
+        free(services[i]);
+    return status;
 }
