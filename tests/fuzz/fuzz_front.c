@@ -84,8 +84,10 @@ static bool hear(int fd, rd_buf *received)
 static size_t count_answers(const rd_buf *received)
 {
     size_t count = 0;
+    if (received->size == 0)
+        return 0;
     const char *at = (const char *)received->data, *end = at + received->size;
-    for (; at && (at = memmem(at, (size_t)(end - at), "HTTP/1.1 ", 9)); at++)
+    for (; (at = memmem(at, (size_t)(end - at), "HTTP/1.1 ", 9)); at++)
         count += end - at < 12 || memcmp(at + 9, "100", 3) != 0;
     return count;
 }
