@@ -76,6 +76,15 @@ test("Ctrl-C stops all of it: exit 130, no process, no socket; off a terminal no
   assert.deepEqual(sockets(), []);
 });
 
+test("a part that ends while all runs ends the run, by its name", async () => {
+  const run = await new QuickStart().says(RUNNING);
+  const [scheduler] = processes().filter((pid) => readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0")[0].endsWith("redoubt-scheduler"));
+  process.kill(Number(scheduler), "SIGKILL");
+  assert.equal(await run.exited, 1);
+  assert.match(run.output, /scheduler ended/);
+  assert.deepEqual(processes(), []);
+});
+
 test("a second start keeps the data; its commands work as they are printed; kill -9 leaves nothing that stops the next", async () => {
   const run = await new QuickStart().says(RUNNING);
   await cli("deployments", "list", "echo");
