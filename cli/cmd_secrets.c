@@ -247,8 +247,10 @@ static int set_secret(work *w, const cli_args *args, bool must_exist, rd_err *er
         return -1;
     if (before)
         version = RD_MAX(version, before->version + 1);
-    if (cli_secrets_seal(w->client, &w->kms, &w->current.app, name, version, rd_buf_bytes(&value), &w->list, err) < 0 ||
-        publish(w, err) < 0)
+    if (cli_secrets_seal(w->client, &w->kms, &w->current.app, name, version, rd_buf_bytes(&value), &w->list, err) < 0)
+        return -1;
+    rd_buf_wipe(&value); /* what follows may take a minute, and needs it no more */
+    if (publish(w, err) < 0)
         return -1;
     return finish(w, args, name, version, err);
 }
