@@ -1,5 +1,6 @@
 #include "cli/successor.h"
 
+#include "cli/follow.h"
 #include "common/base/mem.h"
 #include "common/model/json.h"
 
@@ -8,13 +9,6 @@
 #include <string.h>
 
 #define INSTANCES_MAX 1000
-
-typedef struct waiting {
-    cli_successor *successor;
-    cli_client *asker; /* requests while the stream is busy on its own client */
-    rd_err *err;
-    int result; /* 1: not decided yet */
-} waiting;
 
 /* 0: one serves, or none is left that should be replaced; 1: not yet. */
 static int judge(cli_successor *successor, const json_t *instances)
@@ -44,67 +38,45 @@ static bool may_come_back(rd_code code)
     return code == RD_E_CLI_UNREACHABLE || code == RD_E_UNAVAILABLE || code == RD_E_TIMEOUT;
 }
 
-static int look(waiting *at)
+static int look(void *context, cli_client *asker, rd_err *err)
 {
-    RD_CLEANUP(rd_free_p) char *path = rd_asprintf("/v1/apps/%s/instances", at->successor->app);
+    cli_successor *successor = context;
+    RD_CLEANUP(rd_free_p) char *path = rd_asprintf("/v1/apps/%s/instances", successor->app);
     RD_CLEANUP(rd_json_free_p) json_t *instances = NULL;
-    rd_err err = RD_ERR_INIT;
-    if (cli_client_list(at->asker, path, INSTANCES_MAX, &instances, &err) == 0)
-        return judge(at->successor, instances);
-    if (may_come_back(err.code))
+    rd_err why = RD_ERR_INIT;
+    if (cli_client_list(asker, path, INSTANCES_MAX, &instances, &why) == 0)
+        return judge(successor, instances);
+    if (may_come_back(why.code))
         return 1;
-    *at->err = err;
+    *err = why;
     return -1;
 }
 
-static int on_open(void *context, rd_err *err RD_UNUSED)
-{
-    waiting *at = context;
-    at->result = look(at);
-    return at->result == 1 ? 0 : at->result == 0 ? 1 : -1;
-}
-
-static bool on_event(void *context, const char *event RD_UNUSED, const char *data RD_UNUSED)
-{
-    waiting *at = context;
-    if (at->result == 1)
-        at->result = look(at);
-    return at->result == 1;
-}
-
 /* Why there is none yet, where the plane knows. */
-static void note_reason(waiting *at)
+static void note_reason(const cli_successor *successor, cli_client *asker, rd_err *err)
 {
-    RD_CLEANUP(rd_free_p) char *path = rd_asprintf("/v1/apps/%s/deployments?limit=1", at->successor->app);
+    RD_CLEANUP(rd_free_p) char *path = rd_asprintf("/v1/apps/%s/deployments?limit=1", successor->app);
     RD_CLEANUP(rd_json_free_p) json_t *page = NULL;
     rd_err unsaid = RD_ERR_INIT;
-    if (cli_client_json(at->asker, "GET", path, NULL, &page, &unsaid) < 0)
+    if (cli_client_json(asker, "GET", path, NULL, &page, &unsaid) < 0)
         return;
     const json_t *newest = json_array_get(json_object_get(page, "items"), 0);
     const char *summary = cli_text(json_object_get(newest, "reason"), "summary");
     if (summary)
-        (void)rd_err_set(at->err, RD_E_TIMEOUT, "no instance has it yet: %s", summary);
+        (void)rd_err_set(err, RD_E_TIMEOUT, "no instance has it yet: %s", summary);
 }
 
 int cli_successor_await(cli_successor *successor, int64_t timeout_us, rd_err *err)
 {
     cli_context *context = successor->context;
-    waiting at = { .successor = successor, .asker = cli_context_client(context, err), .err = err, .result = 1 };
-    if (!at.asker)
+    cli_client *asker = cli_context_client(context, err);
+    if (!asker)
         return -1;
-    at.result = look(&at); /* mostly nothing runs, and no stream is needed */
-    if (at.result != 1)
-        return at.result;
-    cli_client *stream = cli_client_new(context, err);
-    if (!stream)
-        return -1;
-    RD_CLEANUP(rd_free_p) char *path = rd_asprintf("/v1/events?app=%s", successor->app);
-    const cli_event_handlers handlers = { on_open, on_event, &at };
-    int status = cli_client_events(stream, path, &handlers, rd_clock_boot_us(context->clock) + timeout_us, err);
-    cli_client_free(stream);
-    if (at.result != 1)
-        return at.result;
+    int status = look(successor, asker, err); /* mostly nothing runs, and no stream is needed */
+    if (status != 1)
+        return status;
+    status = cli_follow(context, successor->app, look, successor, rd_clock_boot_us(context->clock) + timeout_us, err);
     if (status < 0 && err->code == RD_E_TIMEOUT)
-        note_reason(&at);
+        note_reason(successor, asker, err);
     return status;
 }

@@ -1,5 +1,6 @@
 #include "cli/watch.h"
 
+#include "cli/follow.h"
 #include "cli/instances.h"
 #include "common/base/mem.h"
 #include "common/base/text.h"
@@ -7,13 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-typedef struct watching {
-    cli_watch *watch;
-    cli_client *asker; /* requests while the stream is busy on its own client */
-    rd_err *err;
-    int result; /* 1: not decided yet */
-} watching;
 
 static int64_t stage_time(const json_t *stage)
 {
@@ -59,59 +53,32 @@ static int judge(cli_watch *watch, rd_err *err)
     return 1;
 }
 
-static int look(watching *at)
+/* The first time it is made, if it is not there yet: the stream is open by then. */
+static int look(void *context, cli_client *asker, rd_err *err)
 {
-    cli_watch *watch = at->watch;
+    cli_watch *watch = context;
+    if (watch->deployment_id[0] == '\0') {
+        watch->start_us = rd_clock_boot_us(watch->context->clock);
+        if (watch->start(watch, watch->start_context, err) < 0)
+            return -1;
+    }
     RD_CLEANUP(rd_free_p) char *path = rd_asprintf("/v1/deployments/%s", watch->deployment_id);
     json_t *now = NULL;
-    if (cli_client_json(at->asker, "GET", path, NULL, &now, at->err) < 0)
+    if (cli_client_json(asker, "GET", path, NULL, &now, err) < 0)
         return -1;
     bool was_pending = json_is_object(json_object_get(watch->last, "reason"));
     json_decref(watch->last);
     watch->last = now;
     show_stages(watch);
-    int verdict = judge(watch, at->err);
+    int verdict = judge(watch, err);
     const json_t *reason = json_object_get(now, "reason");
     if (verdict == 1 && json_is_object(reason) && !was_pending)
         cli_reason_note(&watch->context->out, reason);
     return verdict;
 }
 
-static int on_open(void *context, rd_err *err)
-{
-    watching *at = context;
-    if (at->watch->deployment_id[0] == '\0') {
-        at->watch->start_us = rd_clock_boot_us(at->watch->context->clock);
-        if (at->watch->start(at->watch, at->watch->start_context, err) < 0)
-            return -1;
-    }
-    at->result = look(at);
-    return at->result == 1 ? 0 : at->result == 0 ? 1 : -1;
-}
-
-static bool on_event(void *context, const char *event RD_UNUSED, const char *data RD_UNUSED)
-{
-    watching *at = context;
-    if (at->result == 1)
-        at->result = look(at);
-    return at->result == 1;
-}
-
 int cli_watch_run(cli_watch *watch, int64_t timeout_us, rd_err *err)
 {
-    cli_client *stream = cli_client_new(watch->context, err);
-    cli_client *asker = cli_context_client(watch->context, err);
-    if (!stream || !asker) {
-        cli_client_free(stream);
-        return -1;
-    }
-    watching at = { .watch = watch, .asker = asker, .err = err, .result = 1 };
-    RD_CLEANUP(rd_free_p) char *path = rd_asprintf("/v1/events?app=%s", watch->app);
-    const cli_event_handlers handlers = { on_open, on_event, &at };
     int64_t deadline_us = timeout_us ? rd_clock_boot_us(watch->context->clock) + timeout_us : 0;
-    int status = cli_client_events(stream, path, &handlers, deadline_us, err);
-    cli_client_free(stream);
-    if (at.result != 1)
-        return at.result;
-    return status;
+    return cli_follow(watch->context, watch->app, look, watch, deadline_us, err);
 }
